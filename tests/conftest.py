@@ -1,0 +1,55 @@
+"""What all tests share: shapes checked while they run, golden arrays, the shared folder, one thread.
+
+The import hook must stand before the first import of `mmm`: it wraps every function of the package so that
+its jaxtyping annotations (`Float[Tensor, "b t 263"]`) are checked by beartype at every call.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+# One thread for each test process: sums are then made in one order, and two cores run two processes.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+install_import_hook("mmm", "beartype.beartype")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
+
+torch.set_num_threads(1)
+torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def find_shared() -> Path | None:
+    """The folder with what the project must not contain (captures, HumanML3D's published clip), if any."""
+    named = os.environ.get("MMM_SHARED")
+    folder = Path(named) if named else ROOT.parent / "shared"
+    return folder.resolve() if (folder / "golden").is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Path of the shared folder; the test is skipped, saying so, where there is none."""
+    folder = find_shared()
+    if folder is None:
+        pytest.skip("needs the shared folder: set MMM_SHARED or put it beside the project as ../shared")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], Mapping[str, np.ndarray]]:
+    """`golden("tokenizer")` → the arrays of tests/golden/tokenizer.npz, by name."""
+
+    def load(name: str) -> Mapping[str, np.ndarray]:
+        return np.load(GOLDEN / f"{name}.npz", allow_pickle=False)
+
+    return load
