@@ -1,0 +1,283 @@
+"""Joints to the 263 numbers of HumanML3D (251 of KIT-ML) and back.
+
+Source: Guo et al. (CVPR 2022) as told in REPRODUCTION.md, "Representation"; step numbers below are its own.
+One code path: everything is computed in torch, batched, without a loop over frames; NumPy in gives NumPy out.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import conv1d, normalize, pad
+
+from mmm.motion import quaternion
+from mmm.motion.skeleton import Skeleton, get_skeleton
+
+SMOOTHING_SIGMA = 20  # frames; the facing direction is smoothed by this Gaussian before the 6D pass
+SMOOTHING_TRUNCATE = 4  # sigmas, scipy's default
+
+Joints = Float[Tensor, "*batch frames joints xyz"] | Float[np.ndarray, "*batch frames joints xyz"]
+Features = Float[Tensor, "*batch frames numbers"] | Float[np.ndarray, "*batch frames numbers"]
+
+
+@lru_cache
+def _slices(num_joints: int) -> dict[str, slice]:
+    widths = {
+        "root_angular": 1,
+        "root_linear": 2,
+        "root_height": 1,
+        "positions": 3 * (num_joints - 1),
+        "rotations": 6 * (num_joints - 1),
+        "velocities": 3 * num_joints,
+        "contacts": 4,
+    }
+    ends = np.cumsum(list(widths.values())).tolist()
+    return {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
+
+
+def feature_slices(skeleton: str | Skeleton = "humanml3d") -> dict[str, slice]:
+    """Where each group of features lies in a frame, in order.
+
+    For HumanML3D: root_angular 0:1 (half the turn about y per frame, radians), root_linear 1:3 (x and z of the
+    root's step in the facing frame), root_height 3:4, positions 4:67 (joints 1-21 in the facing frame, x and z
+    relative to the root, y above the floor), rotations 67:193 (joints 1-21 as 6D), velocities 193:259 (steps of
+    joints 0-21 in the facing frame), contacts 259:263 (left ankle, left foot, right ankle, right foot).
+    """
+    return dict(_slices(get_skeleton(skeleton).num_joints))
+
+
+def joints_to_features(
+    joints: Joints,
+    skeleton: str | Skeleton = "humanml3d",
+    target_offsets: np.ndarray | Tensor | Literal["source"] | None = None,
+) -> Features:
+    """Features of a motion; one frame is lost.
+
+    Args:
+        joints: (..., T, J, 3) world positions, y up, in the skeleton's unit, at the skeleton's frame rate.
+        skeleton: "humanml3d", "kit" or a Skeleton.
+        target_offsets: (J, 3) bones of the body to retarget to (only their lengths matter); None takes the
+            skeleton's own, "source" keeps the bone lengths of each clip as they are.
+
+    Returns:
+        (..., T-1, D), D = 263 or 251: float32 NumPy for NumPy, else a tensor of the same dtype and device.
+
+    Raises:
+        ValueError: wrong shape, fewer than 2 frames, numbers that are not finite, a bone without length, or a
+            skeleton without published target offsets when none are given.
+    """
+    skeleton = get_skeleton(skeleton)
+    if isinstance(joints, np.ndarray):
+        return joints_to_features(torch.from_numpy(joints), skeleton, target_offsets).numpy().astype(np.float32)
+    _check_joints(joints, skeleton)
+    positions = _retarget(joints.to(_exact(joints)), skeleton, target_offsets)
+    positions = _stand_at_origin(positions, skeleton)
+    return _features_of_placed(positions, skeleton).to(joints.dtype)
+
+
+def features_to_joints(features: Features, skeleton: str | Skeleton = "humanml3d") -> Joints:
+    """World positions of the joints, starting at x = z = 0 and facing z+; differentiable for tensors.
+
+    The heading is the running sum of the angular numbers, the path that of the root's steps (step 5).
+
+    Args:
+        features: (..., T, D), not normalised.
+        skeleton: "humanml3d", "kit" or a Skeleton.
+
+    Returns:
+        (..., T, J, 3) in the skeleton's unit: float32 NumPy for NumPy, else a tensor of the same dtype.
+
+    Raises:
+        ValueError: wrong width or no time axis; for NumPy also numbers that are not finite (tensors are not
+            searched, so that a GPU is not made to wait).
+    """
+    skeleton = get_skeleton(skeleton)
+    if isinstance(features, np.ndarray):
+        _check_finite(features, "features")
+        return features_to_joints(torch.from_numpy(features), skeleton).numpy().astype(np.float32)
+    if features.ndim < 2 or features.shape[-1] != skeleton.num_features:
+        raise ValueError(
+            f"features have shape {tuple(features.shape)}, expected (..., frames, {skeleton.num_features}) for "
+            f"skeleton {skeleton.name!r}; pass raw features of that skeleton."
+        )
+    part = _slices(skeleton.num_joints)
+    x = features.to(_exact(features))
+    heading = _shifted_sum(x[..., part["root_angular"]])
+    zero = torch.zeros_like(heading)
+    to_world = quaternion.inverse(torch.cat((heading.cos(), zero, heading.sin(), zero), dim=-1))
+    # The step into frame t is expressed in frame t's facing frame but stored with frame t-1.
+    steps = pad(x[..., :-1, part["root_linear"]], (0, 0, 1, 0))
+    path = quaternion.rotate(to_world, torch.stack((steps[..., 0], zero[..., 0], steps[..., 1]), dim=-1))
+    path = path.cumsum(-2)
+    root = torch.stack((path[..., 0], x[..., part["root_height"]][..., 0], path[..., 2]), dim=-1)
+    local = x[..., part["positions"]].unflatten(-1, (skeleton.num_joints - 1, 3))
+    ground = path.unsqueeze(-2) * path.new_tensor((1.0, 0.0, 1.0))
+    body = quaternion.rotate(to_world.unsqueeze(-2), local) + ground
+    return torch.cat((root.unsqueeze(-2), body), dim=-2).to(features.dtype)
+
+
+def _shifted_sum(x: Tensor) -> Tensor:
+    """Sum over all *earlier* frames, (..., T, 1)."""
+    return pad(x[..., :-1, :], (0, 0, 1, 0)).cumsum(-2)
+
+
+def _exact(x: Tensor) -> torch.dtype:
+    """float64, so that running sums over a clip do not drift; float32 where the device has nothing better."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
+
+
+def _check_finite(x: np.ndarray | Tensor, name: str) -> None:
+    finite = np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
+    if not finite.all():
+        bad = int((~finite).sum())
+        raise ValueError(f"{name}: {bad} of {finite.size if isinstance(x, np.ndarray) else x.numel()} numbers "
+                         "are NaN or infinite, expected all finite; leave this clip out.")
+
+
+def _check_joints(joints: Tensor, skeleton: Skeleton) -> None:
+    shape = tuple(joints.shape)
+    if joints.ndim < 3 or shape[-2:] != (skeleton.num_joints, 3):
+        raise ValueError(
+            f"joints have shape {shape}, expected (..., frames, {skeleton.num_joints}, 3) for skeleton "
+            f"{skeleton.name!r}; map the joints to that skeleton first."
+        )
+    if shape[-3] < 2:
+        raise ValueError(f"joints have {shape[-3]} frame(s), expected at least 2, as velocities need two.")
+    _check_finite(joints, "joints")
+
+
+def _retarget(positions: Tensor, skeleton: Skeleton, target: np.ndarray | Tensor | str | None) -> Tensor:
+    """Step 1: the same bone directions with the target's bone lengths, the root's path scaled by leg length.
+
+    Inverse kinematics on the raw offsets followed by forward kinematics with the target's turns every bone from
+    its raw direction into the direction it had: the rotations cancel, only the length changes.
+    """
+    parents = torch.tensor(skeleton.parents[1:], device=positions.device)
+    bones = positions[..., 1:, :] - positions[..., parents, :]
+    lengths = torch.linalg.vector_norm(bones, dim=-1)
+    if not (lengths > 1e-8).all():
+        joint = int((lengths <= 1e-8).flatten(0, -2).any(0).nonzero()[0]) + 1
+        raise ValueError(
+            f"joints: {skeleton.joints[joint]} lies exactly on its parent {skeleton.joints[parents[joint - 1]]} "
+            "in some frame, expected a bone with length; leave this clip out."
+        )
+    if isinstance(target, str) and target == "source":
+        return positions
+    target_lengths = _target_lengths(skeleton, target).to(positions)
+    legs = [joint - 1 for joint in skeleton.legs]
+    scale = target_lengths[legs].sum() / lengths[..., :1, legs].sum(-1)  # (..., 1): the first frame's legs
+    bones = bones * (target_lengths / lengths).unsqueeze(-1)
+    root = positions[..., :1, :] * scale[..., None, None]
+    return torch.cat((root, root + _ancestors(skeleton).to(positions) @ bones), dim=-2)
+
+
+def _target_lengths(skeleton: Skeleton, target: np.ndarray | Tensor | str | None) -> Tensor:
+    if target is None:
+        target = skeleton.target_offsets
+    if target is None:
+        raise ValueError(
+            f"skeleton {skeleton.name!r} has no published target offsets; pass target_offsets of shape "
+            f"({skeleton.num_joints}, 3), or 'source' to keep the bone lengths of the clip."
+        )
+    if isinstance(target, str) or tuple(target.shape) != (skeleton.num_joints, 3):
+        found = repr(target) if isinstance(target, str) else f"shape {tuple(target.shape)}"
+        raise ValueError(f"target_offsets is {found}, expected shape ({skeleton.num_joints}, 3) or 'source'.")
+    return torch.as_tensor(np.array(target) if isinstance(target, np.ndarray) else target).norm(dim=-1)[1:]
+
+
+@lru_cache
+def _ancestors(skeleton: Skeleton) -> Tensor:
+    """(J-1, J-1), one where bone k lies on the way from the root to joint j."""
+    on_way = torch.zeros(skeleton.num_joints, skeleton.num_joints)
+    for joint in range(1, skeleton.num_joints):
+        ancestor = joint
+        while ancestor > 0:
+            on_way[joint, ancestor] = 1
+            ancestor = skeleton.parents[ancestor]
+    return on_way[1:, 1:]
+
+
+def _stand_at_origin(positions: Tensor, skeleton: Skeleton) -> Tensor:
+    """Step 2: lowest joint of the clip on the floor, first root above the origin, first frame facing z+."""
+    floor = positions[..., 1].amin(dim=(-2, -1))
+    start = positions[..., 0, 0, :]
+    origin = torch.stack((start[..., 0], floor, start[..., 2]), dim=-1)
+    positions = positions - origin[..., None, None, :]
+    right_hip, left_hip, right_shoulder, left_shoulder = skeleton.face
+    first = positions[..., 0, :, :]
+    across = first[..., right_hip, :] - first[..., left_hip, :]
+    across = across + first[..., right_shoulder, :] - first[..., left_shoulder, :]
+    turn = _onto_z(_left_turn(normalize(across, dim=-1)))
+    return quaternion.rotate(turn[..., None, None, :], positions)
+
+
+def _left_turn(across: Tensor) -> Tensor:
+    """y × across: the horizontal direction that one faces with `across` to the right."""
+    return torch.stack((across[..., 2], torch.zeros_like(across[..., 0]), -across[..., 0]), dim=-1)
+
+
+def _onto_z(forward: Tensor) -> Tensor:
+    """Quaternions (..., 4) that turn the horizontal directions onto z+."""
+    return quaternion.between(normalize(forward, dim=-1), forward.new_tensor((0.0, 0.0, 1.0)))
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """scipy.ndimage.gaussian_filter1d over time with its defaults and mode "nearest", (..., T, C)."""
+    radius = int(SMOOTHING_TRUNCATE * SMOOTHING_SIGMA + 0.5)
+    at = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
+    kernel = torch.exp(-0.5 * (at / SMOOTHING_SIGMA).square())
+    kernel = kernel / kernel.sum()
+    rows = x.movedim(-1, -2).reshape(-1, 1, x.shape[-2])
+    rows = conv1d(pad(rows, (radius, radius), mode="replicate"), kernel[None, None])
+    return rows.reshape(x.movedim(-1, -2).shape).movedim(-1, -2)
+
+
+def _root_turn(positions: Tensor, skeleton: Skeleton) -> Tensor:
+    """Quaternions (..., T, 4) that turn the smoothed facing direction onto z+; identity in frame 0 (step 4)."""
+    right_hip, left_hip, right_shoulder, left_shoulder = skeleton.face
+    # The hips enter with the other sign than in step 2: a slip of the reference that the features carry.
+    across = positions[..., left_hip, :] - positions[..., right_hip, :]
+    across = across + positions[..., right_shoulder, :] - positions[..., left_shoulder, :]
+    turn = _onto_z(_smooth(_left_turn(normalize(across, dim=-1))))
+    return torch.cat((turn.new_tensor((1.0, 0.0, 0.0, 0.0)).expand_as(turn[..., :1, :]), turn[..., 1:, :]), -2)
+
+
+def _features_of_placed(positions: Tensor, skeleton: Skeleton) -> Tensor:
+    """Steps 3 to 5 for positions (..., T, J, 3) that step 2 has placed; gives (..., T-1, D)."""
+    device = positions.device
+    steps = positions[..., 1:, :, :] - positions[..., :-1, :, :]
+    feet = [joint for side in skeleton.feet for joint in side]
+    contacts = steps[..., feet, :].square().sum(-1) < skeleton.contact_threshold
+
+    turn = _root_turn(positions, skeleton)
+    parents = torch.tensor(skeleton.parents[1:], device=device)
+    bones = normalize(positions[..., 1:, :] - positions[..., parents, :], dim=-1)
+    raw = torch.tensor(skeleton.raw_offsets[1:], dtype=positions.dtype, device=device)
+    world = torch.cat((turn.unsqueeze(-2), quaternion.between(raw, bones)), dim=-2)
+    frames = world[..., torch.tensor(skeleton.rotation_parents[1:], device=device), :]
+    rotations = quaternion.multiply(quaternion.inverse(frames), world[..., 1:, :])
+
+    angular = torch.arcsin(
+        quaternion.multiply(turn[..., 1:, :], quaternion.inverse(turn[..., :-1, :]))[..., 2:3].clamp(-1, 1)
+    )
+    root_steps = quaternion.rotate(turn[..., 1:, :], steps[..., 0, :])
+    velocities = quaternion.rotate(turn[..., :-1, None, :], steps)
+    ground = positions[..., :1, :] * positions.new_tensor((1.0, 0.0, 1.0))
+    local = quaternion.rotate(turn.unsqueeze(-2), positions - ground)[..., :-1, :, :]
+    return torch.cat(
+        (
+            angular,
+            root_steps[..., [0, 2]],
+            local[..., 0, 1:2],
+            local[..., 1:, :].flatten(-2),
+            quaternion.to_6d(rotations)[..., :-1, :, :].flatten(-2),
+            velocities.flatten(-2),
+            contacts.to(positions.dtype),
+        ),
+        dim=-1,
+    )
