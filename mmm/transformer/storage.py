@@ -1,0 +1,93 @@
+"""A trained part on disk: a folder with config.json and model.safetensors (sharded above 16 MB).
+
+Nothing here is pickled; a folder is written beside its place and renamed, so that it is whole or absent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import save_torch_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mmm.errors import atomic_dir, require
+
+SHARD_SIZE = "16MB"
+INDEX = "model.safetensors.index.json"
+
+
+def save_module(module: nn.Module, config: Any, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
+    """Write the parameters and buffers of `module` and its dataclass `config` into `folder` (replaced whole).
+
+    Args:
+        dtype: the type floating-point arrays are stored in, e.g. torch.float16 for half the size; None keeps
+            them as they are.
+    """
+    state = {name: _stored(value, dtype) for name, value in module.state_dict().items()}
+    with atomic_dir(folder) as part:
+        save_torch_state_dict(state, part, max_shard_size=SHARD_SIZE)
+        text = json.dumps(dataclasses.asdict(config), indent=2)
+        (part / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def load_config(kind: type, folder: str | os.PathLike[str]) -> Any:
+    """The dataclass `kind` from `folder`/config.json.
+
+    Raises:
+        FileNotFoundError: there is no config.json.
+        ValueError: it is not JSON, or its names are not those of `kind`.
+    """
+    path = Path(folder) / "config.json"
+    require(path.is_file(), f"{path} does not exist: give a folder written by save_pretrained", FileNotFoundError)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return kind(**values)
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise ValueError(f"{path} is no {kind.__name__} ({error}): save the model again") from error
+
+
+def load_state(module: nn.Module, folder: str | os.PathLike[str]) -> None:
+    """Fill `module` with what `folder` holds, in the module's own types (float16 files become float32 again).
+
+    Raises:
+        FileNotFoundError: a safetensors file is missing.
+        ValueError: a file is cut off or damaged, or names or shapes differ from those of the module.
+    """
+    folder = Path(folder)
+    state: dict[str, Tensor] = {}
+    for name in _files(folder):
+        path = folder / name
+        require(path.is_file(), f"{path} does not exist: copy the whole folder again", FileNotFoundError)
+        try:
+            state |= load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ValueError(f"{path} is damaged or cut off ({error}): copy or save it again") from error
+    expected = module.state_dict()
+    differing = sorted(state.keys() ^ expected.keys()) or [
+        name for name in state if state[name].shape != expected[name].shape
+    ]
+    require(
+        not differing,
+        f"{folder} does not fit its config.json: missing, unknown or of another shape are {', '.join(differing[:4])}"
+        f" ({len(differing)} in all); save the model again",
+    )
+    module.load_state_dict(state)
+
+
+def _files(folder: Path) -> list[str]:
+    index = folder / INDEX
+    if not index.is_file():
+        return ["model.safetensors"]
+    return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+
+
+def _stored(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    value = value.detach().cpu()
+    return value.to(dtype) if dtype is not None and value.is_floating_point() else value
