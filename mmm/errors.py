@@ -1,7 +1,7 @@
 """How bad input is refused and how files are written: one clear sentence, and nothing half-written.
 
-`require` raises the sentence; `atomic_write` and `atomic_dir` write beside the final place and rename, so that
-a reader never meets half a file, whatever stops the writer (an exception, Ctrl-C, kill -9, a full disk).
+`require` raises the sentence; `atomic_write` and `atomic_dir` write beside the final place and rename, so
+that a reader never meets half a file, whatever stops the writer (an exception, Ctrl-C, kill -9, a full disk).
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     part = _beside(final)
     try:
         yield part
-        require(part.is_file(), f"nothing was written to {part}, the temporary file of {final}", FileNotFoundError)
+        require(
+            part.is_file(), f"{final}: nothing was written to its temporary file {part}", FileNotFoundError
+        )
         with part.open("rb") as written:
             os.fsync(written.fileno())  # the bytes must be on disk before the name points at them
         os.replace(part, final)

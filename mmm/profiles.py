@@ -1,0 +1,145 @@
+"""Profiles: how large everything is when the notebooks run, `notebooks/profiles/quick.yaml` and `full.yaml`.
+
+A profile has three parts: `course` (time limits in seconds), `data` (the folder of each data set that the
+course prepares, and the arguments of its `prepare`) and `settings` (what each chapter's notebook reads, under
+`all` or the chapter's two digits). A notebook says
+
+    config = load_profile(profile, "02", overrides)     # {"preset": "tiny", "steps": 300, ...}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mmm.errors import require
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+SECTIONS = ("course", "data", "settings")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which `2e-4` is a number: YAML 1.1 demands a dot and reads it as text otherwise."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def read_profile(profile: str | Path, folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The profile as nested dictionaries, every section present.
+
+    Args:
+        profile: "quick", "full", another NAME of `folder`/NAME.yaml, or the path of a YAML file.
+        folder: where the named profiles lie; `notebooks/profiles` of the project by default.
+
+    Raises:
+        FileNotFoundError: there is no such profile; the sentence lists those there are.
+        ValueError: a section or a chapter is not one that we know.
+    """
+    folder = NOTEBOOKS / "profiles" if folder is None else folder
+    path = Path(profile)
+    if path.suffix not in (".yaml", ".yml"):
+        path = folder / f"{profile}.yaml"
+    known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+    require(
+        path.is_file(),
+        f"profile {str(profile)!r}: found no file {path}; give a YAML file or one of those in {folder}: {known}",
+        FileNotFoundError,
+    )
+    content = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
+    require(
+        isinstance(content, dict) and set(content) <= set(SECTIONS),
+        f"profile {path}: expected the sections {', '.join(SECTIONS)} and no others, found {content!r:.80}",
+    )
+    content = {section: content.get(section) or {} for section in SECTIONS}
+    for chapter in content["settings"]:
+        require(
+            isinstance(chapter, str) and re.fullmatch(r"all|\d\d", chapter),
+            f"profile {path}: settings are for 'all' or a chapter as two quoted digits (\"02\"), found {chapter!r}",
+        )
+    return content
+
+
+def chapter_settings(content: Mapping[str, Mapping[str, Any]], chapter: str) -> dict[str, Any]:
+    """What a profile that was read gives to one chapter ("02"): `all`, then the chapter's own on top."""
+    settings = content["settings"]
+    return {**(settings.get("all") or {}), **(settings.get(chapter) or {})}
+
+
+def load_profile(
+    profile: str | Path, chapter: str, overrides: Mapping[str, Any] | None = None, folder: Path | None = None
+) -> dict[str, Any]:
+    """The settings of one chapter with `overrides` on top: what the third cell of a notebook calls.
+
+    Raises:
+        FileNotFoundError: there is no such profile.
+        ValueError: an override has a name that the chapter does not know, or is no number where one is expected.
+    """
+    settings = chapter_settings(read_profile(profile, folder), chapter)
+    for name, value in (overrides or {}).items():
+        require(
+            name in settings,
+            f"override {name!r}: chapter {chapter} has no such setting in profile {str(profile)!r}; "
+            f"it has {', '.join(sorted(settings)) or 'none'}",
+        )
+        check_kind(name, value, settings[name])
+    return {**settings, **(overrides or {})}
+
+
+def check_kind(name: str, value: Any, default: Any) -> None:
+    """Refuse a text where the profile has a number, or a fraction where it counts (`steps=many`, `steps=1.5`)."""
+    numbers = {int: (int,), float: (int, float)}
+    expected = numbers.get(type(default))
+    if expected is not None:
+        kind = "a whole number" if expected == (int,) else "a number"
+        found = type(value) in expected
+        require(found, f"setting {name}: expected {kind} as in the profile ({default!r}), found {value!r}")
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """`["steps=100", "02.lr=1e-3"]` → `{"steps": 100, "02.lr": 0.001}`; values are read as in the profiles.
+
+    Raises:
+        ValueError: an assignment has no name or no `=`.
+    """
+    values = {}
+    for assignment in assignments:
+        name, sign, value = assignment.partition("=")
+        require(sign and name, f"--set {assignment!r}: expected name=value, for example --set 02.steps=100")
+        values[name.strip()] = yaml.load(value, _Loader)
+    return values
+
+
+def route_overrides(
+    values: Mapping[str, Any], content: Mapping[str, Mapping[str, Any]], chapters: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Give each value to the chapters that have a setting of that name, or to the one it names: `02.steps`.
+
+    Returns:
+        overrides by chapter, every one of `chapters` present.
+
+    Raises:
+        ValueError: no chapter has such a setting; the sentence lists those there are.
+    """
+    known = {chapter: chapter_settings(content, chapter) for chapter in chapters}
+    overrides: dict[str, dict[str, Any]] = {chapter: {} for chapter in chapters}
+    for name, value in values.items():
+        only, dot, key = name.rpartition(".")
+        takers = [c for c in chapters if key in known[c] and (not dot or c == only)]
+        names = sorted({f"{c}.{key}" for c in chapters for key in known[c]})
+        require(
+            takers,
+            f"--set {name}: no chapter that is to run has this setting; there are {', '.join(names) or 'none'}",
+        )
+        for chapter in takers:
+            check_kind(name, value, known[chapter][key])
+            overrides[chapter][key] = value
+    return overrides
