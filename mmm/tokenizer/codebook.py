@@ -1,0 +1,68 @@
+"""Is the codebook alive? Usage, entropy, perplexity and dead codes over a set of tokens (notebook 02)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mmm.errors import require
+
+
+@dataclass(frozen=True)
+class CodebookReport:
+    """Of one part's codebook: numbers over all tokens of the set."""
+
+    codes: int
+    tokens: int
+    used: int  # codes chosen at least once
+    entropy: float  # of the codes' frequencies, in bits; at most log2(codes)
+    perplexity: float  # 2 ** entropy: as many equally frequent codes would be as varied
+
+    @property
+    def dead(self) -> int:
+        """Codes never chosen."""
+        return self.codes - self.used
+
+    @property
+    def usage(self) -> float:
+        """Share of the codes that is used."""
+        return self.used / self.codes
+
+
+def code_counts(tokens: Int[Tensor, "*batch p n"] | list[Tensor], codes: int) -> Int[Tensor, "p k"]:
+    """How often each code of each part occurs in (…, P, N) tokens, or in a list of (P, N).
+
+    Raises:
+        ValueError: there is no token, or one that is no code id (an unfilled place of a canvas).
+    """
+    rows = tokens if isinstance(tokens, list) else [tokens]
+    require(rows and all(row.numel() for row in rows), "there are no tokens to count")
+    flat = torch.cat([row.movedim(-2, 0).flatten(1) for row in rows], 1)
+    require(
+        bool(((flat >= 0) & (flat < codes)).all()),
+        f"tokens lie in {int(flat.min())}…{int(flat.max())}, expected code ids in 0…{codes - 1}",
+    )
+    return torch.stack([torch.bincount(part, minlength=codes) for part in flat])
+
+
+def entropy(counts: Int[Tensor, "*p k"] | Float[Tensor, "*p k"]) -> Float[Tensor, "*p"]:
+    """Entropy of the frequencies, in bits."""
+    share = counts.double() / counts.sum(-1, keepdim=True)
+    return -torch.special.xlogy(share, share).sum(-1) / torch.log(torch.tensor(2.0, dtype=torch.float64))
+
+
+def codebook_report(tokens: Int[Tensor, "*batch p n"] | list[Tensor], codes: int) -> list[CodebookReport]:
+    """One report per part."""
+    return [
+        CodebookReport(
+            codes=codes,
+            tokens=int(counts.sum()),
+            used=int((counts > 0).sum()),
+            entropy=float(entropy(counts)),
+            perplexity=float(2 ** entropy(counts)),
+        )
+        for counts in code_counts(tokens, codes)
+    ]

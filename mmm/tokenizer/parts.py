@@ -1,0 +1,72 @@
+"""Body parts: which features are the upper and which the lower body's, and the upper body's relative heights.
+
+Upper-body editing (REPRODUCTION.md, "Body parts") needs tokens that say nothing of the legs, so each part has
+an encoder, a codebook and a decoder of its own. The lower part holds root and contacts. The upper part's
+joint heights are taken relative to the root's height, which belongs to the lower part: else the upper tokens
+would have to know how deep the legs squat.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+JOINTS = 22
+FEATURES = 263
+LOWER_JOINTS = (0, 1, 2, 4, 5, 7, 8, 10, 11)
+ROOT_HEIGHT = 3
+
+
+def _features_of(joints: tuple[int, ...]) -> list[int]:
+    """Places of the positions, rotations and velocities of joints among the 263 features."""
+    places = []
+    for start, size, first in ((4, 3, 1), (67, 6, 1), (193, 3, 0)):
+        places += [start + size * (j - first) + k for j in joints if j >= first for k in range(size)]
+    return places
+
+
+LOWER = [0, 1, 2, 3, *_features_of(LOWER_JOINTS), 259, 260, 261, 262]
+UPPER = _features_of(tuple(j for j in range(JOINTS) if j not in LOWER_JOINTS))
+UPPER_HEIGHTS = UPPER[1 : 3 * (JOINTS - len(LOWER_JOINTS)) : 3]  # y of the 13 joint positions, among the 263
+_OWN_HEIGHTS = [UPPER.index(place) for place in UPPER_HEIGHTS]  # the same, among the upper 156
+
+
+def relative_height_statistics(
+    features: Float[Tensor, "frames 263"],
+) -> tuple[Float[Tensor, " 13"], Float[Tensor, " 13"]]:
+    """Mean and std of the 13 upper joints' heights above the root, in metres, from raw features."""
+    heights = features[:, UPPER_HEIGHTS] - features[:, ROOT_HEIGHT : ROOT_HEIGHT + 1]
+    return heights.mean(0), heights.std(0)
+
+
+def split(
+    x: Float[Tensor, "b t 263"],
+    mean: Float[Tensor, " 263"],
+    std: Float[Tensor, " 263"],
+    upper_mean: Float[Tensor, " 13"],
+    upper_std: Float[Tensor, " 13"],
+) -> tuple[Float[Tensor, "b t 156"], Float[Tensor, "b t 107"]]:
+    """Normalised features → (upper, lower), the upper joints' heights relative to the root's."""
+    upper, lower = x[..., UPPER], x[..., LOWER]
+    root = x[..., ROOT_HEIGHT, None] * std[ROOT_HEIGHT] + mean[ROOT_HEIGHT]
+    heights = x[..., UPPER_HEIGHTS] * std[UPPER_HEIGHTS] + mean[UPPER_HEIGHTS] - root
+    upper[..., _OWN_HEIGHTS] = (heights - upper_mean) / upper_std
+    return upper, lower
+
+
+def merge(
+    upper: Float[Tensor, "b t 156"],
+    lower: Float[Tensor, "b t 107"],
+    mean: Float[Tensor, " 263"],
+    std: Float[Tensor, " 263"],
+    upper_mean: Float[Tensor, " 13"],
+    upper_std: Float[Tensor, " 13"],
+) -> Float[Tensor, "b t 263"]:
+    """The inverse of `split`; the root height is the lower part's."""
+    x = upper.new_empty(*upper.shape[:-1], FEATURES)
+    x[..., LOWER] = lower
+    x[..., UPPER] = upper
+    root = lower[..., ROOT_HEIGHT, None] * std[ROOT_HEIGHT] + mean[ROOT_HEIGHT]
+    heights = upper[..., _OWN_HEIGHTS] * upper_std + upper_mean + root
+    x[..., UPPER_HEIGHTS] = (heights - mean[UPPER_HEIGHTS]) / std[UPPER_HEIGHTS]
+    return x

@@ -1,0 +1,215 @@
+"""The quantizer: a continuous vector becomes the nearest entry of a codebook, and its index is the token.
+
+Paper, section 3.1; REPRODUCTION.md, "Tokenizer". Three things keep a large codebook alive, and each can be
+switched off to see what it does (notebook 02):
+
+- *factorised look-up*: codes live in a narrow space (32 numbers where the network is 512 wide). That is only
+  the choice `width` < network width here; the encoder's last convolution projects into it.
+- *EMA*: a code is the running mean of the encoder outputs that chose it (`ema` > 0); with `ema=0` the
+  codebook is a parameter, trained by the gradient of `codebook_loss`.
+- *reset*: codes that nobody chooses are moved onto encoder outputs of the batch, see `RESETS`.
+
+All state is in buffers, so a checkpoint holds the whole of it and resuming is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from mmm.errors import require
+
+RESETS = ("dead", "release", "none")
+"""`dead` (default): a code is replaced in the step in which its EMA count falls below `dead_below` of an
+average code's (at most below 1), and its EMA sum and count are rewritten, so that the replacement lasts.
+`release`: a flag per code turns on, for good, when its EMA count reaches 1; every 21st step the codes whose
+flag is off are replaced, but their EMA sums stay, so the next update takes the replacement back.
+`none`: no code is ever replaced."""
+
+RELEASE_INTERVAL = 21
+USAGE_DECAY = 0.99  # of the usage counts when the codebook itself is trained by gradient
+CHUNK = 1 << 24  # distances held at once: 64 MB in float32
+TINY = 1e-6  # EMA counts below this carry no information: such a code stays where it is
+
+
+class Quantized(NamedTuple):
+    """What the quantizer makes of encoder outputs (B, N, C)."""
+
+    vectors: Float[Tensor, "b n c"]  # the codes; gradients pass straight through to the encoder outputs
+    tokens: Int[Tensor, "b n"]
+    commitment: Float[Tensor, ""]  # mean squared distance from the codes, pulls the encoder
+    codebook_loss: Float[Tensor, ""]  # the same, pulls the codes; 0 with EMA
+    perplexity: Float[Tensor, ""]  # of the batch, over all processes
+
+
+class Quantizer(nn.Module):
+    """A codebook of `codes` vectors of `width` numbers.
+
+    Args:
+        codes: number of codes, K.
+        width: width of a code, C.
+        ema: decay of the running means, or 0 to train the codebook by gradient.
+        reset: one of `RESETS`.
+        dead_below: with reset "dead", a code is dead when its EMA count is below this share of the mean count
+            (tokens per batch / codes), and below 1. A plain limit of 1 would declare every other code dead at
+            the paper's size, where 4,096 tokens per batch meet 8,192 codes; an eighth of the mean is that
+            limit for 512 codes.
+    """
+
+    def __init__(
+        self, codes: int, width: int, ema: float = 0.99, reset: str = "dead", dead_below: float = 0.125
+    ) -> None:
+        super().__init__()
+        require(reset in RESETS, f"reset is {reset!r}, expected one of {', '.join(RESETS)}")
+        require(0 <= ema < 1, f"ema is {ema}, expected a decay in [0, 1), 0 meaning trained by gradient")
+        self.ema, self.reset, self.dead_below = ema, reset, dead_below
+        codebook = torch.zeros(codes, width)
+        if ema:
+            self.register_buffer("codebook", codebook)
+            self.register_buffer("ema_sums", torch.zeros(codes, width))
+        else:
+            self.codebook = nn.Parameter(codebook)
+        self.register_buffer("ema_counts", torch.zeros(codes))
+        self.register_buffer("used", torch.zeros(codes, dtype=torch.bool))  # the release's flags
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("initialised", torch.zeros((), dtype=torch.bool))
+
+    def forward(
+        self,
+        z: Float[Tensor, "b n c"],
+        mask: Bool[Tensor, "b n"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Quantized:
+        """Quantize; in training mode also update the codebook.
+
+        Places outside `mask` get a token too, but count in no statistic, no loss and no reset. `generator`
+        (on the CPU) draws the replacements; the first training batch initialises the codebook.
+        """
+        # In float32 whatever the precision around it: in bfloat16 near codes cannot be told apart.
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.float()
+            real = z.detach()[mask] if mask is not None else z.detach().flatten(0, 1)
+            if self.training and not self.initialised:
+                self.set_codebook(self._draw(real, generator))
+            tokens = self.nearest(z)
+            chosen = self.lookup(tokens)
+            real_tokens = tokens[mask] if mask is not None else tokens.flatten()
+            counts = self._counts(real_tokens)
+            commitment = _mean_square(z - chosen.detach(), mask)
+            codebook_loss = commitment.new_zeros(()) if self.ema else _mean_square(z.detach() - chosen, mask)
+            vectors = z + (chosen - z).detach()
+            if self.training:
+                self._update(real, real_tokens, counts, generator)
+        return Quantized(vectors, tokens, commitment, codebook_loss, perplexity(counts))
+
+    @torch.no_grad()
+    def nearest(self, z: Float[Tensor, "*batch c"]) -> Int[Tensor, "*batch"]:
+        """Index of the nearest code, in Euclidean distance.
+
+        |z - c|² = |z|² - 2 z·c + |c|², of which |z|² is the same for all codes: one matrix product does it.
+        """
+        flat = z.reshape(-1, z.shape[-1]).float()
+        squares = self.codebook.square().sum(1)
+        rows = max(1, CHUNK // len(squares))
+        found = [
+            torch.addmm(squares, part, self.codebook.t(), alpha=-2).argmin(1) for part in flat.split(rows)
+        ]
+        return torch.cat(found).view(z.shape[:-1])
+
+    def lookup(self, tokens: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch c"]:
+        """The codes of tokens."""
+        return F.embedding(tokens, self.codebook)
+
+    @torch.no_grad()
+    def set_codebook(self, codebook: Float[Tensor, "k c"]) -> None:
+        """Start from these codes, each with an EMA count of 1."""
+        self.codebook.copy_(codebook)
+        if self.ema:
+            self.ema_sums.copy_(codebook)
+        self.ema_counts.fill_(1)
+        self.initialised.fill_(True)
+
+    def _counts(self, tokens: Int[Tensor, " m"]) -> Float[Tensor, " k"]:
+        """How often each code was chosen in this step, over all processes."""
+        ones = torch.ones(len(tokens), device=tokens.device)
+        return _sum_over_processes(torch.zeros_like(self.ema_counts).index_add_(0, tokens, ones))
+
+    @torch.no_grad()
+    def _update(
+        self,
+        z: Float[Tensor, "m c"],
+        tokens: Int[Tensor, " m"],
+        counts: Float[Tensor, " k"],
+        generator: torch.Generator | None,
+    ) -> None:
+        """One step of the running counts and means, then of the reset rule."""
+        self.step += 1
+        self.ema_counts.lerp_(counts, 1 - (self.ema or USAGE_DECAY))
+        self.used |= self.ema_counts >= 1
+        if self.ema:
+            sums = _sum_over_processes(torch.zeros_like(self.ema_sums).index_add_(0, tokens, z))
+            self.ema_sums.lerp_(sums, 1 - self.ema)
+            means = self.ema_sums / self.ema_counts.clamp(min=TINY)[:, None]
+            self.codebook.copy_(torch.where(self.ema_counts[:, None] > TINY, means, self.codebook))
+        if self.reset == "dead":
+            average = self.ema_counts.mean()
+            dead = self.ema_counts < (self.dead_below * average).clamp(max=1)
+            # An average count gives the new code time to find its followers before it is judged again.
+            self._replace(dead, z, generator)
+            self.ema_counts.copy_(torch.where(dead, average, self.ema_counts))
+            if self.ema:
+                rewritten = self.codebook * self.ema_counts[:, None]
+                self.ema_sums.copy_(torch.where(dead[:, None], rewritten, self.ema_sums))
+        elif self.reset == "release":
+            self._replace(~self.used & (self.step % RELEASE_INTERVAL == 0), z, generator)
+
+    def _replace(
+        self, which: Bool[Tensor, " k"], z: Float[Tensor, "m c"], generator: torch.Generator | None
+    ) -> None:
+        """Put random encoder outputs in the place of some codes.
+
+        Drawn for all codes in every step: the generator's state never depends on how many are needed.
+        """
+        self.codebook.copy_(torch.where(which[:, None], self._draw(z, generator), self.codebook))
+
+    def _draw(self, z: Float[Tensor, "m c"], generator: torch.Generator | None) -> Float[Tensor, "k c"]:
+        """K different rows of z, in random order; fewer than K are tiled with noise of 0.01 / √C."""
+        codes, width = self.codebook.shape
+        require(len(z), "the batch has no real frame to learn codes from: its mask is False everywhere")
+        if len(z) < codes:
+            z = z.repeat(math.ceil(codes / len(z)), 1)
+            z = z + torch.randn(z.shape, generator=generator).to(z) * 0.01 / math.sqrt(width)
+        rows = torch.randperm(len(z), generator=generator)[:codes].to(z.device)
+        return _from_first_process(z[rows].contiguous())
+
+
+def perplexity(counts: Float[Tensor, " k"]) -> Float[Tensor, ""]:
+    """exp of the entropy of the codes' frequencies: how many equally frequent codes would be as varied."""
+    share = counts / counts.sum().clamp(min=1)
+    return torch.exp(-(share * torch.log(share + 1e-7)).sum())
+
+
+def _mean_square(difference: Float[Tensor, "b n c"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, ""]:
+    square = difference.square().mean(-1)
+    return square.mean() if mask is None else (square * mask).sum() / mask.sum().clamp(min=1)
+
+
+def _several_processes() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _sum_over_processes(x: Tensor) -> Tensor:
+    if _several_processes():
+        torch.distributed.all_reduce(x)
+    return x
+
+
+def _from_first_process(x: Tensor) -> Tensor:
+    if _several_processes():
+        torch.distributed.broadcast(x, src=0)
+    return x

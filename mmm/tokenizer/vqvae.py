@@ -1,0 +1,317 @@
+"""The motion tokenizer: 4 frames of motion ↔ one entry of a learned codebook.
+
+REPRODUCTION.md, "Tokenizer". Normalisation travels inside: `encode` and `decode` take and give raw features,
+only the training path (`forward`) works on normalised ones.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from mmm.errors import atomic_write, require
+from mmm.tokenizer import parts
+from mmm.tokenizer.config import PRESETS, TokenizerConfig, read_config
+from mmm.tokenizer.layers import Decoder, Encoder
+from mmm.tokenizer.quantizer import Quantizer
+
+NORMALISATION = ("mean", "std", "upper_mean", "upper_std")
+
+
+class VQOutput(NamedTuple):
+    """What the training path gives."""
+
+    reconstruction: Float[Tensor, "b t d"]  # normalised
+    tokens: Int[Tensor, "b p n"]
+    commitment: Float[Tensor, ""]  # summed over parts
+    codebook_loss: Float[Tensor, ""]  # summed over parts; 0 with an EMA codebook
+    perplexity: Float[Tensor, ""]  # mean over parts
+
+
+class Tokenizer(nn.Module):
+    """VQ-VAE over motion features; `config.parts` independent encoders, codebooks and decoders.
+
+    Args:
+        config: sizes and rules, or the name of a preset.
+        mean, std: (D,) of the raw features, see `set_normalisation`; 0 and 1 when left out.
+    """
+
+    mean: Tensor
+    std: Tensor
+    upper_mean: Tensor
+    upper_std: Tensor
+
+    def __init__(
+        self,
+        config: TokenizerConfig | str = "small",
+        mean: Float[Tensor, " d"] | None = None,
+        std: Float[Tensor, " d"] | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(config, str):
+            require(
+                config in PRESETS, f"preset {config!r} is not known, expected one of {', '.join(PRESETS)}"
+            )
+            config = PRESETS[config]
+        self.config = config
+        sizes = (len(parts.UPPER), len(parts.LOWER)) if config.parts == 2 else (config.features,)
+        code_dim = config.code_dim // config.parts
+        shape = (config.width, code_dim, config.depth, config.down, config.stride, config.dilation_growth)
+        self.encoders = nn.ModuleList(Encoder(size, *shape) for size in sizes)
+        self.quantizers = nn.ModuleList(
+            Quantizer(config.codes, code_dim, config.ema, config.reset, config.dead_below) for _ in sizes
+        )
+        self.decoders = nn.ModuleList(Decoder(size, *shape) for size in sizes)
+        self.register_buffer("mean", torch.zeros(config.features))
+        self.register_buffer("std", torch.ones(config.features))
+        if config.parts == 2:
+            self.register_buffer("upper_mean", torch.zeros(len(parts.UPPER_HEIGHTS)))
+            self.register_buffer("upper_std", torch.ones(len(parts.UPPER_HEIGHTS)))
+        if mean is not None and std is not None:
+            self.set_normalisation(mean, std)
+
+    # ------------------------------------------------------------------ normalisation
+
+    @torch.no_grad()
+    def set_normalisation(
+        self,
+        mean: Float[Tensor, " d"],
+        std: Float[Tensor, " d"],
+        upper: tuple[Float[Tensor, " 13"], Float[Tensor, " 13"]] | None = None,
+    ) -> None:
+        """Store the data's plain Mean and Std; `feature_bias` is applied when they are used.
+
+        `upper`, for two parts: mean and std of the upper joints' heights above the root
+        (`parts.relative_height_statistics`).
+        """
+        for name, value in (("mean", mean), ("std", std)):
+            require(
+                value.shape == self.mean.shape,
+                f"{name} has shape {tuple(value.shape)}, expected {tuple(self.mean.shape)}",
+            )
+        require(
+            bool((std > 0).all()), "std has entries that are not above 0: compute it over data that moves"
+        )
+        self.mean.copy_(mean)
+        self.std.copy_(std)
+        if upper is not None and self.config.parts == 2:
+            self.upper_mean.copy_(upper[0])
+            self.upper_std.copy_(upper[1])
+
+    @property
+    def scale(self) -> Float[Tensor, " d"]:
+        """What features are divided by: std, less the feature bias on root and contacts."""
+        scale = self.std.clone()
+        scale[:4] /= self.config.feature_bias
+        scale[-4:] /= self.config.feature_bias
+        return scale
+
+    def normalise(self, features: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+        """Raw → normalised features."""
+        return (features - self.mean) / self.scale
+
+    def denormalise(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
+        """Normalised → raw features."""
+        return x * self.scale + self.mean
+
+    # ------------------------------------------------------------------ the network
+
+    @property
+    def codebook(self) -> Float[Tensor, "p k c"]:
+        """The code vectors of each part."""
+        return torch.stack([q.codebook for q in self.quantizers])
+
+    def forward(
+        self,
+        x: Float[Tensor, "b t d"],
+        mask: Bool[Tensor, "b t"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> VQOutput:
+        """Normalised features through the bottleneck; in training mode the codebooks are updated.
+
+        `mask` says which frames are real; a token counts if any of its frames is real, as in `encode`.
+        `generator` (on the CPU) draws the first codes and the replacements of dead ones.
+
+        Raises:
+            ValueError: T is not a multiple of the frames per token.
+        """
+        ratio = self.config.ratio
+        require(x.shape[1] % ratio == 0, f"x has {x.shape[1]} frames, expected a multiple of {ratio}")
+        tokens_mask = None if mask is None else mask.unflatten(1, (-1, ratio)).any(-1)
+        outputs = [
+            quantizer(encoder(part, tokens_mask), tokens_mask, generator)
+            for encoder, quantizer, part in zip(self.encoders, self.quantizers, self._split(x), strict=True)
+        ]
+        return VQOutput(
+            reconstruction=self._decode([o.vectors for o in outputs], tokens_mask),
+            tokens=torch.stack([o.tokens for o in outputs], 1),
+            commitment=torch.stack([o.commitment for o in outputs]).sum(),
+            codebook_loss=torch.stack([o.codebook_loss for o in outputs]).sum(),
+            perplexity=torch.stack([o.perplexity for o in outputs]).mean(),
+        )
+
+    def _split(self, x: Float[Tensor, "b t d"]) -> tuple[Tensor, ...]:
+        if self.config.parts == 1:
+            return (x,)
+        return parts.split(x, self.mean, self.scale, self.upper_mean, self.upper_std)
+
+    def _decode(self, vectors: list[Tensor], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b t d"]:
+        """Code vectors of each part → normalised features."""
+        pieces = [decoder(z, mask) for decoder, z in zip(self.decoders, vectors, strict=True)]
+        if self.config.parts == 1:
+            return pieces[0]
+        return parts.merge(*pieces, self.mean, self.scale, self.upper_mean, self.upper_std)
+
+    # ------------------------------------------------------------------ the public door
+
+    @torch.no_grad()
+    def encode(
+        self, features: Float[Tensor, "b t d"], lengths: Int[Tensor, " b"] | None = None
+    ) -> Int[Tensor, "b p n"]:
+        """Raw features → tokens, N = ceil(T / 4); a clip is padded to a multiple of 4 by its own last frame.
+
+        With `lengths` (frames) the rest of a row is ignored: a clip gets the tokens that it gets alone.
+        Tokens past ceil(length / 4) are 0.
+
+        Raises:
+            ValueError: a length is below 1 or above T.
+        """
+        ratio, frames = self.config.ratio, features.shape[1]
+        lengths = _frame_counts(lengths, features, frames)
+        count = -(-frames // ratio)
+        last = (lengths - 1)[:, None]
+        rows = torch.arange(len(features), device=features.device)[:, None]
+        places = torch.arange(count * ratio, device=features.device).expand(len(features), -1)
+        x = self.normalise(features[rows, torch.minimum(places, last)])
+        mask = places[:, ::ratio] <= last
+        tokens = [
+            quantizer.nearest(encoder(part, mask))
+            for encoder, quantizer, part in zip(self.encoders, self.quantizers, self._split(x), strict=True)
+        ]
+        return torch.stack(tokens, 1) * mask[:, None]
+
+    @torch.no_grad()
+    def decode(
+        self, tokens: Int[Tensor, "b p n"], lengths: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b t d"]:
+        """Tokens → raw features, 4 frames each; with `lengths` (frames), frames past a clip's end are 0.
+
+        Raises:
+            ValueError: a token is no code id, or a length is below 1 or above 4 N.
+        """
+        codes, ratio = self.config.codes, self.config.ratio
+        frames = tokens.shape[2] * ratio
+        lengths = _frame_counts(lengths, tokens, frames)
+        real = torch.arange(frames, device=tokens.device) < lengths[:, None]
+        mask = real[:, ::ratio]
+        tokens = torch.where(mask[:, None], tokens, 0)
+        require(
+            bool(((tokens >= 0) & (tokens < codes)).all()),
+            f"tokens lie in {int(tokens.min())}…{int(tokens.max())}, expected code ids in 0…{codes - 1}: "
+            "fill the canvas before decoding it",
+        )
+        vectors = [
+            quantizer.lookup(t) for quantizer, t in zip(self.quantizers, tokens.unbind(1), strict=True)
+        ]
+        return self.denormalise(self._decode(vectors, mask).float()) * real[..., None]
+
+    # ------------------------------------------------------------------ on disk
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write config.json and model.safetensors; `dtype=torch.float16` halves the file.
+
+        The normalisation stays in float32, since it is small and touches every number.
+        """
+        folder = Path(folder)
+        state = {
+            name: value.to(dtype) if value.is_floating_point() and name not in NORMALISATION else value
+            for name, value in self.state_dict().items()
+        }
+        with atomic_write(folder / "model.safetensors") as path:
+            save_file({name: value.cpu().contiguous() for name, value in state.items()}, path)
+        with atomic_write(folder / "config.json") as path:
+            path.write_text(json.dumps(asdict(self.config), indent=2) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Tokenizer:
+        """Load what `save_pretrained` wrote, in evaluation mode, in float32.
+
+        Raises:
+            FileNotFoundError: config.json or model.safetensors is missing.
+            ValueError: a file is damaged, or the weights do not fit the configuration.
+        """
+        folder = Path(folder)
+        for name in ("config.json", "model.safetensors"):
+            require(
+                (folder / name).is_file(),
+                f"{folder / name} does not exist: a tokenizer folder holds config.json and model.safetensors",
+                FileNotFoundError,
+            )
+        model = cls(read_config(folder / "config.json"))
+        path = folder / "model.safetensors"
+        try:
+            state = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged or cut off ({error}): copy or download it again") from error
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            detail = " ".join(str(error).split())[:200]
+            raise ValueError(f"{path} does not fit {folder / 'config.json'} ({detail})") from error
+        return model.eval()
+
+
+def tokenizer_loss(
+    out: VQOutput, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None, config: TokenizerConfig
+) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
+    """Smooth-L1 on all features + 0.5 × smooth-L1 on the joint positions + 0.02 × commitment.
+
+    Only real frames count. Also gives the terms, detached, for the log.
+    """
+    error = F.smooth_l1_loss(out.reconstruction.float(), x, reduction="none")
+    weight = torch.ones_like(error[..., 0]) if mask is None else mask.to(error)
+    weight = weight / weight.sum().clamp(min=1)
+    reconstruction = (error.mean(-1) * weight).sum()
+    positions = (error[..., config.positions].mean(-1) * weight).sum()
+    loss = (
+        reconstruction
+        + config.position_weight * positions
+        + config.commitment_weight * out.commitment
+        + out.codebook_loss
+    )
+    terms = {
+        "loss": loss,
+        "reconstruction": reconstruction,
+        "positions": positions,
+        "commitment": out.commitment,
+        "perplexity": out.perplexity,
+    }
+    return loss, {name: value.detach() for name, value in terms.items()}
+
+
+def count_parameters(model: Tokenizer) -> dict[str, int]:
+    """Weights of the network, of the codebooks, and in all (buffers of the training are not counted)."""
+    codebook = model.codebook.numel()
+    network = sum(p.numel() for name, p in model.named_parameters() if not name.endswith("codebook"))
+    return {"network": network, "codebook": codebook, "total": network + codebook}
+
+
+def _frame_counts(lengths: Tensor | None, rows: Tensor, most: int) -> Tensor:
+    """Lengths on the device of `rows`; `most` each when None. A wrong one would crop in silence."""
+    require(most > 0, "there are no frames: a clip needs at least one")
+    if lengths is None:
+        return torch.full((len(rows),), most, device=rows.device)
+    require(
+        bool(((lengths >= 1) & (lengths <= most)).all()),
+        f"lengths are {lengths.tolist()} frames, expected 1 to {most}, the frames of the batch",
+    )
+    return lengths.to(rows.device)
