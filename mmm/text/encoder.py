@@ -219,7 +219,8 @@ def _load(
             f"{place} has words {width} wide but sentences {config.projection_dim} wide: both must agree",
         )
         return ClipTextEncoder(name, model.to(device), tokenizer, width, config.max_position_embeddings)
-    model = model.get_encoder() if config.is_encoder_decoder else model  # of T5 and its like only the encoder
+    if hasattr(model, "decoder"):  # of T5 and its like only the encoder is wanted
+        model = model.get_encoder()
     return TextEncoder(name, model.to(device), tokenizer, config.hidden_size, MAX_PLACES)
 
 
