@@ -1,0 +1,320 @@
+"""The sampler: fills the open places of any canvas, a few at a time, the surest first.
+
+Source: MMM (arXiv 2312.03596), section 3.3; REPRODUCTION.md, "Sampling". There is no other sampler in the
+project: generation fills an empty canvas, and every editing task is a canvas that is filled in part.
+
+An item's tokens depend on its canvas, text and seed, never on its batch mates. An own generator for its noise
+is not enough for that: a matrix product rounds differently when it has more rows, one last bit can turn over a
+token, and the token turns over all that come after it. So the network meets an item always in the same shape:
+on the CPU alone, cut to its own length and words; on an accelerator in groups of a fixed number of rows, of
+fixed width, filled up with copies.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from mmm.errors import require
+from mmm.transformer.masking import MASK
+from mmm.transformer.model import MaskedTransformer
+
+ACCELERATOR_GROUP = 8
+WORDS_MULTIPLE = 32  # in groups, words are padded to a multiple of this: few different shapes
+
+
+def _cosine(progress: float) -> float:
+    # The angle is rounded to single precision, as in the golden decodes: at two thirds of the passes the cosine
+    # is then a little under 1/2, not a little over, and an even number of places gives one place less.
+    (angle,) = struct.unpack("f", struct.pack("f", math.pi / 2 * progress))
+    return math.cos(angle)
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": _cosine, "linear": lambda progress: 1.0 - progress}
+"""Share of the open places that is masked when that share of the passes is done; 1 at the start."""
+
+
+@runtime_checkable
+class Text(Protocol):
+    """What the sampler needs of text embeddings; `mmm.text.TextEmbedding` has it."""
+
+    words: Tensor  # float (B, S, E)
+    mask: Tensor  # bool (B, S), True at words
+    sentence: Tensor  # float (B, E)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass over the batch, on the CPU.
+
+    Attributes:
+        canvas: before the pass: MASK where it predicts; an item that is done stands in it complete.
+        tokens: after the pass.
+        confidence: after the pass, of every place that holds a token (see Filled).
+    """
+
+    canvas: Int64[Tensor, "b p n"]
+    tokens: Int64[Tensor, "b p n"]
+    confidence: Float[Tensor, "b p n"]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The result of `fill`, on the device of the canvas.
+
+    Attributes:
+        tokens: code ids; 0 beyond an item's length.
+        confidence: the probability the model gave a token in the pass that chose it for good (with guidance,
+            without temperature); 1 at given places, 0 beyond an item's length.
+        trace: every pass, if it was asked for.
+    """
+
+    tokens: Int64[Tensor, "b p n"]
+    confidence: Float[Tensor, "b p n"]
+    trace: list[Step] | None = None
+
+
+def default_steps(length: int) -> int:
+    """S = round(10 · N / 49), at least 1: ten passes for the longest motion of HumanML3D."""
+    return max(1, round(10 * length / 49))
+
+
+def masked_counts(places: int, steps: int, schedule: str = "cosine") -> list[int]:
+    """How many of `places` open places are masked before each pass: at least one; no pass if nothing is open."""
+    if places == 0:
+        return []
+    return [max(1, math.floor(SCHEDULES[schedule](step / steps) * places)) for step in range(steps)]
+
+
+@torch.no_grad()
+def fill(
+    model: MaskedTransformer,
+    canvas: Int64[Tensor, "b p n"],
+    lengths: Int64[Tensor, "b"],
+    text: Text,
+    *,
+    steps: int | None = None,
+    schedule: str = "cosine",
+    temperature: float = 1.0,
+    argmax: bool = False,
+    guidance: float = 1.0,
+    seeds: Sequence[int] | None = None,
+    generators: Sequence[torch.Generator] | None = None,
+    group: int | None = None,
+    trace: bool = False,
+) -> Filled:
+    """Replace every MASK of the canvas by a code; places that hold a code stay as they are.
+
+    Before each pass the least sure of the open places are masked, fewer from pass to pass, and the pass predicts
+    them all at once; what is not masked again is final. Of two parts the upper one (index 0) is filled.
+
+    Args:
+        lengths: tokens of each item; what the canvas holds beyond is ignored.
+        text: one text an item.
+        steps: passes for every item; by default `default_steps` of its own length.
+        schedule: "cosine" (the paper) or "linear".
+        temperature: the logits are divided by it before a code is drawn (Gumbel maximum).
+        argmax: take the likeliest code instead of drawing; needs no seeds.
+        guidance: g in uncond + g · (cond − uncond); 1 is the conditional model alone.
+        seeds, generators: the noise: one seed, or one CPU generator, an item; one of the two.
+        group: items that go through the network together; by default 1 on the CPU, 8 elsewhere. It bears on the
+            last bits of the logits, hence on rare tokens; batch size and batch mates do not.
+        trace: keep every pass.
+
+    Raises:
+        ValueError: an argument out of range (lengths, ids, an open place in the lower part, steps, schedule,
+            temperature, guidance of a model without text dropout, seeds missing or of another number).
+    """
+    _check_canvas(model, canvas, lengths, text)
+    _check_options(model, steps, schedule, temperature, guidance, group)
+    noise = [None] * len(canvas) if argmax else _generators(len(canvas), seeds, generators)
+    group = group or (1 if model.device.type == "cpu" else ACCELERATOR_GROUP)
+    items = [
+        _Item(row[:, :size], noise[i], text.words[i][text.mask[i]], text.sentence[i], steps, schedule)
+        for i, (row, size) in enumerate(zip(canvas.cpu(), lengths.tolist(), strict=True))
+    ]
+    passes: list[Step] = []
+    training = model.training
+    model.eval()
+    try:
+        for step in range(max((len(item.counts) for item in items), default=0)):
+            active = [item for item in items if step < len(item.counts)]
+            for item in active:
+                item.mask_least_sure(step)
+            before = _stack([item.tokens for item in items], canvas.shape[2])
+            for frame, width, num_words in _frames(active, group, model.config.max_tokens):
+                logits = _predict(model, frame, group, width, num_words, guidance)
+                _write(frame, logits, temperature)
+            if trace:
+                after = _stack([item.tokens for item in items], canvas.shape[2])
+                passes.append(Step(before, after, _stack([item.confidence for item in items], canvas.shape[2])))
+    finally:
+        model.train(training)
+    tokens = _stack([item.tokens for item in items], canvas.shape[2]).to(canvas.device)
+    confidence = _stack([item.confidence for item in items], canvas.shape[2]).to(canvas.device)
+    return Filled(tokens, confidence, passes if trace else None)
+
+
+class _Item:
+    """One item while it is being filled; all on the CPU but its text."""
+
+    def __init__(
+        self,
+        canvas: Tensor,
+        generator: torch.Generator | None,
+        words: Tensor,
+        sentence: Tensor,
+        steps: int | None,
+        schedule: str,
+    ) -> None:
+        self.tokens = canvas.clone()  # (P, N), N the item's own length
+        self.open = canvas[0] == MASK  # (N,), the places the next pass writes
+        self.counts = masked_counts(int(self.open.sum()), steps or default_steps(canvas.shape[1]), schedule)
+        # In double precision: where the model is sure, single precision would make all confidences 1, and the
+        # order of the places would decide.
+        self.sure = torch.where(canvas == MASK, 0.0, 1.0).double()  # (P, N)
+        self.generator, self.words, self.sentence = generator, words, sentence
+
+    @property
+    def confidence(self) -> Tensor:
+        return self.sure.float()
+
+    def mask_least_sure(self, step: int) -> None:
+        """Close all but the counts[step] least sure of the places the last pass wrote; ties go by place."""
+        order = self.sure[0].masked_fill(~self.open, math.inf).argsort(stable=True)
+        self.open = torch.zeros_like(self.open).index_fill_(0, order[: self.counts[step]], True)
+        self.tokens[0, self.open] = MASK
+        self.sure[0, self.open] = 0.0
+
+    def uniform(self, codes: int) -> Tensor:
+        """(open places, K) numbers in [0, 1) from the item's own generator, for its own places only."""
+        return torch.rand(int(self.open.sum()), codes, generator=self.generator)
+
+
+def _frames(active: list[_Item], group: int, max_tokens: int) -> Iterator[tuple[list[_Item], int, int]]:
+    """(items, canvas width, words) for every run of the network: a shape that is the item's own affair."""
+    if group == 1:
+        yield from (([item], item.tokens.shape[1], len(item.words)) for item in active)
+        return
+    like: dict[int, list[_Item]] = {}
+    for item in active:
+        like.setdefault(-(-len(item.words) // WORDS_MULTIPLE) * WORDS_MULTIPLE, []).append(item)
+    for num_words, items in like.items():
+        for start in range(0, len(items), group):
+            yield items[start : start + group], max_tokens, num_words
+
+
+def _predict(
+    model: MaskedTransformer, frame: list[_Item], group: int, width: int, num_words: int, guidance: float
+) -> Float[Tensor, "group width k"]:
+    """Logits of the upper part; with guidance both halves, with and without text, in one batch of twice the rows."""
+    rows = frame + [frame[0]] * (group - len(frame))
+    dtype, device = model.embed.weight.dtype, model.device
+    canvas = _stack([item.tokens for item in rows], width).to(device)
+    lengths = torch.tensor([item.tokens.shape[1] for item in rows], device=device)
+    words = torch.stack([F.pad(item.words, (0, 0, 0, num_words - len(item.words))) for item in rows])
+    counts = torch.tensor([len(item.words) for item in rows], device=device)
+    mask = torch.arange(num_words, device=device) < counts[:, None]
+    sentence = torch.stack([item.sentence for item in rows])
+    words, sentence = words.to(device, dtype), sentence.to(device, dtype)
+    if guidance == 1:
+        return model(canvas, lengths, words, mask, sentence)[:, 0]
+    twice = [torch.cat([value, value]) for value in (canvas, lengths, words, mask, sentence)]
+    drop = torch.arange(2 * group, device=device) >= group
+    conditional, unconditional = model(*twice, drop_text=drop)[:, 0].chunk(2)
+    return unconditional + guidance * (conditional - unconditional)
+
+
+def _write(frame: list[_Item], logits: Float[Tensor, "group width k"], temperature: float) -> None:
+    """Choose a code for every open place of the items, and note its probability."""
+    width, codes = logits.shape[1:]
+    if logits.device.type == "mps":
+        logits = logits.cpu()  # has no double precision
+    is_open = torch.stack([F.pad(item.open, (0, width - len(item.open))) for item in frame])
+    logits = logits[: len(frame)][is_open.to(logits.device)]  # (open places of all, K)
+    if frame[0].generator is None:
+        chosen = logits.argmax(dim=1)
+    else:
+        uniform = torch.cat([item.uniform(codes) for item in frame]).to(logits.device)
+        chosen = (logits.float() / temperature - (-uniform.log()).log()).argmax(dim=1)
+    sure = logits.double().log_softmax(dim=1).gather(1, chosen[:, None])[:, 0].exp()
+    places = [int(item.open.sum()) for item in frame]
+    for item, tokens, probability in zip(frame, chosen.cpu().split(places), sure.cpu().split(places), strict=True):
+        item.tokens[0, item.open] = tokens
+        item.sure[0, item.open] = probability
+
+
+def _stack(rows: list[Tensor], width: int) -> Tensor:
+    """(P, N) of different N → (B, P, width), 0 at the end."""
+    return torch.stack([F.pad(row, (0, width - row.shape[1])) for row in rows])
+
+
+def _generators(
+    batch: int, seeds: Sequence[int] | None, generators: Sequence[torch.Generator] | None
+) -> list[torch.Generator]:
+    require(
+        (seeds is None) != (generators is None),
+        "fill needs its noise from one of seeds and generators: give seeds=[…], one an item, or argmax=True",
+    )
+    given = len(seeds if generators is None else generators)
+    require(given == batch, f"{given} seeds or generators were given for {batch} items: give one an item")
+    if generators is not None:
+        return list(generators)
+    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+
+def _check_canvas(model: MaskedTransformer, canvas: Tensor, lengths: Tensor, text: Text) -> None:
+    config, (batch, parts, n) = model.config, canvas.shape
+    longest = min(n, config.max_tokens)
+    low, high = (int(lengths.min()), int(lengths.max())) if batch else (1, 1)
+    require(
+        1 <= low and high <= longest,
+        f"lengths run from {low} to {high} tokens, expected 1 to {longest} (the canvas has {n} places, the model "
+        f"takes {config.max_tokens}): shorten or split the motion",
+    )
+    require(parts == config.parts, f"the canvas has {parts} part(s), expected {config.parts} as the model has")
+    real = canvas[(torch.arange(n, device=canvas.device) < lengths[:, None, None]).expand_as(canvas)]
+    low, high = (int(real.min()), int(real.max())) if batch else (0, 0)
+    require(
+        MASK <= low and high < config.codes,
+        f"the canvas holds ids from {low} to {high}, expected codes 0 to {config.codes - 1} and MASK ({MASK}): was it "
+        "made with another tokenizer?",
+    )
+    inside = torch.arange(n, device=canvas.device) < lengths[:, None]
+    require(
+        not ((canvas[:, 1:] == MASK) & inside[:, None]).any(),
+        "the lower part (index 1) of the canvas has open places, but only the upper one can be filled: give its codes",
+    )
+    texts = len(text.sentence)
+    require(texts == batch, f"{texts} texts were given for {batch} canvases: give one an item")
+    require(bool(text.mask.any(dim=1).all()), "a text has no word that counts (its mask is all False): give a text")
+
+
+def _check_options(
+    model: MaskedTransformer,
+    steps: int | None,
+    schedule: str,
+    temperature: float,
+    guidance: float,
+    group: int | None,
+) -> None:
+    require(steps is None or steps >= 1, f"steps is {steps}, expected at least 1 (or None for the rule)")
+    require(group is None or group >= 1, f"group is {group}, expected at least 1 (or None)")
+    require(schedule in SCHEDULES, f"schedule is {schedule!r}, expected one of {', '.join(SCHEDULES)}")
+    require(
+        0 < temperature < math.inf,
+        f"temperature is {temperature}, expected a number above 0: use argmax=True for the likeliest codes",
+    )
+    require(math.isfinite(guidance), f"guidance is {guidance}, expected a finite number (1 is no guidance)")
+    require(
+        guidance == 1 or model.config.text_dropout > 0,
+        f"guidance is {guidance}, but this model was trained without text dropout: use guidance=1",
+    )
