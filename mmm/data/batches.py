@@ -1,0 +1,72 @@
+"""A split as one memory-mapped array, so that a batch is a few slices and nothing is read twice."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from mmm.data.captions import Caption, format_caption, parse_captions
+from mmm.errors import atomic_dir, require
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedSplit:
+    """All clips of a split, one behind the other.
+
+    features: (sum T, D) float32, memory-mapped, not normalised. starts: (n + 1,), clip i is rows starts[i] to
+    starts[i + 1]. captions: per clip.
+    """
+
+    ids: list[str]
+    features: Float[np.ndarray, "rows d"]
+    starts: Int64[np.ndarray, " n_plus_1"]
+    captions: list[list[Caption]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def clip(self, i: int) -> Float[np.ndarray, "t d"]:
+        """Features (T, D) of clip i, a view into the map."""
+        return self.features[self.starts[i] : self.starts[i + 1]]
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, " n"]:
+        """Frames per clip."""
+        return np.diff(self.starts)
+
+    def texts(self) -> list[str]:
+        """All different captions of the split, sorted."""
+        return sorted({caption.text for captions in self.captions for caption in captions})
+
+
+def pack(
+    folder: Path,
+    ids: list[str],
+    features: Callable[[str], np.ndarray],
+    captions: Callable[[str], list[Caption]],
+) -> PackedSplit:
+    """Load the pack in `folder`, or make it first from the clips' features and captions.
+
+    Raises:
+        ValueError: there are no ids, or a clip's file is bad (as `MotionFolder.features` says).
+    """
+    require(bool(ids), f"the split has no clips, so there is nothing to pack into {folder}.")
+    if not (folder / "captions.json").is_file():
+        with atomic_dir(folder) as part:
+            lengths, lines = [], []
+            with (part / "features.f32").open("wb") as file:
+                for clip in ids:
+                    values = features(clip)
+                    values.tofile(file)
+                    lengths.append(len(values))
+                    lines.append([format_caption(caption) for caption in captions(clip)])
+            np.save(part / "starts.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+            (part / "captions.json").write_text(json.dumps({"ids": ids, "captions": lines}))
+    starts = np.load(folder / "starts.npy")
+    rows = np.memmap(folder / "features.f32", np.float32, "r").reshape(int(starts[-1]), -1)
+    told = json.loads((folder / "captions.json").read_text())
+    parsed = [parse_captions("\n".join(lines), clip) for clip, lines in zip(told["ids"], told["captions"], strict=True)]
+    return PackedSplit(told["ids"], rows, starts, parsed)

@@ -1,0 +1,37 @@
+import pytest
+
+from mmm.data.captions import Caption, format_caption, mirror_caption, mirror_text, parse_captions
+
+LINE = "a man waves his left hand.#a/DET man/NOUN wave/VERB his/DET left/ADJ hand/NOUN#0.0#0.0"
+
+
+def test_a_line_is_read_and_written_back():
+    (caption,) = parse_captions(LINE)
+    assert caption.text == "a man waves his left hand."
+    assert caption.words[2] == ("wave", "VERB")
+    assert parse_captions(format_caption(caption)) == [caption]
+
+
+def test_times_and_nan():
+    first, second = parse_captions("walks#walk/VERB#1.5#3.0\n\nruns#run/VERB#nan#nan\n")
+    assert (first.start, first.end, second.start, second.end) == (1.5, 3.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("line", ["only text", "a#b/NOUN#0", "a#b/NOUN#zero#0.0"])
+def test_malformed_lines_are_named(line):
+    with pytest.raises(ValueError, match="texts/1.txt, line 2"):
+        parse_captions(LINE + "\n" + line, "texts/1.txt")
+
+
+def test_mirror_swaps_sides_and_only_whole_words():
+    assert mirror_text("Left foot, then RIGHT; clockwise") == "Right foot, then LEFT; counterclockwise"
+    assert mirror_text("a bright day has leftovers") == "a bright day has leftovers"
+    caption = parse_captions(LINE)[0]
+    assert mirror_caption(caption).text == "a man waves his right hand."
+    assert ("right", "ADJ") in mirror_caption(caption).words
+    assert mirror_caption(mirror_caption(caption)) == caption
+
+
+def test_counterclockwise_is_not_read_as_clockwise():
+    assert mirror_text("turns counterclockwise") == "turns clockwise"
+    assert mirror_caption(Caption("turns clockwise")).text == "turns counterclockwise"

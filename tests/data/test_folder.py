@@ -1,0 +1,118 @@
+import json
+
+import numpy as np
+import pytest
+
+from mmm.data import Caption, Clip, MotionFolder, write_folder
+from mmm.data.folder import mean_std
+from mmm.motion import feature_slices, features_to_joints
+
+INFO = {"name": "toy", "fps": 20.0, "skeleton": "humanml3d", "source": "test", "licence": "none", "seed": 0}
+
+
+def clips(golden):
+    free = golden("features_free")
+    for i in range(3):
+        features = np.asarray(free[f"{i}/features"], np.float32)
+        captions = [Caption(f"motion {i}", (("motion", "NOUN"),)), Caption("it waves left")]
+        yield Clip(f"{i:06d}", features, features_to_joints(features), captions, {"number": i})
+
+
+SPLITS = {"train": ["000000", "000001"], "val": ["000002"], "test": [], "test_compositional": ["000002"]}
+
+
+@pytest.fixture
+def folder(tmp_path, golden, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    return write_folder(tmp_path / "toy", clips(golden), SPLITS, INFO)
+
+
+def test_written_in_humanml3ds_layout(folder, golden):
+    features = golden("features_free")["1/features"]
+    assert np.array_equal(np.load(folder.path / "new_joint_vecs/000001.npy"), features)
+    assert np.load(folder.path / "new_joints/000001.npy").shape == (len(features), 22, 3)
+    assert (folder.path / "texts/000001.txt").read_text().startswith("motion 1#motion/NOUN#0.0#0.0\n")
+    assert folder.ids("train_val") == ["000000", "000001", "000002"]
+    assert folder.program("000002") == {"number": 2}
+    assert folder.captions("000000")[1].text == "it waves left"
+    assert json.loads((folder.path / "dataset.json").read_text())["clips"] == 3
+
+
+def test_std_is_averaged_within_groups_of_the_train_split(folder, golden):
+    free = golden("features_free")
+    rows = np.concatenate([free["0/features"], free["1/features"]]).astype(np.float64)
+    assert np.allclose(folder.mean, rows.mean(0), atol=1e-5)
+    assert np.allclose(folder.std[4:67], rows.std(0)[4:67].mean(), atol=1e-5)
+    assert np.allclose(folder.std[1:3], rows.std(0)[1:3].mean(), atol=1e-5)
+
+
+def test_a_group_that_never_moves_is_named():
+    frames = np.random.default_rng(0).normal(size=(50, 263)).astype(np.float32)
+    frames[:, feature_slices("humanml3d")["root_height"]] = 1
+    with pytest.raises(ValueError, match="root_height"):
+        mean_std(frames)
+
+
+def test_pack_is_one_array_and_follows_changes(folder):
+    packed = folder.pack("train")
+    assert len(packed) == 2 and isinstance(packed.features, np.memmap)
+    assert np.array_equal(packed.clip(1), folder.features("000001"))
+    assert packed.captions[0][0].words == (("motion", "NOUN"),)
+    assert packed.texts() == ["it waves left", "motion 0", "motion 1"]
+    changed = folder.features("000001")[:50] + 1
+    np.save(folder.path / "new_joint_vecs/000001.npy", changed)
+    assert np.array_equal(folder.pack("train").clip(1), changed)
+
+
+def test_same_clips_same_hash(folder, tmp_path, golden):
+    again = write_folder(tmp_path / "again", clips(golden), SPLITS, INFO)
+    assert again.content_hash == folder.content_hash
+
+
+def test_missing_std_is_named(folder):
+    (folder.path / "Std.npy").unlink()
+    with pytest.raises(FileNotFoundError, match="has no Std.npy"):
+        MotionFolder.open(folder.path)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((50, 262), np.float32), r"shape \(50, 262\), expected \(T, 263\)"),
+        (np.full((50, 263), np.nan, np.float32), "NaN or infinite numbers in 50 of 50 frames"),
+    ],
+)
+def test_bad_clips_are_refused(folder, values, message):
+    np.save(folder.path / "new_joint_vecs/000002.npy", values)
+    with pytest.raises(ValueError, match=message):
+        folder.features("000002")
+    with pytest.raises(ValueError, match=message):
+        folder.pack("val")
+
+
+def test_truncated_clip_is_refused(folder):
+    path = folder.path / "new_joint_vecs/000002.npy"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="000002.npy cannot be read"):
+        folder.features("000002")
+
+
+def test_nothing_is_left_when_writing_fails(tmp_path, golden):
+    with pytest.raises(ValueError, match="that were not given"):
+        write_folder(tmp_path / "toy", clips(golden), SPLITS | {"val": ["nobody"]}, INFO)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_peoples_folders_are_not_overwritten(tmp_path, golden):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("two years")
+    with pytest.raises(ValueError, match="is no data set of ours"):
+        write_folder(tmp_path / "mine", clips(golden), SPLITS, INFO)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "two years"
+
+
+def test_unknown_split_and_folder(folder, tmp_path):
+    with pytest.raises(ValueError, match="no split 'tset'"):
+        folder.ids("tset")
+    with pytest.raises(FileNotFoundError, match="mmm prepare"):
+        MotionFolder.open(tmp_path / "nowhere")
