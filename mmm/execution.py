@@ -129,7 +129,7 @@ def _write_kernelspec(folder: Path) -> None:
     """A kernel specification that starts this interpreter, whatever kernels are installed on the machine."""
     place = folder / "kernels" / KERNEL
     place.mkdir(parents=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
     spec = {"argv": argv, "display_name": "Python 3 (course)", "language": "python"}
     (place / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
 

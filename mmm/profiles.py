@@ -51,7 +51,7 @@ def read_profile(profile: str | Path, folder: Path | None = None) -> dict[str, d
     known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
     require(
         path.is_file(),
-        f"profile {str(profile)!r}: found no file {path}; give a YAML file or one of those in {folder}: {known}",
+        f"profile {str(profile)!r}: found no file {path}; give a YAML file or one of {known}",
         FileNotFoundError,
     )
     content = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
@@ -60,11 +60,17 @@ def read_profile(profile: str | Path, folder: Path | None = None) -> dict[str, d
         f"profile {path}: expected the sections {', '.join(SECTIONS)} and no others, found {content!r:.80}",
     )
     content = {section: content.get(section) or {} for section in SECTIONS}
-    for chapter in content["settings"]:
+    for chapter, settings in content["settings"].items():
         require(
             isinstance(chapter, str) and re.fullmatch(r"all|\d\d", chapter),
-            f"profile {path}: settings are for 'all' or a chapter as two quoted digits (\"02\"), found {chapter!r}",
+            f"profile {path}: settings are for 'all' or two quoted digits (\"02\"), found {chapter!r}",
         )
+        require(
+            isinstance(settings or {}, dict),
+            f"profile {path}: expected name: value pairs for {chapter!r}, found {settings!r}",
+        )
+        for name in settings or {}:  # YAML 1.1 reads on, off, yes and no as truth values
+            require(isinstance(name, str), f"profile {path}: chapter {chapter!r}: quote the name {name!r}")
     return content
 
 
@@ -81,7 +87,7 @@ def load_profile(
 
     Raises:
         FileNotFoundError: there is no such profile.
-        ValueError: an override has a name that the chapter does not know, or is no number where one is expected.
+        ValueError: the chapter has no setting of that name, or a number was expected.
     """
     settings = chapter_settings(read_profile(profile, folder), chapter)
     for name, value in (overrides or {}).items():
@@ -95,7 +101,7 @@ def load_profile(
 
 
 def check_kind(name: str, value: Any, default: Any) -> None:
-    """Refuse a text where the profile has a number, or a fraction where it counts (`steps=many`, `steps=1.5`)."""
+    """Refuse a text where the profile has a number, or a fraction where it counts (`steps=1.5`)."""
     numbers = {int: (int,), float: (int, float)}
     expected = numbers.get(type(default))
     if expected is not None:
@@ -137,7 +143,7 @@ def route_overrides(
         names = sorted({f"{c}.{key}" for c in chapters for key in known[c]})
         require(
             takers,
-            f"--set {name}: no chapter that is to run has this setting; there are {', '.join(names) or 'none'}",
+            f"--set {name}: no chapter to run has this setting; there are {', '.join(names) or 'none'}",
         )
         for chapter in takers:
             check_kind(name, value, known[chapter][key])

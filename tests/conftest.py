@@ -5,6 +5,8 @@ its jaxtyping annotations (`Float[Tensor, "b t 263"]`) are checked by beartype a
 """
 
 import os
+import sys
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,9 +16,14 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
 
-install_import_hook("mmm", "beartype.beartype")
+# `float` admits a whole number, as PEP 484 says (temperature=1); beartype alone would refuse it.
+checks = types.ModuleType("mmm_type_checks")
+checks.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+sys.modules[checks.__name__] = checks
+install_import_hook("mmm", "mmm_type_checks.check")
 
 import numpy as np
 import pytest

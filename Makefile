@@ -1,0 +1,53 @@
+# make install     the environment in .venv (a second call reuses it)
+# make test        the same set-up, ruff, pytest
+# make notebooks   the same set-up, then all notebooks in order; results under runs/
+#
+# make notebooks DATA=bandai SOURCE=FOLDER_OR_ARCHIVE PROFILE=full ARGS="--only 02 --set 02.steps=500"
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install     torch without CUDA, 2 GB less
+
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?= synthetic
+SOURCE ?=
+PROFILE ?= quick
+ARGS ?=
+PYTEST_ARGS ?= -n 2
+
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.PHONY: help install test notebooks constraints clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+install: $(STAMP)
+
+# torch comes first: it is by far the largest part, and a wrong platform shows itself before the rest.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $(PYTHON) is $$($(PYTHON) -V 2>&1), but Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --constraint constraints.txt torch
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PY) -m pip check
+	@touch $@
+	@echo "installed in $(VENV); activate it with: . $(VENV)/bin/activate"
+
+test: install
+	$(PY) -m ruff check .
+	$(PY) -m pytest -q $(PYTEST_ARGS)
+
+notebooks: install
+	$(VENV)/bin/mmm course --profile $(PROFILE) --data $(DATA) $(foreach s,$(SOURCE),--source $(s)) $(ARGS)
+
+# After a change of dependencies: a fresh environment without the old pins, then this writes the new ones.
+#   rm -rf .venv-new && make constraints VENV=.venv-new
+constraints:
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --editable '.[dev]'
+	$(PY) .ci/freeze.py > constraints.txt.part
+	mv constraints.txt.part constraints.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

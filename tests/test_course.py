@@ -1,0 +1,193 @@
+"""The course fails where papermill would pass: tiny notebooks, one for each of its traps."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from mmm.course import prepare_data, run_course, select_notebooks
+from mmm.execution import check_parameters, judge
+
+PARAMETERS = 'profile = "quick"\nseed = 0\ndata = "data"\nrun_dir = "runs"\noverrides = {}'
+PROFILE = """
+course: {cell_timeout: 60, notebook_timeout: 120}
+data: {synthetic: {folder: data/small, clips: 3, seed: 0}, bandai: {folder: data/bandai}}
+settings:
+  all: {preset: tiny}
+  "00": {steps: 5, lr: 2e-4}
+"""
+ALL_TRAPS = {
+    "00_fine": ["import json, os, sys; from pathlib import Path",
+                "facts = dict(seed=seed, data=data, overrides=overrides)",
+                "facts.update(cwd=os.getcwd(), python=sys.executable)",
+                "Path(run_dir, 'facts.json').write_text(json.dumps(facts))"],
+    "01_exit": ["print('before')", "import sys; sys.exit(0)", "print('never')"],
+    "02_dead_kernel_at_the_end": ["print('alive')", "import os; os._exit(0)"],
+    "03_error": ["print('so far')", "raise KeyError('a | b')", "print('never')"],
+}  # fmt: skip
+
+
+def write_notebook(path: Path, cells: list[str], parameters: str = PARAMETERS) -> Path:
+    code = nbformat.v4.new_code_cell
+    first = code(parameters)
+    first.metadata["tags"] = ["parameters"]
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("# A title"), first, *map(code, cells)]
+    )
+    # a kernel that no machine has: the course must not depend on what is installed under this name
+    notebook.metadata["kernelspec"] = {"name": "no-such-kernel", "display_name": "x", "language": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, str(path))
+    return path
+
+
+def project(root: Path, notebooks: dict[str, list[str]], profile: str = PROFILE) -> Path:
+    """A project with notebooks, a profile and an (empty) data set; returns its notebooks folder."""
+    folder = root / "notebooks"
+    (folder / "profiles").mkdir(parents=True)
+    (folder / "profiles" / "quick.yaml").write_text(profile)
+    for name, cells in notebooks.items():
+        write_notebook(folder / f"{name}.ipynb", cells)
+    (root / "data" / "small").mkdir(parents=True)
+    (root / "data" / "small" / "Mean.npy").touch()
+    return folder
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """One course over a notebook that is fine and one for each way to end early."""
+    root = tmp_path_factory.mktemp("course")
+    folder = project(root, ALL_TRAPS)
+    stale = root / "out" / "notebooks" / "00_fine.ipynb"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("what an earlier course left")
+    result = run_course(set_values={"steps": 7, "seed": 3}, out=root / "out", notebooks=folder)
+    return root, result
+
+
+def test_a_notebook_that_runs_to_its_end_passes_with_its_parameters(course):
+    root, result = course
+    assert result.notebooks[0].status == "ok" and result.notebooks[0].reason == ""
+    facts = json.loads((root / "out" / "facts.json").read_text())
+    assert facts["seed"] == 3 and facts["overrides"] == {"steps": 7}
+    assert facts["data"] == str(root / "data" / "small")
+    assert Path(facts["cwd"]) == (root / "notebooks").resolve()
+    assert facts["python"] == sys.executable, "the kernel must be the interpreter that runs the course"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("01_exit", "code cell 4 of 5 raised SystemExit"),
+        ("02_dead_kernel_at_the_end", "code cell 4 of 4 did not run to its end; DeadKernelError"),
+        ("03_error", "code cell 4 of 5 raised KeyError: 'a / b'"),
+    ],
+)
+def test_a_notebook_that_ends_early_fails_and_says_where(course, name, words):
+    _, result = course
+    found = {r.name: r for r in result.notebooks}[name]
+    assert found.status == "failed"
+    assert words in found.reason
+
+
+def test_the_course_goes_on_after_a_failure_and_reports_all(course):
+    root, result = course
+    assert not result.ok
+    assert [r.name for r in result.notebooks] == list(ALL_TRAPS)
+    report = json.loads((root / "out" / "course.json").read_text())
+    assert [r["status"] for r in report["notebooks"]] == ["ok"] + ["failed"] * 3
+    rows = (root / "out" / "summary.md").read_text().splitlines()
+    assert sum(row.startswith("| 0") for row in rows) == 4
+    assert all(row.count("|") == 5 for row in rows if row.startswith("|")), "a reason may not break the table"
+
+
+def test_limits_stop_a_cell_and_a_whole_notebook_with_its_kernel(tmp_path):
+    sleep = "import os, time\nopen(run_dir + '/pid-0', 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    cell = project(
+        tmp_path / "a", {"00_cell": [sleep]}, PROFILE.replace("cell_timeout: 60", "cell_timeout: 2")
+    )
+    whole = project(
+        tmp_path / "b", {"00_whole": [sleep]}, PROFILE.replace("notebook_timeout: 120", "notebook_timeout: 6")
+    )
+    for folder, words in ((cell, "CellTimeoutError"), (whole, "stopped after 6 s")):
+        result = run_course(out=folder.parent / "out", notebooks=folder)
+        assert not result.ok and words in result.notebooks[0].reason
+        assert result.notebooks[0].seconds < 60
+        for pid in (folder.parent / "out").glob("pid-*"):
+            assert not alive(int(pid.read_text())), "the kernel outlived its notebook"
+
+
+def test_parameters_that_a_notebook_lacks_fail_before_anything_runs(tmp_path, capfd):
+    folder = project(tmp_path, {"00_fine": ["print(1)"]})
+    write_notebook(
+        folder / "01_lacks.ipynb", ["print(1)"], parameters='profile = "quick"\nseed = 0\ndata = ""'
+    )
+    with pytest.raises(
+        ValueError, match="01_lacks.*does not define overrides, run_dir.*defines data, profile, seed"
+    ):
+        run_course(out=tmp_path / "out", notebooks=folder)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match="does not define stesp"):
+        check_parameters(folder / "00_fine.ipynb", {"stesp": 3})
+
+
+def test_judge_sees_what_the_metadata_hides(tmp_path):
+    path = write_notebook(tmp_path / "n.ipynb", ["print(1)"])
+    notebook = nbformat.read(str(path), as_version=4)
+    notebook.metadata["papermill"] = {"exception": None}
+    for cell in notebook.cells[1:]:
+        cell.metadata["papermill"] = {"status": "completed", "exception": False}
+        cell.execution_count = 1
+        cell.metadata["execution"] = {"shell.execute_reply": "2024-01-01"}
+    nbformat.write(notebook, str(path))
+    assert judge(path) == ""
+    notebook.cells[2].execution_count = None
+    nbformat.write(notebook, str(path))
+    assert judge(path) == "code cell 2 of 2 did not run to its end"
+    notebook.cells[1].outputs = [nbformat.v4.new_output("error", ename="E", evalue="boom", traceback=[])]
+    notebook.cells[1].metadata["tags"] = ["raises-exception"]
+    nbformat.write(notebook, str(path))
+    assert judge(path) == "code cell 1 of 2 raised E: boom"
+    assert judge(tmp_path / "absent.ipynb") == "it was never started"
+
+
+def test_chapters_are_chosen_by_number_or_name(tmp_path):
+    folder = project(tmp_path, {"00_a": [], "01_b": [], "12_c": []})
+    assert [p.stem for p in select_notebooks(folder)] == ["00_a", "01_b", "12_c"]
+    assert [p.stem for p in select_notebooks(folder, ["12_c", "0"])] == ["00_a", "12_c"]
+    with pytest.raises(ValueError, match="--only 7: no such notebook; there are 00_a, 01_b, 12_c"):
+        select_notebooks(folder, ["7"])
+    with pytest.raises(FileNotFoundError, match="found no NN_name.ipynb"):
+        select_notebooks(tmp_path)
+
+
+def test_data_that_cannot_be_prepared_is_named(tmp_path):
+    folder = project(tmp_path, {"00_a": []})
+    with pytest.raises(FileNotFoundError, match="found no data set .* at .*nowhere.* bandai, synthetic"):
+        run_course(data=str(tmp_path / "nowhere"), out=tmp_path / "out", notebooks=folder)
+    with pytest.raises(ValueError, match="'bandai' is not prepared yet .* needs a source"):
+        run_course(data="bandai", out=tmp_path / "out", notebooks=folder)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "data" / "bandai").exists()
+
+
+def test_missing_data_is_prepared_as_the_profile_says(tmp_path, monkeypatch):
+    synthetic, bandai = pytest.importorskip("mmm.data.synthetic"), pytest.importorskip("mmm.data.bandai")
+    calls = []
+    monkeypatch.setattr(synthetic, "prepare", lambda *a, **k: calls.append((a, k)))
+    monkeypatch.setattr(bandai, "prepare", lambda *a, **k: calls.append((a, k)))
+    content = {"data": {"synthetic": {"folder": "x", "clips": 3, "seed": 0}, "bandai": {"folder": "y"}}}
+    prepare_data("synthetic", [], content, tmp_path / "x")
+    prepare_data("bandai", ["s.zip"], content, tmp_path / "y")
+    assert calls == [((tmp_path / "x",), {"clips": 3, "seed": 0}), (([Path("s.zip")], tmp_path / "y"), {})]
+    assert os.listdir(tmp_path) == []

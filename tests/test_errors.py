@@ -1,0 +1,65 @@
+"""Nothing half-written is ever left behind, and what stood there before survives a failure."""
+
+import pytest
+
+from mmm.errors import atomic_dir, atomic_write, require
+
+
+def test_require_raises_its_sentence_as_the_named_error():
+    require(True, "never said")
+    with pytest.raises(ValueError, match="length: found 3"):
+        require([], "length: found 3")
+    with pytest.raises(FileNotFoundError, match="no file"):
+        require(False, "no file", FileNotFoundError)
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "a.npy"
+    with atomic_write(path) as part:
+        assert part.parent == path.parent and part.suffix == ".npy", "same file system, same format by suffix"
+        part.write_text("one")
+        assert not path.exists()
+    assert path.read_text() == "one"
+    with pytest.raises(RuntimeError), atomic_write(path) as part:
+        part.write_text("half of tw")
+        raise RuntimeError
+    with pytest.raises(FileNotFoundError, match="nothing was written"), atomic_write(path):
+        pass
+    assert path.read_text() == "one"
+    assert [p.name for p in path.parent.iterdir()] == ["a.npy"]
+
+
+def test_a_folder_appears_only_when_it_is_whole_and_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "set"
+    with atomic_dir(path) as part:
+        (part / "a").write_text("one")
+        assert not path.exists()
+    with pytest.raises(KeyboardInterrupt), atomic_dir(path) as part:
+        (part / "b").write_text("half")
+        raise KeyboardInterrupt
+    assert [p.name for p in path.iterdir()] == ["a"]
+    with atomic_dir(path) as part:
+        (part / "b").write_text("two")
+    assert [p.name for p in path.iterdir()] == ["b"]
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]
+
+
+def test_the_old_folder_returns_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    import os
+
+    path = tmp_path / "set"
+    with atomic_dir(path) as part:
+        (part / "a").write_text("one")
+    real, calls = os.replace, []
+
+    def replace(source, target):
+        calls.append(target)
+        if len(calls) == 2:  # the old one has been moved aside, the new one fails to move in
+            raise OSError("disk")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OSError, match="disk"), atomic_dir(path) as part:
+        (part / "b").write_text("two")
+    assert [p.name for p in path.iterdir()] == ["a"]
+    assert [p.name for p in tmp_path.iterdir()] == ["set"]

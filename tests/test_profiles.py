@@ -1,0 +1,86 @@
+"""Profiles: settings by chapter, strict about names and kinds."""
+
+import pytest
+
+from mmm.profiles import NOTEBOOKS, load_profile, parse_assignments, read_profile, route_overrides
+
+CONTENT = {"settings": {"all": {"preset": "tiny"}, "02": {"steps": 5, "lr": 2e-4}, "03": {"steps": 9}}}
+
+
+def profile(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_chapter_gets_what_is_for_all_its_own_and_the_overrides(tmp_path):
+    path = profile(tmp_path, 'settings:\n  all: {preset: tiny, steps: 1}\n  "02": {steps: 5, lr: 2e-4}\n')
+    assert load_profile(path, "01") == {"preset": "tiny", "steps": 1}
+    assert load_profile(path, "02", {"lr": 1}) == {"preset": "tiny", "steps": 5, "lr": 1}
+    assert load_profile("mine", "02", folder=tmp_path)["lr"] == 2e-4, (
+        "2e-4 is a number, whatever YAML 1.1 says"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("settings:\n  02: {steps: 5}\n", "two quoted digits .*found 2"),
+        ("setings: {}\n", "expected the sections course, data, settings"),
+        ("- a\n", "expected the sections"),
+        ("settings: {all: {on: 3}}", "quote the name True"),
+        ("settings: {all: 3}", "expected name: value pairs for 'all', found 3"),
+    ],
+)
+def test_a_profile_with_a_slip_is_refused(tmp_path, text, words):
+    with pytest.raises(ValueError, match=words):
+        read_profile(profile(tmp_path, text))
+
+
+def test_unknown_names_and_wrong_kinds_are_refused(tmp_path):
+    path = profile(tmp_path, 'settings: {"02": {steps: 5, lr: 0.1, shown: true}}\n')
+    with pytest.raises(
+        ValueError, match="'stesp': chapter 02 has no such setting .* it has lr, shown, steps"
+    ):
+        load_profile(path, "02", {"stesp": 1})
+    for bad in (1.5, "many", True):
+        with pytest.raises(ValueError, match="steps: expected a whole number"):
+            load_profile(path, "02", {"steps": bad})
+    with pytest.raises(ValueError, match="lr: expected a number"):
+        load_profile(path, "02", {"lr": "high"})
+    with pytest.raises(FileNotFoundError, match="'nope': found no file .* one of mine"):
+        read_profile("nope", tmp_path)
+
+
+def test_assignments_are_read_as_in_the_profiles():
+    given = ["steps=100", "02.lr=1e-3", "name=a b", "on=true"]
+    assert parse_assignments(given) == {"steps": 100, "02.lr": 0.001, "name": "a b", "on": True}
+    for bad in ("steps", "=3"):
+        with pytest.raises(ValueError, match="expected name=value"):
+            parse_assignments([bad])
+
+
+def test_overrides_go_to_the_chapters_that_know_them():
+    chapters = ["01", "02", "03"]
+    assert route_overrides({"steps": 1}, CONTENT, chapters) == {
+        "01": {},
+        "02": {"steps": 1},
+        "03": {"steps": 1},
+    }
+    assert route_overrides({"03.steps": 1}, CONTENT, chapters) == {"01": {}, "02": {}, "03": {"steps": 1}}
+    for unknown in ("stesp", "01.steps", "04.steps"):
+        with pytest.raises(ValueError, match=rf"--set {unknown}: .* 02.lr, 02.preset, 02.steps"):
+            route_overrides({unknown: 1}, CONTENT, chapters)
+    with pytest.raises(ValueError, match="whole number"):
+        route_overrides({"steps": "x"}, CONTENT, chapters)
+
+
+def test_the_two_profiles_of_the_project_offer_the_same_settings():
+    quick, full = read_profile("quick"), read_profile("full")
+    assert set(quick["course"]) == set(full["course"]) == {"cell_timeout", "notebook_timeout"}
+    assert set(quick["data"]) == set(full["data"]) == {"synthetic", "bandai"}
+    assert quick["settings"].keys() == full["settings"].keys()
+    for chapter, settings in quick["settings"].items():
+        assert settings.keys() == full["settings"][chapter].keys(), f"chapter {chapter}"
+    notebooks = {path.name[:2] for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
+    assert set(quick["settings"]) - {"all"} >= notebooks
