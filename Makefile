@@ -42,7 +42,7 @@ notebooks: install
 	$(VENV)/bin/mmm course --profile $(PROFILE) --data $(DATA) $(foreach s,$(SOURCE),--source $(s)) $(ARGS)
 
 # After a change of dependencies: a fresh environment without the old pins, then this writes the new ones.
-#   rm -rf .venv-new && make constraints VENV=.venv-new
+#   make constraints VENV=.venv-new
 constraints:
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --editable '.[dev]'

@@ -163,7 +163,7 @@ def prepare_data(
         )
         from mmm.data.bandai import prepare
 
-        prepare([Path(item) for item in source], folder, **arguments)
+        prepare(folder, list(source), **arguments)
     print(f"data: {folder} prepared in {time.perf_counter() - start:.0f} s", flush=True)
 
 

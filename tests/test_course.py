@@ -189,5 +189,5 @@ def test_missing_data_is_prepared_as_the_profile_says(tmp_path, monkeypatch):
     content = {"data": {"synthetic": {"folder": "x", "clips": 3, "seed": 0}, "bandai": {"folder": "y"}}}
     prepare_data("synthetic", [], content, tmp_path / "x")
     prepare_data("bandai", ["s.zip"], content, tmp_path / "y")
-    assert calls == [((tmp_path / "x",), {"clips": 3, "seed": 0}), (([Path("s.zip")], tmp_path / "y"), {})]
+    assert calls == [((tmp_path / "x",), {"clips": 3, "seed": 0}), ((tmp_path / "y", ["s.zip"]), {})]
     assert os.listdir(tmp_path) == []
