@@ -75,9 +75,8 @@ def joints_to_features(
     if isinstance(joints, np.ndarray):
         return joints_to_features(torch.from_numpy(joints), skeleton, target_offsets).numpy().astype(np.float32)
     _check_joints(joints, skeleton)
-    positions = _retarget(joints.to(_exact(joints)), skeleton, target_offsets)
-    positions = _stand_at_origin(positions, skeleton)
-    return _features_of_placed(positions, skeleton).to(joints.dtype)
+    positions = _stand_at_origin(_retarget(joints.float(), skeleton, target_offsets), skeleton)
+    return _features_of_placed(positions.to(_exact(joints)), skeleton).to(joints.dtype)
 
 
 def features_to_joints(features: Features, skeleton: str | Skeleton = "humanml3d") -> Joints:
@@ -154,8 +153,12 @@ def _check_joints(joints: Tensor, skeleton: Skeleton) -> None:
 def _retarget(positions: Tensor, skeleton: Skeleton, target: np.ndarray | Tensor | str | None) -> Tensor:
     """Step 1: the same bone directions with the target's bone lengths, the root's path scaled by leg length.
 
-    Inverse kinematics on the raw offsets followed by forward kinematics with the target's turns every bone from
-    its raw direction into the direction it had: the rotations cancel, only the length changes.
+    Inverse kinematics on the raw offsets followed by forward kinematics with the target's amounts to turning
+    each bone's raw direction into the direction it has; its place in the chain cancels.
+
+    Path and directions are float32, as in the reference, and only their sums are exact: where a bone points
+    almost opposite to its raw direction, the rotations of step 4 are so ill-conditioned that rounding joints
+    otherwise, by 1e-7 m, moves them by up to 1e-3.
     """
     parents = torch.tensor(skeleton.parents[1:], device=positions.device)
     bones = positions[..., 1:, :] - positions[..., parents, :]
@@ -166,14 +169,17 @@ def _retarget(positions: Tensor, skeleton: Skeleton, target: np.ndarray | Tensor
             f"joints: {skeleton.joints[joint]} lies exactly on its parent {skeleton.joints[parents[joint - 1]]} "
             "in some frame, expected a bone with length; leave this clip out."
         )
+    exact = _exact(positions)
     if isinstance(target, str) and target == "source":
-        return positions
+        return positions.to(exact)
     target_lengths = _target_lengths(skeleton, target).to(positions)
     legs = [joint - 1 for joint in skeleton.legs]
     scale = target_lengths[legs].sum() / lengths[..., :1, legs].sum(-1)  # (..., 1): the first frame's legs
-    bones = bones * (target_lengths / lengths).unsqueeze(-1)
-    root = positions[..., :1, :] * scale[..., None, None]
-    return torch.cat((root, root + _ancestors(skeleton).to(positions) @ bones), dim=-2)
+    raw = torch.tensor(skeleton.raw_offsets[1:], device=positions.device)
+    directions = quaternion.rotate(quaternion.between(raw, normalize(bones, dim=-1)), raw)
+    root = (positions[..., :1, :] * scale[..., None, None]).to(exact)
+    bones = directions.to(exact) * target_lengths.to(exact).unsqueeze(-1)
+    return torch.cat((root, root + _ancestors(skeleton).to(root) @ bones), dim=-2)
 
 
 def _target_lengths(skeleton: Skeleton, target: np.ndarray | Tensor | str | None) -> Tensor:
@@ -207,7 +213,7 @@ def _stand_at_origin(positions: Tensor, skeleton: Skeleton) -> Tensor:
     floor = positions[..., 1].amin(dim=(-2, -1))
     start = positions[..., 0, 0, :]
     origin = torch.stack((start[..., 0], floor, start[..., 2]), dim=-1)
-    positions = positions - origin[..., None, None, :]
+    positions = (positions - origin[..., None, None, :]).float()
     right_hip, left_hip, right_shoulder, left_shoulder = skeleton.face
     first = positions[..., 0, :, :]
     across = first[..., right_hip, :] - first[..., left_hip, :]

@@ -41,7 +41,10 @@ def between(u: Float[Tensor, "... 3"], v: Float[Tensor, "... 3"]) -> Float[Tenso
     points straight up): half a turn about an axis across u is taken.
     """
     u, v = torch.broadcast_tensors(u, v)
-    q = torch.cat((1 + (u * v).sum(-1, keepdim=True), torch.linalg.cross(u, v)), dim=-1)
+    # The real part is half the squared length of u + v; with u and v of length 1 up to rounding, this way of
+    # writing 1 + u·v keeps the two terms in balance where they almost cancel.
+    squares = (u * u).sum(-1, keepdim=True) + (v * v).sum(-1, keepdim=True)
+    q = torch.cat((squares / 2 + (u * v).sum(-1, keepdim=True), torch.linalg.cross(u, v)), dim=-1)
     opposite = q.square().sum(-1, keepdim=True) < 1e-12
     # The cross product with the coordinate axis that u is least aligned with is never short.
     across = torch.eye(3, dtype=u.dtype, device=u.device)[u.abs().argmin(-1)]
