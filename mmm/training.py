@@ -91,6 +91,7 @@ class TrainResult:
     step: int
     metrics: dict[str, float]
     steps_per_second: float
+    is_main_process: bool = True
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -210,7 +211,7 @@ class _Run:
         self.module.eval()
         if self.average is not None:
             disk.load_module_tensors(self.module, disk.module_tensors(self._averaged()))
-        return TrainResult(self.module, self.step, self.metrics, (self.step - first) / max(seconds, 1e-9))
+        return TrainResult(self.module, self.step, self.metrics, (self.step - first) / max(seconds, 1e-9), self.main)
 
     def _begin(self, resume: bool, manifest: dict[str, Any]) -> None:
         folder = self.out / "checkpoints"

@@ -1,0 +1,185 @@
+"""Training of the tokenizer (paper section 3.1; REPRODUCTION, "Tokenizer") and the measures it is judged by.
+
+Optimizer, steps, precision and so on are `TrainConfig`'s; here is what is particular to the tokenizer: windows
+of motion drawn from a memory-mapped split.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mmm.data.batches import PackedSplit
+from mmm.errors import require
+from mmm.motion import measures
+from mmm.motion.mirror import mirror_features
+from mmm.tokenizer import parts
+from mmm.tokenizer.codebook import codebook_report
+from mmm.tokenizer.vqvae import Tokenizer, tokenizer_loss
+from mmm.training import TrainConfig, TrainResult, train
+
+# The paper's: 256 windows a batch, short clips dropped (pass short="drop").
+PAPER_TRAINING = TrainConfig(
+    steps=300_000, batch_size=256, lr=2e-4, betas=(0.9, 0.99), warmup=1000,
+    schedule="milestones", milestones=(200_000,), gamma=0.05, grad_clip=0.0,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowRule:
+    """How windows are drawn.
+
+    Args:
+        window: frames, a multiple of 4.
+        short: clips shorter than the window are padded by their last frame, and the padding counts neither in
+            the loss nor in the codebook ("pad"); or are left out ("drop", the paper's rule, which loses 917 of
+            Bandai's 2,426 takes).
+        mirror: mirror half of the windows.
+    """
+
+    window: int = 64
+    short: Literal["pad", "drop"] = "pad"
+    mirror: bool = True
+    skeleton: str = "humanml3d"
+
+    def __post_init__(self) -> None:
+        require(self.short in ("pad", "drop"), f"short is {self.short!r}, expected 'pad' or 'drop'")
+        require(
+            self.window >= 4 and self.window % 4 == 0, f"window is {self.window}, expected a multiple of 4 frames"
+        )
+
+
+class Windows:
+    """Draws batches of windows from a split.
+
+    Args:
+        weights: how often to draw each clip; None draws each *frame* equally often, as the MPJPE counts frames.
+
+    Raises:
+        ValueError: with short="drop" no clip is left; weights do not fit the clips.
+    """
+
+    def __init__(
+        self, packed: PackedSplit, rule: WindowRule, weights: Sequence[float] | np.ndarray | None = None
+    ) -> None:
+        self.packed, self.rule = packed, rule
+        lengths = np.diff(packed.starts)
+        if weights is None:
+            # A clip of at least a window shows a window of its frames at a time, a shorter one all of them.
+            weights = np.maximum(lengths, rule.window)
+        weights = np.asarray(weights, dtype=np.float64)
+        require(len(weights) == len(lengths), f"weights has {len(weights)} entries for {len(lengths)} clips")
+        if rule.short == "drop":
+            weights = np.where(lengths >= rule.window, weights, 0.0)
+        require(
+            weights.sum() > 0,
+            f"no clip can be drawn: the longest has {lengths.max()} frames, the window {rule.window}; "
+            "take short='pad' or a shorter window",
+        )
+        self._cumulative = torch.from_numpy(np.cumsum(weights) / weights.sum())
+        self._lengths, self._starts = torch.from_numpy(lengths), torch.from_numpy(packed.starts)
+
+    def draw(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]:
+        """Raw features of `count` windows, and which of their frames are real."""
+        u = torch.rand(3, count, generator=generator, dtype=torch.float64)
+        clips = torch.searchsorted(self._cumulative, u[0], right=True).clamp(max=len(self._lengths) - 1)
+        lengths, window = self._lengths[clips], self.rule.window
+        first = (u[1] * (lengths - window + 1).clamp(min=1)).long()
+        places = torch.arange(window)
+        rows = torch.minimum(first[:, None] + places, lengths[:, None] - 1) + self._starts[clips][:, None]
+        x = np.asarray(self.packed.features[rows.numpy()])
+        if self.rule.mirror:
+            sided = (u[2] < 0.5).numpy()
+            x[sided] = mirror_features(x[sided], self.rule.skeleton)
+        return torch.from_numpy(x), places < lengths[:, None]
+
+
+def train_tokenizer(
+    packed: PackedSplit,
+    val: PackedSplit | None,
+    tokenizer: Tokenizer,
+    config: TrainConfig,
+    out: str | Path,
+    rule: WindowRule = WindowRule(),
+    weights: Sequence[float] | np.ndarray | None = None,
+    **options: Any,
+) -> TrainResult:
+    """Train `tokenizer` on windows of `packed` and write it to `out/model`.
+
+    Args:
+        val: judged every `config.eval_every` steps and at the end (`evaluate_tokenizer`).
+        tokenizer: with its normalisation set (`Tokenizer.set_normalisation`).
+        weights: see `Windows`.
+        options: passed to `mmm.training.train` (resume, config_extra, manifest, cpu, progress).
+    """
+    if tokenizer.config.parts == 2:
+        heights = parts.relative_height_statistics(torch.from_numpy(np.array(packed.features)))
+        tokenizer.set_normalisation(tokenizer.mean.cpu(), tokenizer.std.cpu(), heights)
+    windows = Windows(packed, rule, weights)
+
+    def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        features, real = windows.draw(config.batch_size, generator)
+        return {"features": features, "real": real}
+
+    def loss(model: nn.Module, data: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        x = tokenizer.normalise(data["features"])
+        value, terms = tokenizer_loss(model(x, data["real"], generator), x, data["real"], tokenizer.config)
+        return value, {name: term for name, term in terms.items() if name != "loss"}
+
+    extra = {"tokenizer": dataclasses.asdict(tokenizer.config), "windows": dataclasses.asdict(rule)}
+    options = {**options, "config_extra": {**extra, **options.get("config_extra", {})}}
+    judge = None if val is None else lambda model: evaluate_tokenizer(model, val, rule.skeleton)
+    result = train(tokenizer, batch, loss, config, out, judge, **options)
+    if result.is_main_process:
+        tokenizer.save_pretrained(Path(out) / "model")
+    return result
+
+
+@torch.no_grad()
+def evaluate_tokenizer(
+    tokenizer: Tokenizer, packed: PackedSplit, skeleton: str = "humanml3d", batch_size: int = 32
+) -> dict[str, float]:
+    """Whole clips through the tokenizer and back (DESIGN, "Measures"); means are over frames.
+
+    Returns:
+        mpjpe_local, mpjpe_global (cm); turn_share, the share of the global error that goes when the reconstructed
+        angular number is replaced by the true one; usage (share of codes) and perplexity, means over body parts.
+    """
+    device = tokenizer.mean.device
+    lengths = np.diff(packed.starts)
+    order = np.argsort(lengths, kind="stable")
+    sums, tokens = torch.zeros(3, dtype=torch.float64), []
+    for chunk in np.split(order, range(batch_size, len(order), batch_size)):
+        frames = torch.from_numpy(lengths[chunk])
+        rows = np.minimum(np.arange(lengths[chunk].max()), lengths[chunk][:, None] - 1)
+        true = torch.from_numpy(np.asarray(packed.features[rows + packed.starts[chunk][:, None]]))
+        found = tokenizer.encode(true.to(device), frames.to(device))
+        made = tokenizer.decode(found, frames.to(device))[:, : true.shape[1]].cpu()
+        real = torch.arange(true.shape[1]) < frames[:, None]
+        turned = measures.with_turning_of(made, true, skeleton)
+        for place, error in enumerate((
+            measures.mpjpe_local(made, true, skeleton),
+            measures.mpjpe_global(made, true, skeleton),
+            measures.mpjpe_global(turned, true.double(), skeleton),
+        )):
+            sums[place] += error[real].sum()
+        counts = -(-frames // tokenizer.config.ratio)
+        tokens += [row[:, :count].cpu() for row, count in zip(found, counts.tolist(), strict=True)]
+    local, world, turned_world = (sums / lengths.sum()).tolist()
+    reports = codebook_report(tokens, tokenizer.config.codes)
+    return {
+        "mpjpe_local": local,
+        "mpjpe_global": world,
+        "turn_share": 1 - turned_world / world if world else 0.0,
+        "usage": float(np.mean([report.usage for report in reports])),
+        "perplexity": float(np.mean([report.perplexity for report in reports])),
+    }

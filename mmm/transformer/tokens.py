@@ -1,0 +1,149 @@
+"""A data set as tokens: what the transformer and the length estimator are trained on, in a few small arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Int16, Int64
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mmm.data.batches import PackedSplit
+from mmm.data.captions import mirror_text
+from mmm.errors import require
+from mmm.motion.mirror import mirror_features
+
+FRAMES_PER_TOKEN = 4
+PHASES = (0, 1, 2, 3)
+POOL = 8  # batches' worth of draws from which one batch of like lengths is taken
+
+
+@dataclass(frozen=True)
+class TokenSet:
+    """Tokens and captions of n clips; a mirrored clip is a clip of its own, as in HumanML3D.
+
+    Attributes:
+        tokens: (V, P, N) code ids of all variants, padded with 0 behind their lengths. A variant of a clip is the
+            clip begun 0 to 3 frames later: the tokenizer cuts time into fours, and where it cuts must not matter.
+        lengths: (V,) tokens per variant.
+        starts: (n + 1,) clip i has the variants starts[i] to starts[i + 1].
+        captions: per clip.
+        weights: (n,) how often to draw each clip, in any unit; contents with few takes need more weight.
+        ids: per clip; the mirrored ones begin with "M".
+    """
+
+    tokens: Int16[Tensor, "v p n"]
+    lengths: Int64[Tensor, "v"]
+    starts: Int64[Tensor, "clips_plus_1"]
+    captions: list[list[str]]
+    weights: np.ndarray
+    ids: list[str]
+
+    def __post_init__(self) -> None:
+        clips = len(self.starts) - 1
+        for name in ("captions", "weights", "ids"):
+            found = len(getattr(self, name))
+            require(found == clips, f"{name} has {found} entries for {clips} clips; give one for each clip")
+        bare = [name for name, texts in zip(self.ids, self.captions, strict=True) if not texts]
+        require(not bare, f"{len(bare)} clips have no caption, {bare[:1]} first; leave them out or caption them")
+        require(
+            bool(np.isfinite(self.weights).all() and (self.weights >= 0).all() and self.weights.sum() > 0),
+            "weights must be finite, not negative and not all 0",
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def texts(self) -> list[str]:
+        """All different captions, sorted: what a text cache must hold."""
+        return sorted({text for texts in self.captions for text in texts})
+
+    @cached_property
+    def _cumulative(self) -> Tensor:
+        return torch.from_numpy(np.cumsum(self.weights / self.weights.sum()))
+
+    def draw(
+        self, count: int, generator: torch.Generator, like_length: bool = True
+    ) -> tuple[Int64[Tensor, "count"], Int64[Tensor, "count"]]:
+        """Clips and one variant of each, every clip as often as its weight says.
+
+        For `like_length`, `POOL` times as many are drawn as are needed, sorted by length and cut into batches, of
+        which one is taken at random: little padding, and no clip comes more or less often than otherwise.
+        """
+        pool = POOL if like_length else 1
+        u = torch.rand(3, pool * count, generator=generator, dtype=torch.float64)
+        clips = torch.searchsorted(self._cumulative, u[0], right=True).clamp(max=len(self) - 1)
+        first, number = self.starts[clips], self.starts[clips + 1] - self.starts[clips]
+        variants = first + (u[1] * number).long()
+        # Many lengths are equal; such ties are broken at random, not by the order of drawing.
+        order = (self.lengths[variants] + u[2]).argsort()
+        block = int(torch.randint(pool, (), generator=generator))
+        chosen = order[block * count : (block + 1) * count]
+        return clips[chosen], variants[chosen]
+
+    def batch(
+        self, variants: Int64[Tensor, "b"]
+    ) -> tuple[Int64[Tensor, "b p longest"], Int64[Tensor, "b"]]:
+        """Tokens and lengths of the given variants, cut to the longest of them."""
+        lengths = self.lengths[variants]
+        return self.tokens[variants, :, : int(lengths.max())].long(), lengths
+
+    def draw_captions(self, clips: Int64[Tensor, "b"], generator: torch.Generator) -> list[str]:
+        """One random caption of each clip."""
+        u = torch.rand(len(clips), generator=generator).tolist()
+        texts = [self.captions[clip] for clip in clips.tolist()]
+        return [of[int(share * len(of))] for of, share in zip(texts, u, strict=True)]
+
+
+@torch.no_grad()
+def make_token_set(
+    tokenizer: nn.Module,
+    packed: PackedSplit,
+    phases: Sequence[int] = PHASES,
+    mirror: bool = True,
+    weights: Sequence[float] | np.ndarray | None = None,
+    max_tokens: int = 49,
+    batch_size: int = 64,
+    skeleton: str = "humanml3d",
+    progress: bool = False,
+) -> TokenSet:
+    """Encode a split: every clip in every phase, and mirrored with mirrored captions.
+
+    Args:
+        tokenizer: a `Tokenizer`: of it `encode`, `config.parts` and the buffer `mean` are used.
+        phases: frames left out at the start, one variant each; (0,) for validation.
+        weights: how often to draw each clip of `packed`; None = all alike. A mirrored clip has that of its clip.
+        max_tokens: longer clips are cut to this.
+    """
+    tokenizer.eval()
+    device = tokenizer.mean.device
+    sides = (False, True) if mirror else (False,)
+    jobs = np.array([(clip, side, phase) for side in sides for clip in range(len(packed)) for phase in phases])
+    clips, sided, shifts = jobs[:, 0], jobs[:, 1] == 1, jobs[:, 2]
+    frames = np.minimum(np.diff(packed.starts)[clips] - shifts, max_tokens * FRAMES_PER_TOKEN)
+    require(bool((frames > 0).all()), f"a clip is too short for the phases {tuple(phases)}; leave it out")
+    first, lengths = packed.starts[clips] + shifts, -(-frames // FRAMES_PER_TOKEN)
+    tokens = torch.zeros(len(jobs), tokenizer.config.parts, int(lengths.max()), dtype=torch.int16)
+    chunks = np.split(np.argsort(frames, kind="stable"), range(batch_size, len(jobs), batch_size))
+    for chunk in tqdm(chunks, desc="tokens", unit="batch", disable=not progress):
+        ends = frames[chunk]
+        rows = np.minimum(np.arange(ends.max()), ends[:, None] - 1) + first[chunk][:, None]
+        x = np.asarray(packed.features[rows])
+        x[sided[chunk]] = mirror_features(x[sided[chunk]], skeleton)
+        codes = tokenizer.encode(torch.from_numpy(x).to(device), torch.from_numpy(ends).to(device))
+        tokens[torch.from_numpy(chunk), :, : codes.shape[2]] = codes.cpu().to(torch.int16)
+    plain = [[caption.text for caption in captions] for captions in packed.captions]
+    mirrored = [[mirror_text(text) for text in texts] for texts in plain]
+    weights = np.ones(len(packed)) if weights is None else np.asarray(weights, dtype=np.float64)
+    return TokenSet(
+        tokens,
+        torch.from_numpy(lengths),
+        torch.arange(0, len(jobs) + 1, len(phases)),
+        plain + mirrored if mirror else plain,
+        np.tile(weights, len(sides)),
+        packed.ids + [f"M{name}" for name in packed.ids] if mirror else packed.ids,
+    )

@@ -1,0 +1,202 @@
+"""Training of the masked transformer and of the length estimator (paper section 3.2; REPRODUCTION, "Transformer").
+
+Optimizer, steps, precision and so on are `TrainConfig`'s; here is what is particular to these two: how a batch
+is drawn, masked and judged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mmm.text.cache import TextSource
+from mmm.training import TrainConfig, TrainResult, step_generator, train
+from mmm.transformer.length import LengthEstimator, length_loss
+from mmm.transformer.masking import MASK, corrupt_tokens, drop_edge_token, mask_tokens, masked_loss
+from mmm.transformer.model import MaskedTransformer
+from mmm.transformer.tokens import TokenSet
+
+# The tables of the paper: 128 clips a batch for 300k steps.
+PAPER_TRAINING = TrainConfig(
+    steps=300_000, batch_size=128, lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-6,
+    schedule="milestones", milestones=(150_000,), gamma=0.05, grad_clip=0.0,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerTask:
+    """What the transformer is asked to do in training.
+
+    Args:
+        mask_law: "cosine", or "uniform(a, b)" (the release: 0.5, 1; the paper's ablation prefers 0.3, 1).
+        random_codes: share of the real tokens replaced by random codes (the release 0.5; the paper's text 0.1).
+        drop_edge: chance of losing a token at head or tail.
+        where: the loss counts "all" real places (the release) or the "masked" ones (the paper's equation).
+    """
+
+    mask_law: str = "cosine"
+    random_codes: float = 0.1
+    drop_edge: float = 1 / 3
+    where: Literal["all", "masked"] = "all"
+
+
+def train_transformer(
+    tokens: TokenSet,
+    text: TextSource,
+    transformer: MaskedTransformer,
+    config: TrainConfig,
+    out: str | Path,
+    val: TokenSet | None = None,
+    task: TransformerTask = TransformerTask(),
+    **options: Any,
+) -> TrainResult:
+    """Train `transformer` on `tokens` and write it to `out/model`; with `config.ema`, the averaged weights.
+
+    The share of texts that are dropped (for guidance) is `transformer.config.text_dropout`.
+
+    Args:
+        text: looked up for the captions of each batch.
+        val: judged every `config.eval_every` steps and at the end (`evaluate_transformer`).
+        options: passed to `mmm.training.train` (resume, config_extra, manifest, cpu, progress).
+    """
+
+    def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        clips, variants = tokens.draw(config.batch_size, generator)
+        captions = tokens.draw_captions(clips, generator)
+        data = pose_task(*tokens.batch(variants), transformer.config.codes, task, generator)
+        # A model without text dropout has no vector for "no text".
+        drop = torch.rand(config.batch_size, generator=generator) < transformer.config.text_dropout
+        return data | _embeddings(text, captions) | {"drop_text": drop}
+
+    def loss(model: nn.Module, data: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        drop = data["drop_text"] if transformer.config.text_dropout else None
+        value, hits, masked = _judge(model, data, drop, task.where)
+        return value.mean(), {"accuracy_masked": hits.sum() / masked.sum().clamp(min=1)}
+
+    extra = {
+        "transformer": dataclasses.asdict(transformer.config), "task": dataclasses.asdict(task), "text": text.name
+    }
+    judge = None if val is None else lambda model: evaluate_transformer(model, val, text, task)
+    return _train_and_save(transformer, batch, loss, config, out, judge, extra, options)
+
+
+def pose_task(
+    tokens: Tensor, lengths: Tensor, codes: int, task: TransformerTask, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """From true tokens (B, P, N) to what the model is shown (canvas) and has to answer (tokens)."""
+    if task.drop_edge:
+        tokens, lengths = drop_edge_token(tokens, lengths, generator, task.drop_edge)
+    shown = corrupt_tokens(tokens, lengths, task.random_codes, codes, generator)
+    return {"tokens": tokens, "lengths": lengths, "canvas": mask_tokens(shown, lengths, task.mask_law, generator)}
+
+
+@torch.no_grad()
+def evaluate_transformer(
+    transformer: MaskedTransformer,
+    val: TokenSet,
+    text: TextSource,
+    task: TransformerTask = TransformerTask(),
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Loss, and accuracy on the masked places, over all variants of `val`, with masks that are always the same.
+
+    Tokens are neither dropped nor corrupted. Clips are taken by length; each gets one of its captions.
+    """
+    device = transformer.device
+    task = dataclasses.replace(task, drop_edge=0.0, random_codes=0.0)
+    order = val.lengths.argsort(stable=True)
+    clip_of = torch.repeat_interleave(torch.arange(len(val)), val.starts.diff())
+    loss, hits, masked = 0.0, 0.0, 0.0
+    for number, variants in enumerate(order.split(batch_size)):
+        generator = step_generator(seed, number)
+        captions = val.draw_captions(clip_of[variants], generator)
+        data = pose_task(*val.batch(variants), transformer.config.codes, task, generator) | _embeddings(text, captions)
+        data = {name: tensor.to(device) for name, tensor in data.items()}
+        losses, right, asked = _judge(transformer, data, None, task.where)
+        loss, hits, masked = loss + float(losses) * len(variants), hits + float(right), masked + float(asked)
+    return {"loss": loss / len(order), "accuracy_masked": hits / masked}
+
+
+def train_length(
+    tokens: TokenSet,
+    text: TextSource,
+    estimator: LengthEstimator,
+    config: TrainConfig,
+    out: str | Path,
+    val: TokenSet | None = None,
+    **options: Any,
+) -> TrainResult:
+    """Train the length estimator on the captions and lengths of `tokens` and write it to `out/model`.
+
+    Clips are drawn by weight as for the transformer, but not by like length: length is what is to be learned.
+    """
+
+    def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        clips, variants = tokens.draw(config.batch_size, generator, like_length=False)
+        sentence = text.lookup(tokens.draw_captions(clips, generator)).sentence
+        return {"lengths": tokens.lengths[variants], "sentence": sentence}
+
+    def loss(model: nn.Module, data: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        return length_loss(model(data["sentence"]), data["lengths"]), {}
+
+    extra = {"length": dataclasses.asdict(estimator.config), "text": text.name}
+    judge = None if val is None else lambda model: evaluate_length(model, val, text)
+    return _train_and_save(estimator, batch, loss, config, out, judge, extra, options)
+
+
+@torch.no_grad()
+def evaluate_length(estimator: LengthEstimator, val: TokenSet, text: TextSource) -> dict[str, float]:
+    """Loss (nats), and mean distance of the likeliest length from the true one (tokens), over all captions."""
+    pairs = [
+        (caption, int(val.lengths[int(val.starts[clip])]))
+        for clip, captions in enumerate(val.captions) for caption in captions
+    ]
+    device = next(estimator.parameters()).device
+    true = torch.tensor([length for _, length in pairs], device=device)
+    logits = torch.cat([
+        estimator(text.lookup([caption for caption, _ in pairs[i : i + 256]]).sentence.to(device))
+        for i in range(0, len(pairs), 256)
+    ])
+    wrong = (logits.argmax(1) + 1 - true).abs().double().mean()
+    return {"loss": float(length_loss(logits, true)), "error_tokens": float(wrong)}
+
+
+def _embeddings(text: TextSource, captions: list[str]) -> dict[str, Tensor]:
+    found = text.lookup(captions)
+    return {"words": found.words, "word_mask": found.mask, "sentence": found.sentence}
+
+
+def _judge(
+    model: nn.Module, data: dict[str, Tensor], drop_text: Tensor | None, where: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss, the number of masked places answered rightly, and the number of masked places."""
+    canvas, tokens, lengths = data["canvas"], data["tokens"], data["lengths"]
+    logits = model(canvas, lengths, data["words"], data["word_mask"], data["sentence"], drop_text)
+    value = masked_loss(logits, tokens, lengths, where, canvas)
+    with torch.no_grad():
+        masked = canvas[:, 0] == MASK
+        hits = (logits[:, 0].argmax(-1) == tokens[:, 0]) & masked
+    return value, hits.sum(), masked.sum()
+
+
+def _train_and_save(
+    module: nn.Module,
+    batch: Callable[[int, torch.Generator], Any],
+    loss: Callable[[nn.Module, Any, torch.Generator], tuple[Tensor, dict[str, Tensor]]],
+    config: TrainConfig,
+    out: str | Path,
+    judge: Callable[[nn.Module], dict[str, float]] | None,
+    extra: dict[str, Any],
+    options: dict[str, Any],
+) -> TrainResult:
+    options = {**options, "config_extra": {**extra, **options.get("config_extra", {})}}
+    result = train(module, batch, loss, config, out, judge, **options)
+    if result.is_main_process:
+        module.save_pretrained(Path(out) / "model")
+    return result
