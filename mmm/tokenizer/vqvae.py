@@ -166,7 +166,7 @@ class Tokenizer(nn.Module):
 
     def _decode(self, vectors: list[Tensor], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b t d"]:
         """Code vectors of each part → normalised features."""
-        pieces = [decoder(z, mask) for decoder, z in zip(self.decoders, vectors, strict=True)]
+        pieces = [decoder(z, mask).float() for decoder, z in zip(self.decoders, vectors, strict=True)]
         if self.config.parts == 1:
             return pieces[0]
         return parts.merge(*pieces, self.mean, self.scale, self.upper_mean, self.upper_std)
@@ -222,7 +222,7 @@ class Tokenizer(nn.Module):
         vectors = [
             quantizer.lookup(t) for quantizer, t in zip(self.quantizers, tokens.unbind(1), strict=True)
         ]
-        return self.denormalise(self._decode(vectors, mask).float()) * real[..., None]
+        return self.denormalise(self._decode(vectors, mask)) * real[..., None]
 
     # ------------------------------------------------------------------ on disk
 
