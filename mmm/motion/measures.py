@@ -12,8 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmm.errors import require
-from mmm.motion.features import Features, Joints, feature_slices, features_to_joints
+from mmm.motion.features import feature_slices, features_to_joints
 from mmm.motion.skeleton import Skeleton, get_skeleton
+
+# Underscored axes are not compared with one another: a mismatch gets a sentence of ours, not a type error.
+Features = Float[Tensor, "... _t _d"] | Float[np.ndarray, "... _t _d"]
+Joints = Float[Tensor, "... _t _j 3"] | Float[np.ndarray, "... _t _j 3"]
 
 CENTIMETRES = {"m": 100.0, "mm": 0.1}
 FOOT_HEIGHT = 5.0  # cm; a foot joint below it stands
