@@ -7,7 +7,6 @@ One code path: everything is computed in torch, batched, without a loop over fra
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,14 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import conv1d, normalize, pad
 
+from mmm.errors import require
 from mmm.motion import quaternion
 from mmm.motion.skeleton import Skeleton, get_skeleton
 
 SMOOTHING_SIGMA = 20  # frames; the facing direction is smoothed by this Gaussian before the 6D pass
 SMOOTHING_TRUNCATE = 4  # sigmas, scipy's default
-
-Joints = Float[Tensor, "*batch frames joints xyz"] | Float[np.ndarray, "*batch frames joints xyz"]
-Features = Float[Tensor, "*batch frames numbers"] | Float[np.ndarray, "*batch frames numbers"]
 
 
 @lru_cache
@@ -41,28 +38,32 @@ def _slices(num_joints: int) -> dict[str, slice]:
 
 
 def feature_slices(skeleton: str | Skeleton = "humanml3d") -> dict[str, slice]:
-    """Where each group of features lies in a frame, in order.
+    """Where each group of features lies in a frame, in order. For HumanML3D:
 
-    For HumanML3D: root_angular 0:1 (half the turn about y per frame, radians), root_linear 1:3 (x and z of the
-    root's step in the facing frame), root_height 3:4, positions 4:67 (joints 1-21 in the facing frame, x and z
-    relative to the root, y above the floor), rotations 67:193 (joints 1-21 as 6D), velocities 193:259 (steps of
-    joints 0-21 in the facing frame), contacts 259:263 (left ankle, left foot, right ankle, right foot).
+    root_angular 0:1 (half the turn about y to the next frame, radians), root_linear 1:3 (x and z of the
+    root's step to the next frame, as that frame faces), root_height 3:4, positions 4:67 (joints 1-21 as this
+    frame faces, x and z relative to the root, y above the floor), rotations 67:193 (joints 1-21 as 6D),
+    velocities 193:259 (steps of joints 0-21 to the next frame, as this frame faces), contacts 259:263 (left
+    ankle, left foot, right ankle, right foot: 1 where the joint rests).
     """
     return dict(_slices(get_skeleton(skeleton).num_joints))
 
 
 def joints_to_features(
-    joints: Joints,
+    joints: Float[Tensor, "*batch t j xyz"] | Float[np.ndarray, "*batch t j xyz"],
     skeleton: str | Skeleton = "humanml3d",
-    target_offsets: np.ndarray | Tensor | Literal["source"] | None = None,
-) -> Features:
+    target_offsets: np.ndarray | Tensor | str | None = None,
+) -> Float[Tensor, "*batch t-1 d"] | Float[np.ndarray, "*batch t-1 d"]:
     """Features of a motion; one frame is lost.
+
+    As in the reference, facing is known only up to half a turn of the quaternion: when the smoothed facing
+    direction passes z- (half a turn from the start), that one frame's angular number has the opposite sign.
 
     Args:
         joints: (..., T, J, 3) world positions, y up, in the skeleton's unit, at the skeleton's frame rate.
         skeleton: "humanml3d", "kit" or a Skeleton.
         target_offsets: (J, 3) bones of the body to retarget to (only their lengths matter); None takes the
-            skeleton's own, "source" keeps the bone lengths of each clip as they are.
+            skeleton's own, "source" keeps the size and the bone lengths of each clip as they are.
 
     Returns:
         (..., T-1, D), D = 263 or 251: float32 NumPy for NumPy, else a tensor of the same dtype and device.
@@ -73,13 +74,16 @@ def joints_to_features(
     """
     skeleton = get_skeleton(skeleton)
     if isinstance(joints, np.ndarray):
-        return joints_to_features(torch.from_numpy(joints), skeleton, target_offsets).numpy().astype(np.float32)
+        return joints_to_features(_from_numpy(joints), skeleton, target_offsets).numpy()
     _check_joints(joints, skeleton)
     positions = _stand_at_origin(_retarget(joints.float(), skeleton, target_offsets), skeleton)
     return _features_of_placed(positions.to(_exact(joints)), skeleton).to(joints.dtype)
 
 
-def features_to_joints(features: Features, skeleton: str | Skeleton = "humanml3d") -> Joints:
+def features_to_joints(
+    features: Float[Tensor, "*batch t d"] | Float[np.ndarray, "*batch t d"],
+    skeleton: str | Skeleton = "humanml3d",
+) -> Float[Tensor, "*batch t j 3"] | Float[np.ndarray, "*batch t j 3"]:
     """World positions of the joints, starting at x = z = 0 and facing z+; differentiable for tensors.
 
     The heading is the running sum of the angular numbers, the path that of the root's steps (step 5).
@@ -96,14 +100,15 @@ def features_to_joints(features: Features, skeleton: str | Skeleton = "humanml3d
             searched, so that a GPU is not made to wait).
     """
     skeleton = get_skeleton(skeleton)
+    require(
+        features.ndim >= 2 and features.shape[-1] == skeleton.num_features,
+        f"features have shape {tuple(features.shape)}, expected (..., frames, {skeleton.num_features}) for "
+        f"skeleton {skeleton.name!r}; pass the raw features of that skeleton.",
+    )
     if isinstance(features, np.ndarray):
+        features = _from_numpy(features)
         _check_finite(features, "features")
-        return features_to_joints(torch.from_numpy(features), skeleton).numpy().astype(np.float32)
-    if features.ndim < 2 or features.shape[-1] != skeleton.num_features:
-        raise ValueError(
-            f"features have shape {tuple(features.shape)}, expected (..., frames, {skeleton.num_features}) for "
-            f"skeleton {skeleton.name!r}; pass raw features of that skeleton."
-        )
+        return features_to_joints(features, skeleton).numpy()
     part = _slices(skeleton.num_joints)
     x = features.to(_exact(features))
     heading = _shifted_sum(x[..., part["root_angular"]])
@@ -130,23 +135,30 @@ def _exact(x: Tensor) -> torch.dtype:
     return torch.float32 if x.device.type == "mps" else torch.float64
 
 
-def _check_finite(x: np.ndarray | Tensor, name: str) -> None:
-    finite = np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
-    if not finite.all():
-        bad = int((~finite).sum())
-        raise ValueError(f"{name}: {bad} of {finite.size if isinstance(x, np.ndarray) else x.numel()} numbers "
-                         "are NaN or infinite, expected all finite; leave this clip out.")
+def _from_numpy(x: np.ndarray) -> Tensor:
+    """A float32 copy: memory-mapped and flipped arrays cannot be shared with torch."""
+    return torch.tensor(np.ascontiguousarray(x, dtype=np.float32))
+
+
+def _check_finite(x: Tensor, name: str) -> None:
+    bad = x.numel() - int(x.isfinite().sum())
+    require(
+        bad == 0,
+        f"{name}: {bad} of {x.numel()} numbers are NaN or infinite, expected none; leave this clip out.",
+    )
 
 
 def _check_joints(joints: Tensor, skeleton: Skeleton) -> None:
-    shape = tuple(joints.shape)
-    if joints.ndim < 3 or shape[-2:] != (skeleton.num_joints, 3):
-        raise ValueError(
-            f"joints have shape {shape}, expected (..., frames, {skeleton.num_joints}, 3) for skeleton "
-            f"{skeleton.name!r}; map the joints to that skeleton first."
-        )
-    if shape[-3] < 2:
-        raise ValueError(f"joints have {shape[-3]} frame(s), expected at least 2, as velocities need two.")
+    require(
+        joints.ndim >= 3 and tuple(joints.shape[-2:]) == (skeleton.num_joints, 3),
+        f"joints have shape {tuple(joints.shape)}, expected (..., frames, {skeleton.num_joints}, 3) for "
+        f"skeleton {skeleton.name!r}; map them to its joints first.",
+    )
+    require(
+        joints.shape[-3] >= 2,
+        f"joints have {joints.shape[-3]} frame(s), expected at least 2, as velocities need a next frame; "
+        "leave this clip out.",
+    )
     _check_finite(joints, "joints")
 
 
@@ -163,12 +175,12 @@ def _retarget(positions: Tensor, skeleton: Skeleton, target: np.ndarray | Tensor
     parents = torch.tensor(skeleton.parents[1:], device=positions.device)
     bones = positions[..., 1:, :] - positions[..., parents, :]
     lengths = torch.linalg.vector_norm(bones, dim=-1)
-    if not (lengths > 1e-8).all():
-        joint = int((lengths <= 1e-8).flatten(0, -2).any(0).nonzero()[0]) + 1
-        raise ValueError(
-            f"joints: {skeleton.joints[joint]} lies exactly on its parent {skeleton.joints[parents[joint - 1]]} "
-            "in some frame, expected a bone with length; leave this clip out."
-        )
+    missing = (lengths < 1e-8).flatten(0, -2).any(0).nonzero().flatten().tolist()
+    require(
+        not missing,
+        f"joints: {', '.join(skeleton.joints[bone + 1] for bone in missing)} in some frame in the same place "
+        "as the parent joint, expected a bone with length; leave this clip out.",
+    )
     exact = _exact(positions)
     if isinstance(target, str) and target == "source":
         return positions.to(exact)
@@ -183,17 +195,20 @@ def _retarget(positions: Tensor, skeleton: Skeleton, target: np.ndarray | Tensor
 
 
 def _target_lengths(skeleton: Skeleton, target: np.ndarray | Tensor | str | None) -> Tensor:
-    if target is None:
-        target = skeleton.target_offsets
-    if target is None:
-        raise ValueError(
-            f"skeleton {skeleton.name!r} has no published target offsets; pass target_offsets of shape "
-            f"({skeleton.num_joints}, 3), or 'source' to keep the bone lengths of the clip."
-        )
-    if isinstance(target, str) or tuple(target.shape) != (skeleton.num_joints, 3):
-        found = repr(target) if isinstance(target, str) else f"shape {tuple(target.shape)}"
-        raise ValueError(f"target_offsets is {found}, expected shape ({skeleton.num_joints}, 3) or 'source'.")
-    return torch.as_tensor(np.array(target) if isinstance(target, np.ndarray) else target).norm(dim=-1)[1:]
+    """Lengths (J-1,) of the bones to joints 1 … J-1 of the body to retarget to."""
+    target = skeleton.target_offsets if target is None else target
+    require(
+        target is not None,
+        f"skeleton {skeleton.name!r} has no published target offsets; pass target_offsets of shape "
+        f"({skeleton.num_joints}, 3), or 'source' to keep the bone lengths of the clip.",
+    )
+    found = repr(target) if isinstance(target, str) else f"of shape {tuple(target.shape)}"
+    require(
+        not isinstance(target, str) and tuple(target.shape) == (skeleton.num_joints, 3),
+        f"target_offsets is {found}, expected shape ({skeleton.num_joints}, 3) or 'source'.",
+    )
+    target = _from_numpy(target) if isinstance(target, np.ndarray) else target
+    return torch.linalg.vector_norm(target[1:], dim=-1)
 
 
 @lru_cache
@@ -244,13 +259,14 @@ def _smooth(x: Tensor) -> Tensor:
 
 
 def _root_turn(positions: Tensor, skeleton: Skeleton) -> Tensor:
-    """Quaternions (..., T, 4) that turn the smoothed facing direction onto z+; identity in frame 0 (step 4)."""
+    """Quaternions (..., T, 4) that turn the smoothed facing direction onto z+; step 4."""
     right_hip, left_hip, right_shoulder, left_shoulder = skeleton.face
     # The hips enter with the other sign than in step 2: a slip of the reference that the features carry.
     across = positions[..., left_hip, :] - positions[..., right_hip, :]
     across = across + positions[..., right_shoulder, :] - positions[..., left_shoulder, :]
     turn = _onto_z(_smooth(_left_turn(normalize(across, dim=-1))))
-    return torch.cat((turn.new_tensor((1.0, 0.0, 0.0, 0.0)).expand_as(turn[..., :1, :]), turn[..., 1:, :]), -2)
+    identity = turn.new_tensor((1.0, 0.0, 0.0, 0.0)).expand_as(turn[..., :1, :])
+    return torch.cat((identity, turn[..., 1:, :]), dim=-2)
 
 
 def _features_of_placed(positions: Tensor, skeleton: Skeleton) -> Tensor:

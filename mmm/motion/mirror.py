@@ -6,43 +6,51 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from mmm.motion.features import Features, Joints, feature_slices
+from mmm.errors import require
+from mmm.motion.features import feature_slices
 from mmm.motion.skeleton import Skeleton, get_skeleton
 
 
-def mirror_joints(joints: Joints, skeleton: str | Skeleton = "humanml3d") -> Joints:
+def mirror_joints(
+    joints: Float[Tensor, "*batch j xyz"] | Float[np.ndarray, "*batch j xyz"],
+    skeleton: str | Skeleton = "humanml3d",
+) -> Float[Tensor, "*batch j xyz"] | Float[np.ndarray, "*batch j xyz"]:
     """The mirrored motion: x negated, left and right joints swapped. (..., T, J, 3) in and out.
 
     Raises:
         ValueError: the joints are not those of the skeleton.
     """
     skeleton = get_skeleton(skeleton)
-    if joints.ndim < 2 or tuple(joints.shape[-2:]) != (skeleton.num_joints, 3):
-        raise ValueError(
-            f"joints have shape {tuple(joints.shape)}, expected (..., {skeleton.num_joints}, 3) for skeleton "
-            f"{skeleton.name!r}; pass that skeleton's joints."
-        )
+    require(
+        tuple(joints.shape[-2:]) == (skeleton.num_joints, 3),
+        f"joints have shape {tuple(joints.shape)}, expected (..., {skeleton.num_joints}, 3) for skeleton "
+        f"{skeleton.name!r}; pass that skeleton's joints.",
+    )
     return _apply(joints[..., list(skeleton.mirror), :], np.array([-1.0, 1.0, 1.0]))
 
 
-def mirror_features(features: Features, skeleton: str | Skeleton = "humanml3d") -> Features:
+def mirror_features(
+    features: Float[Tensor, "*batch d"] | Float[np.ndarray, "*batch d"],
+    skeleton: str | Skeleton = "humanml3d",
+) -> Float[Tensor, "*batch d"] | Float[np.ndarray, "*batch d"]:
     """Features of the mirrored motion, (..., T, D) in and out, not normalised.
 
     Exact: the turn and the sideways step change sign, positions and velocities swap sides with x negated,
-    contacts swap sides, and a rotation R becomes M R M with M = diag(-1, 1, 1). Bone lengths are mirrored with
-    the body, which HumanML3D's own mirrored clips are not: those are retargeted after the swap.
+    contacts swap sides, and a rotation R becomes M R M with M = diag(-1, 1, 1). Bone lengths are mirrored
+    with the body, which they are not in HumanML3D's own mirrored clips: those are retargeted after the swap.
 
     Raises:
         ValueError: the features are not those of the skeleton.
     """
     skeleton = get_skeleton(skeleton)
-    if features.shape[-1] != skeleton.num_features:
-        raise ValueError(
-            f"features have shape {tuple(features.shape)}, expected (..., {skeleton.num_features}) for skeleton "
-            f"{skeleton.name!r}; pass raw features of that skeleton."
-        )
+    require(
+        features.shape[-1] == skeleton.num_features,
+        f"features have shape {tuple(features.shape)}, expected (..., {skeleton.num_features}) for skeleton "
+        f"{skeleton.name!r}; pass the raw features of that skeleton.",
+    )
     places, signs = _feature_mirror(skeleton)
     return _apply(features[..., places], signs)
 

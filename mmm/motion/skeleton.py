@@ -1,7 +1,7 @@
-"""The two skeletons of the field: HumanML3D (22 joints, metres, 20 fps) and KIT-ML (21 joints, mm, 12.5 fps).
+"""The two skeletons of the field: HumanML3D (22 joints, metres, 20 fps) and KIT-ML (21, mm, 12.5 fps).
 
-Facts are from REPRODUCTION.md ("Representation") and from the HumanML3D repository of Guo et al. (MIT licence):
-joint order, kinematic chains, raw offsets, the joints that define facing, leg length and foot contact.
+Facts are from REPRODUCTION.md ("Representation") and from the HumanML3D repository of Guo et al. (MIT
+licence): joint order, kinematic chains, raw offsets, the joints of facing, leg length and foot contact.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ class Skeleton:
     Attributes:
         name: "humanml3d" or "kit".
         joints: J joint names.
-        chains: kinematic chains as joint indices; a chain that does not start at the root hangs on another one.
-        raw_offsets: (J, 3) unit directions of the bones (parent to joint) in the rest pose; the root's is zero.
-        target_offsets: (J, 3) the bones of the body that every clip is retargeted to, in `unit`, or None where
-            no such body has been published.
+        chains: kinematic chains as joint indices; one that does not start at the root hangs on another one.
+        raw_offsets: (J, 3) unit directions of the bones (parent to joint) in rest; the root's is zero.
+        target_offsets: (J, 3) the bones of the body that every clip is retargeted to, in `unit`, or None
+            where no such body has been published.
         left, right: joint indices, paired place by place.
         feet: ((left ankle, left foot), (right ankle, right foot)), the order of the contact features.
         face: (right hip, left hip, right shoulder, left shoulder), the joints that define facing.
         legs: the two joints whose bones make up the leg length.
-        contact_threshold: a foot joint touches the ground where it moves less than this (squared, `unit`²) per
-            frame.
+        contact_threshold: a foot joint rests where its squared step to the next frame is less (`unit`²).
         fps: frames per second of the data set.
         unit: unit of length of joints and features, "m" or "mm".
     """
@@ -101,8 +100,8 @@ def _read_only(rows: list[np.ndarray]) -> np.ndarray:
 _HUMANML3D_RAW = _read_only([
     _ZERO, _X, -_X, _Y, -_Y, -_Y, _Y, -_Y, -_Y, _Y, _Z, _Z, _Y, _X, -_X, _Z, -_Y, -_Y, -_Y, -_Y, -_Y, -_Y,
 ])
-# Bone lengths (metres) of clip 000021, the body that HumanML3D retargets every clip to: `target_offsets` of the
-# goldens that the reference pipeline made.
+# Bone lengths (metres) of the body of clip 000021, to which HumanML3D retargets every clip: `target_offsets`
+# of the goldens that the reference pipeline made.
 _HUMANML3D_LENGTHS = (
     0.0, 0.10307395, 0.10988335, 0.13156825, 0.39362314, 0.39018813, 0.14319026, 0.43243298, 0.42564332,
     0.05736471, 0.14338174, 0.14941867, 0.21936, 0.13748683, 0.14338283, 0.10303927, 0.13161398, 0.12298431,
@@ -116,7 +115,9 @@ HUMANML3D = Skeleton(
         "right_ankle", "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head",
         "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
     ),
-    chains=((0, 2, 5, 8, 11), (0, 1, 4, 7, 10), (0, 3, 6, 9, 12, 15), (9, 14, 17, 19, 21), (9, 13, 16, 18, 20)),
+    chains=(
+        (0, 2, 5, 8, 11), (0, 1, 4, 7, 10), (0, 3, 6, 9, 12, 15), (9, 14, 17, 19, 21), (9, 13, 16, 18, 20),
+    ),
     raw_offsets=_HUMANML3D_RAW,
     target_offsets=_read_only([d * n for d, n in zip(_HUMANML3D_RAW, _HUMANML3D_LENGTHS, strict=True)]),
     left=(1, 4, 7, 10, 13, 16, 18, 20),
@@ -129,13 +130,13 @@ HUMANML3D = Skeleton(
     unit="m",
 )
 
-# Left and right follow Guo's processed joints (feet 19, 20 are the left ones), on which the features are defined.
+# Left and right as in Guo's processed joints, on which the features are defined: feet 19 and 20 are the left.
 KIT = Skeleton(
     name="kit",
     joints=(
         "root", "spine1", "spine2", "neck", "head", "right_shoulder", "right_elbow", "right_wrist",
-        "left_shoulder", "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle", "right_midfoot",
-        "right_toe", "left_hip", "left_knee", "left_ankle", "left_midfoot", "left_toe",
+        "left_shoulder", "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle",
+        "right_midfoot", "right_toe", "left_hip", "left_knee", "left_ankle", "left_midfoot", "left_toe",
     ),
     chains=((0, 11, 12, 13, 14, 15), (0, 16, 17, 18, 19, 20), (0, 1, 2, 3, 4), (3, 5, 6, 7), (3, 8, 9, 10)),
     raw_offsets=_read_only([

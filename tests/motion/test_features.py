@@ -1,0 +1,234 @@
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter1d
+
+from mmm.motion import HUMANML3D, KIT, feature_slices, features_to_joints, joints_to_features
+from mmm.motion.features import _smooth
+
+BOTH = pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda s: s.name)
+
+
+def golden_differences(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """For each motion of a golden file the largest difference of (features, recovered joints)."""
+    names = sorted({key.rsplit("/", 1)[0] for key in arrays if key.endswith("/joints")})
+    differences = {}
+    for name in names:
+        features = joints_to_features(arrays[f"{name}/joints"])
+        joints = features_to_joints(arrays[f"{name}/features"])
+        assert features.shape == arrays[f"{name}/features"].shape
+        differences[name] = (
+            float(np.abs(features - arrays[f"{name}/features"]).max()),
+            float(np.abs(joints - arrays[f"{name}/recovered_joints"]).max()),
+        )
+        print(f"{name}: features {differences[name][0]:.1e}, joints {differences[name][1]:.1e}")
+    return differences
+
+
+def test_made_up_motions_match_the_reference(golden):
+    differences = golden_differences(golden("features_free"))
+    assert len(differences) == 3
+    assert max(max(pair) for pair in differences.values()) <= 1e-4
+
+
+def test_real_captures_match_the_reference(shared_dir):
+    differences = golden_differences(np.load(shared_dir / "golden" / "features.npz"))
+    assert len(differences) == 3
+    assert max(max(pair) for pair in differences.values()) <= 1e-4
+
+
+def test_the_clip_that_humanml3d_publishes(shared_dir):
+    features = np.load(shared_dir / "humanml3d" / "012314_features.npy")
+    joints = np.load(shared_dir / "humanml3d" / "012314_joints.npy")
+    assert np.abs(features_to_joints(features) - joints).max() <= 1e-6
+    difference = np.abs(joints_to_features(joints) - features[:-1])
+    assert difference[:91].max() <= 1e-4
+    assert difference.max() <= 0.015  # the frame lost before publication changes the tail of the smoothing
+
+
+@BOTH
+def test_slices_cover_the_frame(skeleton):
+    parts = feature_slices(skeleton)
+    assert np.concatenate([np.arange(263)[part] for part in parts.values()]).tolist() == list(
+        range(skeleton.num_features)
+    )
+    if skeleton is HUMANML3D:
+        assert parts["positions"] == slice(4, 67) and parts["contacts"] == slice(259, 263)
+
+
+@pytest.mark.parametrize("frames", [2, 50, 400])
+def test_smoothing_is_scipys(frames):
+    x = np.random.default_rng(0).normal(size=(2, frames, 3))
+    expected = gaussian_filter1d(x, 20, axis=1, mode="nearest")
+    np.testing.assert_allclose(_smooth(torch.from_numpy(x)).numpy(), expected, atol=1e-12)
+
+
+@BOTH
+def test_back_gives_the_motion_moved_to_the_origin(skeleton, moving_body):
+    """With the source's own bones the way there and back is a rigid motion: all distances stay."""
+    joints = moving_body(skeleton, turn=1.5)
+    back = features_to_joints(joints_to_features(joints, skeleton, "source"), skeleton)
+    scale = 1000 if skeleton.unit == "mm" else 1
+
+    def distances(x: np.ndarray) -> np.ndarray:
+        points = x.reshape(-1, 3)[::7].astype(np.float64)
+        return np.linalg.norm(points[:, None] - points[None], axis=-1)
+
+    np.testing.assert_allclose(distances(back), distances(joints[:-1]), atol=3e-5 * scale)
+    np.testing.assert_allclose(back[0, 0, [0, 2]], 0, atol=1e-6 * scale)
+    right_hip, left_hip, right_shoulder, left_shoulder = back[0, list(skeleton.face)]
+    across = right_hip - left_hip + right_shoulder - left_shoulder
+    assert across[0] < 0 and abs(across[2]) < 1e-5 * scale
+
+
+@BOTH
+def test_rotations_rebuild_the_bones(skeleton, moving_body):
+    """Forward kinematics written out: heading and 6D rotations alone give every bone's direction."""
+    features = joints_to_features(moving_body(skeleton), skeleton, "source").astype(np.float64)
+    parts = feature_slices(skeleton)
+    heading = 2 * np.concatenate([[0], np.cumsum(features[:-1, 0])])
+    cos, sin, zero = np.cos(heading), np.sin(heading), np.zeros_like(heading)
+    world = [np.array([[cos, zero, sin], [zero, zero + 1, zero], [-sin, zero, cos]]).transpose(2, 0, 1)]
+    columns = features[:, parts["rotations"]].reshape(len(features), -1, 2, 3)
+    joints = features_to_joints(features, skeleton)
+    for joint in range(1, skeleton.num_joints):
+        first, second = columns[:, joint - 1].transpose(1, 0, 2)
+        rotation = np.stack([first, second, np.cross(first, second)], axis=-1)
+        world.append(world[skeleton.rotation_parents[joint]] @ rotation)
+        bone = joints[:, joint] - joints[:, skeleton.parents[joint]]
+        bone /= np.linalg.norm(bone, axis=-1, keepdims=True)
+        np.testing.assert_allclose(world[joint] @ skeleton.raw_offsets[joint], bone, atol=1e-4)
+
+
+@BOTH
+def test_velocities_and_contacts_are_those_of_the_joints(skeleton, moving_body):
+    features = joints_to_features(moving_body(skeleton), skeleton, "source")
+    joints = features_to_joints(features, skeleton).astype(np.float64)
+    parts = feature_slices(skeleton)
+    steps = np.diff(joints, axis=0)
+    velocities = features[:-1, parts["velocities"]].reshape(steps.shape)
+    scale = 1000 if skeleton.unit == "mm" else 1
+    np.testing.assert_allclose(
+        np.linalg.norm(velocities, axis=-1), np.linalg.norm(steps, axis=-1), atol=1e-5 * scale
+    )
+    feet = [joint for side in skeleton.feet for joint in side]
+    squared = (steps[:, feet] ** 2).sum(-1)
+    clear = np.abs(squared / skeleton.contact_threshold - 1) > 0.01
+    rests = squared < skeleton.contact_threshold
+    np.testing.assert_array_equal(features[:-1, parts["contacts"]][clear], rests[clear])
+
+
+@settings(max_examples=10, deadline=None)
+@given(angle=st.floats(-3, 3), x=st.floats(-5, 5), size=st.floats(0.5, 2))
+def test_place_facing_and_size_do_not_matter(moving_body, angle, x, size):
+    joints = moving_body(HUMANML3D).astype(np.float64)
+    cos, sin = np.cos(angle), np.sin(angle)
+    about_y = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+    moved = size * joints @ about_y.T + (x, 0.3, -x)
+    difference = np.abs(joints_to_features(moved) - joints_to_features(joints))
+    assert difference[:, : feature_slices()["contacts"].start].max() < 2e-4
+
+
+def test_retargeted_bones_have_the_target_lengths(moving_body):
+    lengths = np.linspace(0.05, 0.5, 22)
+    offsets = HUMANML3D.raw_offsets * lengths[:, None]
+    joints = features_to_joints(joints_to_features(moving_body(HUMANML3D), target_offsets=offsets))
+    bones = joints[:, 1:] - joints[:, HUMANML3D.parents[1:]]
+    np.testing.assert_allclose(np.linalg.norm(bones, axis=-1) - lengths[1:], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("joint", [4, 10, 13, 18])
+def test_a_bone_opposite_to_its_rest_is_no_trouble(joint, moving_body):
+    """An arm straight up, a leg straight up: the reference gives NaN there."""
+    joints = moving_body(HUMANML3D)
+    parent = HUMANML3D.parents[joint]
+    joints[:, joint] = joints[:, parent] - 0.25 * HUMANML3D.raw_offsets[joint]
+    features = joints_to_features(joints)
+    assert np.isfinite(features).all()
+    columns = features[:, feature_slices()["rotations"]].reshape(-1, 21, 2, 3)
+    np.testing.assert_allclose(np.linalg.norm(columns, axis=-1), 1, atol=1e-5)
+    np.testing.assert_allclose((columns[..., 0, :] * columns[..., 1, :]).sum(-1), 0, atol=1e-5)
+
+
+def test_a_turn_past_half_keeps_the_slip_of_the_reference(moving_body):
+    """Exactly one angular number of a steady full turn has the wrong sign, where the facing passes z-."""
+    angular = joints_to_features(moving_body(HUMANML3D, frames=120, turn=2 * np.pi))[:, 0]
+    steady = angular[20:100] * np.sign(np.median(angular))
+    assert (steady < 0).sum() == 1 and np.abs(steady).min() > 0.01
+
+
+@BOTH
+def test_batched_torch_equals_numpy_one_by_one(skeleton, moving_body):
+    clips = np.stack([moving_body(skeleton, seed=seed) for seed in range(6)])
+    single = np.stack([joints_to_features(clip, skeleton, "source") for clip in clips])
+    batched = joints_to_features(torch.from_numpy(clips).reshape(2, 3, *clips.shape[1:]), skeleton, "source")
+    assert batched.shape == (2, 3, 59, skeleton.num_features) and batched.dtype == torch.float32
+    np.testing.assert_allclose(batched.reshape(single.shape).numpy(), single, rtol=1e-5, atol=1e-5)
+    back = features_to_joints(batched, skeleton)
+    for features, joints in zip(single, back.reshape(6, *back.shape[2:]), strict=True):
+        np.testing.assert_allclose(
+            joints.numpy(), features_to_joints(features, skeleton), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_types_come_back_as_they_went(moving_body):
+    joints = moving_body(HUMANML3D, frames=10)
+    assert joints_to_features(joints[::-1].astype(np.float64)).dtype == np.float32
+    assert joints_to_features(torch.from_numpy(joints).double()).dtype == torch.float64
+    assert features_to_joints(torch.zeros(5, 263, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_recovery_is_differentiable(moving_body):
+    features = torch.from_numpy(joints_to_features(moving_body(HUMANML3D, frames=5))).double()
+    used = torch.cat((features[:, :4], features[:, 4:10]), dim=-1).requires_grad_()
+    rest = features[:, 10:]
+    assert torch.autograd.gradcheck(
+        lambda x: features_to_joints(torch.cat((x, rest), dim=-1))[:, :3], used, atol=1e-6
+    )
+
+
+def test_gradients_reach_the_joints(moving_body):
+    joints = torch.from_numpy(moving_body(HUMANML3D)).requires_grad_()
+    joints_to_features(joints).square().sum().backward()
+    assert joints.grad.isfinite().all() and (joints.grad.abs().sum((0, 2)) > 0).all()
+
+
+def nan_at(joints: np.ndarray) -> np.ndarray:
+    joints = joints.copy()
+    joints[3, 4, 1] = np.nan
+    return joints
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda x: x[:1], "1 frame.s., expected at least 2"),
+        (lambda x: x[:, :21], r"shape \(60, 21, 3\), expected \(..., frames, 22, 3\)"),
+        (lambda x: x[..., :2], r"shape \(60, 22, 2\)"),
+        (nan_at, "joints: 1 of 3960 numbers are NaN or infinite"),
+        (np.zeros_like, "joints: left_hip, right_hip, .* in the same place as the parent joint"),
+    ],
+)
+def test_bad_joints_get_one_sentence(change, sentence, moving_body):
+    with pytest.raises(ValueError, match=sentence):
+        joints_to_features(change(moving_body(HUMANML3D)))
+
+
+def test_bad_features_get_one_sentence():
+    with pytest.raises(ValueError, match=r"shape \(9, 262\), expected \(..., frames, 263\)"):
+        features_to_joints(np.zeros((9, 262), np.float32))
+    with pytest.raises(ValueError, match="features: 2 of 526 numbers are NaN or infinite"):
+        features_to_joints(np.pad(np.full((2, 1), np.inf, np.float32), ((0, 0), (0, 262))))
+
+
+def test_bad_target_offsets_get_one_sentence(moving_body):
+    with pytest.raises(ValueError, match="'kit' has no published target offsets; pass target_offsets"):
+        joints_to_features(moving_body(KIT), "kit")
+    with pytest.raises(ValueError, match="target_offsets is 'sauce', expected shape"):
+        joints_to_features(moving_body(HUMANML3D), target_offsets="sauce")
+    with pytest.raises(ValueError, match=r"of shape \(21, 3\), expected shape \(22, 3\)"):
+        joints_to_features(moving_body(HUMANML3D), target_offsets=np.ones((21, 3)))
