@@ -182,7 +182,8 @@ def test_data_that_cannot_be_prepared_is_named(tmp_path):
 
 
 def test_missing_data_is_prepared_as_the_profile_says(tmp_path, monkeypatch):
-    synthetic, bandai = pytest.importorskip("mmm.data.synthetic"), pytest.importorskip("mmm.data.bandai")
+    from mmm.data import bandai, synthetic
+
     calls = []
     monkeypatch.setattr(synthetic, "prepare", lambda *a, **k: calls.append((a, k)))
     monkeypatch.setattr(bandai, "prepare", lambda *a, **k: calls.append((a, k)))
