@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmm.errors import atomic_write, require
-from mmm.execution import NotebookResult, check_parameters, run_notebook
+from mmm.execution import NotebookResult, check_parameters, keep_outputs, run_notebook
 from mmm.profiles import NOTEBOOKS, read_profile, route_overrides
 
 
@@ -47,6 +47,7 @@ def run_course(
     source: Sequence[str | Path] = (),
     out: str | Path | None = None,
     notebooks: str | Path | None = None,
+    keep: bool = False,
 ) -> CourseResult:
     """Prepare the data where it is missing, execute the notebooks in order, judge and report each.
 
@@ -63,6 +64,7 @@ def run_course(
             notebooks go to OUT/notebooks, the verdicts to OUT/summary.md and OUT/course.json, and OUT is the
             `run_dir` of every notebook.
         notebooks: folder with the notebooks and `profiles/`, that of the project by default.
+        keep: a reference run: the outputs of each notebook that passes are written into the notebook itself.
 
     Raises:
         FileNotFoundError: no notebooks, profile or data there.
@@ -99,6 +101,8 @@ def run_course(
         print(f"[{number}/{len(plan)}] {path.stem} ...", flush=True)
         result = run_notebook(path, executed / path.name, parameters, content["course"])
         results.append(result)
+        if keep and result.status == "ok":
+            keep_outputs(executed / path.name, path)
         print(f"[{number}/{len(plan)}] {path.stem} {result.status}, {result.seconds:.0f} s", flush=True)
         if result.reason:
             print(f"      {result.reason}\n      see {result.path}", flush=True)

@@ -26,7 +26,7 @@ from typing import Any
 
 import psutil
 
-from mmm.errors import require
+from mmm.errors import atomic_write, require
 
 KERNEL = "mmm-course"  # the name of our kernel specification, which no machine has by chance
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
@@ -119,6 +119,37 @@ def judge(path: Path) -> str:
         if cell.execution_count is None or not replied:
             return f"code cell {number} of {len(cells)} did not run to its end"
     return ""
+
+
+def keep_outputs(executed: Path, notebook: Path) -> None:
+    """Write the outputs of an executed notebook into the notebook itself, as the outputs of a reference run.
+
+    What is of this run only stays out: the injected parameters (paths of this machine), papermill's metadata,
+    times, the kernel's name; execution counts are numbered anew without the injected cell.
+
+    Raises:
+        ValueError: the notebook has been edited since, so that the outputs are not those of its cells.
+    """
+    import nbformat
+
+    done, target = (nbformat.read(str(path), as_version=4) for path in (executed, notebook))
+    cells = [cell for cell in done.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    require(
+        [cell.source for cell in cells] == [cell.source for cell in target.cells],
+        f"notebook {notebook}: its cells differ from those executed ({executed}); run it again",
+    )
+    count = 0
+    for cell, own in zip(cells, target.cells, strict=True):
+        if own.cell_type == "code":
+            count += bool(own.source.strip())
+            own.execution_count = count if own.source.strip() else None
+            own.outputs = cell.outputs
+            for output in own.outputs:
+                if "execution_count" in output:
+                    output["execution_count"] = own.execution_count
+    target.metadata["language_info"] = {"name": "python"}
+    with atomic_write(notebook) as part:
+        nbformat.write(target, str(part))
 
 
 def _one_line(text: object, limit: int = 200) -> str:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from mmm.course import prepare_data, run_course, select_notebooks
-from mmm.execution import check_parameters, judge
+from mmm.execution import check_parameters, judge, keep_outputs
 
 PARAMETERS = 'profile = "quick"\nseed = 0\ndata = "data"\nrun_dir = "runs"\noverrides = {}'
 PROFILE = """
@@ -110,6 +110,24 @@ def test_the_course_goes_on_after_a_failure_and_reports_all(course):
     rows = (root / "out" / "summary.md").read_text().splitlines()
     assert sum(row.startswith("| 0") for row in rows) == 4
     assert all(row.count("|") == 5 for row in rows if row.startswith("|")), "a reason may not break the table"
+
+
+def test_a_reference_run_leaves_outputs_but_nothing_of_this_machine(course, tmp_path):
+    root, _ = course
+    path = tmp_path / "00_fine.ipynb"
+    path.write_text((root / "notebooks" / "00_fine.ipynb").read_text())
+    before = nbformat.read(str(path), as_version=4)
+    keep_outputs(root / "out" / "notebooks" / "00_fine.ipynb", path)
+    after = nbformat.read(str(path), as_version=4)
+    assert [c.source for c in after.cells] == [c.source for c in before.cells]
+    assert [c.execution_count for c in after.cells[1:]] == [1, 2, 3, 4, 5]
+    assert after.cells[-1].outputs[0]["data"]["text/plain"].isdigit() and before.cells[-1].outputs == []
+    assert judge(root / "out" / "notebooks" / "00_fine.ipynb") == "" and str(root) not in path.read_text()
+    assert "papermill" not in path.read_text() and "mmm-course" not in path.read_text()
+    after.cells[2].source = "import json"
+    nbformat.write(after, str(path))
+    with pytest.raises(ValueError, match="its cells differ from those executed"):
+        keep_outputs(root / "out" / "notebooks" / "00_fine.ipynb", path)
 
 
 def test_limits_stop_a_cell_and_a_whole_notebook_with_its_kernel(tmp_path):
