@@ -56,8 +56,9 @@ def joints_to_features(
 ) -> Float[Tensor, "*batch t-1 d"] | Float[np.ndarray, "*batch t-1 d"]:
     """Features of a motion; one frame is lost.
 
-    As in the reference, facing is known only up to half a turn of the quaternion: when the smoothed facing
-    direction passes z- (half a turn from the start), that one frame's angular number has the opposite sign.
+    As in the reference, one angular number has the wrong sign where the smoothed facing direction passes z-,
+    half a turn from the start: the root quaternions of the two frames are then nearly each other's negative,
+    which is the same turn but not the same arcsin. The recovered heading jumps back by that frame's turn, twice.
 
     Args:
         joints: (..., T, J, 3) world positions, y up, in the skeleton's unit, at the skeleton's frame rate.
@@ -120,8 +121,7 @@ def features_to_joints(
     path = path.cumsum(-2)
     root = torch.stack((path[..., 0], x[..., part["root_height"]][..., 0], path[..., 2]), dim=-1)
     local = x[..., part["positions"]].unflatten(-1, (skeleton.num_joints - 1, 3))
-    ground = path.unsqueeze(-2) * path.new_tensor((1.0, 0.0, 1.0))
-    body = quaternion.rotate(to_world.unsqueeze(-2), local) + ground
+    body = quaternion.rotate(to_world.unsqueeze(-2), local) + path.unsqueeze(-2)  # heights are absolute
     return torch.cat((root.unsqueeze(-2), body), dim=-2).to(features.dtype)
 
 
