@@ -58,7 +58,7 @@ def joints_to_features(
 
     As in the reference, one angular number has the wrong sign where the smoothed facing direction passes z-,
     half a turn from the start: the root quaternions of the two frames are then nearly each other's negative,
-    which is the same turn but not the same arcsin. The recovered heading jumps back by that frame's turn, twice.
+    which is the same turn but not the same arcsin. Recovery then turns back where it should turn on.
 
     Args:
         joints: (..., T, J, 3) world positions, y up, in the skeleton's unit, at the skeleton's frame rate.
