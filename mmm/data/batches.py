@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,27 +42,22 @@ class PackedSplit:
         return sorted({caption.text for captions in self.captions for caption in captions})
 
 
-def pack(
-    folder: Path,
-    ids: list[str],
-    features: Callable[[str], np.ndarray],
-    captions: Callable[[str], list[Caption]],
-) -> PackedSplit:
-    """Load the pack in `folder`, or make it first from the clips' features and captions.
+def pack(folder: Path, clips: Iterator[tuple[str, np.ndarray, list[Caption]]]) -> PackedSplit:
+    """Load the pack in `folder`, or make it first from (id, features, captions) of the clips.
 
     Raises:
-        ValueError: there are no ids, or a clip's file is bad (as `MotionFolder.features` says).
+        ValueError: there are no clips, or one's file is bad (as `MotionFolder.features` says).
     """
-    require(bool(ids), f"the split has no clips, so there is nothing to pack into {folder}.")
     if not (folder / "captions.json").is_file():
         with atomic_dir(folder) as part:
-            lengths, lines = [], []
+            ids, lengths, lines = [], [], []
             with (part / "features.f32").open("wb") as file:
-                for clip in ids:
-                    values = features(clip)
-                    values.tofile(file)
-                    lengths.append(len(values))
-                    lines.append([format_caption(caption) for caption in captions(clip)])
+                for clip, features, captions in clips:
+                    features.tofile(file)
+                    ids.append(clip)
+                    lengths.append(len(features))
+                    lines.append([format_caption(caption) for caption in captions])
+            require(bool(ids), f"the split has no clips, so there is nothing to pack into {folder}.")
             np.save(part / "starts.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
             (part / "captions.json").write_text(json.dumps({"ids": ids, "captions": lines}))
     starts = np.load(folder / "starts.npy")

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from mmm.motion.features import feature_slices
 from mmm.motion.skeleton import get_skeleton
 
 LAYOUT_FILES = (("new_joint_vecs", "npy"), ("texts", "txt"))
+MIN_FRAMES = {"humanml3d": 40, "kit": 24}  # of a piece of a clip, as in Guo's loaders
 LAYOUT = "new_joint_vecs/, texts/, Mean.npy, Std.npy, train.txt, val.txt, test.txt"
 
 
@@ -131,7 +132,7 @@ class MotionFolder:
 
     def captions(self, clip: str) -> list[Caption]:
         """Captions of a clip. Raises FileNotFoundError if it has none, ValueError for a malformed line."""
-        path = self.source / "texts" / f"{clip}.txt"
+        path = self._file("texts", clip, "txt")
         if not path.is_file():
             raise FileNotFoundError(f"clip {clip} has no captions: expected {path}.")
         return parse_captions(path.read_text(errors="replace"), str(path))
@@ -144,18 +145,34 @@ class MotionFolder:
     def pack(self, split: str) -> PackedSplit:
         """The split in one memory-mapped array; made once, kept in the user's cache folder (see `cache_dir`)."""
         ids = self.ids(split)
-        files = [self.source / folder / f"{i}.{end}" for i in ids for folder, end in LAYOUT_FILES]
+        files = [self._file(folder, i, end) for i in ids for folder, end in LAYOUT_FILES]
         stamp = hashlib.sha256(str(self.path.resolve()).encode())
         for file in files:
             # size and time tell a rewritten file; hashing 4 GB of HumanML3D at each start would not pay
             state = file.stat() if file.is_file() else None
             stamp.update(f"{file.name} {state.st_size} {state.st_mtime_ns}\n".encode() if state else b"missing\n")
         return pack(
-            cache_dir() / "packed" / f"{self.name}-{split}-{stamp.hexdigest()[:16]}",
-            ids,
-            self.features,
-            self.captions,
+            cache_dir() / "packed" / f"{self.name}-{split}-{stamp.hexdigest()[:16]}", self._pieces(ids)
         )
+
+    def _file(self, folder: str, clip: str, end: str) -> Path:
+        """A clip's file, ours before the user's: captions that lost a bad line lie in our folder."""
+        ours = self.path / folder / f"{clip}.{end}"
+        return ours if ours.is_file() else self.source / folder / f"{clip}.{end}"
+
+    def _pieces(self, ids: list[str]) -> Iterator[tuple[str, np.ndarray, list[Caption]]]:
+        """Clips as they are trained on: a caption with start and end becomes a clip of its own (REPRODUCTION.md,
+        "Evaluation"), `ID@1` for the first, unless less than MIN_FRAMES are left of it."""
+        shortest = MIN_FRAMES.get(self.skeleton, 40)
+        for clip in ids:
+            features, captions = self.features(clip), self.captions(clip)
+            whole = [caption for caption in captions if caption.start == caption.end == 0]
+            if whole:
+                yield clip, features, whole
+            for number, caption in enumerate((c for c in captions if not c.start == c.end == 0), 1):
+                piece = features[int(caption.start * self.fps) : int(caption.end * self.fps)]
+                if len(piece) >= shortest:
+                    yield f"{clip}@{number}", piece, [caption]
 
     @property
     def content_hash(self) -> str:

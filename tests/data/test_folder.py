@@ -64,6 +64,17 @@ def test_pack_is_one_array_and_follows_changes(folder):
     assert np.array_equal(folder.pack("train").clip(1), changed)
 
 
+def test_captions_with_times_become_clips_of_their_own(folder):
+    path = folder.path / "texts/000001.txt"
+    timed = "walks#walk/VERB#1.0#3.5\ntoo short#short/ADJ#0.0#1.0\n"
+    path.write_text(path.read_text() + timed)
+    packed = folder.pack("train")
+    assert packed.ids == ["000000", "000001", "000001@1"]
+    assert np.array_equal(packed.clip(2), folder.features("000001")[20:70])
+    assert [c.text for c in packed.captions[1]] == ["motion 1", "it waves left"]
+    assert [c.text for c in packed.captions[2]] == ["walks"]
+
+
 def test_same_clips_same_hash(folder, tmp_path, golden):
     again = write_folder(tmp_path / "again", clips(golden), SPLITS, INFO)
     assert again.content_hash == folder.content_hash
