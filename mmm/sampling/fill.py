@@ -3,10 +3,10 @@
 Source: MMM (arXiv 2312.03596), section 3.3; REPRODUCTION.md, "Sampling". There is no other sampler in the
 project: generation fills an empty canvas, and every editing task is a canvas that is filled in part.
 
-An item's tokens depend on its canvas, text and seed, never on its batch mates. An own generator for its noise
-is not enough for that: a matrix product rounds differently when it has more rows, one last bit can turn over a
+An item's tokens depend on its canvas, text and seed, never on its batch mates. A generator of its own is not
+enough for that: a matrix product rounds differently when it has more rows, one last bit can turn over a
 token, and the token turns over all that come after it. So the network meets an item always in the same shape:
-on the CPU alone, cut to its own length and words; on an accelerator in groups of a fixed number of rows, of
+on the CPU alone, cut to its own length and words; on an accelerator in groups of a fixed number of rows and
 fixed width, filled up with copies.
 """
 
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from mmm.errors import require
+from mmm.sampling.checks import check_canvas, check_options, check_text, make_generators
 from mmm.transformer.masking import MASK
 from mmm.transformer.model import MaskedTransformer
 
@@ -32,13 +32,16 @@ WORDS_MULTIPLE = 32  # in groups, words are padded to a multiple of this: few di
 
 
 def _cosine(progress: float) -> float:
-    # The angle is rounded to single precision, as in the golden decodes: at two thirds of the passes the cosine
-    # is then a little under 1/2, not a little over, and an even number of places gives one place less.
+    # The angle is rounded to single precision, as in the golden decodes: at two thirds of the passes the
+    # cosine is then a little under 1/2, not a little over, and an even number of places gives one place less.
     (angle,) = struct.unpack("f", struct.pack("f", math.pi / 2 * progress))
     return math.cos(angle)
 
 
-SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": _cosine, "linear": lambda progress: 1.0 - progress}
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "cosine": _cosine,
+    "linear": lambda progress: 1.0 - progress,
+}
 """Share of the open places that is masked when that share of the passes is done; 1 at the start."""
 
 
@@ -88,7 +91,7 @@ def default_steps(length: int) -> int:
 
 
 def masked_counts(places: int, steps: int, schedule: str = "cosine") -> list[int]:
-    """How many of `places` open places are masked before each pass: at least one; no pass if nothing is open."""
+    """How many of `places` open places are masked before each pass, at least one; no pass if none is open."""
     if places == 0:
         return []
     return [max(1, math.floor(SCHEDULES[schedule](step / steps) * places)) for step in range(steps)]
@@ -98,7 +101,7 @@ def masked_counts(places: int, steps: int, schedule: str = "cosine") -> list[int
 def fill(
     model: MaskedTransformer,
     canvas: Int64[Tensor, "b p n"],
-    lengths: Int64[Tensor, "b"],
+    lengths: Int64[Tensor, " b"],
     text: Text,
     *,
     steps: int | None = None,
@@ -113,8 +116,9 @@ def fill(
 ) -> Filled:
     """Replace every MASK of the canvas by a code; places that hold a code stay as they are.
 
-    Before each pass the least sure of the open places are masked, fewer from pass to pass, and the pass predicts
-    them all at once; what is not masked again is final. Of two parts the upper one (index 0) is filled.
+    Before each pass the least sure of the open places are masked, fewer from pass to pass, and the pass
+    predicts them all at once; what is not masked again is final. Of two parts the upper one (index 0) is
+    filled.
 
     Args:
         lengths: tokens of each item; what the canvas holds beyond is ignored.
@@ -125,17 +129,19 @@ def fill(
         argmax: take the likeliest code instead of drawing; needs no seeds.
         guidance: g in uncond + g · (cond − uncond); 1 is the conditional model alone.
         seeds, generators: the noise: one seed, or one CPU generator, an item; one of the two.
-        group: items that go through the network together; by default 1 on the CPU, 8 elsewhere. It bears on the
-            last bits of the logits, hence on rare tokens; batch size and batch mates do not.
+        group: items that go through the network together; by default 1 on the CPU, 8 elsewhere. It bears on
+            the last bits of the logits, hence on rare tokens; batch size and batch mates do not.
         trace: keep every pass.
 
     Raises:
         ValueError: an argument out of range (lengths, ids, an open place in the lower part, steps, schedule,
             temperature, guidance of a model without text dropout, seeds missing or of another number).
     """
-    _check_canvas(model, canvas, lengths, text)
-    _check_options(model, steps, schedule, temperature, guidance, group)
-    noise = [None] * len(canvas) if argmax else _generators(len(canvas), seeds, generators)
+    batch, _, width = canvas.shape
+    check_canvas(model.config, canvas, lengths)
+    check_text(text.mask, batch)
+    check_options(model.config, steps, schedule, tuple(SCHEDULES), temperature, guidance, group)
+    noise = [None] * batch if argmax else make_generators(batch, seeds, generators)
     group = group or (1 if model.device.type == "cpu" else ACCELERATOR_GROUP)
     items = [
         _Item(row[:, :size], noise[i], text.words[i][text.mask[i]], text.sentence[i], steps, schedule)
@@ -145,22 +151,20 @@ def fill(
     training = model.training
     model.eval()
     try:
-        for step in range(max((len(item.counts) for item in items), default=0)):
+        for step in range(max(len(item.counts) for item in items)):
             active = [item for item in items if step < len(item.counts)]
             for item in active:
                 item.mask_least_sure(step)
-            before = _stack([item.tokens for item in items], canvas.shape[2])
-            for frame, width, num_words in _frames(active, group, model.config.max_tokens):
-                logits = _predict(model, frame, group, width, num_words, guidance)
+            before = [item.tokens.clone() for item in items] if trace else []
+            for frame, places, num_words in _frames(active, group, model.config.max_tokens):
+                logits = _predict(model, frame, group, places, num_words, guidance)
                 _write(frame, logits, temperature)
             if trace:
-                after = _stack([item.tokens for item in items], canvas.shape[2])
-                passes.append(Step(before, after, _stack([item.confidence for item in items], canvas.shape[2])))
+                passes.append(Step(_stack(before, width), *_results(items, width)))
     finally:
         model.train(training)
-    tokens = _stack([item.tokens for item in items], canvas.shape[2]).to(canvas.device)
-    confidence = _stack([item.confidence for item in items], canvas.shape[2]).to(canvas.device)
-    return Filled(tokens, confidence, passes if trace else None)
+    tokens, confidence = _results(items, width)
+    return Filled(tokens.to(canvas.device), confidence.to(canvas.device), passes if trace else None)
 
 
 class _Item:
@@ -180,15 +184,11 @@ class _Item:
         self.counts = masked_counts(int(self.open.sum()), steps or default_steps(canvas.shape[1]), schedule)
         # In double precision: where the model is sure, single precision would make all confidences 1, and the
         # order of the places would decide.
-        self.sure = torch.where(canvas == MASK, 0.0, 1.0).double()  # (P, N)
+        self.sure = (canvas != MASK).double()  # (P, N)
         self.generator, self.words, self.sentence = generator, words, sentence
 
-    @property
-    def confidence(self) -> Tensor:
-        return self.sure.float()
-
     def mask_least_sure(self, step: int) -> None:
-        """Close all but the counts[step] least sure of the places the last pass wrote; ties go by place."""
+        """Open again the counts[step] least sure of the places the last pass wrote; ties go by place."""
         order = self.sure[0].masked_fill(~self.open, math.inf).argsort(stable=True)
         self.open = torch.zeros_like(self.open).index_fill_(0, order[: self.counts[step]], True)
         self.tokens[0, self.open] = MASK
@@ -200,25 +200,25 @@ class _Item:
 
 
 def _frames(active: list[_Item], group: int, max_tokens: int) -> Iterator[tuple[list[_Item], int, int]]:
-    """(items, canvas width, words) for every run of the network: a shape that is the item's own affair."""
+    """(items, places, words) of every run of the network: the shape an item is met in is its own affair."""
     if group == 1:
         yield from (([item], item.tokens.shape[1], len(item.words)) for item in active)
         return
-    like: dict[int, list[_Item]] = {}
+    alike: dict[int, list[_Item]] = {}
     for item in active:
-        like.setdefault(-(-len(item.words) // WORDS_MULTIPLE) * WORDS_MULTIPLE, []).append(item)
-    for num_words, items in like.items():
+        alike.setdefault(math.ceil(len(item.words) / WORDS_MULTIPLE) * WORDS_MULTIPLE, []).append(item)
+    for num_words, items in alike.items():
         for start in range(0, len(items), group):
             yield items[start : start + group], max_tokens, num_words
 
 
 def _predict(
-    model: MaskedTransformer, frame: list[_Item], group: int, width: int, num_words: int, guidance: float
-) -> Float[Tensor, "group width k"]:
-    """Logits of the upper part; with guidance both halves, with and without text, in one batch of twice the rows."""
+    model: MaskedTransformer, frame: list[_Item], group: int, places: int, num_words: int, guidance: float
+) -> Float[Tensor, "group places k"]:
+    """Logits of the upper part; with guidance, rows with and without text go as one batch."""
     rows = frame + [frame[0]] * (group - len(frame))
     dtype, device = model.embed.weight.dtype, model.device
-    canvas = _stack([item.tokens for item in rows], width).to(device)
+    canvas = _stack([item.tokens for item in rows], places).to(device)
     lengths = torch.tensor([item.tokens.shape[1] for item in rows], device=device)
     words = torch.stack([F.pad(item.words, (0, 0, 0, num_words - len(item.words))) for item in rows])
     counts = torch.tensor([len(item.words) for item in rows], device=device)
@@ -233,88 +233,31 @@ def _predict(
     return unconditional + guidance * (conditional - unconditional)
 
 
-def _write(frame: list[_Item], logits: Float[Tensor, "group width k"], temperature: float) -> None:
+def _write(frame: list[_Item], logits: Float[Tensor, "group places k"], temperature: float) -> None:
     """Choose a code for every open place of the items, and note its probability."""
-    width, codes = logits.shape[1:]
+    places, codes = logits.shape[1:]
     if logits.device.type == "mps":
         logits = logits.cpu()  # has no double precision
-    is_open = torch.stack([F.pad(item.open, (0, width - len(item.open))) for item in frame])
-    logits = logits[: len(frame)][is_open.to(logits.device)]  # (open places of all, K)
+    is_open = torch.stack([F.pad(item.open, (0, places - len(item.open))) for item in frame])
+    logits = logits[: len(frame)][is_open.to(logits.device)].float()  # (open places of all items, K)
     if frame[0].generator is None:
         chosen = logits.argmax(dim=1)
     else:
         uniform = torch.cat([item.uniform(codes) for item in frame]).to(logits.device)
-        chosen = (logits.float() / temperature - (-uniform.log()).log()).argmax(dim=1)
+        chosen = (logits / temperature - (-uniform.log()).log()).argmax(dim=1)
     sure = logits.double().log_softmax(dim=1).gather(1, chosen[:, None])[:, 0].exp()
-    places = [int(item.open.sum()) for item in frame]
-    for item, tokens, probability in zip(frame, chosen.cpu().split(places), sure.cpu().split(places), strict=True):
+    counts = [int(item.open.sum()) for item in frame]
+    written = zip(frame, chosen.cpu().split(counts), sure.cpu().split(counts), strict=True)
+    for item, tokens, probabilities in written:
         item.tokens[0, item.open] = tokens
-        item.sure[0, item.open] = probability
+        item.sure[0, item.open] = probabilities
+
+
+def _results(items: list[_Item], width: int) -> tuple[Tensor, Tensor]:
+    confidence = _stack([item.sure for item in items], width).float()
+    return _stack([item.tokens for item in items], width), confidence
 
 
 def _stack(rows: list[Tensor], width: int) -> Tensor:
     """(P, N) of different N → (B, P, width), 0 at the end."""
     return torch.stack([F.pad(row, (0, width - row.shape[1])) for row in rows])
-
-
-def _generators(
-    batch: int, seeds: Sequence[int] | None, generators: Sequence[torch.Generator] | None
-) -> list[torch.Generator]:
-    require(
-        (seeds is None) != (generators is None),
-        "fill needs its noise from one of seeds and generators: give seeds=[…], one an item, or argmax=True",
-    )
-    given = len(seeds if generators is None else generators)
-    require(given == batch, f"{given} seeds or generators were given for {batch} items: give one an item")
-    if generators is not None:
-        return list(generators)
-    return [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-
-
-def _check_canvas(model: MaskedTransformer, canvas: Tensor, lengths: Tensor, text: Text) -> None:
-    config, (batch, parts, n) = model.config, canvas.shape
-    longest = min(n, config.max_tokens)
-    low, high = (int(lengths.min()), int(lengths.max())) if batch else (1, 1)
-    require(
-        1 <= low and high <= longest,
-        f"lengths run from {low} to {high} tokens, expected 1 to {longest} (the canvas has {n} places, the model "
-        f"takes {config.max_tokens}): shorten or split the motion",
-    )
-    require(parts == config.parts, f"the canvas has {parts} part(s), expected {config.parts} as the model has")
-    real = canvas[(torch.arange(n, device=canvas.device) < lengths[:, None, None]).expand_as(canvas)]
-    low, high = (int(real.min()), int(real.max())) if batch else (0, 0)
-    require(
-        MASK <= low and high < config.codes,
-        f"the canvas holds ids from {low} to {high}, expected codes 0 to {config.codes - 1} and MASK ({MASK}): was it "
-        "made with another tokenizer?",
-    )
-    inside = torch.arange(n, device=canvas.device) < lengths[:, None]
-    require(
-        not ((canvas[:, 1:] == MASK) & inside[:, None]).any(),
-        "the lower part (index 1) of the canvas has open places, but only the upper one can be filled: give its codes",
-    )
-    texts = len(text.sentence)
-    require(texts == batch, f"{texts} texts were given for {batch} canvases: give one an item")
-    require(bool(text.mask.any(dim=1).all()), "a text has no word that counts (its mask is all False): give a text")
-
-
-def _check_options(
-    model: MaskedTransformer,
-    steps: int | None,
-    schedule: str,
-    temperature: float,
-    guidance: float,
-    group: int | None,
-) -> None:
-    require(steps is None or steps >= 1, f"steps is {steps}, expected at least 1 (or None for the rule)")
-    require(group is None or group >= 1, f"group is {group}, expected at least 1 (or None)")
-    require(schedule in SCHEDULES, f"schedule is {schedule!r}, expected one of {', '.join(SCHEDULES)}")
-    require(
-        0 < temperature < math.inf,
-        f"temperature is {temperature}, expected a number above 0: use argmax=True for the likeliest codes",
-    )
-    require(math.isfinite(guidance), f"guidance is {guidance}, expected a finite number (1 is no guidance)")
-    require(
-        guidance == 1 or model.config.text_dropout > 0,
-        f"guidance is {guidance}, but this model was trained without text dropout: use guidance=1",
-    )

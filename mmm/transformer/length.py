@@ -52,7 +52,7 @@ class LengthEstimator(nn.Module):
     @torch.no_grad()
     def estimate(
         self, sentence: Float[Tensor, "b e"], generator: torch.Generator | None = None
-    ) -> Int64[Tensor, "b"]:
+    ) -> Int64[Tensor, " b"]:
         """Lengths in tokens: the likeliest ones, or with a CPU `generator` a draw from the distribution.
 
         Dropout is off whatever the mode. Every item goes through on its own, so that the last bits of its
@@ -84,7 +84,7 @@ class LengthEstimator(nn.Module):
         return model.eval()
 
 
-def length_loss(logits: Float[Tensor, "b m"], lengths: Int64[Tensor, "b"]) -> Float[Tensor, ""]:
+def length_loss(logits: Float[Tensor, "b m"], lengths: Int64[Tensor, " b"]) -> Float[Tensor, ""]:
     """Cross-entropy of the true lengths (tokens, 1 … m), mean over the batch.
 
     Raises:
@@ -93,6 +93,6 @@ def length_loss(logits: Float[Tensor, "b m"], lengths: Int64[Tensor, "b"]) -> Fl
     low, high = int(lengths.min()), int(lengths.max())
     require(
         1 <= low and high <= logits.shape[1],
-        f"lengths run from {low} to {high} tokens, the estimator knows 1 to {logits.shape[1]}: leave the others out",
+        f"lengths run from {low} to {high} tokens, expected 1 to {logits.shape[1]}: leave the others out",
     )
     return F.cross_entropy(logits.float(), lengths - 1)

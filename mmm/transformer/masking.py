@@ -1,7 +1,7 @@
 """What the transformer is given to solve: masked, partly corrupted canvases, and the loss on its answers.
 
-Source: MMM (arXiv 2312.03596), section 3.2, equation 3; REPRODUCTION.md, "Transformer". All functions are pure;
-what is random comes from an explicit CPU generator, and the result is on the device of the tokens.
+Source: MMM (arXiv 2312.03596), section 3.2, equation 3; REPRODUCTION.md, "Transformer". All functions are
+pure; what is random comes from an explicit CPU generator, and the result is on the device of the tokens.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ MASK = -1
 _UNIFORM = re.compile(r"uniform\(\s*([0-9.]+)\s*,\s*([0-9.]+)\s*\)")
 
 
-def inside(lengths: Int64[Tensor, "b"], n: int) -> Bool[Tensor, "b n"]:
+def inside(lengths: Int64[Tensor, " b"], n: int) -> Bool[Tensor, "b n"]:
     """True at the real places of each item."""
     return torch.arange(n, device=lengths.device) < lengths[:, None]
 
 
-def mask_shares(law: str, batch: int, generator: torch.Generator) -> Float[Tensor, "b"]:
+def mask_shares(law: str, batch: int, generator: torch.Generator) -> Float[Tensor, " b"]:
     """The share of real places to mask, one draw an item.
 
     Args:
-        law: "cosine": cos(π/2 · u), u uniform in [0, 1), the law MaskGIT trains with, which meets every stage of
-            the sampler's schedule as often as the sampler does; or "uniform(a, b)": (0.5, 1) is the release,
-            (0.3, 1) the paper's ablation.
+        law: "cosine": cos(π/2 · u), u uniform in [0, 1), the law MaskGIT trains with, which meets every
+            stage of the sampler's schedule as often as the sampler does; or "uniform(a, b)": (0.5, 1) is the
+            release, (0.3, 1) the paper's ablation.
 
     Raises:
         ValueError: another law, or not 0 <= a <= b <= 1.
@@ -50,7 +50,7 @@ def mask_shares(law: str, batch: int, generator: torch.Generator) -> Float[Tenso
 
 
 def mask_tokens(
-    tokens: Int64[Tensor, "b p n"], lengths: Int64[Tensor, "b"], law: str, generator: torch.Generator
+    tokens: Int64[Tensor, "b p n"], lengths: Int64[Tensor, " b"], law: str, generator: torch.Generator
 ) -> Int64[Tensor, "b p n"]:
     """A canvas: in every item a share (drawn by `law`, at least one place) of the real places becomes MASK.
 
@@ -70,7 +70,7 @@ def mask_tokens(
 
 def corrupt_tokens(
     tokens: Int64[Tensor, "b p n"],
-    lengths: Int64[Tensor, "b"],
+    lengths: Int64[Tensor, " b"],
     share: float,
     codes: int,
     generator: torch.Generator,
@@ -94,13 +94,13 @@ def corrupt_tokens(
 
 def drop_edge_token(
     tokens: Int64[Tensor, "b p n"],
-    lengths: Int64[Tensor, "b"],
+    lengths: Int64[Tensor, " b"],
     generator: torch.Generator,
     chance: float = 1 / 3,
-) -> tuple[Int64[Tensor, "b p n"], Int64[Tensor, "b"]]:
+) -> tuple[Int64[Tensor, "b p n"], Int64[Tensor, " b"]]:
     """With `chance` an item loses one token, at its head or at its tail (equally often).
 
-    Items of one token stay as they are. The place freed at the end keeps its old token, beyond the new length.
+    Items of one token stay as they are. What is left beyond the new length has no meaning.
 
     Returns:
         tokens, lengths.
@@ -116,7 +116,7 @@ def drop_edge_token(
 def masked_loss(
     logits: Float[Tensor, "b 1 n k"],
     targets: Int64[Tensor, "b p n"],
-    lengths: Int64[Tensor, "b"],
+    lengths: Int64[Tensor, " b"],
     where: Literal["all", "masked"] = "all",
     canvas: Int64[Tensor, "b p n"] | None = None,
 ) -> Float[Tensor, ""]:
@@ -124,8 +124,9 @@ def masked_loss(
 
     Args:
         targets: the true tokens, neither masked nor corrupted.
-        where: "all" real places, as the release does (the model then also learns to put right the wrong tokens
-            among those it is shown), or only the "masked" ones, as the paper writes; these need the `canvas`.
+        where: "all" real places, as the release does (the model then also learns to put right the wrong
+            tokens among those it is shown), or only the "masked" ones, as the paper writes; these need the
+            `canvas`.
 
     Raises:
         ValueError: another `where`; "masked" without a canvas.
@@ -133,7 +134,9 @@ def masked_loss(
     require(where in ("all", "masked"), f"where is {where!r}, expected 'all' or 'masked'")
     counted = inside(lengths, targets.shape[2])
     if where == "masked":
-        require(canvas is not None, "where is 'masked', but no canvas was given: pass the canvas the model saw")
+        require(
+            canvas is not None, "where is 'masked', but no canvas was given: pass the canvas the model saw"
+        )
         counted = counted & (canvas[:, 0] == MASK)
     target = targets[:, 0].masked_fill(~counted, 0)  # padding may hold anything, MASK too
     loss = F.cross_entropy(logits[:, 0].float().transpose(1, 2), target, reduction="none")

@@ -1,6 +1,6 @@
 """The conditional masked transformer: a canvas of motion tokens and a text in, logits over the codes out.
 
-Source: MMM (arXiv 2312.03596), section 3.2; sizes and order of the layers as in REPRODUCTION.md, "Transformer".
+Source: MMM (arXiv 2312.03596), section 3.2; sizes and order of the layers: REPRODUCTION.md, "Transformer".
 
 END and PAD are private to this file: a canvas holds code ids and MASK (−1), `lengths` says where it ends, and
 `MaskedTransformer.forward` puts END after the last token and PAD behind it.
@@ -33,8 +33,8 @@ class TransformerConfig:
         cross_layers: blocks that attend to the words. layers: self-attention blocks behind them.
         max_tokens: longest motion (N), in tokens; there are two places more, for the sentence and END.
         parts: 1 whole body, or 2 (upper, lower): both are seen, the upper one is predicted.
-        text_dropout: share of training texts that are dropped. Above 0 the model has vectors for "no text" and
-            can be guided; at 0 it has the authors' parameters exactly.
+        text_dropout: share of training texts that are dropped. Above 0 the model has vectors for "no text"
+            and can be guided; at 0 it has the authors' parameters exactly.
     """
 
     codes: int
@@ -55,8 +55,12 @@ class TransformerConfig:
             self.dim % self.heads == 0 and self.dim % 2 == 0,
             f"dim is {self.dim}, expected an even multiple of heads ({self.heads}): change one of them",
         )
-        require(self.parts in (1, 2), f"parts is {self.parts}, expected 1 (whole body) or 2 (upper and lower)")
-        require(0 <= self.text_dropout < 1, f"text_dropout is {self.text_dropout}, expected a share in [0, 1)")
+        require(
+            self.parts in (1, 2), f"parts is {self.parts}, expected 1 (whole body) or 2 (upper and lower)"
+        )
+        require(
+            0 <= self.text_dropout < 1, f"text_dropout is {self.text_dropout}, expected a share in [0, 1)"
+        )
 
 
 # What a preset leaves open (codes, code_dim, text_dim) comes from the tokenizer and the text encoder. `small`
@@ -69,14 +73,18 @@ PRESETS: dict[str, dict[str, int | float]] = {
 }
 
 
-def preset(name: str, *, codes: int, code_dim: int, text_dim: int, **changes: int | float) -> TransformerConfig:
+def preset(
+    name: str, *, codes: int, code_dim: int, text_dim: int, **changes: int | float
+) -> TransformerConfig:
     """The configuration of that name ("tiny", "small", "paper"), with `changes` made to it."""
     require(name in PRESETS, f"preset is {name!r}, expected one of {', '.join(PRESETS)}")
-    return TransformerConfig(codes=codes, code_dim=code_dim, text_dim=text_dim, **{**PRESETS[name], **changes})
+    return TransformerConfig(
+        codes=codes, code_dim=code_dim, text_dim=text_dim, **{**PRESETS[name], **changes}
+    )
 
 
 class Attention(nn.Module):
-    """Multi-head attention of x to `context` (or to itself), keys masked by `mask` (True = may be looked at)."""
+    """Multi-head attention of x to `context` (or itself); keys where `mask` is False are not looked at."""
 
     def __init__(self, dim: int, heads: int, dropout: float, cross: bool) -> None:
         super().__init__()
@@ -109,7 +117,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm attention and MLP (GELU), each added to what came in. A cross block norms the words as well."""
+    """Pre-norm attention and MLP (GELU), each added to what came in; a cross block norms the words too."""
 
     def __init__(self, config: TransformerConfig, cross: bool) -> None:
         super().__init__()
@@ -133,7 +141,7 @@ class Block(nn.Module):
 
 
 def sinusoids(places: int, dim: int) -> Float[Tensor, "places dim"]:
-    """Positions as in Vaswani et al. 2017, section 3.5: sines in the even columns, cosines in the odd ones."""
+    """Positions as in Vaswani et al. 2017, section 3.5: sines in even columns, cosines in odd ones."""
     place = torch.arange(places, dtype=torch.float64)[:, None]
     angle = place * 10000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float()
@@ -154,7 +162,7 @@ class MaskedTransformer(nn.Module):
         expected = (config.parts, config.codes, config.code_dim)
         require(
             tuple(codebook.shape) == expected,
-            f"the codebook is {tuple(codebook.shape)}, the configuration says (parts, codes, code_dim) = {expected}: "
+            f"the codebook is {tuple(codebook.shape)}, expected (parts, codes, code_dim) = {expected}: "
             "take the codebook of the tokenizer the configuration was made for",
         )
         self.config = config
@@ -174,7 +182,7 @@ class MaskedTransformer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Weights from N(0, 0.02²), biases 0, norms 1; special and "no text" vectors at the scale of their like."""
+        """Weights from N(0, 0.02²), biases 0, norms 1; special and "no text" vectors like their kin."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
@@ -192,11 +200,11 @@ class MaskedTransformer(nn.Module):
     def forward(
         self,
         canvas: Int64[Tensor, "b p n"],
-        lengths: Int64[Tensor, "b"],
+        lengths: Int64[Tensor, " b"],
         words: Float[Tensor, "b s e"],
         word_mask: Bool[Tensor, "b s"],
         sentence: Float[Tensor, "b e"],
-        drop_text: Bool[Tensor, "b"] | None = None,
+        drop_text: Bool[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b 1 n k"]:
         """Logits over the codes for every place of the canvas; of two parts, for the upper one.
 
@@ -216,7 +224,7 @@ class MaskedTransformer(nn.Module):
         return self.forward_ids(ids, valid, words, word_mask, sentence)[:, None, 1:-1]
 
     def place_ids(
-        self, canvas: Int64[Tensor, "b p n"], lengths: Int64[Tensor, "b"]
+        self, canvas: Int64[Tensor, "b p n"], lengths: Int64[Tensor, " b"]
     ) -> tuple[Int64[Tensor, "b p places"], Bool[Tensor, "b places"]]:
         """Ids with MASK as K + 2, END (K) at each item's length and PAD (K + 1) behind; True up to END."""
         config, (_, parts, n) = self.config, canvas.shape
@@ -236,7 +244,7 @@ class MaskedTransformer(nn.Module):
         words: Float[Tensor, "b s e"],
         word_mask: Bool[Tensor, "b s"],
         sentence: Float[Tensor, "b e"],
-        drop: Bool[Tensor, "b"],
+        drop: Bool[Tensor, " b"],
     ) -> tuple[Float[Tensor, "b s e"], Bool[Tensor, "b s"], Float[Tensor, "b e"]]:
         """The text of the items in `drop` replaced by one learned word and one learned sentence.
 
@@ -245,8 +253,8 @@ class MaskedTransformer(nn.Module):
         """
         require(
             self.config.text_dropout > 0,
-            "this model was trained without text dropout and cannot do without its text: use guidance 1, or train "
-            "with text_dropout above 0",
+            "this model was trained without text dropout and cannot do without its text: use guidance 1, or "
+            "train with text_dropout above 0",
         )
         first = torch.arange(words.shape[1], device=words.device) == 0
         words = torch.where(drop[:, None, None], self.no_word.to(words.dtype), words)
@@ -261,7 +269,7 @@ class MaskedTransformer(nn.Module):
         word_mask: Bool[Tensor, "b s"],
         sentence: Float[Tensor, "b e"],
     ) -> Float[Tensor, "b places+1 k"]:
-        """Logits of every place, the sentence's place first, from ids that include END (K), PAD (K+1), MASK (K+2).
+        """Logits of every place, the sentence's first, from ids with END (K), PAD (K + 1) and MASK (K + 2).
 
         Args:
             valid: places that may be attended to (up to and including END).

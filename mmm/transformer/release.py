@@ -29,11 +29,15 @@ IN_BLOCK = {
     "mlp.0": "mlp.0",
     "mlp.2": "mlp.2",
 }
-# Carried by the checkpoints and used by nothing: a learned position, a causal mask; the sinusoids are computed;
-# the tokenizer travels along under trans_base.vqvae.
-UNUSED = re.compile(r"trans_base\.(pos_embedding|pos_embed|vqvae|cross_att\.\d+\.attn\.mask)\b|.*\.attn\.mask$")
+# Carried by the checkpoints and used by nothing: a learned position, masks. The sinusoids are computed here.
+# The tokenizer travels along under trans_base.vqvae.
+UNUSED = re.compile(
+    r"trans_base\.(pos_embedding|pos_embed|vqvae|cross_att\.\d+\.attn\.mask)\b|.*\.attn\.mask$"
+)
 POSITIONS = "trans_base.pos_embedding.weight"
-BLOCK = re.compile(r"(trans_base\.cross_att|trans_base\.blocks|trans_head\.blocks)\.(\d+)\.(.+)\.(weight|bias)$")
+BLOCK = re.compile(
+    r"(trans_base\.cross_att|trans_base\.blocks|trans_head\.blocks)\.(\d+)\.(.+)\.(weight|bias)$"
+)
 
 
 def from_release_state(
@@ -57,8 +61,8 @@ def from_release_state(
     differing = sorted(ours.keys() ^ wanted.keys()) or [n for n in ours if ours[n].shape != wanted[n].shape]
     require(
         not differing,
-        f"the released transformer does not fit: missing, unknown or of another shape are {', '.join(differing[:4])} "
-        f"({len(differing)} in all, in our names); expected the authors' layout",
+        f"the released transformer does not fit: missing, unknown or of another shape are "
+        f"{', '.join(differing[:4])} ({len(differing)} in all, in our names); expected the authors' layout",
     )
     model.load_state_dict(ours, strict=False)  # the codebook is in place already
     return config, model.eval()
@@ -68,13 +72,15 @@ def _config(state: Mapping[str, Tensor], codebook: Tensor, heads: int, max_token
     needed = ["trans_base.to_emb.weight", "trans_base.cond_emb.weight", "trans_head.head.weight"]
     needed += ["trans_head.blocks.0.mlp.0.weight"]
     missing = [name for name in needed if name not in state]
-    require(not missing, f"the released transformer lacks {', '.join(missing)}: give the file of the transformer")
+    require(
+        not missing, f"the released transformer lacks {', '.join(missing)}: give the file of the transformer"
+    )
     embed, sentence, head, mlp = (state[name] for name in needed)
     parts, codes, code_dim = codebook.shape
     require(
         head.shape[0] == codes and embed.shape[1] == parts * code_dim,
-        f"the released transformer is for {head.shape[0]} codes of width {embed.shape[1]}, the codebook has {parts} "
-        f"part(s) of {codes} codes of width {code_dim}: give the tokenizer it was trained with",
+        f"the released transformer is for {head.shape[0]} codes of width {embed.shape[1]}, the codebook has "
+        f"{parts} part(s) of {codes} codes of width {code_dim}: give the tokenizer it was trained with",
     )
     return TransformerConfig(
         codes=codes,

@@ -23,7 +23,9 @@ SHARD_SIZE = "16MB"
 INDEX = "model.safetensors.index.json"
 
 
-def save_module(module: nn.Module, config: Any, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
+def save_module(
+    module: nn.Module, config: Any, folder: str | os.PathLike[str], dtype: torch.dtype | None = None
+) -> None:
     """Write the parameters and buffers of `module` and its dataclass `config` into `folder` (replaced whole).
 
     Args:
@@ -45,7 +47,9 @@ def load_config(kind: type, folder: str | os.PathLike[str]) -> Any:
         ValueError: it is not JSON, or its names are not those of `kind`.
     """
     path = Path(folder) / "config.json"
-    require(path.is_file(), f"{path} does not exist: give a folder written by save_pretrained", FileNotFoundError)
+    require(
+        path.is_file(), f"{path} does not exist: give a folder written by save_pretrained", FileNotFoundError
+    )
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return kind(**values)
@@ -75,8 +79,8 @@ def load_state(module: nn.Module, folder: str | os.PathLike[str]) -> None:
     ]
     require(
         not differing,
-        f"{folder} does not fit its config.json: missing, unknown or of another shape are {', '.join(differing[:4])}"
-        f" ({len(differing)} in all); save the model again",
+        f"{folder} does not fit its config.json: missing, unknown or of another shape are "
+        f"{', '.join(differing[:4])} ({len(differing)} in all); save the model again",
     )
     module.load_state_dict(state)
 
