@@ -42,7 +42,8 @@ def mpjpe_local(
     _require_same_shape(features, other)
     place = feature_slices(skeleton)["positions"]
     return _mean_distance(
-        *(_exact(x[..., place]).unflatten(-1, (skeleton.num_joints - 1, 3)) for x in (features, other)), skeleton
+        *(_exact(x[..., place]).unflatten(-1, (skeleton.num_joints - 1, 3)) for x in (features, other)),
+        skeleton,
     )
 
 
@@ -61,7 +62,7 @@ def mpjpe_global(
 def with_turning_of(
     features: Features, other: Features, skeleton: str | Skeleton = "humanml3d"
 ) -> Float[Tensor, "*batch frames numbers"]:
-    """`features` with the angular number of `other`: what would be left of the global error without wrong turns."""
+    """`features` with the turns of `other`: how large is the global error if the body turns rightly?"""
     _require_same_shape(features, other)
     turn = feature_slices(skeleton)["root_angular"]
     return torch.cat((_exact(other)[..., turn], _exact(features)[..., turn.stop :]), dim=-1)
@@ -72,7 +73,7 @@ def foot_skating(
 ) -> Float[Tensor, "*batch"]:
     """Share of the frame pairs in which a foot joint stands (below 5 cm in both frames) and yet slides.
 
-    Sliding is a horizontal move of more than 2.5 cm per frame at 20 fps; at another frame rate the same speed.
+    Sliding is a horizontal move of more than 2.5 cm per frame at 20 fps; at other rates the same speed.
 
     Args:
         joints: (..., T, J, 3) in the world, floor at y = 0, T at least 2.
@@ -82,7 +83,10 @@ def foot_skating(
     """
     skeleton = get_skeleton(skeleton)
     require(joints.shape[-3] >= 2, f"joints have {joints.shape[-3]} frame(s); foot skating needs at least 2")
-    feet = _exact(joints)[..., [joint for side in skeleton.feet for joint in side], :] * CENTIMETRES[skeleton.unit]
+    feet = (
+        _exact(joints)[..., [joint for side in skeleton.feet for joint in side], :]
+        * CENTIMETRES[skeleton.unit]
+    )
     low = feet[..., 1] < FOOT_HEIGHT
     moves = (feet[..., 1:, :, :] - feet[..., :-1, :, :])[..., [0, 2]].norm(dim=-1)
     slides = low[..., 1:, :] & low[..., :-1, :] & (moves > FOOT_SPEED / fps)
@@ -110,8 +114,8 @@ def _exact(x: Features) -> Tensor:
 def _require_same_shape(features: Features, other: Features) -> None:
     require(
         tuple(features.shape) == tuple(other.shape),
-        f"two motions of shapes {tuple(features.shape)} and {tuple(other.shape)} cannot be compared frame by frame; "
-        "give equally many frames",
+        f"two motions of shapes {tuple(features.shape)} and {tuple(other.shape)} cannot be compared frame by "
+        "frame; give equally many frames",
     )
 
 

@@ -1,12 +1,13 @@
 """Training of the tokenizer (paper section 3.1; REPRODUCTION, "Tokenizer") and the measures it is judged by.
 
-Optimizer, steps, precision and so on are `TrainConfig`'s; here is what is particular to the tokenizer: windows
-of motion drawn from a memory-mapped split.
+Optimizer, steps, precision and so on are `TrainConfig`'s; here is what is particular to the tokenizer:
+windows of motion drawn from a memory-mapped split.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -27,8 +28,15 @@ from mmm.training import TrainConfig, TrainResult, train
 
 # The paper's: 256 windows a batch, short clips dropped (pass short="drop").
 PAPER_TRAINING = TrainConfig(
-    steps=300_000, batch_size=256, lr=2e-4, betas=(0.9, 0.99), warmup=1000,
-    schedule="milestones", milestones=(200_000,), gamma=0.05, grad_clip=0.0,
+    steps=300_000,
+    batch_size=256,
+    lr=2e-4,
+    betas=(0.9, 0.99),
+    warmup=1000,
+    schedule="milestones",
+    milestones=(200_000,),
+    gamma=0.05,
+    grad_clip=0.0,
 )
 
 
@@ -39,8 +47,8 @@ class WindowRule:
     Args:
         window: frames, a multiple of 4.
         short: clips shorter than the window are padded by their last frame, and the padding counts neither in
-            the loss nor in the codebook ("pad"); or are left out ("drop", the paper's rule, which loses 917 of
-            Bandai's 2,426 takes).
+            the loss nor in the codebook ("pad"); or are left out ("drop", the paper's rule, which loses 917
+            of Bandai's 2,426 takes).
         mirror: mirror half of the windows.
     """
 
@@ -52,7 +60,8 @@ class WindowRule:
     def __post_init__(self) -> None:
         require(self.short in ("pad", "drop"), f"short is {self.short!r}, expected 'pad' or 'drop'")
         require(
-            self.window >= 4 and self.window % 4 == 0, f"window is {self.window}, expected a multiple of 4 frames"
+            self.window >= 4 and self.window % 4 == 0,
+            f"window is {self.window}, expected a multiple of 4 frames",
         )
 
 
@@ -60,7 +69,7 @@ class Windows:
     """Draws batches of windows from a split.
 
     Args:
-        weights: how often to draw each clip; None draws each *frame* equally often, as the MPJPE counts frames.
+        weights: how often to draw each clip; None draws each *frame* equally often: the MPJPE counts frames.
 
     Raises:
         ValueError: with short="drop" no clip is left; weights do not fit the clips.
@@ -83,6 +92,8 @@ class Windows:
             f"no clip can be drawn: the longest has {lengths.max()} frames, the window {rule.window}; "
             "take short='pad' or a shorter window",
         )
+        told = "\n".join(packed.ids).encode() + packed.starts.tobytes() + weights.tobytes()
+        self.fingerprint = hashlib.sha256(told).hexdigest()[:16]  # of the clips, their lengths and weights
         self._cumulative = torch.from_numpy(np.cumsum(weights) / weights.sum())
         self._lengths, self._starts = torch.from_numpy(lengths), torch.from_numpy(packed.starts)
 
@@ -130,12 +141,20 @@ def train_tokenizer(
         features, real = windows.draw(config.batch_size, generator)
         return {"features": features, "real": real}
 
-    def loss(model: nn.Module, data: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        model: nn.Module, data: dict[str, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         x = tokenizer.normalise(data["features"])
         value, terms = tokenizer_loss(model(x, data["real"], generator), x, data["real"], tokenizer.config)
         return value, {name: term for name, term in terms.items() if name != "loss"}
 
-    extra = {"tokenizer": dataclasses.asdict(tokenizer.config), "windows": dataclasses.asdict(rule)}
+    normalisation = torch.cat([tokenizer.mean, tokenizer.std]).cpu().numpy().tobytes()
+    extra = {
+        "tokenizer": dataclasses.asdict(tokenizer.config),
+        "windows": dataclasses.asdict(rule),
+        "data": windows.fingerprint,
+        "mean_std_hash": hashlib.sha256(normalisation).hexdigest()[:16],
+    }
     options = {**options, "config_extra": {**extra, **options.get("config_extra", {})}}
     judge = None if val is None else lambda model: evaluate_tokenizer(model, val, rule.skeleton)
     result = train(tokenizer, batch, loss, config, out, judge, **options)
@@ -151,8 +170,9 @@ def evaluate_tokenizer(
     """Whole clips through the tokenizer and back (DESIGN, "Measures"); means are over frames.
 
     Returns:
-        mpjpe_local, mpjpe_global (cm); turn_share, the share of the global error that goes when the reconstructed
-        angular number is replaced by the true one; usage (share of codes) and perplexity, means over body parts.
+        mpjpe_local, mpjpe_global (cm); turn_share, the share of the global error that goes when the
+        reconstructed angular number is replaced by the true one; usage (share of the codes) and perplexity,
+        means over body parts.
     """
     device = tokenizer.mean.device
     lengths = np.diff(packed.starts)
@@ -166,11 +186,13 @@ def evaluate_tokenizer(
         made = tokenizer.decode(found, frames.to(device))[:, : true.shape[1]].cpu()
         real = torch.arange(true.shape[1]) < frames[:, None]
         turned = measures.with_turning_of(made, true, skeleton)
-        for place, error in enumerate((
-            measures.mpjpe_local(made, true, skeleton),
-            measures.mpjpe_global(made, true, skeleton),
-            measures.mpjpe_global(turned, true.double(), skeleton),
-        )):
+        for place, error in enumerate(
+            (
+                measures.mpjpe_local(made, true, skeleton),
+                measures.mpjpe_global(made, true, skeleton),
+                measures.mpjpe_global(turned, true.double(), skeleton),
+            )
+        ):
             sums[place] += error[real].sum()
         counts = -(-frames // tokenizer.config.ratio)
         tokens += [row[:, :count].cpu() for row, count in zip(found, counts.tolist(), strict=True)]

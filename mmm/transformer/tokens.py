@@ -1,7 +1,9 @@
-"""A data set as tokens: what the transformer and the length estimator are trained on, in a few small arrays."""
+"""A data set as tokens: what transformer and length estimator are trained on, in a few small arrays."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,8 +29,8 @@ class TokenSet:
     """Tokens and captions of n clips; a mirrored clip is a clip of its own, as in HumanML3D.
 
     Attributes:
-        tokens: (V, P, N) code ids of all variants, padded with 0 behind their lengths. A variant of a clip is the
-            clip begun 0 to 3 frames later: the tokenizer cuts time into fours, and where it cuts must not matter.
+        tokens: (V, P, N) code ids of all variants, padded with 0 behind their lengths. A variant of a clip is
+            the clip begun 0 to 3 frames later: the tokenizer cuts time into fours, and where must not matter.
         lengths: (V,) tokens per variant.
         starts: (n + 1,) clip i has the variants starts[i] to starts[i + 1].
         captions: per clip.
@@ -49,7 +51,9 @@ class TokenSet:
             found = len(getattr(self, name))
             require(found == clips, f"{name} has {found} entries for {clips} clips; give one for each clip")
         bare = [name for name, texts in zip(self.ids, self.captions, strict=True) if not texts]
-        require(not bare, f"{len(bare)} clips have no caption, {bare[:1]} first; leave them out or caption them")
+        require(
+            not bare, f"{len(bare)} clips have no caption, {bare[:1]} first; leave them out or caption them"
+        )
         require(
             bool(np.isfinite(self.weights).all() and (self.weights >= 0).all() and self.weights.sum() > 0),
             "weights must be finite, not negative and not all 0",
@@ -57,6 +61,15 @@ class TokenSet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the clips, their lengths, captions or weights, so that a run is not continued on others.
+
+        The tokens are left out: on another machine a few may differ, since sums are made in another order.
+        """
+        told = json.dumps([self.ids, self.captions, self.lengths.tolist()])
+        return hashlib.sha256(told.encode() + self.weights.astype(np.float64).tobytes()).hexdigest()[:16]
 
     def texts(self) -> list[str]:
         """All different captions, sorted: what a text cache must hold."""
@@ -71,7 +84,7 @@ class TokenSet:
     ) -> tuple[Int64[Tensor, "count"], Int64[Tensor, "count"]]:
         """Clips and one variant of each, every clip as often as its weight says.
 
-        For `like_length`, `POOL` times as many are drawn as are needed, sorted by length and cut into batches, of
+        For `like_length`, `POOL` times as many as needed are drawn, sorted by length and cut into batches, of
         which one is taken at random: little padding, and no clip comes more or less often than otherwise.
         """
         pool = POOL if like_length else 1
@@ -85,9 +98,7 @@ class TokenSet:
         chosen = order[block * count : (block + 1) * count]
         return clips[chosen], variants[chosen]
 
-    def batch(
-        self, variants: Int64[Tensor, "b"]
-    ) -> tuple[Int64[Tensor, "b p longest"], Int64[Tensor, "b"]]:
+    def batch(self, variants: Int64[Tensor, "b"]) -> tuple[Int64[Tensor, "b p longest"], Int64[Tensor, "b"]]:
         """Tokens and lengths of the given variants, cut to the longest of them."""
         lengths = self.lengths[variants]
         return self.tokens[variants, :, : int(lengths.max())].long(), lengths
@@ -116,13 +127,15 @@ def make_token_set(
     Args:
         tokenizer: a `Tokenizer`: of it `encode`, `config.parts` and the buffer `mean` are used.
         phases: frames left out at the start, one variant each; (0,) for validation.
-        weights: how often to draw each clip of `packed`; None = all alike. A mirrored clip has that of its clip.
+        weights: how often to draw each clip of `packed`, mirrored or not; None = all alike.
         max_tokens: longer clips are cut to this.
     """
     tokenizer.eval()
     device = tokenizer.mean.device
     sides = (False, True) if mirror else (False,)
-    jobs = np.array([(clip, side, phase) for side in sides for clip in range(len(packed)) for phase in phases])
+    jobs = np.array(
+        [(clip, side, phase) for side in sides for clip in range(len(packed)) for phase in phases]
+    )
     clips, sided, shifts = jobs[:, 0], jobs[:, 1] == 1, jobs[:, 2]
     frames = np.minimum(np.diff(packed.starts)[clips] - shifts, max_tokens * FRAMES_PER_TOKEN)
     require(bool((frames > 0).all()), f"a clip is too short for the phases {tuple(phases)}; leave it out")

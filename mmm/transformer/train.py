@@ -1,12 +1,13 @@
-"""Training of the masked transformer and of the length estimator (paper section 3.2; REPRODUCTION, "Transformer").
+"""Training of the masked transformer and of the length estimator (paper, section 3.2; REPRODUCTION.md).
 
-Optimizer, steps, precision and so on are `TrainConfig`'s; here is what is particular to these two: how a batch
-is drawn, masked and judged.
+Optimizer, steps, precision and so on are `TrainConfig`'s; here is what is particular to these two: how a
+batch is drawn, masked and judged.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +24,15 @@ from mmm.transformer.tokens import TokenSet
 
 # The tables of the paper: 128 clips a batch for 300k steps.
 PAPER_TRAINING = TrainConfig(
-    steps=300_000, batch_size=128, lr=2e-4, betas=(0.5, 0.9), weight_decay=1e-6,
-    schedule="milestones", milestones=(150_000,), gamma=0.05, grad_clip=0.0,
+    steps=300_000,
+    batch_size=128,
+    lr=2e-4,
+    betas=(0.5, 0.9),
+    weight_decay=1e-6,
+    schedule="milestones",
+    milestones=(150_000,),
+    gamma=0.05,
+    grad_clip=0.0,
 )
 
 
@@ -34,7 +42,7 @@ class TransformerTask:
 
     Args:
         mask_law: "cosine", or "uniform(a, b)" (the release: 0.5, 1; the paper's ablation prefers 0.3, 1).
-        random_codes: share of the real tokens replaced by random codes (the release 0.5; the paper's text 0.1).
+        random_codes: share of the real tokens replaced by random codes (the release 0.5, the paper 0.1).
         drop_edge: chance of losing a token at head or tail.
         where: the loss counts "all" real places (the release) or the "masked" ones (the paper's equation).
     """
@@ -73,13 +81,20 @@ def train_transformer(
         drop = torch.rand(config.batch_size, generator=generator) < transformer.config.text_dropout
         return data | _embeddings(text, captions) | {"drop_text": drop}
 
-    def loss(model: nn.Module, data: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        model: nn.Module, data: dict[str, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         drop = data["drop_text"] if transformer.config.text_dropout else None
         value, hits, masked = _judge(model, data, drop, task.where)
         return value.mean(), {"accuracy_masked": hits.sum() / masked.sum().clamp(min=1)}
 
     extra = {
-        "transformer": dataclasses.asdict(transformer.config), "task": dataclasses.asdict(task), "text": text.name
+        "transformer": dataclasses.asdict(transformer.config),
+        "task": dataclasses.asdict(task),
+        "text": text.name,
+        "data": tokens.fingerprint,
+        # The codebook is the transformer's idea of the tokenizer: with another one all tokens mean something else.
+        "codebook": hashlib.sha256(transformer.codebook.cpu().numpy().tobytes()).hexdigest()[:16],
     }
     judge = None if val is None else lambda model: evaluate_transformer(model, val, text, task)
     return _train_and_save(transformer, batch, loss, config, out, judge, extra, options)
@@ -92,7 +107,11 @@ def pose_task(
     if task.drop_edge:
         tokens, lengths = drop_edge_token(tokens, lengths, generator, task.drop_edge)
     shown = corrupt_tokens(tokens, lengths, task.random_codes, codes, generator)
-    return {"tokens": tokens, "lengths": lengths, "canvas": mask_tokens(shown, lengths, task.mask_law, generator)}
+    return {
+        "tokens": tokens,
+        "lengths": lengths,
+        "canvas": mask_tokens(shown, lengths, task.mask_law, generator),
+    }
 
 
 @torch.no_grad()
@@ -104,7 +123,7 @@ def evaluate_transformer(
     batch_size: int = 64,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Loss, and accuracy on the masked places, over all variants of `val`, with masks that are always the same.
+    """Loss, and accuracy on the masked places, over all variants of `val`; the masks are always the same.
 
     Tokens are neither dropped nor corrupted. Clips are taken by length; each gets one of its captions.
     """
@@ -116,7 +135,9 @@ def evaluate_transformer(
     for number, variants in enumerate(order.split(batch_size)):
         generator = step_generator(seed, number)
         captions = val.draw_captions(clip_of[variants], generator)
-        data = pose_task(*val.batch(variants), transformer.config.codes, task, generator) | _embeddings(text, captions)
+        data = pose_task(*val.batch(variants), transformer.config.codes, task, generator) | _embeddings(
+            text, captions
+        )
         data = {name: tensor.to(device) for name, tensor in data.items()}
         losses, right, asked = _judge(transformer, data, None, task.where)
         loss, hits, masked = loss + float(losses) * len(variants), hits + float(right), masked + float(asked)
@@ -142,27 +163,32 @@ def train_length(
         sentence = text.lookup(tokens.draw_captions(clips, generator)).sentence
         return {"lengths": tokens.lengths[variants], "sentence": sentence}
 
-    def loss(model: nn.Module, data: dict[str, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        model: nn.Module, data: dict[str, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         return length_loss(model(data["sentence"]), data["lengths"]), {}
 
-    extra = {"length": dataclasses.asdict(estimator.config), "text": text.name}
+    extra = {"length": dataclasses.asdict(estimator.config), "text": text.name, "data": tokens.fingerprint}
     judge = None if val is None else lambda model: evaluate_length(model, val, text)
     return _train_and_save(estimator, batch, loss, config, out, judge, extra, options)
 
 
 @torch.no_grad()
 def evaluate_length(estimator: LengthEstimator, val: TokenSet, text: TextSource) -> dict[str, float]:
-    """Loss (nats), and mean distance of the likeliest length from the true one (tokens), over all captions."""
+    """Loss (nats), and how far the likeliest length is off (tokens, mean distance), over all captions."""
     pairs = [
         (caption, int(val.lengths[int(val.starts[clip])]))
-        for clip, captions in enumerate(val.captions) for caption in captions
+        for clip, captions in enumerate(val.captions)
+        for caption in captions
     ]
     device = next(estimator.parameters()).device
     true = torch.tensor([length for _, length in pairs], device=device)
-    logits = torch.cat([
-        estimator(text.lookup([caption for caption, _ in pairs[i : i + 256]]).sentence.to(device))
-        for i in range(0, len(pairs), 256)
-    ])
+    logits = torch.cat(
+        [
+            estimator(text.lookup([caption for caption, _ in pairs[i : i + 256]]).sentence.to(device))
+            for i in range(0, len(pairs), 256)
+        ]
+    )
     wrong = (logits.argmax(1) + 1 - true).abs().double().mean()
     return {"loss": float(length_loss(logits, true)), "error_tokens": float(wrong)}
 

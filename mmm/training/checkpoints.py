@@ -1,38 +1,33 @@
-"""What a training run leaves on disk: checkpoints that survive kill -9, metrics.jsonl, manifest.json, config.yaml.
+"""Checkpoints that survive kill -9: the whole state of a training run, as safetensors and JSON, never pickle.
 
 A checkpoint is a folder `checkpoints/step-000001000/` with one safetensors file per group of tensors (model,
 optimizer, ema, log) and `state.json`. It is written beside its place and renamed, so a folder of that name is
 always whole; should a disc or a copy have cut one short all the same, the one before it is used, with a
-warning. Nothing is ever pickled.
+warning.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 import shutil
-import subprocess
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mmm.errors import atomic_dir, atomic_write, require
+from mmm.errors import atomic_dir, require
 
-PACKAGES = ("torch", "accelerate", "numpy", "safetensors", "transformers", "mmm")
 KEPT = 2  # the newest may turn out to be damaged; then the one before it is needed
 
 
 @dataclass
 class Checkpoint:
-    """The whole state of a run after `step` optimizer steps: named tensors by group, and what JSON can hold."""
+    """The whole state of a run after `step` steps: named tensors by group, and what JSON can hold."""
 
     step: int
     tensors: dict[str, dict[str, Tensor]]
@@ -72,7 +67,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             damaged.append(place.name)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            warnings.warn(f"checkpoint {place} cannot be read ({reason}); trying the one before it", stacklevel=2)
+            warnings.warn(
+                f"checkpoint {place} cannot be read ({reason}); trying the one before it", stacklevel=2
+            )
     require(
         not damaged,
         f"no checkpoint in {folder} can be read (tried {', '.join(damaged)}); "
@@ -97,7 +94,7 @@ def _read(place: Path) -> Checkpoint:
 
 
 def module_tensors(module: torch.nn.Module) -> dict[str, Tensor]:
-    """All parameters and buffers by name, also those that `state_dict` leaves out (codebook sums must come along)."""
+    """All parameters and buffers by name, also the buffers that `state_dict` leaves out."""
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
@@ -110,7 +107,8 @@ def load_module_tensors(module: torch.nn.Module, tensors: dict[str, Tensor]) -> 
     """
     own = module_tensors(module)
     differing = sorted(
-        name for name in {*own, *tensors}
+        name
+        for name in {*own, *tensors}
         if name not in own or name not in tensors or own[name].shape != tensors[name].shape
     )
     require(
@@ -123,9 +121,11 @@ def load_module_tensors(module: torch.nn.Module, tensors: dict[str, Tensor]) -> 
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as flat tensors `INDEX/KEY`; its settings are not state, they come from the config."""
+    """The optimizer's state as flat tensors `INDEX/KEY`; its settings come from the config."""
     state = optimizer.state_dict()["state"]
-    return {f"{index}/{key}": torch.as_tensor(value) for index, of in state.items() for key, value in of.items()}
+    return {
+        f"{index}/{key}": torch.as_tensor(value) for index, of in state.items() for key, value in of.items()
+    }
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
@@ -135,89 +135,3 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, 
         index, key = name.split("/")
         state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def append_metrics(path: Path, line: dict[str, Any]) -> None:
-    """Append one JSON object as a line."""
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl, without a last line that was cut off in the middle; [] where no file is."""
-    if not path.is_file():
-        return []
-    lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # what follows the last line feed is no whole line
-
-
-def rewind_metrics(path: Path, step: int) -> None:
-    """Drop the lines after `step`: they belong to steps that a resumed run takes once more."""
-    kept = [line for line in read_metrics(path) if line["step"] <= step]
-    with atomic_write(path) as part:
-        part.write_text("".join(json.dumps(line) + "\n" for line in kept))
-
-
-def write_config(path: Path, config: dict[str, Any]) -> None:
-    """The resolved configuration, so that a run can be repeated from its folder alone."""
-    with atomic_write(path) as part:
-        part.write_text(yaml.safe_dump(config, sort_keys=False))
-
-
-def check_same_config(folder: Path, before: dict[str, Any], now: dict[str, Any], free: set[str]) -> None:
-    """Refuse to continue the run in `folder` with settings that would make it another run.
-
-    `before` and `now` are nested dictionaries; the settings named in `free` ("train.steps") may differ.
-
-    Raises:
-        ValueError: naming the first setting that differs, both values and what to do.
-    """
-    old, new = _flat(before), _flat(now)
-    for name in sorted({*old, *new} - free):
-        require(
-            old.get(name) == new.get(name),
-            f"the run in {folder} was begun with {name}={old.get(name)!r} and is to be continued with "
-            f"{new.get(name)!r}; give the same value, or another folder, or begin anew with resume=False",
-        )
-
-
-def _flat(nested: dict[str, Any], above: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, value in nested.items():
-        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
-    return flat
-
-
-def write_manifest(path: Path, facts: dict[str, Any]) -> None:
-    """What the run was made with: code, packages, machine, and the caller's `facts` (device, seed, hashes)."""
-    manifest = {**git_state(), "packages": _versions(), "python": platform.python_version(),
-                "platform": platform.platform(), "threads": torch.get_num_threads(), **facts}
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(manifest, indent=1))
-
-
-def git_state() -> dict[str, Any]:
-    """Revision and dirtiness of the code; both None where it is installed without its repository."""
-
-    def git(*words: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, timeout=20
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    revision = git("rev-parse", "HEAD")
-    changed = git("status", "--porcelain", "--untracked-files=no")
-    return {"git_revision": revision, "git_dirty": None if revision is None else bool(changed)}
-
-
-def _versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions

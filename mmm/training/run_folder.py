@@ -1,0 +1,109 @@
+"""What a training run writes beside its checkpoints: metrics.jsonl, config.yaml, manifest.json."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from mmm.errors import atomic_write, require
+
+PACKAGES = ("mmm", "torch", "accelerate", "numpy", "safetensors", "transformers")
+
+
+def append_metrics(path: Path, line: dict[str, Any]) -> None:
+    """Append one JSON object as a line."""
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl, without a last one cut off in the middle; [] where there is no file."""
+    if not path.is_file():
+        return []
+    lines = path.read_text().split("\n")
+    return [json.loads(line) for line in lines[:-1]]  # what follows the last line feed is no whole line
+
+
+def rewind_metrics(path: Path, step: int) -> None:
+    """Drop the lines after `step`: they belong to steps that a resumed run takes once more."""
+    kept = [line for line in read_metrics(path) if line["step"] <= step]
+    with atomic_write(path) as part:
+        part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+def write_config(path: Path, config: dict[str, Any]) -> None:
+    """The resolved configuration, so that a run can be repeated from its folder alone."""
+    with atomic_write(path) as part:
+        part.write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def check_same_config(folder: Path, before: dict[str, Any], now: dict[str, Any], free: set[str]) -> None:
+    """Refuse to continue the run in `folder` with settings that would make it another run.
+
+    `before` and `now` are nested dictionaries; the settings named in `free` ("train.steps") may differ.
+
+    Raises:
+        ValueError: naming the first setting that differs, both values and what to do.
+    """
+    old, new = _flat(before), _flat(now)
+    for name in sorted({*old, *new} - free):
+        require(
+            old.get(name) == new.get(name),
+            f"the run in {folder} was begun with {name}={old.get(name)!r} and is to be continued with "
+            f"{new.get(name)!r}; give the same value, or another folder, or begin anew with resume=False",
+        )
+
+
+def _flat(nested: dict[str, Any], above: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in nested.items():
+        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
+    return flat
+
+
+def write_manifest(path: Path, facts: dict[str, Any]) -> None:
+    """What the run was made with: code, packages, machine, and the caller's `facts` (seed, hashes)."""
+    manifest = {
+        **git_state(),
+        "packages": _versions(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        **facts,
+    }
+    with atomic_write(path) as part:
+        part.write_text(json.dumps(manifest, indent=1))
+
+
+def git_state() -> dict[str, Any]:
+    """Revision and dirtiness of the code; both None where it is installed without its repository."""
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, timeout=20
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    revision = git("rev-parse", "HEAD")
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return {"git_revision": revision, "git_dirty": None if revision is None else bool(changed)}
+
+
+def _versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
