@@ -1,0 +1,136 @@
+"""Where the viewer stands: facing directions, a perspective camera, and the choice of a telling view.
+
+Everything here works on joints in metres, y up; a camera at yaw 0 stands on the z axis and looks back along
+it, so that it sees the face of a person in HumanML3D's first-frame pose, whose left (+x) is on the right of
+the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from mmm.motion.skeleton import Skeleton
+
+UP = np.array([0.0, 1.0, 0.0])
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A perspective camera on a sphere round `target`, looking at it with y up.
+
+    Attributes:
+        target: the point in the middle of the picture, metres.
+        yaw: angle about y, radians; 0 stands towards +z, π/2 towards +x.
+        pitch: height angle, radians; positive looks down.
+        distance: metres from the target; a large one flattens the perspective.
+    """
+
+    target: tuple[float, float, float] = (0.0, 0.9, 0.0)
+    yaw: float = 0.0
+    pitch: float = 0.26
+    distance: float = 8.0
+
+    @property
+    def axes(self) -> Float[np.ndarray, "3 3"]:
+        """Rows: right and up in the picture, and from the target towards the viewer."""
+        sin, cos = np.sin(self.yaw), np.cos(self.yaw)
+        dip, lift = np.cos(self.pitch), np.sin(self.pitch)
+        return np.array([[cos, 0, -sin], [-sin * lift, dip, -cos * lift], [sin * dip, lift, cos * dip]])
+
+    def project(self, points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
+        """World points → right, up (metres as measured at the target), depth (metres from the viewer)."""
+        seen = (points - np.asarray(self.target)) @ self.axes.T
+        depth = np.maximum(self.distance - seen[..., 2:], 0.05)
+        return np.concatenate([seen[..., :2] * (self.distance / depth), depth], -1)
+
+
+def facing(joints: Float[np.ndarray, "*n j 3"], skeleton: Skeleton) -> Float[np.ndarray, "*n 3"]:
+    """Horizontal unit vectors in which the body faces: (across hips + across shoulders) × up."""
+    r_hip, l_hip, r_shoulder, l_shoulder = skeleton.face
+    hips = joints[..., l_hip, :] - joints[..., r_hip, :]
+    left = hips + joints[..., l_shoulder, :] - joints[..., r_shoulder, :]
+    return _unit(np.cross(left, UP) * [1, 0, 1])
+
+
+def gaze(joints: Float[np.ndarray, "*n j 3"], skeleton: Skeleton) -> Float[np.ndarray, "*n 3"]:
+    """Unit vectors in which the chest points (down in a bow); the nose is drawn this way.
+
+    Joints say where a head is, not how it is turned, so that this is the best a picture of them can do.
+    """
+    r_hip, l_hip, r_shoulder, l_shoulder = skeleton.face
+    left = joints[..., l_shoulder, :] - joints[..., r_shoulder, :]
+    neck = joints[..., r_shoulder, :] + joints[..., l_shoulder, :]
+    spine = neck - joints[..., r_hip, :] - joints[..., l_hip, :]
+    return _unit(np.cross(left, spine))
+
+
+def key_frames(
+    joints: Float[np.ndarray, "t j 3"], count: int, freedom: float = 1 / 3
+) -> Int[np.ndarray, " n"]:
+    """Frames to show: about evenly spread, each moved to where the pose differs most from its neighbours.
+
+    Even times can fall into step with a gait or a wave and show the same pose again and again. The first and
+    the last frame stay; every other may move by `freedom` times the spacing; the sum of the pose differences
+    between neighbours is the largest possible (dynamic programming).
+
+    Returns:
+        int (min(count, T),) ascending frame numbers.
+    """
+    frames = len(joints)
+    count = min(count, frames)
+    even = np.linspace(0, frames - 1, count)
+    reach = (frames - 1) / max(count - 1, 1) * freedom
+    options = [np.unique(np.round(np.linspace(at - reach, at + reach, 9)).astype(int)) for at in even]
+    options[0], options[-1] = np.array([0]), np.array([frames - 1 if count > 1 else 0])
+    pose = joints - joints[:, :1] * [1, 0, 1]
+    best, back = np.zeros(1), []
+    for before, here in zip(options, options[1:], strict=False):
+        change = np.linalg.norm(pose[here][:, None] - pose[before][None], axis=-1).mean(-1)
+        change[here[:, None] <= before[None]] = -np.inf
+        total = best[None] + change
+        back.append(total.argmax(1))
+        best = total.max(1)
+    choice = [int(best.argmax())]
+    for link in reversed(back):
+        choice.append(int(link[choice[-1]]))
+    return np.array([option[at] for option, at in zip(options, reversed(choice), strict=True)])
+
+
+def telling_yaw(joints: Float[np.ndarray, "t j 3"], skeleton: Skeleton) -> float:
+    """The camera yaw, 25° to 62° off the face, from which this motion shows best.
+
+    Best: the moving bones lie and swing across the picture rather than towards the viewer (a bow or a punch
+    is seen from the side, a wave from the front), moving hands are not in front of the chest or behind it,
+    the root moves from left to right, and the busier side of the body is the nearer.
+    """
+    ahead = facing(joints, skeleton)
+    mean = ahead.mean(0)
+    heading = mean if np.linalg.norm(mean) > 0.7 else ahead[0]  # who turns round is seen as they start
+    start = np.arctan2(heading[0], heading[2])
+    pose = joints - joints[:, :1] * [1, 0, 1]
+    travel = joints[-1, 0] - joints[0, 0]
+    busy = pose.std(0).sum(-1)
+    busy = busy / (busy.sum() + 1e-6)
+    side = busy[list(skeleton.left)].sum() - busy[list(skeleton.right)].sum()
+    bones = (pose - pose[:, list(skeleton.parents)])[:, 1:]
+    lengths = np.linalg.norm(bones, axis=-1) + 1e-6
+    limbs = skeleton.left + skeleton.right
+    hands = [chain[-1] for chain in skeleton.chains if chain[0] and chain[-1] in limbs]
+    chest = pose[:, list(skeleton.face)].mean(1, keepdims=True)
+
+    def score(off: float) -> float:
+        axes = Camera(yaw=start + off).axes[:2]
+        shown = ((np.linalg.norm(bones @ axes.T, axis=-1) / lengths).mean(0) * busy[1:]).sum()
+        swing = (pose @ axes[0]).std(0).mean()
+        aside = np.minimum(np.abs((pose[:, hands] - chest) @ axes[0]), 0.3).mean(0) @ busy[hands]
+        moved = np.clip(travel @ axes[0], -2, 2)
+        return shown + 3 * swing + 2 * aside + 0.05 * moved + 0.15 * side * np.sign(off) - 0.05 * abs(off)
+
+    return float(start + max(np.radians([25, -25, 35, -35, 45, -45, 55, -55, 62, -62]), key=score))
+
+
+def _unit(vectors: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-8)

@@ -1,0 +1,165 @@
+"""Motion: one clip as a user holds it, with its text, its pictures and its files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from mmm.errors import atomic_write, require
+from mmm.motion.animation import animate
+from mmm.motion.draw import film_strip
+from mmm.motion.features import features_to_joints, joints_to_features
+from mmm.motion.player import player_html, player_iframe
+from mmm.motion.skeleton import Skeleton, get_skeleton
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+# shapes are checked by hand: who calls with a wrong one gets a sentence that says what to do
+Floats = Float[np.ndarray, "..."] | Float[Tensor, "..."]
+SUFFIXES = (".gif", ".mp4", ".png", ".html", ".npy", ".bvh")
+
+
+class Motion:
+    """One clip: features or joints (each is computed from the other when first asked for), fps and text.
+
+    `Motion(features)` has as many joint frames as features; `Motion.from_joints(joints)` keeps the joints as
+    they are, and its features have one frame less (HumanML3D's pipeline loses the last).
+    """
+
+    def __init__(
+        self,
+        features: Floats,
+        fps: float = 20.0,
+        text: str = "",
+        skeleton: str | Skeleton = "humanml3d",
+    ) -> None:
+        """Hold features (T, 263) for HumanML3D, (T, 251) for KIT; they are kept as float32.
+
+        Raises:
+            ValueError: another shape, no frame, NaN or infinity.
+        """
+        body = get_skeleton(skeleton)
+        self._features = _checked("features", features, (body.num_features,))
+        self._joints: Float[np.ndarray, "t j 3"] | None = None
+        self.fps, self.text, self.skeleton = float(fps), text, body.name
+
+    @classmethod
+    def from_joints(
+        cls,
+        joints: Floats,
+        fps: float = 20.0,
+        text: str = "",
+        skeleton: str | Skeleton = "humanml3d",
+    ) -> Motion:
+        """Hold world joints (T, J, 3), y up, in the skeleton's unit (metres for HumanML3D, mm for KIT).
+
+        Raises:
+            ValueError: another shape, no frame, NaN or infinity.
+        """
+        body = get_skeleton(skeleton)
+        motion = cls.__new__(cls)
+        motion._features = None
+        motion._joints = _checked("joints", joints, (body.num_joints, 3))
+        motion.fps, motion.text, motion.skeleton = float(fps), text, body.name
+        return motion
+
+    @property
+    def features(self) -> Float[np.ndarray, "t d"]:
+        """Features (T, D), float32, raw (not normalised)."""
+        if self._features is None:
+            require(
+                len(self._joints) > 1, "features cannot be made of 1 frame of joints; give at least 2 frames."
+            )
+            body = get_skeleton(self.skeleton)
+            keep = None if body.target_offsets is not None else "source"  # KIT has published no target body
+            self._features = np.asarray(joints_to_features(self._joints, body, keep), np.float32)
+        return self._features
+
+    @property
+    def joints(self) -> Float[np.ndarray, "t j 3"]:
+        """World joints (T, J, 3), float32, in the skeleton's unit."""
+        if self._joints is None:
+            self._joints = np.asarray(features_to_joints(self._features, self.skeleton), np.float32)
+        return self._joints
+
+    def __len__(self) -> int:
+        """Frames."""
+        return len(self._features if self._joints is None else self._joints)
+
+    @property
+    def duration(self) -> float:
+        """Seconds: frames ÷ fps."""
+        return len(self) / self.fps
+
+    def __repr__(self) -> str:
+        text = f"{self.text!r}, " if self.text else ""
+        body = "" if self.skeleton == "humanml3d" else f", {self.skeleton}"
+        return f"Motion({text}{len(self)} frames, {self.duration:.1f} s at {self.fps:g} fps{body})"
+
+    def _repr_html_(self) -> str:
+        """The player in a frame of its own: what a notebook shows for a Motion at the end of a cell."""
+        return player_iframe(self)
+
+    def show(self, height: int = 440) -> HTML:
+        """The interactive player for a notebook, `height` pixels high; needs no network."""
+        from IPython.display import HTML  # only notebooks have it for sure
+
+        return HTML(player_iframe(self, height=height))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the motion; the suffix decides what.
+
+        .gif and .mp4 (needs ffmpeg) are animations, .png a film strip, .html the interactive player in one
+        file, .bvh a motion capture file in centimetres, .npy the joints (T, J, 3) in the skeleton's unit. The
+        file appears under its name only when it is whole; folders above it are created.
+
+        Returns:
+            The path.
+        Raises:
+            ValueError: for any other suffix, or .mp4 where there is no ffmpeg.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        require(
+            suffix in SUFFIXES,
+            f"{path} cannot be written: its suffix is {suffix!r}, expected one of {', '.join(SUFFIXES)}.",
+        )
+        if suffix == ".png":
+            film_strip(self, path)
+        elif suffix in (".gif", ".mp4"):
+            animate(self, path)
+        elif suffix == ".bvh":
+            from mmm.motion.bvh import write_bvh  # its parser takes half a second to import
+
+            body = get_skeleton(self.skeleton)
+            write_bvh(path, self.joints * (0.001 if body.unit == "mm" else 1.0), self.fps, self.skeleton)
+        else:
+            with atomic_write(path) as target:
+                if suffix == ".html":
+                    target.write_text(player_html(self), encoding="utf-8")
+                else:
+                    np.save(target, self.joints)
+        return path
+
+
+def _checked(name: str, values: Floats, tail: tuple[int, ...]) -> Float[np.ndarray, "t ..."]:
+    """The values as float32 NumPy array of shape (T, *tail), or one sentence why not."""
+    values = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+    expected = "(T, " + ", ".join(map(str, tail)) + ")"
+    require(
+        values.shape[1:] == tail and values.ndim > 1 and len(values) > 0,
+        f"{name} have shape {values.shape}, expected {expected} with T ≥ 1; "
+        "give one clip, or name its skeleton.",
+    )
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
+    require(
+        len(bad) == 0,
+        f"{name} hold NaN or infinity in {len(bad)} of {len(values)} frames; repair the clip or leave it out.",
+    )
+    return values.astype(np.float32)

@@ -1,0 +1,216 @@
+"""Film strips: a motion as one still picture (PNG); also the door to animations and the player."""
+
+from __future__ import annotations
+
+import io
+import os
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image
+
+from mmm.errors import atomic_write, require
+from mmm.motion.animation import animate
+from mmm.motion.body import ARROW, DARK, FLOOR, LEFT, PAPER, PATH, RIGHT, Colour, as_scene
+from mmm.motion.player import player_html
+from mmm.motion.skeleton import Skeleton
+from mmm.motion.strip import PathMap, Strip, lay_out
+
+__all__ = ["FilmStrip", "animate", "film_strip", "film_strips", "player_html"]
+MAP_WIDTH = 1.5  # metres of the picture that the map of the path takes
+
+
+class FilmStrip(Figure):
+    """A matplotlib Figure that shows itself in a notebook as a small PNG, once, with any backend."""
+
+    def png(self) -> bytes:
+        """PNG with at most 128 colours: a third of the size, and the eye sees no difference."""
+        if not isinstance(self.canvas, FigureCanvasAgg):
+            FigureCanvasAgg(self)
+        self.canvas.draw()
+        picture = Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB")
+        out = io.BytesIO()
+        picture.quantize(128, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        return out.getvalue()
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import Image as Picture
+        from IPython.display import display
+
+        display(Picture(data=self.png()))
+
+
+def film_strip(
+    motion,
+    path: str | os.PathLike[str] | None = None,
+    poses: int = 7,
+    title: str | None = None,
+    *,
+    fps: float | None = None,
+    skeleton: str | Skeleton | None = None,
+    ax: Axes | None = None,
+    width: float = 11.0,
+) -> Figure:
+    """A motion as one still picture: `poses` poses from the first frame to the last, times under them.
+
+    Poses stand where they happened along the path on the floor if they can be told apart there; otherwise (a
+    wave in place, a walk in a circle) they are spread side by side and a small map shows the path from above.
+    Left limbs are blue, right limbs orange; the nose and the green arrow on the floor say where the body
+    faces; thin lines are the ways of the hands just before each pose.
+
+    Args:
+        motion: a Motion, or joints (T, J, 3).
+        path: where to write a PNG; written beside its place and renamed.
+        poses: how many (fewer if there are fewer frames).
+        title: the motion's text by default, "" for none.
+        fps, skeleton: needed for bare joints only; 20 and "humanml3d" by default.
+        ax: draw into these axes rather than a new figure.
+        width: inches of a new figure; the height follows from what is drawn.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: joints of another shape or not finite, poses < 1, a path that does not end in .png.
+    """
+    strip, words = _prepare(motion, title, poses, fps, skeleton)
+    figure = ax.figure if ax is not None else _new_figure([strip], [words], width)
+    _paint(strip, words, figure.axes[0] if ax is None else ax)
+    _legend(ax if ax is not None else figure)
+    return _save(figure, path)
+
+
+def film_strips(
+    motions: Sequence,
+    path: str | os.PathLike[str] | None = None,
+    poses: int = 7,
+    titles: Sequence[str] | None = None,
+    *,
+    fps: float | None = None,
+    skeleton: str | Skeleton | None = None,
+    width: float = 11.0,
+) -> Figure:
+    """Film strips of several motions under each other, each with its text (or `titles`), one legend for all.
+
+    Raises:
+        ValueError: as film_strip, or when there are no motions or not one title for each.
+    """
+    require(len(motions) > 0, "film_strips got no motions; give at least one.")
+    titles = [None] * len(motions) if titles is None else list(titles)
+    require(
+        len(titles) == len(motions),
+        f"film_strips got {len(titles)} titles for {len(motions)} motions; give one title for each.",
+    )
+    pairs = [_prepare(m, t, poses, fps, skeleton) for m, t in zip(motions, titles, strict=True)]
+    figure = _new_figure([strip for strip, _ in pairs], [words for _, words in pairs], width)
+    for (strip, words), ax in zip(pairs, figure.axes, strict=True):
+        _paint(strip, words, ax)
+    _legend(figure)
+    return _save(figure, path)
+
+
+def _prepare(motion, title: str | None, poses: int, fps: float | None, skeleton) -> tuple[Strip, str]:
+    """The strip laid out, and the words above it."""
+    require(poses >= 1, f"poses is {poses}, expected at least 1.")
+    joints, fps, skeleton, text = as_scene(motion, fps, skeleton)
+    words = text if title is None else title
+    return lay_out(joints, fps, skeleton, poses), textwrap.fill(words, 110)
+
+
+def _new_figure(strips: list[Strip], titles: list[str], width: float) -> FilmStrip:
+    """A figure with one row of axes for each strip, all drawn to the width; heights in proportion."""
+    margin, legend = 0.08, 0.2  # inches
+    widest = max(
+        strip.bounds[1] - strip.bounds[0] + MAP_WIDTH * (strip.above is not None) for strip in strips
+    )
+    scale = min(
+        (width - 2 * margin) / widest, 1.6
+    )  # inches per metre, the same for all: people keep their size
+    above = [0.1 + 0.24 * (len(words.splitlines()) if words else 0) for words in titles]
+    tall = [scale * (strip.bounds[3] - strip.bounds[2]) for strip in strips]
+    height = sum(above) + sum(tall) + legend + margin
+    figure = FilmStrip(figsize=(width, height), dpi=100, facecolor="white")
+    top = height
+    for words, own in zip(above, tall, strict=True):
+        top -= words + own
+        figure.add_axes((margin / width, top / height, 1 - 2 * margin / width, own / height))
+    return figure
+
+
+def _paint(strip: Strip, words: str, ax: Axes) -> None:
+    """Paint one strip into axes."""
+    ax.set_axis_off()
+    ax.set_aspect("equal")
+    left, right, bottom, top = strip.bounds
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    ax.add_collection(
+        PolyCollection([strip.floor], facecolors=[_unit(FLOOR, 0.45)], edgecolors="none", zorder=0)
+    )
+    ax.add_collection(LineCollection(strip.grid, colors=[_unit(FLOOR)], linewidths=0.8, zorder=1))
+    ax.add_collection(
+        LineCollection(strip.path, colors=[_unit(PATH)], linewidths=2.2, capstyle="round", zorder=2)
+    )
+    for line, colour in strip.trails:
+        ax.plot(*line.T, color=_unit(colour), alpha=0.45, linewidth=1.4, solid_capstyle="round", zorder=3)
+    polygons = [shape.polygon for shape in strip.shapes]
+    colours = [_unit(shape.colour) for shape in strip.shapes]
+    ax.add_collection(
+        PolyCollection(polygons, facecolors=colours, edgecolors="white", linewidths=0.6, zorder=4)
+    )
+    for x, y, text in strip.labels:
+        ax.text(x, y, text, ha="center", va="top", fontsize=9, color=_unit(DARK), zorder=5)
+    if words:
+        ax.set_title(words, fontsize=11, loc="left", color=_unit(DARK), pad=3)
+    if strip.above is not None:
+        _map(strip.above, ax)
+
+
+def _map(above: PathMap, ax: Axes) -> None:
+    """The path from above, to the right of the poses: where the root went, where each pose faced."""
+    _, right = ax.get_xlim()
+    bottom, top = ax.get_ylim()
+    side = 1.0  # metres of the picture
+    scale = side / max(np.ptp(above.way, axis=0).max(), 0.5)
+    middle = (above.way.min(0) + above.way.max(0)) / 2
+    centre = np.array([right + 0.75, (top + bottom) / 2])
+    way, places = ((points - middle) * scale + centre for points in (above.way, above.places))
+    ax.plot(*way.T, color=_unit(PATH), linewidth=1.8, zorder=2)
+    ax.quiver(
+        *places.T, *above.ahead.T, color=_unit(ARROW), angles="xy", scale_units="xy", scale=4.5, width=0.0035
+    )
+    ax.plot(*places.T, "o", color=_unit(DARK), markersize=3.5, zorder=3)
+    ax.plot(*places[0], "o", color="white", markeredgecolor=_unit(DARK), markersize=5, zorder=4)
+    ax.text(centre[0], way[:, 1].max() + 0.32, "path from above", ha="center", fontsize=8, color=_unit(DARK))
+    low = way[:, 1].min() - 0.35
+    metre = scale * (1.0 if np.ptp(above.way, axis=0).max() < 4 else 5.0)
+    ax.plot([centre[0] - metre / 2, centre[0] + metre / 2], [low, low], color=_unit(DARK), linewidth=1.2)
+    ax.text(
+        centre[0], low - 0.05, f"{metre / scale:g} m", ha="center", va="top", fontsize=8, color=_unit(DARK)
+    )
+    ax.set_xlim(ax.get_xlim()[0], right + MAP_WIDTH)
+
+
+def _legend(where: Axes | Figure) -> None:
+    handles = [
+        Patch(color=_unit(LEFT), label="left limbs"),
+        Patch(color=_unit(RIGHT), label="right limbs"),
+        Patch(color=_unit(ARROW), label="faces this way"),
+    ]
+    where.legend(handles=handles, loc="lower right", ncols=3, fontsize=8, frameon=False, borderaxespad=0.1)
+
+
+def _unit(colour: Colour, strength: float = 1.0) -> tuple[float, float, float]:
+    """A colour as matplotlib has it, mixed with paper if `strength` is below 1."""
+    return tuple((strength * c + (1 - strength) * p) / 255 for c, p in zip(colour, PAPER, strict=True))
+
+
+def _save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
+    if path is not None:
+        require(str(path).lower().endswith(".png"), f"{path} is not a .png: film strips are written as PNG.")
+        with atomic_write(path) as target:
+            target.write_bytes(FilmStrip.png(figure))
+    return figure
