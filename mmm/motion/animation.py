@@ -45,7 +45,7 @@ COLOURS = 40  # in a GIF's palette
 def animate(
     motion,
     path: str | os.PathLike[str],
-    fps: float | None = None,
+    fps: float | int | None = None,
     title: str | None = None,
     *,
     skeleton: str | Skeleton | None = None,

@@ -46,7 +46,7 @@ class Shape:
 
 
 def as_scene(
-    motion, fps: float | None = None, skeleton: str | Skeleton | None = None
+    motion, fps: float | int | None = None, skeleton: str | Skeleton | None = None
 ) -> tuple[Float[np.ndarray, "t j 3"], float, Skeleton, str]:
     """What every drawing needs, from a Motion or an array of joints.
 

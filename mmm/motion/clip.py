@@ -35,7 +35,7 @@ class Motion:
     def __init__(
         self,
         features: Floats,
-        fps: float = 20.0,
+        fps: float | int = 20.0,
         text: str = "",
         skeleton: str | Skeleton = "humanml3d",
     ) -> None:
@@ -53,7 +53,7 @@ class Motion:
     def from_joints(
         cls,
         joints: Floats,
-        fps: float = 20.0,
+        fps: float | int = 20.0,
         text: str = "",
         skeleton: str | Skeleton = "humanml3d",
     ) -> Motion:
@@ -160,6 +160,6 @@ def _checked(name: str, values: Floats, tail: tuple[int, ...]) -> Float[np.ndarr
     bad = np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
     require(
         len(bad) == 0,
-        f"{name} hold NaN or infinity in {len(bad)} of {len(values)} frames; repair the clip or leave it out.",
+        f"{name} hold NaN or infinity in {len(bad)} of {len(values)} frames; repair it or leave it out.",
     )
     return values.astype(np.float32)

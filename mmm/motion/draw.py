@@ -29,21 +29,22 @@ MAP_WIDTH = 1.5  # metres of the picture that the map of the path takes
 class FilmStrip(Figure):
     """A matplotlib Figure that shows itself in a notebook as a small PNG, once, with any backend."""
 
-    def png(self) -> bytes:
-        """PNG with at most 128 colours: a third of the size, and the eye sees no difference."""
-        if not isinstance(self.canvas, FigureCanvasAgg):
-            FigureCanvasAgg(self)
-        self.canvas.draw()
-        picture = Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB")
-        out = io.BytesIO()
-        picture.quantize(128, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
-        return out.getvalue()
-
     def _ipython_display_(self) -> None:
         from IPython.display import Image as Picture
         from IPython.display import display
 
-        display(Picture(data=self.png()))
+        display(Picture(data=png(self)))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG with at most 128 colours: a third of the size, and the eye sees no difference."""
+    if not isinstance(figure.canvas, FigureCanvasAgg):
+        FigureCanvasAgg(figure)
+    figure.canvas.draw()
+    picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    out = io.BytesIO()
+    picture.quantize(128, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    return out.getvalue()
 
 
 def film_strip(
@@ -52,10 +53,10 @@ def film_strip(
     poses: int = 7,
     title: str | None = None,
     *,
-    fps: float | None = None,
+    fps: float | int | None = None,
     skeleton: str | Skeleton | None = None,
     ax: Axes | None = None,
-    width: float = 11.0,
+    width: float | int = 11.0,
 ) -> Figure:
     """A motion as one still picture: `poses` poses from the first frame to the last, times under them.
 
@@ -90,9 +91,9 @@ def film_strips(
     poses: int = 7,
     titles: Sequence[str] | None = None,
     *,
-    fps: float | None = None,
+    fps: float | int | None = None,
     skeleton: str | Skeleton | None = None,
-    width: float = 11.0,
+    width: float | int = 11.0,
 ) -> Figure:
     """Film strips of several motions under each other, each with its text (or `titles`), one legend for all.
 
@@ -113,7 +114,7 @@ def film_strips(
     return _save(figure, path)
 
 
-def _prepare(motion, title: str | None, poses: int, fps: float | None, skeleton) -> tuple[Strip, str]:
+def _prepare(motion, title: str | None, poses: int, fps: float | int | None, skeleton) -> tuple[Strip, str]:
     """The strip laid out, and the words above it."""
     require(poses >= 1, f"poses is {poses}, expected at least 1.")
     joints, fps, skeleton, text = as_scene(motion, fps, skeleton)
@@ -212,5 +213,5 @@ def _save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
     if path is not None:
         require(str(path).lower().endswith(".png"), f"{path} is not a .png: film strips are written as PNG.")
         with atomic_write(path) as target:
-            target.write_bytes(FilmStrip.png(figure))
+            target.write_bytes(png(figure))
     return figure

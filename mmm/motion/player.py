@@ -23,7 +23,7 @@ _NAMES = {LEFT: "left", RIGHT: "right", SKIN: "skin", DARK: "ink"}
 
 def player_html(
     motions,
-    fps: float | None = None,
+    fps: float | int | None = None,
     title: str | None = None,
     *,
     skeleton: str | Skeleton | None = None,

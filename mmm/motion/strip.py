@@ -18,7 +18,7 @@ OVERLAP = 0.3  # share of the narrower pose that its neighbour may cover before 
 
 WORTH_A_MAP = 0.8  # metres: a root that stays within this is in place
 
-Curve = Float[np.ndarray, "n 2"]
+Curve = Float[np.ndarray, "_ 2"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def lay_out(joints: Float[np.ndarray, "t j 3"], fps: float, skeleton: Skeleton, 
     # hands and feet are thicker than their joints
     reach = np.stack([reach.min(1) - 0.12, reach.max(1) + 0.12], -1)
     # poses that are picked too freely may come to stand in each other's way
-    for freedom in (1 / 3, 1 / 6, 0):
+    for freedom in (1 / 3, 1 / 6, 0.0):
         frames = key_frames(joints, poses, freedom)
         in_place = not _apart(joints[frames, 0] @ across, *reach[frames].T)
         if not in_place:
