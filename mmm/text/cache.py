@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class StaleCache(ValueError):
     """The file is a text cache, but not of this encoder and these captions."""
 
 
+@runtime_checkable
 class TextSource(Protocol):
     """Where training gets its embeddings: a `TextCache`, or a `LiveText` that computes them per batch."""
 

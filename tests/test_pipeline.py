@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mmm import MMM
+from mmm.data import Caption, Clip, MotionFolder, write_folder
+from mmm.motion import features_to_joints
+from mmm.recipes import balanced_weights, fit_tokenizer, fit_transformer, load_tokenizer, resolve
+
+WORDS = ("walks forward", "waves with the left hand", "bows")
+QUIET = {"progress": False, "cpu": True}
+
+
+@pytest.fixture(scope="session")
+def toy(golden, tmp_path_factory):
+    """Three made-up motions, cut into clips of many lengths, as a data folder."""
+    free, clips = golden("features_free"), []
+    for i in range(3):
+        features = np.asarray(free[f"{i}/features"], np.float32)
+        for start in range(0, len(features) - 24, 8):
+            piece = features[start : start + 60]
+            captions = [Caption(f"a person {WORDS[i]}"), Caption(f"someone {WORDS[i]}")]
+            program = {"dataset": "toy", "content": WORDS[i]}
+            clips.append(Clip(f"{i}-{start:03d}", piece, features_to_joints(piece), captions, program))
+    ids = [clip.id for clip in clips]
+    splits = {"train": ids[:-4], "val": ids[-4:-2], "test": ids[-2:]}
+    info = {"name": "toy", "fps": 20.0, "skeleton": "humanml3d", "source": "", "licence": "none", "seed": 0}
+    return write_folder(tmp_path_factory.mktemp("toy") / "toy", clips, splits, info)
+
+
+@pytest.fixture(scope="session")
+def model(toy, tmp_path_factory) -> MMM:
+    """A tiny model trained for a few steps by the calls that `mmm train` makes."""
+    out = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMM_CACHE", str(out / "cache"))
+        fit_tokenizer(toy, out / "tok", "tiny", steps=20, precision="no", options=QUIET)
+        tokenizer = load_tokenizer(out / "tok")
+        return fit_transformer(toy, tokenizer, out / "mmm", "tiny", steps=20, precision="no", options=QUIET)
+
+
+def test_generate_gives_what_was_asked_for(model):
+    motion = model.generate("a person walks", length=50, seed=3)
+    assert motion.features.shape == (50, 263) and motion.joints.shape == (50, 22, 3)
+    assert motion.text == "a person walks" and motion.fps == 20
+    assert np.isfinite(motion.features).all()
+
+
+def test_same_seed_same_motion_alone_or_in_a_batch(model):
+    texts = [f"someone {WORDS[i % 3]} {i}" for i in range(16)]
+    lengths = [24 + 11 * i for i in range(15)] + [77]
+    texts[7], lengths[7] = "a person bows", 90
+    together = model.generate(texts, lengths, seed=list(range(100, 116)))
+    alone = model.generate("a person bows", 90, seed=107)
+    assert np.array_equal(together[7].features, alone.features)
+    other = model.generate("a person bows", 90, seed=108)
+    assert not np.array_equal(other.features, alone.features)
+
+
+def test_list_items_have_consecutive_seeds(model):
+    many = model.generate(["a person bows"] * 2, 60, seed=5)
+    assert np.array_equal(many[1].features, model.generate("a person bows", 60, seed=6).features)
+
+
+def test_estimated_length_is_legal(model):
+    frames = model.estimate_length("a person walks forward")
+    assert 24 <= frames <= 196
+    assert len(model.generate("a person walks forward").features) == frames
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "message"),
+    [
+        ("", 60, "the text '' is empty"),
+        ("  ", 60, "is empty"),
+        ("walks", 10, "length is 10 frames, expected 24 to 196"),
+        ("walks", 500, "length is 500 frames, expected 24 to 196"),
+        (["walks", "runs"], [60], "1 lengths for 2 texts"),
+        ([], None, "no text was given"),
+    ],
+)
+def test_bad_requests_are_refused_in_one_sentence(model, text, length, message):
+    with pytest.raises(ValueError, match=message):
+        model.generate(text, length)
+
+
+def test_saved_and_loaded_in_half_precision(model, tmp_path):
+    model.save_pretrained(tmp_path / "m", dtype=torch.float32)
+    again = MMM.from_pretrained(tmp_path / "m")
+    assert again.info["data"] == "toy" and again.count_parameters() == model.count_parameters()
+    one, two = (m.generate("a person bows", 60, seed=1) for m in (model, again))
+    assert np.array_equal(one.features, two.features)
+    model.save_pretrained(tmp_path / "half")
+    size = {name: sum(f.stat().st_size for f in (tmp_path / name).rglob("*.safetensors")) for name in ("m", "half")}
+    assert size["half"] < 0.55 * size["m"]
+    half = MMM.from_pretrained(tmp_path / "half")
+    assert half.generate("a person bows", 60).features.shape == (60, 263)
+    assert "toy" in (tmp_path / "m" / "README.md").read_text()
+
+
+def test_damaged_models_are_refused(model, tmp_path):
+    model.save_pretrained(tmp_path / "m")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        MMM.from_pretrained(tmp_path / "nowhere")
+    weights = tmp_path / "m" / "transformer" / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="model.safetensors is damaged or cut off"):
+        MMM.from_pretrained(tmp_path / "m")
+    weights.write_bytes(whole)
+    (tmp_path / "m" / "config.json").write_text(json.dumps({"fps": 20}))
+    with pytest.raises(ValueError, match="lacks text_encoder, skeleton"):
+        MMM.from_pretrained(tmp_path / "m")
+
+
+def test_parts_that_do_not_belong_together(model):
+    from mmm.tokenizer import Tokenizer
+
+    other = Tokenizer(model.tokenizer.config)
+    with pytest.raises(ValueError, match="another tokenizer's codebook"):
+        MMM(other, model.transformer, None, model.info)
+
+
+def test_weights_follow_contents(toy):
+    packed = toy.pack("train")
+    groups = [toy.program(clip)["content"] for clip in packed.ids]
+    counts = {content: groups.count(content) for content in groups}
+    assert len(set(counts.values())) == len(counts) > 1
+    for power, expected in ((0.0, lambda n: 1 / len(counts)), (1.0, lambda n: n / len(groups))):
+        weights = balanced_weights(toy, packed, np.ones(len(packed)), power)
+        for content, count in counts.items():
+            share = sum(w for w, group in zip(weights, groups, strict=True) if group == content) / weights.sum()
+            assert share == pytest.approx(expected(count))
+
+
+def test_recipes_take_changes_and_keep_the_rest():
+    from mmm.recipes import TOKENIZER_TRAINING
+
+    config = resolve(TOKENIZER_TRAINING["small"], steps=100, lr=None, precision="no")
+    assert (config.steps, config.lr, config.warmup) == (100, TOKENIZER_TRAINING["small"].lr, 10)
+
+
+def test_an_unknown_preset_is_refused(toy: MotionFolder, tmp_path):
+    with pytest.raises(ValueError, match="preset is 'huge', expected one of tiny, small, paper"):
+        fit_tokenizer(toy, tmp_path / "run", "huge")
+    assert not (tmp_path / "run").exists()
