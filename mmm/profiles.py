@@ -5,18 +5,28 @@ course prepares, and the arguments of its `prepare`) and `settings` (what each c
 `all` or the chapter's two digits). A notebook says
 
     config = load_profile(profile, "02", overrides)     # {"preset": "tiny", "steps": 300, ...}
+
+Below that, the three things every notebook does besides: finding its folders, keeping a figure, noting numbers.
 """
 
 from __future__ import annotations
 
+import io
+import json
+import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mmm.errors import require
+from mmm.errors import atomic_write, require
+
+if TYPE_CHECKING:
+    from IPython.display import Image
+    from matplotlib.figure import Figure
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SECTIONS = ("course", "data", "settings")
@@ -149,3 +159,44 @@ def route_overrides(
             check_kind(name, value, known[chapter][key])
             overrides[chapter][key] = value
     return overrides
+
+
+def project_path(path: str | os.PathLike[str]) -> Path:
+    """A notebook's `data` or `run_dir`: relative ones count from the project's folder, not from notebooks/."""
+    return NOTEBOOKS.parent / path  # an absolute path wins over what stands before it
+
+
+def keep_figure(figure: Figure, run_dir: str | os.PathLike[str], name: str) -> Image:
+    """Write a figure to RUN_DIR/figures/NAME.png and return the picture, as a notebook's cell shows it.
+
+    The picture has at most 256 colours: half the size, and the eye sees no difference.
+    """
+    from IPython import display
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from numpy import asarray
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(asarray(canvas.buffer_rgba())).convert("RGB")
+    data = io.BytesIO()
+    picture.quantize(256, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
+    with atomic_write(Path(run_dir) / "figures" / f"{name}.png") as part:
+        part.write_bytes(data.getvalue())
+    return display.Image(data=data.getvalue())
+
+
+def record_metrics(run_dir: str | os.PathLike[str], chapter: str, numbers: Mapping[str, float]) -> None:
+    """Write a chapter's numbers to RUN_DIR/metrics.json, beside those of the other chapters.
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot hold.
+    """
+    path = Path(run_dir) / "metrics.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    values = {name: value.item() if hasattr(value, "item") else value for name, value in numbers.items()}
+    bad = [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
+    require(not bad, f"metrics of chapter {chapter}: {', '.join(bad)} not finite; see what went wrong above it")
+    text = json.dumps({**known, chapter: values}, indent=1, sort_keys=True)
+    with atomic_write(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")

@@ -1,8 +1,23 @@
 """Profiles: settings by chapter, strict about names and kinds."""
 
-import pytest
+import io
+import json
 
-from mmm.profiles import NOTEBOOKS, load_profile, parse_assignments, read_profile, route_overrides
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from mmm.profiles import (
+    NOTEBOOKS,
+    keep_figure,
+    load_profile,
+    parse_assignments,
+    project_path,
+    read_profile,
+    record_metrics,
+    route_overrides,
+)
 
 CONTENT = {"settings": {"all": {"preset": "tiny"}, "02": {"steps": 5, "lr": 2e-4}, "03": {"steps": 9}}}
 
@@ -84,3 +99,28 @@ def test_the_two_profiles_of_the_project_offer_the_same_settings():
         assert settings.keys() == full["settings"][chapter].keys(), f"chapter {chapter}"
     notebooks = {path.name[:2] for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
     assert set(quick["settings"]) - {"all"} >= notebooks
+
+
+def test_paths_of_a_notebook_count_from_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(NOTEBOOKS)
+    assert project_path("runs/course") == NOTEBOOKS.parent / "runs" / "course"
+    assert project_path(str(tmp_path)) == tmp_path
+
+
+def test_each_chapter_notes_its_own_numbers(tmp_path):
+    record_metrics(tmp_path / "run", "02", {"mpjpe": np.float32(0.5), "codes": 3})
+    record_metrics(tmp_path / "run", "03", {"loss": 1.0})
+    record_metrics(tmp_path / "run", "02", {"mpjpe": 0.25})
+    path = tmp_path / "run" / "metrics.json"
+    assert json.loads(path.read_text()) == {"02": {"mpjpe": 0.25}, "03": {"loss": 1.0}}
+    with pytest.raises(ValueError, match="chapter 02: loss not finite"):
+        record_metrics(tmp_path / "run", "02", {"loss": float("nan")})
+    assert json.loads(path.read_text())["02"] == {"mpjpe": 0.25}
+
+
+def test_a_figure_is_shown_as_it_is_kept(tmp_path):
+    figure = Figure(figsize=(2, 1), dpi=50)
+    figure.subplots().plot([0, 1])
+    shown = keep_figure(figure, tmp_path, "02_line")
+    assert (tmp_path / "figures" / "02_line.png").read_bytes() == shown.data
+    assert Image.open(io.BytesIO(shown.data)).size == (100, 50)
