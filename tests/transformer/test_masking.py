@@ -1,0 +1,116 @@
+import math
+
+import pytest
+import torch
+
+from mmm.transformer import (
+    MASK,
+    corrupt_tokens,
+    drop_edge_token,
+    inside,
+    mask_shares,
+    mask_tokens,
+    masked_loss,
+)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(size=400, n=49, parts=1, codes=64):
+    lengths = torch.randint(1, n + 1, (size,), generator=generator(1))
+    return torch.randint(codes, (size, parts, n), generator=generator(2)), lengths
+
+
+def test_laws():
+    cosine = mask_shares("cosine", 20_000, generator())
+    assert 0 < cosine.min() and cosine.max() <= 1
+    assert abs(cosine.mean() - 2 / math.pi) < 0.01  # the mean of a cosine over a quarter turn
+    uniform = mask_shares("uniform(0.3, 1)", 20_000, generator())
+    assert 0.3 <= uniform.min() and uniform.max() <= 1 and abs(uniform.mean() - 0.65) < 0.01
+    assert torch.equal(mask_shares("uniform(0.5,0.5)", 3, generator()), torch.full((3,), 0.5))
+    for law in ("sine", "uniform(0.5)", "uniform(0.9, 0.2)", "uniform(0, 1.5)"):
+        with pytest.raises(ValueError, match="mask_law"):
+            mask_shares(law, 3, generator())
+
+
+def test_masked_places_are_real_and_as_many_as_the_law_says():
+    tokens, lengths = batch()
+    canvas = mask_tokens(tokens, lengths, "uniform(0.4, 0.4)", generator())
+    masked = canvas[:, 0] == MASK
+    assert not (masked & ~inside(lengths, 49)).any()
+    assert torch.equal(masked.sum(1), (0.4 * lengths).round().long().clamp(min=1))
+    assert torch.equal(canvas[:, 0][~masked], tokens[:, 0][~masked])
+    assert torch.equal(
+        mask_tokens(tokens, lengths, "uniform(1, 1)", generator())[:, 0] == MASK, inside(lengths, 49)
+    )
+
+
+def test_no_place_is_preferred():
+    tokens, lengths = torch.zeros(4000, 1, 10, dtype=torch.long), torch.full((4000,), 8)
+    rate = (mask_tokens(tokens, lengths, "uniform(0.5, 0.5)", generator())[:, 0] == MASK).float().mean(0)
+    assert (rate[:8] - 0.5).abs().max() < 0.03 and rate[8:].sum() == 0
+
+
+def test_of_two_parts_the_upper_one_is_masked_and_corrupted():
+    tokens, lengths = batch(parts=2)
+    canvas = mask_tokens(
+        corrupt_tokens(tokens, lengths, 0.5, 64, generator()), lengths, "cosine", generator()
+    )
+    assert torch.equal(canvas[:, 1], tokens[:, 1])
+    assert (canvas[:, 0] == MASK).any()
+
+
+def test_corruption():
+    tokens, lengths = batch(size=2000)
+    real = inside(lengths, 49)
+    wrong = corrupt_tokens(tokens, lengths, 0.5, 64, generator()) != tokens
+    assert not wrong[:, 0][~real].any()
+    assert abs(wrong[:, 0][real].float().mean() - 0.5 * 63 / 64) < 0.01
+    assert torch.equal(corrupt_tokens(tokens, lengths, 0.0, 64, generator()), tokens)
+    with pytest.raises(ValueError, match="random_codes is 1.2"):
+        corrupt_tokens(tokens, lengths, 1.2, 64, generator())
+
+
+def test_an_edge_token_is_dropped():
+    lengths = torch.tensor([5, 1, 7]).repeat(3000)
+    tokens = torch.arange(8).expand(9000, 1, 8).contiguous()
+    dropped, shorter = drop_edge_token(tokens, lengths, generator())
+    lost = lengths - shorter
+    assert lost[lengths == 1].sum() == 0
+    assert abs(lost[lengths > 1].float().mean() - 1 / 3) < 0.02
+    head = dropped[:, 0, 0] == 1
+    assert (lost[head] == 1).all() and abs(head[lengths > 1].float().mean() - 1 / 6) < 0.02
+    row = int(head.nonzero()[0])
+    real = int(shorter[row])
+    assert dropped[row, 0, :real].tolist() == list(range(1, real + 1))
+    tail = (lost == 1) & ~head
+    assert torch.equal(dropped[tail], tokens[tail])
+
+
+def test_same_seed_same_task():
+    tokens, lengths = batch()
+    one, two, three = (mask_tokens(tokens, lengths, "cosine", generator(seed)) for seed in (5, 5, 6))
+    assert torch.equal(one, two) and not torch.equal(one, three)
+
+
+@pytest.mark.parametrize("where", ["all", "masked"])
+def test_loss_is_a_mean_of_means(where):
+    tokens, lengths = batch(size=6, n=12, codes=10)
+    canvas = mask_tokens(tokens, lengths, "cosine", generator())
+    logits = torch.randn(6, 1, 12, 10, generator=generator(3))
+    clips = []
+    for row in range(6):
+        places = [i for i in range(lengths[row]) if where == "all" or canvas[row, 0, i] == MASK]
+        terms = [-logits[row, 0, i].log_softmax(0)[tokens[row, 0, i]] for i in places]
+        clips.append(torch.stack(terms).mean())
+    targets = tokens.masked_fill(~inside(lengths, 12)[:, None], MASK)  # padding may hold anything
+    loss = masked_loss(logits, targets, lengths, where=where, canvas=canvas)
+    assert torch.allclose(loss, torch.stack(clips).mean())
+
+
+def test_loss_refuses():
+    tokens, lengths = batch(size=2, n=4)
+    with pytest.raises(ValueError, match="no canvas was given"):
+        masked_loss(torch.zeros(2, 1, 4, 64), tokens, lengths.clamp(max=4), where="masked")
