@@ -64,7 +64,7 @@ class TokenSet:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the clips, their lengths, captions or weights, so that a run is not continued on others.
+        """Changes with the clips, their lengths, captions or weights: a run is not continued on others.
 
         The tokens are left out: on another machine a few may differ, since sums are made in another order.
         """

@@ -93,7 +93,7 @@ def train_transformer(
         "task": dataclasses.asdict(task),
         "text": text.name,
         "data": tokens.fingerprint,
-        # The codebook is the transformer's idea of the tokenizer: with another one all tokens mean something else.
+        # Tokens of another codebook mean something else.
         "codebook": hashlib.sha256(transformer.codebook.cpu().numpy().tobytes()).hexdigest()[:16],
     }
     judge = None if val is None else lambda model: evaluate_transformer(model, val, text, task)
