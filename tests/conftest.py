@@ -29,6 +29,11 @@ import numpy as np
 import pytest
 import torch
 
+from mmm import MMM
+from mmm.data import Caption, Clip, MotionFolder, write_folder
+from mmm.motion import features_to_joints
+from mmm.recipes import fit_tokenizer, fit_transformer, load_tokenizer
+
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 
@@ -60,3 +65,32 @@ def golden() -> Callable[[str], Mapping[str, np.ndarray]]:
         return np.load(GOLDEN / f"{name}.npz", allow_pickle=False)
 
     return load
+
+
+@pytest.fixture(scope="session")
+def toy(golden, tmp_path_factory) -> MotionFolder:
+    """Three made-up motions, cut into clips of many lengths, as a data folder."""
+    free, clips, words = golden("features_free"), [], ("walks forward", "waves with the left hand", "bows")
+    for i in range(3):
+        features = np.asarray(free[f"{i}/features"], np.float32)
+        for start in range(0, len(features) - 24, 8):
+            piece = features[start : start + 60]
+            captions = [Caption(f"a person {words[i]}"), Caption(f"someone {words[i]}")]
+            program = {"dataset": "toy", "content": words[i]}
+            clips.append(Clip(f"{i}-{start:03d}", piece, features_to_joints(piece), captions, program))
+    ids = [clip.id for clip in clips]
+    splits = {"train": ids[:-4], "val": ids[-4:-2], "test": ids[-2:]}
+    info = {"name": "toy", "fps": 20.0, "skeleton": "humanml3d", "source": "", "licence": "none", "seed": 0}
+    return write_folder(tmp_path_factory.mktemp("toy") / "toy", clips, splits, info)
+
+
+@pytest.fixture(scope="session")
+def model(toy, tmp_path_factory) -> MMM:
+    """A tiny model trained for a few steps by the calls that `mmm train` makes."""
+    quiet = {"progress": False, "cpu": True}
+    out = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMM_CACHE", str(out / "cache"))
+        fit_tokenizer(toy, out / "tok", "tiny", steps=20, precision="no", options=quiet)
+        tokenizer = load_tokenizer(out / "tok")
+        return fit_transformer(toy, tokenizer, out / "mmm", "tiny", steps=20, precision="no", options=quiet)

@@ -5,40 +5,9 @@ import pytest
 import torch
 
 from mmm import MMM
-from mmm.data import Caption, Clip, MotionFolder, write_folder
-from mmm.motion import features_to_joints
-from mmm.recipes import balanced_weights, fit_tokenizer, fit_transformer, load_tokenizer, resolve
-
-WORDS = ("walks forward", "waves with the left hand", "bows")
-QUIET = {"progress": False, "cpu": True}
-
-
-@pytest.fixture(scope="session")
-def toy(golden, tmp_path_factory):
-    """Three made-up motions, cut into clips of many lengths, as a data folder."""
-    free, clips = golden("features_free"), []
-    for i in range(3):
-        features = np.asarray(free[f"{i}/features"], np.float32)
-        for start in range(0, len(features) - 24, 8):
-            piece = features[start : start + 60]
-            captions = [Caption(f"a person {WORDS[i]}"), Caption(f"someone {WORDS[i]}")]
-            program = {"dataset": "toy", "content": WORDS[i]}
-            clips.append(Clip(f"{i}-{start:03d}", piece, features_to_joints(piece), captions, program))
-    ids = [clip.id for clip in clips]
-    splits = {"train": ids[:-4], "val": ids[-4:-2], "test": ids[-2:]}
-    info = {"name": "toy", "fps": 20.0, "skeleton": "humanml3d", "source": "", "licence": "none", "seed": 0}
-    return write_folder(tmp_path_factory.mktemp("toy") / "toy", clips, splits, info)
-
-
-@pytest.fixture(scope="session")
-def model(toy, tmp_path_factory) -> MMM:
-    """A tiny model trained for a few steps by the calls that `mmm train` makes."""
-    out = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MMM_CACHE", str(out / "cache"))
-        fit_tokenizer(toy, out / "tok", "tiny", steps=20, precision="no", options=QUIET)
-        tokenizer = load_tokenizer(out / "tok")
-        return fit_transformer(toy, tokenizer, out / "mmm", "tiny", steps=20, precision="no", options=QUIET)
+from mmm.data import MotionFolder
+from mmm.recipes import TOKENIZER_TRAINING, balanced_weights, fit_tokenizer, resolve
+from mmm.tokenizer import Tokenizer
 
 
 def test_generate_gives_what_was_asked_for(model):
@@ -49,7 +18,7 @@ def test_generate_gives_what_was_asked_for(model):
 
 
 def test_same_seed_same_motion_alone_or_in_a_batch(model):
-    texts = [f"someone {WORDS[i % 3]} {i}" for i in range(16)]
+    texts = [f"someone waves {i} times" for i in range(16)]
     lengths = [24 + 11 * i for i in range(15)] + [77]
     texts[7], lengths[7] = "a person bows", 90
     together = model.generate(texts, lengths, seed=list(range(100, 116)))
@@ -116,8 +85,6 @@ def test_damaged_models_are_refused(model, tmp_path):
 
 
 def test_parts_that_do_not_belong_together(model):
-    from mmm.tokenizer import Tokenizer
-
     other = Tokenizer(model.tokenizer.config)
     with pytest.raises(ValueError, match="another tokenizer's codebook"):
         MMM(other, model.transformer, None, model.info)
@@ -136,8 +103,6 @@ def test_weights_follow_contents(toy):
 
 
 def test_recipes_take_changes_and_keep_the_rest():
-    from mmm.recipes import TOKENIZER_TRAINING
-
     config = resolve(TOKENIZER_TRAINING["small"], steps=100, lr=None, precision="no")
     assert (config.steps, config.lr, config.warmup) == (100, TOKENIZER_TRAINING["small"].lr, 10)
 

@@ -1,0 +1,116 @@
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mmm.cli import main
+
+
+def run(*args: str) -> int:
+    """Exit code of `mmm ARGS`."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(args))
+    return stop.value.code
+
+
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+def test_help_teaches(capsys):
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in ("prepare", "train", "generate", "course"))
+    assert run("generate", "--help") == 0
+    assert "--guidance" in capsys.readouterr().out
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys, mmm.cli; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_generate_writes_every_output(saved, tmp_path, capsys):
+    outs = [tmp_path / f"bow.{suffix}" for suffix in ("npy", "bvh", "html", "png")]
+    args = [flag for path in outs for flag in ("--out", str(path))]
+    assert run("generate", "a person bows", "--model", saved, "--length", "30", *args) == 0
+    assert np.load(outs[0]).shape == (30, 22, 3)
+    assert all(path.stat().st_size > 1000 for path in outs)
+    assert "sampled in" in capsys.readouterr().out
+
+
+def test_several_texts_are_numbered_and_repeatable(saved, tmp_path):
+    for name in ("a", "b"):
+        out = str(tmp_path / f"{name}.npy")
+        texts = ["a person bows", "a person walks forward"]
+        code = run("generate", *texts, "--model", saved, "--length", "24", "--length", "40", "--seed", "4", "--out", out)
+        assert code == 0
+    for number, frames in ((0, 24), (1, 40)):
+        one, two = (np.load(tmp_path / f"{name}-{number}.npy") for name in ("a", "b"))
+        assert one.shape == (frames, 22, 3) and np.array_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([""], "the text '' is empty"),
+        (["walks", "--length", "10"], "length is 10 frames, expected 24 to 196"),
+        (["walks", "--length", "500"], "length is 500 frames, expected 24 to 196"),
+        (["walks", "--out", "walk.mov"], "cannot write .mov"),
+        (["walks", "--model", "nowhere"], "there is no nowhere"),
+        ([], "no text was given"),
+    ],
+)
+def test_bad_requests_print_one_sentence_and_write_nothing(saved, tmp_path, monkeypatch, capsys, args, message):
+    monkeypatch.chdir(tmp_path)
+    args = args if "--model" in args else [*args, "--model", saved]
+    assert run("generate", *args) == 2
+    printed = capsys.readouterr().err
+    assert message in printed and "Traceback" not in printed and printed.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_truncated_model_is_refused(saved, tmp_path, capsys):
+    shutil.copytree(saved, tmp_path / "m")
+    path = tmp_path / "m" / "transformer" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert run("generate", "walks", "--model", str(tmp_path / "m"), "--out", str(tmp_path / "a.gif")) == 2
+    assert "model.safetensors is damaged or cut off" in capsys.readouterr().err
+    assert not (tmp_path / "a.gif").exists()
+
+
+def test_a_truncated_bvh_is_refused(tmp_path, golden, capsys):
+    from mmm.motion.bvh import write_bvh
+
+    path = tmp_path / "dataset-1_walk_sad_001.bvh"
+    write_bvh(path, golden("features_free")["0/joints"])
+    path.write_text(path.read_text()[:-500])
+    assert run("prepare", "bandai", "--source", str(tmp_path), "--out", str(tmp_path / "out")) == 2
+    assert "dataset-1_walk_sad_001.bvh is cut off" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_on_a_folder_without_std_is_refused(toy, tmp_path, capsys):
+    shutil.copytree(toy.path, tmp_path / "toy")
+    (tmp_path / "toy" / "Std.npy").unlink()
+    args = ("train", "tokenizer", "--data", str(tmp_path / "toy"), "--out", str(tmp_path / "run"), "--preset", "tiny")
+    assert run(*args) == 2
+    assert "has no Std.npy" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_tokenizer_then_continue(toy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    args = ["train", "tokenizer", "--data", str(toy.path), "--out", str(tmp_path / "run"), "--preset", "tiny"]
+    args += ["--precision", "no", "--cpu", "--batch-size", "8"]
+    assert run(*args, "--steps", "3") == 0
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+    assert "mpjpe_local" in capsys.readouterr().out
+    assert run(*args, "--steps", "3") == 0
+    assert run(*args, "--steps", "3", "--lr", "0.5") == 2
+    assert "lr" in capsys.readouterr().err
