@@ -6,7 +6,7 @@ course prepares, and the arguments of its `prepare`) and `settings` (what each c
 
     config = load_profile(profile, "02", overrides)     # {"preset": "tiny", "steps": 300, ...}
 
-Below that, the three things every notebook does besides: finding its folders, keeping a figure, noting numbers.
+Below that, what every notebook does besides: it finds its folders, keeps its figures, notes its numbers.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def route_overrides(
 
 
 def project_path(path: str | os.PathLike[str]) -> Path:
-    """A notebook's `data` or `run_dir`: relative ones count from the project's folder, not from notebooks/."""
+    """A notebook's `data` or `run_dir`; relative ones count from the project's folder, not from notebooks/."""
     return NOTEBOOKS.parent / path  # an absolute path wins over what stands before it
 
 
@@ -186,7 +186,7 @@ def keep_figure(figure: Figure, run_dir: str | os.PathLike[str], name: str) -> I
     return display.Image(data=data.getvalue())
 
 
-def record_metrics(run_dir: str | os.PathLike[str], chapter: str, numbers: Mapping[str, float]) -> None:
+def record_metrics(run_dir: str | os.PathLike[str], chapter: str, numbers: Mapping[str, Any]) -> None:
     """Write a chapter's numbers to RUN_DIR/metrics.json, beside those of the other chapters.
 
     Raises:
@@ -196,7 +196,7 @@ def record_metrics(run_dir: str | os.PathLike[str], chapter: str, numbers: Mappi
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     values = {name: value.item() if hasattr(value, "item") else value for name, value in numbers.items()}
     bad = [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
-    require(not bad, f"metrics of chapter {chapter}: {', '.join(bad)} not finite; see what went wrong above it")
+    require(not bad, f"metrics of chapter {chapter}: {', '.join(bad)} not finite; see what went wrong")
     text = json.dumps({**known, chapter: values}, indent=1, sort_keys=True)
     with atomic_write(path) as part:
         part.write_text(text + "\n", encoding="utf-8")
