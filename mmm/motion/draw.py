@@ -145,7 +145,7 @@ def _new_figure(strips: list[Strip], titles: list[str], width: float) -> FilmStr
 def _paint(strip: Strip, words: str, ax: Axes) -> None:
     """Paint one strip into axes."""
     ax.set_axis_off()
-    ax.set_aspect("equal")
+    ax.set_aspect("equal", anchor="W")
     left, right, bottom, top = strip.bounds
     ax.set(xlim=(left, right), ylim=(bottom, top))
     ax.add_collection(
@@ -201,7 +201,9 @@ def _legend(where: Axes | Figure) -> None:
         Patch(color=_unit(RIGHT), label="right limbs"),
         Patch(color=_unit(ARROW), label="faces this way"),
     ]
-    where.legend(handles=handles, loc="lower right", ncols=3, fontsize=8, frameon=False, borderaxespad=0.1)
+    # under axes of the caller's, where the times would be covered; in the corner of a figure of ours
+    place = {"loc": "upper right", "bbox_to_anchor": (1, 0)} if isinstance(where, Axes) else {"loc": "lower right"}
+    where.legend(handles=handles, ncols=3, fontsize=8, frameon=False, borderaxespad=0.1, **place)
 
 
 def _unit(colour: Colour, strength: float = 1.0) -> tuple[float, float, float]:
