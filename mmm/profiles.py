@@ -162,7 +162,7 @@ def route_overrides(
 
 
 def project_path(path: str | os.PathLike[str]) -> Path:
-    """A notebook's `data` or `run_dir`; relative ones count from the project's folder, not from notebooks/."""
+    """A notebook's `data` or `run_dir`; relative ones count from the project, not from notebooks/."""
     return NOTEBOOKS.parent / path  # an absolute path wins over what stands before it
 
 
