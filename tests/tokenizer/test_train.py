@@ -1,0 +1,201 @@
+"""Training of the tokenizer: what windows are drawn, that it learns and resumes, how it is judged."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mmm.data import PackedSplit
+from mmm.data.captions import Caption
+from mmm.motion import mirror_features
+from mmm.tokenizer import Tokenizer, TokenizerConfig
+from mmm.tokenizer.train import WindowRule, Windows, evaluate_tokenizer, train_tokenizer
+from mmm.training import TrainConfig, read_metrics
+
+SMALL = TokenizerConfig(width=16, depth=1, codes=32, code_dim=8)
+
+
+def packed(lengths=(24, 30, 64, 100, 150), features=263):
+    """Clips that swing in a few simple ways; number 0 of a frame is its row in the pack, to know it again."""
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    rng = np.random.default_rng(0)
+    time = np.arange(starts[-1])[:, None]
+    swings = np.concatenate([np.sin(time * 0.2), np.cos(time * 0.2), np.sin(time * 0.05)], 1)
+    waves = (swings @ rng.standard_normal((3, features))).astype(np.float32)
+    waves[:, 0] = time[:, 0]
+    captions = [[Caption("a person walks")] for _ in lengths]
+    return PackedSplit([f"clip{i}" for i in range(len(lengths))], waves, starts, captions)
+
+
+def draw(windows, count=400, seed=0):
+    return windows.draw(count, torch.Generator().manual_seed(seed))
+
+
+def test_windows_lie_within_their_clips_and_short_ones_are_padded():
+    split = packed()
+    features, real = draw(Windows(split, WindowRule(mirror=False)))
+    assert features.shape == (400, 64, 263) and features.dtype == torch.float32
+    rows = features[:, :, 0].long()
+    clips = np.searchsorted(split.starts, rows[:, 0].numpy(), side="right") - 1
+    assert set(clips) == {0, 1, 2, 3, 4}
+    for row, keep, clip in zip(rows, real, clips, strict=True):
+        length = split.lengths[clip]
+        count = min(64, length)
+        assert keep.sum() == count and keep[:count].all()
+        assert torch.equal(row[:count], torch.arange(row[0], row[0] + count))
+        assert (row[count:] == split.starts[clip] + length - 1).all()  # the last frame, repeated
+        assert row.max() < split.starts[clip + 1]
+    # the first and the last possible window occur
+    assert {0, 36} <= {
+        int(row[0] - split.starts[3]) for row, clip in zip(rows, clips, strict=True) if clip == 3
+    }
+
+
+def test_the_papers_rule_drops_short_clips():
+    split = packed()
+    features, real = draw(Windows(split, WindowRule(short="drop", mirror=False)))
+    assert real.all() and features[:, :, 0].min() >= split.starts[2]
+    with pytest.raises(ValueError, match="the longest has 30 frames, the window 64"):
+        Windows(packed((24, 30)), WindowRule(short="drop"))
+
+
+def test_half_of_the_windows_are_mirrored():
+    split = packed()
+    plain, _ = draw(Windows(split, WindowRule(mirror=False)))
+    mixed, _ = draw(Windows(split, WindowRule()))
+    sided = (mixed != plain).flatten(1).any(1)
+    assert 150 < sided.sum() < 250
+    assert torch.equal(mixed[sided], mirror_features(plain[sided]))
+
+
+def test_every_frame_is_drawn_about_equally_often_and_weights_rule():
+    split = packed((24, 100, 200))
+    real, features = (lambda x, keep: (keep, x))(*draw(Windows(split, WindowRule(mirror=False)), 3000))
+    rows = features[:, :, 0][real].long()
+    per_frame = torch.bincount(rows, minlength=324).split([24, 100, 200])
+    means = [float(count.double().mean()) for count in per_frame]
+    assert max(means) < 1.15 * min(means)
+    features, _ = draw(Windows(split, WindowRule(mirror=False), weights=[0.0, 1.0, 0.0]))
+    assert features[:, :, 0].min() == 24 and features[:, :, 0].max() == 123
+    with pytest.raises(ValueError, match="weights has 2 entries for 3 clips"):
+        Windows(split, WindowRule(), weights=[1.0, 1.0])
+
+
+def test_bad_rules_are_refused():
+    with pytest.raises(ValueError, match="window is 62, expected a multiple of 4"):
+        WindowRule(window=62)
+
+
+def small_tokenizer(split, config=SMALL):
+    torch.manual_seed(0)
+    return Tokenizer(
+        config, torch.from_numpy(split.features.mean(0)), torch.from_numpy(split.features.std(0))
+    )
+
+
+def quick(steps, **changes):
+    return TrainConfig(**{"steps": steps, "batch_size": 8, "lr": 2e-3, "log_every": 5, **changes})
+
+
+@pytest.mark.parametrize("ema", [0.99, 0.0])
+def test_it_learns_and_resumes_exactly_codebook_included(tmp_path, ema):
+    split = packed((40, 24, 64, 80))
+    config = TokenizerConfig(width=16, depth=1, codes=32, code_dim=8, ema=ema)
+
+    def go(name, steps):
+        tokenizer = small_tokenizer(split, config)
+        out = tmp_path / name
+        return train_tokenizer(split, split, tokenizer, quick(steps, lr=1e-2), out, rule, progress=False)
+
+    rule = WindowRule(window=32, mirror=False)
+    before = evaluate_tokenizer(small_tokenizer(split, config).eval(), split)
+    whole = go("whole", 40)
+    assert whole.metrics["val/mpjpe_local"] < 0.8 * before["mpjpe_local"]
+    go("parts", 23)
+    parts = go("parts", 40)
+    assert whole.metrics == parts.metrics
+    for name, tensor in whole.module.state_dict().items():
+        assert torch.equal(tensor, parts.module.state_dict()[name]), name
+    loaded = Tokenizer.from_pretrained(tmp_path / "parts" / "model")
+    clip = torch.from_numpy(split.clip(0))[None]
+    assert torch.equal(loaded.encode(clip), whole.module.encode(clip))
+
+
+def test_bf16_learns_about_the_same(tmp_path):
+    split = packed((40, 24, 64, 80))
+    losses = {}
+    for precision in ("no", "bf16"):
+        out = tmp_path / precision
+        config = quick(20, precision=precision)
+        train_tokenizer(split, None, small_tokenizer(split), config, out, progress=False)
+        losses[precision] = read_metrics(out / "metrics.jsonl")[-1]["loss"]
+    assert losses["no"] != losses["bf16"] and losses["no"] == pytest.approx(losses["bf16"], rel=0.1)
+
+
+def test_body_parts_get_their_relative_heights(tmp_path):
+    split = packed((40, 64))
+    tokenizer = small_tokenizer(split, TokenizerConfig(width=16, depth=1, codes=16, code_dim=8, parts=2))
+    train_tokenizer(split, split, tokenizer, quick(3), tmp_path, progress=False)
+    heights = split.features[:, 4 + 3 * 2 + 1] - split.features[:, 3]  # joint 3 (spine1) above the root
+    assert float(tokenizer.upper_mean[0]) == pytest.approx(heights.mean(), abs=1e-5)
+    assert float(tokenizer.upper_std[0]) == pytest.approx(heights.std(), rel=1e-2)
+
+
+def test_a_run_is_not_continued_on_other_data(tmp_path):
+    split = packed((40, 64))
+    train_tokenizer(split, None, small_tokenizer(split), quick(2), tmp_path, progress=False)
+    other = packed((40, 68))
+    with pytest.raises(ValueError, match="begun with data="):
+        tokenizer = small_tokenizer(split)
+        train_tokenizer(other, None, tokenizer, quick(3), tmp_path, progress=False)
+    config = json.loads(json.dumps(SMALL.__dict__))
+    assert "width: 16" in (tmp_path / "config.yaml").read_text() and config["width"] == 16
+
+
+class Perfect(Tokenizer):
+    """Gives back what it was given, except for what `spoil` does to it; tokens count up from 0."""
+
+    spoil = staticmethod(lambda features: features)
+
+    def encode(self, features, lengths=None):
+        self.kept = features
+        tokens = torch.arange(-(-features.shape[1] // 4)) % 8
+        return tokens.expand(len(features), 1, -1)
+
+    def decode(self, tokens, lengths=None):
+        extra = tokens.shape[2] * 4 - self.kept.shape[1]
+        features = torch.nn.functional.pad(self.kept, (0, 0, 0, extra), value=float("nan"))
+        return self.spoil(features.clone())
+
+
+def judged(spoil, lengths=(24, 30, 41)):
+    split = packed(lengths)
+    split.features[:, 0] = 0.0
+    split.features[:, 2] = 0.05  # walks straight on
+    tokenizer = Perfect(SMALL)
+    tokenizer.spoil = spoil
+    return evaluate_tokenizer(tokenizer, split, batch_size=2)
+
+
+def test_evaluation_of_known_errors():
+    perfect = judged(lambda features: features)
+    assert perfect["mpjpe_local"] == perfect["mpjpe_global"] == perfect["turn_share"] == 0
+    assert perfect["usage"] == 8 / 32 and 7 < perfect["perplexity"] <= 8
+
+    def higher(features):
+        features[..., 4 + 1 : 67 : 3] += 0.02
+        return features
+
+    shifted = judged(higher)
+    assert shifted["mpjpe_local"] == pytest.approx(2.0, abs=1e-3)
+    assert shifted["mpjpe_global"] == pytest.approx(2.0 * 21 / 22, abs=1e-3)  # the root is right
+    assert shifted["turn_share"] == pytest.approx(0, abs=1e-6)
+
+    def turned(features):
+        features[:, 0, 0] += 0.3
+        return features
+
+    wrong = judged(turned)
+    assert wrong["mpjpe_local"] == 0 and wrong["mpjpe_global"] > 5
+    assert wrong["turn_share"] == pytest.approx(1, abs=1e-6)
