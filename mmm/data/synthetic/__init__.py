@@ -96,15 +96,15 @@ def prepare(
         licence="MIT",
         seed=seed,
     )
-    made = tqdm(_make(clips, seed, processes), "synthetic", clips, unit="clip", disable=not progress)
-    return write_folder(out, made, splits, info)
+    return write_folder(out, _make(clips, seed, processes, progress), splits, info)
 
 
-def _make(clips: int, seed: int, processes: int) -> Iterator[Clip]:
+def _make(clips: int, seed: int, processes: int, progress: bool) -> Iterator[Clip]:
     make = partial(make_clip, seed=seed)
+    bar = partial(tqdm, desc="synthetic", total=clips, unit="clip", disable=not progress)
     if processes == 1:
-        yield from map(make, range(clips))
+        yield from bar(map(make, range(clips)))
         return
     # spawn: a forked child may hang in the locks of torch's threads
     with get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(make, range(clips), chunksize=8)
+        yield from bar(pool.imap(make, range(clips), chunksize=8))

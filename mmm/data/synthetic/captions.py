@@ -16,6 +16,8 @@ from .program import Action, Program, Segment
 from .words import inflect, tag
 
 OTHER = {"left": "right", "right": "left"}
+# A noun after "to the left" that begins something else is a subject.
+SUBJECT_NOUNS = {subject.split()[-1] for group in SUBJECTS.values() for subject in group}
 _POSSESSIVE = {"he": "his", "she": "her", "they": "their"}
 _VERB = re.compile(r"<([a-z-]+)(?::(ing))?>")
 
@@ -180,26 +182,24 @@ def sentence(program: Program, rng: np.random.Generator) -> Caption:
         marked = re.fullmatch(r"<([a-z-]+):(third|ing|base)>", bare)
         word = inflect(marked[1], marked[2]) if marked else bare
         shown.append(word + token[len(bare) :])
-        words.append((marked[1], "AUX" if marked[1] == "be" else "VERB") if marked else _tagged(word, shown))
-    return Caption(" ".join(shown), tuple(words))
+        words.append((marked[1], "AUX" if marked[1] == "be" else "VERB") if marked else tag(word))
+    return Caption(" ".join(shown), tuple(_sides_tagged(words)))
 
 
-def _tagged(word: str, before: list[str]) -> tuple[str, str]:
-    """(lemma, tag); left and right by what stands before: "the left hand", "to the left", "turns left"."""
-    if word in OTHER:
-        return word, "ADJ" if len(before) > 1 and before[-2] in (
-            "the",
-            "his",
-            "her",
-            "their",
-            "a",
-            "raised",
-        ) else "ADV"
-    return tag(word)
+def _sides_tagged(words: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Sides by their neighbours: ADJ in "the left hand", NOUN in "to the left", ADV in "turns left"."""
+    found = list(words)
+    for index, (word, _) in enumerate(words):
+        if word in OTHER:
+            before = words[index - 1][1]
+            after = words[index + 1] if index + 1 < len(words) else ("", "")
+            limb = after[1] == "NOUN" and after[0] not in SUBJECT_NOUNS
+            found[index] = word, "ADJ" if limb else "NOUN" if before in ("DET", "ADP") else "ADV"
+    return found
 
 
 def captions(program: Program, count: int = 4) -> list[Caption]:
-    """`count` different captions (fewer if the grammar has no more to say); the program's seed decides."""
+    """`count` different captions (fewer if the grammar has no more to say), decided by its seed."""
     rng = np.random.default_rng([program.seed, 2])
     found: dict[str, Caption] = {}
     for _ in range(20 * count):

@@ -19,9 +19,9 @@ DIRECTIONS = ("forward", "backward", "left", "right", "up", "place")
 class Action:
     """One action of the legs or of the arms.
 
-    `side` is the limb's, `direction` that of the movement (for a turn the way it turns, for a stretch the way it
-    leans, "up" if not at all), `count` how often it is done, `angle` degrees of turning asked for (0: none). A
-    parameter that an action does not have is None; speed and size are then "normal".
+    `side` is the limb's, `direction` that of the movement (for a turn the way it turns, for a stretch the way
+    it leans, "up" if not at all), `count` how often it is done, `angle` the degrees of turning asked for
+    (0: none). A parameter that an action does not have is None; speed and size are then "normal".
     """
 
     name: str

@@ -184,7 +184,7 @@ class Score:
                     forward = step.reach * np.sin(np.pi * np.clip(ua / 0.92, 0, 1)) ** 2
                     middle = min(-0.1, -0.3 * step.heel_kick)
                     knots = (-step.toe_off, -step.heel_kick, middle, step.strike, step.strike)
-                    pitch[air] = _curve(tuple(zip((0.0, 0.3, 0.62, 0.93, 1.0), knots, strict=True)))(ua)[:, 0]
+                    pitch[air] = _curve(tuple(zip((0.0, 0.3, 0.58, 0.84, 1.0), knots, strict=True)))(ua)[:, 0]
                 heading = self.path(self.time[air])[:, 2]
                 flat[air, 0] += forward * np.sin(heading)
                 flat[air, 1] += forward * np.cos(heading)

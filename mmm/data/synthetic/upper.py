@@ -209,8 +209,8 @@ def _look(score: Score, action: Action, t0: float, t1: float, standing: bool) ->
             time, half - cross, end, 2 * cross, part
         )
     score.add("gaze", sign * far * turn)
-    score.add("twist", sign * (0.55 if standing else 0.3) * far * turn)
-    score.add("nod", 0.08 * np.abs(turn))
+    score.add("twist", sign * (0.75 if standing else 0.35) * far * turn)
+    score.add("nod", 0.15 * np.abs(turn))
 
 
 ARMS = {

@@ -18,7 +18,7 @@ TAGS = {
         lazily leisurely steadily casually naturally quickly fast rapidly briskly swiftly
         hastily slightly just halfway deeply very far powerfully subtly discreetly widely
         energetically then first afterwards finally next clockwise counterclockwise
-        simultaneously when later also there where straight""",
+        simultaneously left right when later also there where straight""",
     "ADP": """in to without at on with for along toward like into off over by from of above during near
         through onto""",
     "DET": "the a an this each any no every that his her their",
