@@ -1,0 +1,239 @@
+"""Token sets and the training of transformer and length estimator."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from mmm.data import PackedSplit
+from mmm.data.captions import Caption
+from mmm.motion import mirror_features
+from mmm.text import TextCache
+from mmm.tokenizer import Tokenizer, TokenizerConfig
+from mmm.training import TrainConfig, read_metrics
+from mmm.transformer import MASK, LengthConfig, LengthEstimator, MaskedTransformer, TransformerConfig
+from mmm.transformer.tokens import TokenSet, make_token_set
+from mmm.transformer.train import (
+    TransformerTask,
+    evaluate_transformer,
+    pose_task,
+    train_length,
+    train_transformer,
+)
+
+CODES, WIDTH = 16, 12
+
+
+def token_set(lengths, captions, weights=None, parts=1):
+    """One clip for each length, of one variant; the tokens of clip i are i, i + 1, …"""
+    tokens = torch.zeros(len(lengths), parts, max(lengths), dtype=torch.int16)
+    for i, length in enumerate(lengths):
+        tokens[i, :, :length] = (torch.arange(length) + i) % CODES
+    weights = np.ones(len(lengths)) if weights is None else np.asarray(weights, float)
+    starts = torch.arange(len(lengths) + 1)
+    return TokenSet(tokens, torch.tensor(lengths), starts, captions, weights, [f"c{i}" for i in starts[:-1]])
+
+
+def text_of(*captions):
+    """A cache in which every caption has a sentence and words of its own."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = [2 + i % 3 for i in range(len(captions))]
+    words = torch.randn(sum(lengths), WIDTH, generator=generator).half()
+    sentences = torch.randn(len(captions), WIDTH, generator=generator).half()
+    return TextCache("made-up", list(captions), words, torch.tensor([0, *np.cumsum(lengths)]), sentences)
+
+
+def transformer(text_dropout=0.1, parts=1, dropout=0.0):
+    torch.manual_seed(0)
+    config = TransformerConfig(
+        codes=CODES, code_dim=8, text_dim=WIDTH, dim=32, layers=1, cross_layers=1, heads=4, max_tokens=12,
+        dropout=dropout, parts=parts, text_dropout=text_dropout,
+    )  # fmt: skip
+    return MaskedTransformer(config, torch.randn(parts, CODES, 8))
+
+
+def clips(lengths=(24, 41, 30)):
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    features = np.random.default_rng(0).standard_normal((starts[-1], 263)).astype(np.float32)
+    captions = [[Caption(f"waves the left hand {i}"), Caption(f"clip {i}")] for i in range(len(lengths))]
+    return PackedSplit([f"c{i}" for i in range(len(lengths))], features, starts, captions)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    torch.manual_seed(0)
+    made = Tokenizer(TokenizerConfig(width=16, depth=1, codes=64, code_dim=4))
+    made.quantizers[0].set_codebook(0.1 * torch.randn(64, 4))
+    return made.eval()
+
+
+def test_every_variant_holds_the_tokens_that_its_clip_gets_alone(tokenizer):
+    split = clips()
+    tokens = make_token_set(tokenizer, split, weights=[1, 2, 3], batch_size=5)
+    assert tokens.ids == ["c0", "c1", "c2", "Mc0", "Mc1", "Mc2"] and tokens.starts.tolist() == list(
+        range(0, 25, 4)
+    )
+    assert tokens.weights.tolist() == [1, 2, 3, 1, 2, 3]
+    assert tokens.captions[1] == ["waves the left hand 1", "clip 1"]
+    assert tokens.captions[4] == ["waves the right hand 1", "clip 1"]
+    assert len({tuple(row.tolist()) for row in tokens.tokens[:, 0]}) == 24  # no two variants are alike
+    for place, name in enumerate(tokens.ids):
+        features = split.clip(int(name[-1]))
+        features = mirror_features(features) if name.startswith("M") else features
+        for phase in range(4):
+            alone = tokenizer.encode(torch.from_numpy(np.array(features[phase:]))[None])[0]
+            found, lengths = tokens.batch(tokens.starts[place : place + 1] + phase)
+            assert int(lengths) == alone.shape[1] and torch.equal(found[0], alone), (name, phase)
+
+
+def test_long_clips_are_cut_and_validation_sets_are_plain(tokenizer):
+    tokens = make_token_set(tokenizer, clips(), (0,), mirror=False, max_tokens=8)
+    assert tokens.lengths.tolist() == [6, 8, 8] and tokens.tokens.shape == (3, 1, 8)
+    assert tokens.ids == ["c0", "c1", "c2"]
+    with pytest.raises(ValueError, match="a clip is too short for the phases"):
+        make_token_set(tokenizer, clips((2, 30)))
+
+
+def test_draws_follow_the_weights_though_lengths_are_alike():
+    lengths, weights = [3, 4, 5, 6, 7, 8, 9, 10], np.array([1, 2, 3, 4, 5, 6, 0, 8.0])
+    tokens = token_set(lengths, [["a"]] * 8, weights)
+    generator = torch.Generator().manual_seed(0)
+    counts, spread = np.zeros(8), []
+    for _ in range(400):
+        drawn, variants = tokens.draw(32, generator)
+        assert torch.equal(drawn, variants)
+        counts += np.bincount(drawn, minlength=8)
+        spread.append(int(tokens.lengths[variants].max() - tokens.lengths[variants].min()))
+    share = counts / counts.sum()
+    assert counts[6] == 0 and np.abs(share - weights / weights.sum()).max() < 0.03
+    assert np.mean(spread) < 2.5
+    mixed = tokens.draw(64, generator, like_length=False)[1]
+    assert tokens.lengths[mixed].max() - tokens.lengths[mixed].min() >= 6
+
+
+def test_all_variants_and_captions_are_drawn():
+    base = token_set([5] * 8, [["a"]] * 8)
+    captions = [["a", "b"], ["c", "d", "e"]]
+    tokens = TokenSet(base.tokens, base.lengths, torch.tensor([0, 4, 8]), captions, np.ones(2), ["x", "y"])
+    generator = torch.Generator().manual_seed(0)
+    drawn, variants = tokens.draw(200, generator)
+    assert set(variants.tolist()) == set(range(8)) and torch.equal(variants // 4, drawn)
+    texts = tokens.draw_captions(drawn, generator)
+    assert {(int(clip), text) for clip, text in zip(drawn, texts, strict=True)} == {
+        (0, "a"), (0, "b"), (1, "c"), (1, "d"), (1, "e"),
+    }  # fmt: skip
+
+
+def test_bad_token_sets_are_refused():
+    with pytest.raises(ValueError, match="1 clips have no caption, .*c1"):
+        token_set([3, 4], [["a"], []])
+    with pytest.raises(ValueError, match="weights must be finite"):
+        token_set([3, 4], [["a"], ["b"]], [0, 0])
+    with pytest.raises(ValueError, match="captions has 1 entries for 2 clips"):
+        token_set([3, 4], [["a"]])
+
+
+def test_the_posed_task():
+    tokens = token_set([12] * 300, [["a"]] * 300)
+    truth, lengths = tokens.batch(torch.arange(300))
+    task = TransformerTask(mask_law="uniform(0.5, 0.5)", random_codes=0.5, drop_edge=1.0)
+    data = pose_task(truth, lengths, CODES, task, torch.Generator().manual_seed(0))
+    assert (data["lengths"] == 11).all()
+    real = torch.arange(12) < 11
+    masked = data["canvas"] == MASK
+    assert not masked[..., ~real].any() and (masked.sum(2) == 6).all()  # half of 11, rounded to even
+    wrong = (data["canvas"] != data["tokens"])[..., real] & ~masked[..., real]
+    assert 0.4 < wrong.sum() / (~masked[..., real]).sum() < 0.54  # a random code may be the right one
+    plain = pose_task(truth, lengths, CODES, TransformerTask(random_codes=0, drop_edge=0), torch.Generator())
+    shown = plain["canvas"] != MASK
+    assert torch.equal(plain["canvas"][shown], truth[shown]) and torch.equal(plain["tokens"], truth)
+
+
+CAPTIONS = [["walks", "someone walks"], ["jumps"], ["waves"], ["bows"]]
+TEXT = text_of(*sorted({text for texts in CAPTIONS for text in texts}))
+
+
+def go(out, steps, precision="no", task=None, **options):
+    tokens = token_set([8, 9, 10, 12], CAPTIONS)
+    model = transformer(**options)
+    config = TrainConfig(
+        steps=steps, batch_size=16, lr=5e-3, betas=(0.9, 0.98), ema=0.9, precision=precision, log_every=10
+    )
+    return train_transformer(
+        tokens, TEXT, model, config, out, tokens, task or TransformerTask(drop_edge=0.0), progress=False
+    )
+
+
+def test_it_learns_what_the_text_says_and_keeps_the_averaged_weights(tmp_path):
+    result = go(tmp_path, 150)
+    assert result.metrics["val/accuracy_masked"] > 0.95
+    loaded = MaskedTransformer.from_pretrained(tmp_path / "model")
+    found = TEXT.lookup(["jumps", "waves"])
+    blank = torch.full((2, 1, 10), MASK)
+    lengths = torch.tensor([9, 10])
+    answer = loaded(blank, lengths, found.words, found.mask, found.sentence).argmax(-1)
+    assert (answer[0, 0, :9] == (torch.arange(9) + 1) % CODES).float().mean() > 0.8  # told by the text alone
+    assert (answer[1, 0] == (torch.arange(10) + 2) % CODES).float().mean() > 0.8
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert "accuracy_masked" in lines[0] and lines[-1]["val/loss"] < 0.5
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_it_resumes_exactly_with_dropout(tmp_path, precision):
+    whole = go(tmp_path / "whole", 14, precision, dropout=0.2)
+    go(tmp_path / "parts", 9, precision, dropout=0.2)
+    parts = go(tmp_path / "parts", 14, precision, dropout=0.2)
+    assert whole.metrics == parts.metrics
+    for name, tensor in whole.module.state_dict().items():
+        assert torch.equal(tensor, parts.module.state_dict()[name]), name
+
+
+def test_text_dropout_trains_the_vectors_for_no_text(tmp_path):
+    start, result = transformer(), go(tmp_path / "with", 10)
+    assert not torch.equal(start.no_sentence, result.module.no_sentence)
+    assert not hasattr(go(tmp_path / "without", 2, text_dropout=0.0).module, "no_sentence")
+
+
+def test_two_parts_and_the_loss_on_masked_places_alone(tmp_path):
+    tokens = token_set([8, 9, 10, 12], CAPTIONS, parts=2)
+    config = TrainConfig(steps=3, batch_size=8)
+    task = TransformerTask(where="masked")
+    result = train_transformer(
+        tokens, TEXT, transformer(parts=2), config, tmp_path, tokens, task, progress=False
+    )
+    assert np.isfinite(result.metrics["val/loss"])
+    everywhere = evaluate_transformer(result.module, tokens, TEXT, dataclasses.replace(task, where="all"))
+    assert everywhere["loss"] != result.metrics["val/loss"]
+    assert everywhere["accuracy_masked"] == result.metrics["val/accuracy_masked"]
+
+
+def test_evaluation_is_the_same_every_time_and_draws_nothing_from_torch():
+    tokens, model = token_set([8, 9, 10, 12], CAPTIONS), transformer().eval()
+    before = torch.random.get_rng_state()
+    first = evaluate_transformer(model, tokens, TEXT)
+    assert first == evaluate_transformer(model, tokens, TEXT)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert first != evaluate_transformer(model, tokens, TEXT, seed=1)
+    # an untrained model is about as good as chance
+    assert first["loss"] == pytest.approx(np.log(CODES), rel=0.2)
+
+
+def test_a_run_is_not_continued_with_another_codebook(tmp_path):
+    tokens, config = token_set([8, 9], [["walks"], ["bows"]]), TrainConfig(steps=2, batch_size=4)
+    train_transformer(tokens, TEXT, transformer(), config, tmp_path, progress=False)
+    other = transformer()
+    other.codebook += 1
+    with pytest.raises(ValueError, match="begun with codebook="):
+        train_transformer(tokens, TEXT, other, config, tmp_path, progress=False)
+
+
+def test_the_length_estimator_learns_its_lengths(tmp_path):
+    tokens = token_set([8, 9, 10, 12], CAPTIONS)
+    torch.manual_seed(0)
+    estimator = LengthEstimator(LengthConfig(text_dim=WIDTH, max_tokens=12, hidden=32))
+    config = TrainConfig(steps=60, batch_size=32, lr=1e-2)
+    result = train_length(tokens, TEXT, estimator, config, tmp_path, tokens, progress=False)
+    assert result.metrics["val/error_tokens"] == 0 and result.metrics["val/loss"] < 0.5
+    loaded = LengthEstimator.from_pretrained(tmp_path / "model")
+    assert loaded.estimate(TEXT.lookup(["waves", "walks"]).sentence).tolist() == [10, 8]
