@@ -144,7 +144,8 @@ class Motion:
                 if suffix == ".html":
                     target.write_text(player_html(self), encoding="utf-8")
                 else:
-                    np.save(target, self.joints)
+                    with target.open("wb") as file:  # given a name, np.save would add .npy to ".NPY"
+                        np.save(file, self.joints)
         return path
 
 
