@@ -247,13 +247,15 @@ class Course:
     """For bandai: folder or archives to prepare it from, the first time."""
     out: Path | None = None
     """Where everything goes; runs/course-DATA-PROFILE by default."""
+    keep: bool = False
+    """Write the outputs of notebooks that passed back into notebooks/ (for the reference run that is committed)."""
 
     def run(self) -> int:
         from mmm.course import run_course
         from mmm.profiles import parse_assignments
 
         result = run_course(
-            self.profile, self.only, parse_assignments(self.set), self.data, self.source, self.out
+            self.profile, self.only, parse_assignments(self.set), self.data, self.source, self.out, keep=self.keep
         )
         return 0 if result.ok else 1
 

@@ -1,0 +1,117 @@
+"""From a training run to a model folder that is shipped: float16 files, measured as they lie there, and their card.
+
+    python -m mmm.ship --run runs/small --data data/bandai --out data/pretrained/bandai-small
+
+The run is what `mmm train` or the notebooks leave: RUN/tokenizer and RUN/model_run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import torch
+import tyro
+
+from mmm.data import MotionFolder
+from mmm.errors import require
+from mmm.pipeline import MMM
+from mmm.recipes import captions_source, token_sets
+from mmm.tokenizer.train import evaluate_tokenizer
+from mmm.transformer.train import evaluate_length, evaluate_transformer
+
+PLACES = {"tokenizer": "tokenizer", "transformer": "model_run/transformer", "length": "model_run/length"}
+LIMIT = 14e6  # bytes of weights of a model that is shipped
+
+CARD = """# {name}
+
+Text to 3D human motion (22 joints, 20 frames per second, 24 to 196 frames), masked modelling of motion tokens after
+*MMM: Generative Masked Motion Model* (CVPR 2024, arXiv 2312.03596), trained by this project's own code.
+
+- **Data**: {source} ({licence}); content hash {data_hash}. Captions written by this project from content and style.
+- **Licence of these weights: {licence}**, as the data: no commercial use, name the source.
+- **Text encoder**: {text_encoder}, frozen, not in this folder.
+- **Size**: {counts}; {megabytes:.1f} MB in float16.
+- **Made by** `mmm train tokenizer` ({tokenizer_steps} steps), `mmm train transformer` ({transformer_steps} steps) and
+  `python -m mmm.ship`, which measured the figures below on these files. Settings and versions: `training.json`.
+
+| on the val split ({val} clips, never trained on) | |
+| --- | ---: |
+| MPJPE local, whole clips through the tokenizer and back | {mpjpe_local:.2f} cm |
+| MPJPE global | {mpjpe_global:.1f} cm |
+| … share of it due to turning | {turn_share:.0%} |
+| codes in use | {usage:.0%} of {codes} |
+| perplexity of the codes | {perplexity:.0f} |
+| transformer: accuracy on masked places | {accuracy_masked:.1%} |
+| transformer: loss over all places | {loss:.3f} nats |
+| length estimator: mean error | {error_tokens:.1f} tokens of 4 frames |
+
+What it can: walk, run, dash, turn, wave, raise the hands, bow, show the way, in the styles of the data. What it
+cannot: anything the data do not show (sitting, jumping, dancing at length), two actions one after the other.
+"""
+
+
+def ship(run: Path, data: Path, out: Path) -> dict:
+    """Write the model folder `out` and return what was measured on it.
+
+    Raises:
+        FileNotFoundError: the run is not complete. ValueError: the weights are larger than 14 MB.
+    """
+    folder, model = MotionFolder.open(data), MMM.from_pretrained(run / "model_run")
+    require(
+        model.info["data_hash"] == folder.content_hash,
+        f"the model in {run} was trained on data {model.info['data_hash']}, but {data} is {folder.content_hash}; "
+        "give the folder it was trained on.",
+    )
+    model.save_pretrained(out, torch.float16)
+    size = sum(path.stat().st_size for path in out.rglob("*.safetensors"))
+    require(size <= LIMIT, f"the weights are {size / 1e6:.1f} MB, expected at most {LIMIT / 1e6:.0f}; train a smaller one.")
+    measured = measure(MMM.from_pretrained(out), folder) | {"megabytes": size / 1e6}
+    runs = {name: run / place for name, place in PLACES.items()}
+    training = {
+        name: {"config": (place / "config.yaml").read_text(), "manifest": json.loads((place / "manifest.json").read_text())}
+        for name, place in runs.items()
+    }
+    steps = {f"{name}_steps": _last_step(place) for name, place in runs.items()}
+    counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in model.count_parameters().items())
+    card = CARD.format(
+        name=out.name, counts=counts, val=len(folder.ids("val")), codes=model.tokenizer.config.codes,
+        source=folder.info["source"], **model.info, **measured, **steps,
+    )
+    (out / "README.md").write_text(card)
+    (out / "training.json").write_text(json.dumps(training, indent=1))
+    (out / "results.json").write_text(json.dumps(measured, indent=1))
+    return measured
+
+
+def measure(model: MMM, folder: MotionFolder) -> dict[str, float]:
+    """Tokenizer, transformer and length estimator on the val split, with the functions that training reports."""
+    train, val = token_sets(folder, model.tokenizer)
+    text = captions_source(folder, [train, val], model.encoder, progress=False)
+    return (
+        evaluate_tokenizer(model.tokenizer, folder.pack("val"), folder.skeleton)
+        | evaluate_length(model.length, val, text)
+        | evaluate_transformer(model.transformer, val, text)
+    )
+
+
+def _last_step(run: Path) -> int:
+    return max(json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines())
+
+
+@dataclasses.dataclass
+class Arguments:
+    """Ship a trained model: float16 files of at most 14 MB, measured as they lie there, and their model card."""
+
+    run: Path
+    """What `mmm train` left: RUN/tokenizer and RUN/model_run."""
+    data: Path
+    """The data folder it was trained on."""
+    out: Path
+    """The model folder to write; one that is there is replaced."""
+
+
+if __name__ == "__main__":
+    arguments = tyro.cli(Arguments)
+    print(json.dumps(ship(arguments.run, arguments.data, arguments.out), indent=1))
