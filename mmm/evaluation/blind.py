@@ -46,7 +46,7 @@ CONTENTS = {
     "walk-right": "walks sideways or diagonally to their own right, without turning that way",
     "dash": "sprints, as fast as possible",
     "bow": "bows",
-    "bye": "says goodbye with a small wave of the right hand",
+    "bye": "says goodbye with a small wave of one hand",
     "guide": "shows somebody the way with one arm held out low",
 }
 
