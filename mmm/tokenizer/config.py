@@ -30,7 +30,7 @@ class TokenizerConfig:
     parts: int = 1
     ema: float = 0.99
     reset: str = "dead"
-    dead_below: float = 0.125
+    dead_below: float = 0.5
     feature_bias: float = 1.0
     position_weight: float = 0.5
     commitment_weight: float = 0.02

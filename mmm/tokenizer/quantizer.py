@@ -55,14 +55,13 @@ class Quantizer(nn.Module):
         width: width of a code, C.
         ema: decay of the running means, or 0 to train the codebook by gradient.
         reset: one of `RESETS`.
-        dead_below: with reset "dead", a code is dead when its EMA count is below this share of the mean count
-            (tokens per batch / codes), and below 1. A plain limit of 1 would declare every other code dead at
-            the paper's size, where 4,096 tokens per batch meet 8,192 codes; an eighth of the mean is that
-            limit for 512 codes.
+        dead_below: with reset "dead", a code is dead when its EMA count is below 1 and below this share of an
+            average code's count, which is tokens per batch / codes. A limit of 1 alone would declare most
+            codes dead in every step at the paper's size, where 4,096 tokens per batch meet 8,192 codes.
     """
 
     def __init__(
-        self, codes: int, width: int, ema: float = 0.99, reset: str = "dead", dead_below: float = 0.125
+        self, codes: int, width: int, ema: float = 0.99, reset: str = "dead", dead_below: float = 0.5
     ) -> None:
         super().__init__()
         require(reset in RESETS, f"reset is {reset!r}, expected one of {', '.join(RESETS)}")
@@ -157,7 +156,7 @@ class Quantizer(nn.Module):
             means = self.ema_sums / self.ema_counts.clamp(min=TINY)[:, None]
             self.codebook.copy_(torch.where(self.ema_counts[:, None] > TINY, means, self.codebook))
         if self.reset == "dead":
-            average = self.ema_counts.mean()
+            average = counts.mean()
             dead = self.ema_counts < (self.dead_below * average).clamp(max=1)
             # An average count gives the new code time to find its followers before it is judged again.
             self._replace(dead, z, generator)
