@@ -107,7 +107,10 @@ def body_shapes(joints: Float[np.ndarray, "j 3"], skeleton: Skeleton, camera: Ca
     shapes = []
     for a, b, ra, rb, colour in limbs(skeleton):
         outline = _capsule(seen[a, :2], seen[b, :2], ra * size[a], rb * size[b])
-        shapes.append(Shape(outline, colour, float(seen[a, 2] + seen[b, 2]) / 2))
+        depth = float(seen[a, 2] + seen[b, 2]) / 2
+        if colour == SKIN:  # the neck: never in front of the head, where it would look like a ponytail
+            depth = max(depth, float(seen[b, 2]) + HEAD_RADIUS)
+        shapes.append(Shape(outline, colour, depth))
     shapes.append(_torso(seen, size, joints, skeleton, camera))
     shapes += _head(joints, skeleton, camera)
     return sorted(shapes, key=lambda shape: -shape.depth)
@@ -154,7 +157,6 @@ def _head(joints: Float[np.ndarray, "j 3"], skeleton: Skeleton, camera: Camera) 
     size = camera.distance / seen[:, 2]
     ball = _capsule(seen[0, :2], seen[0, :2], HEAD_RADIUS * size[0], HEAD_RADIUS * size[0])
     nose = _capsule(seen[1, :2], seen[2, :2], 0.036 * size[1], 0.018 * size[2])
-    # the ball's own depth is its nearest point when the nose is behind it, its middle otherwise
     return [Shape(ball, SKIN, float(seen[0, 2])), Shape(nose, NOSE, float(seen[2, 2]))]
 
 

@@ -89,7 +89,7 @@ def film_strips(
     motions: Sequence,
     path: str | os.PathLike[str] | None = None,
     poses: int = 7,
-    titles: Sequence[str] | None = None,
+    titles: Sequence[str | None] | None = None,
     *,
     fps: float | int | None = None,
     skeleton: str | Skeleton | None = None,
@@ -202,7 +202,11 @@ def _legend(where: Axes | Figure) -> None:
         Patch(color=_unit(ARROW), label="faces this way"),
     ]
     # under axes of the caller's, where the times would be covered; in the corner of a figure of ours
-    place = {"loc": "upper right", "bbox_to_anchor": (1, 0)} if isinstance(where, Axes) else {"loc": "lower right"}
+    place = (
+        {"loc": "upper right", "bbox_to_anchor": (1, 0)}
+        if isinstance(where, Axes)
+        else {"loc": "lower right"}
+    )
     where.legend(handles=handles, ncols=3, fontsize=8, frameon=False, borderaxespad=0.1, **place)
 
 

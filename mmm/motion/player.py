@@ -77,8 +77,8 @@ def player_iframe(motions, height: int = 440, **options) -> str:
     """
     page = html.escape(player_html(motions, **options), quote=True)
     style = f"width:100%;height:{height}px;border:1px solid #8886;border-radius:6px"
-    # in a div, since IPython warns of HTML that starts with an iframe
-    return f'<div><iframe title="motion player" sandbox="allow-scripts" style="{style}" srcdoc="{page}"></iframe></div>'
+    frame = f'<iframe title="motion player" sandbox="allow-scripts" style="{style}" srcdoc="{page}"></iframe>'
+    return f"<div>{frame}</div>"  # in a div, since IPython warns of HTML that starts with an iframe
 
 
 def pack(joints: Float[np.ndarray, "t j 3"]) -> dict:

@@ -205,3 +205,13 @@ def test_film_strips_are_png_only(tmp_path):
     with pytest.raises(ValueError, match="not a .png"):
         film_strip(waving(), tmp_path / "strip.jpg")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_view_turns_with_the_motion_and_sees_what_is_done_after_a_turn():
+    about = np.array([[0, 0, -1], [0, 1, 0], [1, 0, 0]])  # a quarter turn, z → x
+    joints = waving()
+    assert telling_yaw(joints @ about, HUMANML3D) - telling_yaw(joints, HUMANML3D) == pytest.approx(np.pi / 2)
+    still = np.repeat(standing()[None], 40, 0)
+    after = np.concatenate([still, joints @ about @ about])  # waits, faces the other way, waves
+    towards = Camera(yaw=telling_yaw(after, HUMANML3D), pitch=0.0).axes[2]
+    assert facing(after[-1], HUMANML3D) @ towards > 0.4
