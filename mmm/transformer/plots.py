@@ -1,0 +1,120 @@
+"""Pictures of notebook 03: rows of tokens, accuracy by mask share, the use of the text, lengths."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from mmm.errors import require
+from mmm.transformer.masking import MASK
+
+MASKED = "#4a5060"
+GOLDEN = 0.6180339887  # neighbouring ids get colours far apart: a code's number means nothing
+NUMBERED = 26  # places up to which the ids are written into their squares
+
+
+def code_colour(code: int) -> tuple[float, float, float]:
+    """A light colour for a code id; the same in every picture."""
+    return colorsys.hsv_to_rgb(code * GOLDEN % 1, 0.35 + 0.2 * (code % 3) / 2, 0.95)
+
+
+def plot_tokens(
+    rows: Int64[Tensor, "rows n"],
+    lengths: Int64[Tensor, " rows"],
+    labels: Sequence[str],
+    wrong: Bool[Tensor, "rows n"] | None = None,
+    title: str = "",
+) -> Figure:
+    """Rows of tokens as coloured squares: one colour for a code id, dark for MASK, nothing beyond the length.
+
+    Args:
+        wrong: places with a red frame (corrupted tokens, wrong answers).
+    """
+    count, places = len(rows), int(lengths.max())
+    require(len(labels) == count, f"{len(labels)} labels for {count} rows: give one for each")
+    figure = Figure(figsize=(11, 0.36 * count + 0.75), layout="constrained")
+    ax = figure.subplots()
+    for row, (ids, length) in enumerate(zip(rows.tolist(), lengths.tolist(), strict=True)):
+        for place, code in enumerate(ids[:length]):
+            colour = to_rgb(MASKED) if code == MASK else code_colour(code)
+            ax.add_patch(Rectangle((place, row + 0.06), 0.94, 0.88, color=colour))
+            if code != MASK and places <= NUMBERED:
+                ax.text(place + 0.47, row + 0.53, str(code), ha="center", va="center", fontsize=7)
+            if wrong is not None and bool(wrong[row, place]):
+                frame = (place + 0.04, row + 0.1)
+                ax.add_patch(Rectangle(frame, 0.86, 0.8, fill=False, edgecolor="#d01c1c", linewidth=1.6))
+    ax.set(xlim=(0, places), ylim=(count, 0), xlabel="place (one token = 4 frames)", title=title)
+    ax.set_yticks(np.arange(count) + 0.5, labels)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return figure
+
+
+def plot_accuracy(
+    shares: Sequence[float], accuracy: Mapping[str, Sequence[float]], chance: Mapping[str, float]
+) -> Figure:
+    """Accuracy on masked places against the share that is masked; dashed: what one gets without a model."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    ax = figure.subplots()
+    for number, (label, values) in enumerate(accuracy.items()):
+        ax.plot(shares, values, "o-", color=f"C{number}", label=label)
+    for number, (label, value) in enumerate(chance.items()):
+        ax.axhline(value, color="grey", linestyle=("--", ":")[number % 2], linewidth=1.2, label=label)
+    ax.set(xlabel="share of the places that is masked", ylim=(0, None))
+    ax.set(ylabel="masked places guessed exactly", title="the less it sees, the less it knows")
+    ax.legend(frameon=False, fontsize=9)
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_listening(loss: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Grouped bars: loss (nats per place) for each group, e.g. share masked, and each kind of text."""
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    ax = figure.subplots()
+    kinds = list(next(iter(loss.values())))
+    width = 0.8 / len(kinds)
+    for number, kind in enumerate(kinds):
+        places = [group + (number - (len(kinds) - 1) / 2) * width for group in range(len(loss))]
+        bars = ax.bar(places, [values[kind] for values in loss.values()], width * 0.92, label=kind)
+        ax.bar_label(bars, fmt="%.2f", fontsize=8)
+    ax.set_xticks(range(len(loss)), list(loss))
+    ax.set(ylabel="loss on val, nats per place", title="does it listen?")
+    ax.margins(y=0.12)
+    ax.legend(frameon=False, fontsize=9, ncols=len(kinds), loc="lower center")
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_word_attention(attention: Float[Tensor, "n s"], words: Sequence[str]) -> Figure:
+    """Places × words: how much each place looks at each word."""
+    figure = Figure(figsize=(7.5, 0.32 * len(words) + 1.3), layout="constrained")
+    ax = figure.subplots()
+    image = ax.imshow(attention.T.numpy(), aspect="auto", cmap="Blues", vmin=0)
+    ax.set_yticks(range(len(words)), words)
+    ax.set(xlabel="place", title="attention of every place to every word")
+    figure.colorbar(image, ax=ax, label="weight")
+    return figure
+
+
+def plot_lengths(
+    probabilities: Float[Tensor, "texts m"], texts: Sequence[str], seconds: float = 0.2
+) -> Figure:
+    """Distributions over the length, one curve a text; `seconds` is the time of a token."""
+    figure = Figure(figsize=(7.5, 3.4), layout="constrained")
+    ax = figure.subplots()
+    times = seconds * np.arange(1, probabilities.shape[1] + 1)
+    for number, (row, text) in enumerate(zip(probabilities.numpy(), texts, strict=True)):
+        ax.plot(times, row, color=f"C{number}", label=text)
+        ax.fill_between(times, row, color=f"C{number}", alpha=0.12)
+    ax.set(xlabel="length, s", ylabel="probability", title="how long should it take?", ylim=(0, None))
+    ax.legend(frameon=False, fontsize=8)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
