@@ -1,4 +1,4 @@
-"""What is in a data set: one row per clip, one row per word. Notebook 01 shows the tables, `plots` draws them."""
+"""What is in a data set, as tables: one row per clip, one row per word; `plots` draws them."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def recording_of(program: dict[str, Any] | None, clip: str) -> str:
 def survey_clips(folder: MotionFolder) -> DataFrame:
     """One row per clip of train, val, test (and test_compositional).
 
-    Columns: split, frames, seconds, contents, recording, captions (how many), metres that the root goes, degrees
-    that the body turns to the left.
+    Columns: split, frames, seconds, contents, recording, captions (how many), metres that the root
+    goes, degrees that the body turns to the left.
     """
     from pandas import DataFrame
 

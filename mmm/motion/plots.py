@@ -1,4 +1,4 @@
-"""Pictures of notebook 01: a clip as a map of numbers, its path and feet, drift, the spread of the numbers."""
+"""Pictures of notebook 01: a clip as a map of numbers, its path and feet, drift, spread of the numbers."""
 
 from __future__ import annotations
 
