@@ -16,7 +16,7 @@ LAYERS = (
     ("editing",),
     ("pipeline", "interop"),
     ("recipes",),
-    ("evaluation", "baselines"),
+    ("evaluation", "baselines", "ship"),
     ("execution", "profiles"),
     ("course",),
     ("cli",),
