@@ -141,7 +141,9 @@ class TrainTokenizer(_Training):
         from mmm.recipes import fit_tokenizer
 
         model = {} if self.codes is None else {"codes": self.codes}
-        result = fit_tokenizer(MotionFolder.open(self.data), self.out, self.preset, model=model, **self.changes())
+        result = fit_tokenizer(
+            MotionFolder.open(self.data), self.out, self.preset, model=model, **self.changes()
+        )
         _print_metrics(result.metrics)
         print(f"tokenizer: {self.out / 'model'}")
 
@@ -162,14 +164,21 @@ class TrainTransformer(_Training):
         fit_transformer(
             MotionFolder.open(self.data), tokenizer, self.out, self.preset, self.text, **self.changes()
         )
-        print(f"model: {self.out / 'model'}\ntry: mmm generate \"a person walks\" --model {self.out} --out walk.gif")
+        print(
+            f'model: {self.out / "model"}\ntry: mmm generate "a person walks" --model {self.out} --out walk.gif'
+        )
 
 
 @dataclasses.dataclass
 class Train:
-    """Train a part: first the tokenizer, then the transformer. `accelerate launch -m mmm.cli train …` for several GPUs."""
+    """Train a part: first the tokenizer, then the transformer.
 
-    part: Annotated[TrainTokenizer, subcommand("tokenizer")] | Annotated[TrainTransformer, subcommand("transformer")]
+    Several GPUs: `accelerate launch -m mmm.cli train …`"""
+
+    part: (
+        Annotated[TrainTokenizer, subcommand("tokenizer")]
+        | Annotated[TrainTransformer, subcommand("transformer")]
+    )
 
     def run(self) -> None:
         self.part.run()
@@ -207,12 +216,15 @@ class Generate:
         for path in outs:
             require(
                 path.suffix in SUFFIXES,
-                f"--out {path}: cannot write {path.suffix or 'a file without suffix'}; use one of {', '.join(SUFFIXES)}.",
+                f"--out {path}: cannot write {path.suffix or 'a file without suffix'}; "
+                f"use one of {', '.join(SUFFIXES)}.",
             )
         start = time.perf_counter()
         model = MMM.from_pretrained(self.model, self.device)
         length = self.length[0] if len(self.length) == 1 else list(self.length) or None
-        frames = model._frames(list(self.text), length)  # also loads the text encoder if lengths are estimated
+        frames = model._frames(
+            list(self.text), length
+        )  # also loads the text encoder if lengths are estimated
         _ = model.encoder
         loaded = time.perf_counter()
         options = {} if self.guidance is None else {"guidance": self.guidance}
@@ -255,7 +267,13 @@ class Course:
         from mmm.profiles import parse_assignments
 
         result = run_course(
-            self.profile, self.only, parse_assignments(self.set), self.data, self.source, self.out, keep=self.keep
+            self.profile,
+            self.only,
+            parse_assignments(self.set),
+            self.data,
+            self.source,
+            self.out,
+            keep=self.keep,
         )
         return 0 if result.ok else 1
 

@@ -107,7 +107,10 @@ class MMM:
         """
         canvas, lengths = self.empty_canvas(self._frames(texts, list(frames)))
         seeds = [seed + i for i in range(len(texts))] if isinstance(seed, int) else list(seed)
-        require(len(seeds) == len(texts), f"{len(seeds)} seeds for {len(texts)} texts; give one seed, or one per text.")
+        require(
+            len(seeds) == len(texts),
+            f"{len(seeds)} seeds for {len(texts)} texts; give one seed, or one per text.",
+        )
         options = {"guidance": self.info.get("guidance", 1.0), **options}
         noise = {} if options.get("argmax") else {"seeds": seeds}
         return fill(self.transformer, canvas, lengths, self.embed(texts), **noise, **options)
@@ -141,7 +144,9 @@ class MMM:
             own = row[None, :, : -(-count // self.tokenizer.config.ratio)]
             features = self.tokenizer.decode(own, torch.tensor([count], device=own.device))[0, :count]
             motions.append(
-                Motion(features.cpu().numpy(), fps=self.info["fps"], text=text, skeleton=self.info["skeleton"])
+                Motion(
+                    features.cpu().numpy(), fps=self.info["fps"], text=text, skeleton=self.info["skeleton"]
+                )
             )
         return motions
 
@@ -156,11 +161,17 @@ class MMM:
     def _frames(self, texts: Sequence[str], length: int | Sequence[int] | None) -> list[int]:
         require(len(texts) > 0, "no text was given; say what the person does.")
         for text in texts:
-            require(isinstance(text, str) and text.strip(), f"the text {text!r} is empty; say what the person does.")
+            require(
+                isinstance(text, str) and text.strip(),
+                f"the text {text!r} is empty; say what the person does.",
+            )
         if length is None:
             return self.estimate_length(texts)
         frames = [length] * len(texts) if isinstance(length, int) else [int(n) for n in length]
-        require(len(frames) == len(texts), f"{len(frames)} lengths for {len(texts)} texts; give one, or one per text.")
+        require(
+            len(frames) == len(texts),
+            f"{len(frames)} lengths for {len(texts)} texts; give one, or one per text.",
+        )
         for n in frames:
             require(
                 MIN_FRAMES <= n <= self.max_frames,
@@ -203,11 +214,15 @@ class MMM:
             folder = folder / "model"
         for needed in (folder, folder / "config.json", folder / "tokenizer", folder / "transformer"):
             if not needed.exists():
-                raise FileNotFoundError(f"there is no {needed}; give a model folder as `mmm train transformer` writes it.")
+                raise FileNotFoundError(
+                    f"there is no {needed}; give a model folder as `mmm train transformer` writes it."
+                )
         try:
             info = json.loads((folder / "config.json").read_text())
         except json.JSONDecodeError as error:
-            raise ValueError(f"{folder / 'config.json'} is not valid JSON ({error}); copy the model again.") from error
+            raise ValueError(
+                f"{folder / 'config.json'} is not valid JSON ({error}); copy the model again."
+            ) from error
         missing = [name for name in ("text_encoder", "fps", "skeleton") if name not in info]
         require(not missing, f"{folder / 'config.json'} lacks {', '.join(missing)}; copy the model again.")
         get_skeleton(info["skeleton"])
@@ -236,7 +251,12 @@ class MMM:
     def _card(self) -> str:
         counts = self.count_parameters()
         lines = [f"- {name}: {value}" for name, value in self.info.items()]
-        return "\n".join([
-            "# A text-to-motion model (MMM)", "", *lines,
-            "- parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()), "",
-        ])
+        return "\n".join(
+            [
+                "# A text-to-motion model (MMM)",
+                "",
+                *lines,
+                "- parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
+                "",
+            ]
+        )

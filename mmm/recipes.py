@@ -38,14 +38,25 @@ TOKENIZER_TRAINING = {
     "paper": tokenizer_train.PAPER_TRAINING,
 }
 TRANSFORMER_TRAINING = {
-    "tiny": TrainConfig(steps=800, batch_size=32, lr=1e-3, betas=(0.9, 0.98), warmup=50, schedule="cosine", ema=0.98),
+    "tiny": TrainConfig(
+        steps=800, batch_size=32, lr=1e-3, betas=(0.9, 0.98), warmup=50, schedule="cosine", ema=0.98
+    ),
     "small": TrainConfig(
-        steps=8000, batch_size=64, lr=6e-4, betas=(0.9, 0.98), weight_decay=0.01, warmup=400, schedule="cosine",
-        ema=0.999, eval_every=1000,
+        steps=8000,
+        batch_size=64,
+        lr=6e-4,
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        warmup=400,
+        schedule="cosine",
+        ema=0.999,
+        eval_every=1000,
     ),
     "paper": transformer_train.PAPER_TRAINING,
 }
-LENGTH_TRAINING = TrainConfig(steps=1500, batch_size=128, lr=1e-3, weight_decay=0.01, warmup=50, schedule="cosine")
+LENGTH_TRAINING = TrainConfig(
+    steps=1500, batch_size=128, lr=1e-3, weight_decay=0.01, warmup=50, schedule="cosine"
+)
 
 # The release's corruption and mask law; the loss over all real places is the default of `TransformerTask`.
 PAPER_TASK = transformer_train.TransformerTask(mask_law="uniform(0.5, 1)", random_codes=0.5)
@@ -56,7 +67,7 @@ TRANSFORMER_BALANCE = 0.25
 
 
 def resolve_precision(precision: str) -> str:
-    """"auto" → "bf16" where the machine multiplies bfloat16 fast (CUDA, or a CPU with AMX), else "no".
+    """ "auto" → "bf16" where the machine multiplies bfloat16 fast (CUDA, or a CPU with AMX), else "no".
 
     On a CPU with AMX the small tokenizer trains 3.5 times faster in bf16; without it bf16 is slower than float32.
     """
@@ -75,7 +86,9 @@ def resolve(config: TrainConfig, **changes: Any) -> TrainConfig:
     return dataclasses.replace(config, warmup=min(config.warmup, config.steps // 10))
 
 
-def balanced_weights(folder: MotionFolder, packed: PackedSplit, amounts: np.ndarray, power: float) -> np.ndarray:
+def balanced_weights(
+    folder: MotionFolder, packed: PackedSplit, amounts: np.ndarray, power: float
+) -> np.ndarray:
     """Sampling weights of clips: each content's total ∝ its total amount ** power, within it ∝ amount.
 
     A content is what a clip's program calls so (Bandai); clips without one are all of one content.
@@ -85,7 +98,9 @@ def balanced_weights(folder: MotionFolder, packed: PackedSplit, amounts: np.ndar
     total: dict[tuple, float] = defaultdict(float)
     for group, amount in zip(groups, amounts, strict=True):
         total[group] += amount
-    return np.array([amount * total[group] ** (power - 1) for group, amount in zip(groups, amounts, strict=True)])
+    return np.array(
+        [amount * total[group] ** (power - 1) for group, amount in zip(groups, amounts, strict=True)]
+    )
 
 
 def fit_tokenizer(
@@ -129,15 +144,23 @@ def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
     return Tokenizer.from_pretrained(path)
 
 
-def captions_source(folder: MotionFolder, sets: list[TokenSet], encoder: TextEncoder, progress: bool) -> TextSource:
+def captions_source(
+    folder: MotionFolder, sets: list[TokenSet], encoder: TextEncoder, progress: bool
+) -> TextSource:
     """Embeddings of all captions of the token sets: from the user's cache folder, computed once."""
     captions = sorted({text for tokens in sets for text in tokens.texts()})
     name = encoder.name.replace("/", "_")
-    return text_source(captions, encoder, cache_dir() / "text" / f"{folder.name}-{folder.content_hash}-{name}.safetensors",
-                       progress=progress)
+    return text_source(
+        captions,
+        encoder,
+        cache_dir() / "text" / f"{folder.name}-{folder.content_hash}-{name}.safetensors",
+        progress=progress,
+    )
 
 
-def token_sets(folder: MotionFolder, tokenizer: Tokenizer, progress: bool = False) -> tuple[TokenSet, TokenSet]:
+def token_sets(
+    folder: MotionFolder, tokenizer: Tokenizer, progress: bool = False
+) -> tuple[TokenSet, TokenSet]:
     """Train (four phases, mirrored, balanced) and val (one phase, as they are) as tokens."""
     train, val = folder.pack("train"), folder.pack("val")
     weights = balanced_weights(folder, train, np.ones(len(train)), TRANSFORMER_BALANCE)

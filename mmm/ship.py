@@ -66,18 +66,30 @@ def ship(run: Path, data: Path, out: Path) -> dict:
     )
     model.save_pretrained(out, torch.float16)
     size = sum(path.stat().st_size for path in out.rglob("*.safetensors"))
-    require(size <= LIMIT, f"the weights are {size / 1e6:.1f} MB, expected at most {LIMIT / 1e6:.0f}; train a smaller one.")
+    require(
+        size <= LIMIT,
+        f"the weights are {size / 1e6:.1f} MB, expected at most {LIMIT / 1e6:.0f}; train a smaller one.",
+    )
     measured = measure(MMM.from_pretrained(out), folder) | {"megabytes": size / 1e6}
     runs = {name: run / place for name, place in PLACES.items()}
     training = {
-        name: {"config": (place / "config.yaml").read_text(), "manifest": json.loads((place / "manifest.json").read_text())}
+        name: {
+            "config": (place / "config.yaml").read_text(),
+            "manifest": json.loads((place / "manifest.json").read_text()),
+        }
         for name, place in runs.items()
     }
     steps = {f"{name}_steps": _last_step(place) for name, place in runs.items()}
     counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in model.count_parameters().items())
     card = CARD.format(
-        name=out.name, counts=counts, val=len(folder.ids("val")), codes=model.tokenizer.config.codes,
-        source=folder.info["source"], **model.info, **measured, **steps,
+        name=out.name,
+        counts=counts,
+        val=len(folder.ids("val")),
+        codes=model.tokenizer.config.codes,
+        source=folder.info["source"],
+        **model.info,
+        **measured,
+        **steps,
     )
     (out / "README.md").write_text(card)
     (out / "training.json").write_text(json.dumps(training, indent=1))

@@ -48,7 +48,20 @@ def test_several_texts_are_numbered_and_repeatable(saved, tmp_path):
     for name in ("a", "b"):
         out = str(tmp_path / f"{name}.npy")
         texts = ["a person bows", "a person walks forward"]
-        code = run("generate", *texts, "--model", saved, "--length", "24", "--length", "40", "--seed", "4", "--out", out)
+        code = run(
+            "generate",
+            *texts,
+            "--model",
+            saved,
+            "--length",
+            "24",
+            "--length",
+            "40",
+            "--seed",
+            "4",
+            "--out",
+            out,
+        )
         assert code == 0
     for number, frames in ((0, 24), (1, 40)):
         one, two = (np.load(tmp_path / f"{name}-{number}.npy") for name in ("a", "b"))
@@ -66,7 +79,9 @@ def test_several_texts_are_numbered_and_repeatable(saved, tmp_path):
         ([], "no text was given"),
     ],
 )
-def test_bad_requests_print_one_sentence_and_write_nothing(saved, tmp_path, monkeypatch, capsys, args, message):
+def test_bad_requests_print_one_sentence_and_write_nothing(
+    saved, tmp_path, monkeypatch, capsys, args, message
+):
     monkeypatch.chdir(tmp_path)
     args = args if "--model" in args else [*args, "--model", saved]
     assert run("generate", *args) == 2
@@ -98,7 +113,16 @@ def test_a_truncated_bvh_is_refused(tmp_path, golden, capsys):
 def test_training_on_a_folder_without_std_is_refused(toy, tmp_path, capsys):
     shutil.copytree(toy.path, tmp_path / "toy")
     (tmp_path / "toy" / "Std.npy").unlink()
-    args = ("train", "tokenizer", "--data", str(tmp_path / "toy"), "--out", str(tmp_path / "run"), "--preset", "tiny")
+    args = (
+        "train",
+        "tokenizer",
+        "--data",
+        str(tmp_path / "toy"),
+        "--out",
+        str(tmp_path / "run"),
+        "--preset",
+        "tiny",
+    )
     assert run(*args) == 2
     assert "has no Std.npy" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

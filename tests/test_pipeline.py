@@ -62,7 +62,10 @@ def test_saved_and_loaded_in_half_precision(model, tmp_path):
     one, two = (m.generate("a person bows", 60, seed=1) for m in (model, again))
     assert np.array_equal(one.features, two.features)
     model.save_pretrained(tmp_path / "half")
-    size = {name: sum(f.stat().st_size for f in (tmp_path / name).rglob("*.safetensors")) for name in ("m", "half")}
+    size = {
+        name: sum(f.stat().st_size for f in (tmp_path / name).rglob("*.safetensors"))
+        for name in ("m", "half")
+    }
     assert size["half"] < 0.55 * size["m"]
     half = MMM.from_pretrained(tmp_path / "half")
     assert half.generate("a person bows", 60).features.shape == (60, 263)
@@ -98,7 +101,9 @@ def test_weights_follow_contents(toy):
     for power, expected in ((0.0, lambda n: 1 / len(counts)), (1.0, lambda n: n / len(groups))):
         weights = balanced_weights(toy, packed, np.ones(len(packed)), power)
         for content, count in counts.items():
-            share = sum(w for w, group in zip(weights, groups, strict=True) if group == content) / weights.sum()
+            share = (
+                sum(w for w, group in zip(weights, groups, strict=True) if group == content) / weights.sum()
+            )
             assert share == pytest.approx(expected(count))
 
 

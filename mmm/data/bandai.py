@@ -71,7 +71,10 @@ def find_takes(folder: Path) -> list[Take]:
             "the file or give Bandai-Namco's own folder.",
         )
         takes.append(Take(path, *match.groups()))
-    require(bool(takes), f"no .bvh files in {folder}; give the folder or the archives of Bandai-Namco's data sets.")
+    require(
+        bool(takes),
+        f"no .bvh files in {folder}; give the folder or the archives of Bandai-Namco's data sets.",
+    )
     return takes
 
 
@@ -82,7 +85,10 @@ def to_humanml3d(motion: BvhMotion) -> Float[np.ndarray, "t 22 3"]:
         ValueError: the file has other joints.
     """
     missing = [name for name in (*_JOINTS, "Spine", "Chest") if name not in (*motion.names, "-")]
-    require(not missing, f"the BVH file lacks the joint {missing[:1]}; expected the skeleton of Bandai-Namco's data.")
+    require(
+        not missing,
+        f"the BVH file lacks the joint {missing[:1]}; expected the skeleton of Bandai-Namco's data.",
+    )
     joint = {name: motion.joints[:, i] for i, name in enumerate(motion.names)}
     joint["-"] = (joint["Spine"] + joint["Chest"]) / 2
     return np.stack([joint[name] for name in _JOINTS], 1)
@@ -113,13 +119,16 @@ def _convert(job: tuple[Take, int, int]) -> list[Clip]:
                 features=features,
                 joints=features_to_joints(features),
                 captions=write_captions(take.content, take.style, rng, captions),
-                program=dataclasses.asdict(take) | {"path": take.path.name, "first": piece.start, "last": piece.stop},
+                program=dataclasses.asdict(take)
+                | {"path": take.path.name, "first": piece.start, "last": piece.stop},
             )
         )
     return clips
 
 
-def split_takes(takes: list[Take], seed: int, shares: tuple[float, float] = (0.1, 0.1)) -> dict[str, list[str]]:
+def split_takes(
+    takes: list[Take], seed: int, shares: tuple[float, float] = (0.1, 0.1)
+) -> dict[str, list[str]]:
     """Take ids for train, val and test, within each content of each data set.
 
     Contents with fewer than five takes go to train whole: one of two cannot stand for the content.
@@ -129,7 +138,9 @@ def split_takes(takes: list[Take], seed: int, shares: tuple[float, float] = (0.1
         groups[take.dataset, take.content].append(take.id)
     splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for key, ids in sorted(groups.items()):
-        order = np.random.default_rng([seed, zlib.crc32("".join(key).encode())]).permutation(sorted(ids)).tolist()
+        order = (
+            np.random.default_rng([seed, zlib.crc32("".join(key).encode())]).permutation(sorted(ids)).tolist()
+        )
         val, test = (max(1, round(share * len(ids))) if len(ids) >= 5 else 0 for share in shares)
         splits["val"] += order[:val]
         splits["test"] += order[val : val + test]
@@ -154,14 +165,24 @@ def _folders(sources: list[Path], stack: ExitStack) -> Iterator[Path]:
     """Folders with BVH files: sources that are folders, and what archives (given, or lying in them) unpack to."""
     for source in sources:
         if not source.exists():
-            raise FileNotFoundError(f"there is no {source}; give the folder or the archives of Bandai-Namco's data.")
-        archives = [source] if source.is_file() else [p for p in sorted(source.rglob("*")) if p.name.endswith(ARCHIVES)]
+            raise FileNotFoundError(
+                f"there is no {source}; give the folder or the archives of Bandai-Namco's data."
+            )
+        archives = (
+            [source]
+            if source.is_file()
+            else [p for p in sorted(source.rglob("*")) if p.name.endswith(ARCHIVES)]
+        )
         if source.is_dir() and any(source.rglob("*.bvh")):
             yield source
             continue
-        require(bool(archives), f"{source} holds neither .bvh files nor archives ({', '.join(ARCHIVES)}) of them.")
+        require(
+            bool(archives), f"{source} holds neither .bvh files nor archives ({', '.join(ARCHIVES)}) of them."
+        )
         for archive in archives:
-            yield _unpack(archive, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmm-bandai-"))))
+            yield _unpack(
+                archive, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmm-bandai-")))
+            )
 
 
 def prepare(
@@ -224,5 +245,8 @@ def prepare(
         "left_out": {"shorter than 24 frames": short},
     }
     return write_folder(
-        out, written, {name: [c for take in ids for c in clips_of[take]] for name, ids in splits.items()}, info
+        out,
+        written,
+        {name: [c for take in ids for c in clips_of[take]] for name, ids in splits.items()},
+        info,
     )

@@ -75,7 +75,9 @@ def _side(phrases: list[str], side: str) -> list[str]:
 
 def _both(phrases: list[str]) -> list[str]:
     plural = [re.sub(r"SIDE (hand|arm)", r"both \1s", phrase) for phrase in phrases]
-    plural = [phrase.replace("{the} raised both", "both raised").replace("{the} both", "both") for phrase in plural]
+    plural = [
+        phrase.replace("{the} raised both", "both raised").replace("{the} both", "both") for phrase in plural
+    ]
     return [phrase.replace(" it", " them") for phrase in plural]
 
 
@@ -204,19 +206,34 @@ STYLES: dict[str, tuple[list[str], list[str], list[str]]] = {
     "feminine": (["a woman", "a lady", "a girl"], ["feminine"], ["in a feminine way", "like a lady"]),
     "giant": (["a giant", "a huge man"], ["giant", "huge"], ["heavily", "like a giant"]),
     "happy": ([], ["happy", "cheerful", "joyful"], ["happily", "cheerfully", "with joy"]),
-    "masculine": (["a man", "a strong man"], ["masculine", "manly"], ["in a masculine way", "like a strong man"]),
+    "masculine": (
+        ["a man", "a strong man"],
+        ["masculine", "manly"],
+        ["in a masculine way", "like a strong man"],
+    ),
     "musical": ([], ["musical"], ["rhythmically", "to the music", "with a rhythm"]),
     "not-confident": ([], ["timid", "shy", "insecure"], ["timidly", "without confidence", "shyly"]),
     "old": (["an old man", "an old woman", "a senior"], ["old", "elderly"], ["like an old person"]),
     "proud": ([], ["proud", "confident"], ["proudly", "with pride"]),
     "sad": ([], ["sad", "unhappy", "depressed"], ["sadly", "in sorrow"]),
     "tired": ([], ["tired", "weary", "sleepy"], ["tiredly", "wearily", "with little energy"]),
-    "youthful": (["a young man", "a young woman", "a teenager"], ["young", "youthful"], ["like a young person"]),
+    "youthful": (
+        ["a young man", "a young woman", "a teenager"],
+        ["young", "youthful"],
+        ["like a young person"],
+    ),
 }
 STYLES["masculinity"] = STYLES["masculine"]
 
 NEUTRAL = ["person", "figure", "human", "character", "individual"]
-PLAIN = [f"a {noun}" for noun in NEUTRAL[:2]] + ["someone", "somebody", "the person", "a human", "one person", "a person"]
+PLAIN = [f"a {noun}" for noun in NEUTRAL[:2]] + [
+    "someone",
+    "somebody",
+    "the person",
+    "a human",
+    "one person",
+    "a person",
+]
 _MALE, _FEMALE = ("man", "boy", "thug", "hooligan"), ("woman", "lady", "girl")
 
 _DOUBLED = {"jog", "run", "step", "sidestep", "cut", "put", "spin"}
@@ -232,7 +249,9 @@ def inflect(verb: str, form: str) -> str:
     return verb
 
 
-_VERBS = sorted({verb for phrases in CONTENTS.values() for p in phrases for verb in re.findall(r"<(\w+)>", p)})
+_VERBS = sorted(
+    {verb for phrases in CONTENTS.values() for p in phrases for verb in re.findall(r"<(\w+)>", p)}
+)
 _TAGS = {
     "DET": "a an the one both several any this that",
     "PRON": "someone somebody it them his her their",

@@ -63,5 +63,8 @@ def pack(folder: Path, clips: Iterator[tuple[str, np.ndarray, list[Caption]]]) -
     starts = np.load(folder / "starts.npy")
     rows = np.memmap(folder / "features.f32", np.float32, "r").reshape(int(starts[-1]), -1)
     told = json.loads((folder / "captions.json").read_text())
-    parsed = [parse_captions("\n".join(lines), clip) for clip, lines in zip(told["ids"], told["captions"], strict=True)]
+    parsed = [
+        parse_captions("\n".join(lines), clip)
+        for clip, lines in zip(told["ids"], told["captions"], strict=True)
+    ]
     return PackedSplit(told["ids"], rows, starts, parsed)

@@ -14,7 +14,9 @@ _SWAP = {
     "lefty": "righty",
 }
 _SWAP |= {there: here for here, there in _SWAP.items()}
-_SIDES = re.compile(r"(?<![a-z])(" + "|".join(sorted(_SWAP, key=len, reverse=True)) + r")(?![a-z])", re.IGNORECASE)
+_SIDES = re.compile(
+    r"(?<![a-z])(" + "|".join(sorted(_SWAP, key=len, reverse=True)) + r")(?![a-z])", re.IGNORECASE
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,9 @@ def parse_captions(content: str, source: str = "captions") -> list[Caption]:
         try:
             start, end = float(start), float(end)
         except ValueError:
-            raise ValueError(f"{source}, line {number}: start and end must be seconds, found {start!r}, {end!r}.")
+            raise ValueError(
+                f"{source}, line {number}: start and end must be seconds, found {start!r}, {end!r}."
+            )
         # HumanML3D writes nan for captions without times
         start, end = (0.0 if time != time else time for time in (start, end))
         pairs = tuple(tuple(word.rsplit("/", 1)) for word in words.split(" ") if "/" in word)

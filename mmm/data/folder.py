@@ -50,7 +50,9 @@ def mean_std(
     mean, std = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     for name, where in feature_slices(skeleton).items():
         std[where] = std[where].mean()
-        require(std[where][0] > 0, f"the {name} numbers of these {len(features)} frames never change; add clips.")
+        require(
+            std[where][0] > 0, f"the {name} numbers of these {len(features)} frames never change; add clips."
+        )
     return mean.astype(np.float32), std.astype(np.float32)
 
 
@@ -61,7 +63,9 @@ class MotionFolder:
     is referred to, never copied or altered).
     """
 
-    def __init__(self, path: Path, info: dict, mean: np.ndarray, std: np.ndarray, splits: dict[str, list[str]]):
+    def __init__(
+        self, path: Path, info: dict, mean: np.ndarray, std: np.ndarray, splits: dict[str, list[str]]
+    ):
         self.path, self.info, self.mean, self.std, self.splits = path, info, mean, std, splits
         self.source = Path(info.get("features_from") or path)
         self.name, self.fps, self.skeleton = info["name"], float(info["fps"]), info["skeleton"]
@@ -150,7 +154,9 @@ class MotionFolder:
         for file in files:
             # size and time tell a rewritten file; hashing 4 GB of HumanML3D at each start would not pay
             state = file.stat() if file.is_file() else None
-            stamp.update(f"{file.name} {state.st_size} {state.st_mtime_ns}\n".encode() if state else b"missing\n")
+            stamp.update(
+                f"{file.name} {state.st_size} {state.st_mtime_ns}\n".encode() if state else b"missing\n"
+            )
         return pack(
             cache_dir() / "packed" / f"{self.name}-{split}-{stamp.hexdigest()[:16]}", self._pieces(ids)
         )

@@ -54,13 +54,31 @@ PROMPTS = {
     "walk": ("a man goes for a walk", "somebody walks along a path"),
     "run": ("a jogger runs along", "a man is out for a run"),
     "walk-turn-left": ("a man walks and then makes a left", "someone walks before turning toward the left"),
-    "walk-turn-right": ("a man walks and then makes a right", "someone walks before turning toward the right"),
-    "raise-up-left-hand": ("someone puts the left arm in the air", "a pupil raises his left hand to ask a question"),
-    "raise-up-right-hand": ("someone puts the right arm in the air", "a pupil raises his right hand to ask a question"),
+    "walk-turn-right": (
+        "a man walks and then makes a right",
+        "someone walks before turning toward the right",
+    ),
+    "raise-up-left-hand": (
+        "someone puts the left arm in the air",
+        "a pupil raises his left hand to ask a question",
+    ),
+    "raise-up-right-hand": (
+        "someone puts the right arm in the air",
+        "a pupil raises his right hand to ask a question",
+    ),
     "raise-up-both-hands": ("someone puts the two hands in the air", "a man lifts up both of his arms"),
-    "wave-left-hand": ("someone says hi by waving the left hand", "a man is waving at a friend with his left arm"),
-    "wave-right-hand": ("someone says hi by waving the right hand", "a man is waving at a friend with his right arm"),
-    "wave-both-hands": ("someone says hi by waving two hands", "a man is waving at a friend with both of his arms"),
+    "wave-left-hand": (
+        "someone says hi by waving the left hand",
+        "a man is waving at a friend with his left arm",
+    ),
+    "wave-right-hand": (
+        "someone says hi by waving the right hand",
+        "a man is waving at a friend with his right arm",
+    ),
+    "wave-both-hands": (
+        "someone says hi by waving two hands",
+        "a man is waving at a friend with both of his arms",
+    ),
     "walk-back": ("a man goes backward step by step", "someone is moving back on foot"),
     "walk-left": ("a man steps to his left side", "someone moves leftward with sideways steps"),
     "walk-right": ("a man steps to his right side", "someone moves rightward with sideways steps"),
@@ -92,11 +110,19 @@ def check_unseen(prompts: list[str], captions: list[str]) -> None:
     """Raise ValueError if a prompt, in letters alone, is a training caption or the mirror image of one."""
     seen = {_plain(text) for caption in captions for text in (caption, mirror_text(caption))}
     known = [prompt for prompt in prompts if _plain(prompt) in seen]
-    require(not known, f"the prompt {known[:1]} is a training caption; judge with phrasings the model has not seen.")
+    require(
+        not known,
+        f"the prompt {known[:1]} is a training caption; judge with phrasings the model has not seen.",
+    )
 
 
 def make_strips(
-    model: MMM, folder: MotionFolder, out: str | os.PathLike, seed: int = 0, split: str = "val", progress: bool = True
+    model: MMM,
+    folder: MotionFolder,
+    out: str | os.PathLike,
+    seed: int = 0,
+    split: str = "val",
+    progress: bool = True,
 ) -> Path:
     """Write strips/001.png …, answers.json to fill in, instructions.md for the reader, and key.json (not for them).
 
@@ -127,7 +153,9 @@ def make_strips(
     with atomic_dir(out) as part:
         (part / "strips").mkdir()
         for number, row in enumerate(tqdm(rows, "strips", disable=not progress), 1):
-            figure = film_strip(Motion.from_joints(row.pop("motion").joints), part / "strips" / f"{number:03d}.png", 9)
+            figure = film_strip(
+                Motion.from_joints(row.pop("motion").joints), part / "strips" / f"{number:03d}.png", 9
+            )
             plt.close(figure)
         names = [f"{number:03d}" for number in range(1, len(rows) + 1)]
         (part / "key.json").write_text(json.dumps(dict(zip(names, rows, strict=True)), indent=1))
@@ -157,13 +185,17 @@ def score(strips: str | os.PathLike, answers: list[str | os.PathLike]) -> dict[s
         for name, row in key.items():
             given = [reader.get(name, "") for reader in readers]
             wrong = [answer for answer in given if answer not in CONTENTS]
-            require(not wrong, f"strip {name} has the answer {wrong[:1]}, expected one of {', '.join(CONTENTS)}.")
+            require(
+                not wrong, f"strip {name} has the answer {wrong[:1]}, expected one of {', '.join(CONTENTS)}."
+            )
             if row["kind"] == kind:
                 answer = Counter(given).most_common(1)[0][0]
                 total[row["content"]] += 1
                 right[row["content"]] += answer == row["content"]
                 confusion[row["content"], answer] += 1
-        verdicts[kind] = Verdict({c: right[c] for c in CONTENTS}, {c: total[c] for c in CONTENTS}, dict(confusion))
+        verdicts[kind] = Verdict(
+            {c: right[c] for c in CONTENTS}, {c: total[c] for c in CONTENTS}, dict(confusion)
+        )
     return verdicts
 
 
@@ -174,8 +206,16 @@ def draw_confusion(verdicts: dict[str, Verdict], path: str | os.PathLike) -> Non
     for axis, (kind, verdict) in zip(axes, verdicts.items(), strict=True):
         table = np.array([[verdict.confusion.get((row, column), 0) for column in names] for row in names])
         sns.heatmap(
-            table, annot=np.where(table > 0, table.astype(str), ""), fmt="", cmap="Blues", cbar=False, ax=axis,
-            xticklabels=names, yticklabels=names, linewidths=0.5, linecolor="0.9",
+            table,
+            annot=np.where(table > 0, table.astype(str), ""),
+            fmt="",
+            cmap="Blues",
+            cbar=False,
+            ax=axis,
+            xticklabels=names,
+            yticklabels=names,
+            linewidths=0.5,
+            linecolor="0.9",
         )
         right, total = verdict.of(names)
         axis.set(title=f"{kind}: {right} of {total} recognised", xlabel="the reader saw")
@@ -221,4 +261,6 @@ class Score:
 
 if __name__ == "__main__":
     sub = tyro.conf.subcommand
-    tyro.cli(tyro.conf.OmitSubcommandPrefixes[Annotated[Make, sub("make")] | Annotated[Score, sub("score")]]).run()
+    tyro.cli(
+        tyro.conf.OmitSubcommandPrefixes[Annotated[Make, sub("make")] | Annotated[Score, sub("score")]]
+    ).run()

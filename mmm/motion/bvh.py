@@ -99,7 +99,10 @@ def resample(values: Float[np.ndarray, "t ..."], fps: float, to: float) -> Float
 
 
 def write_bvh(
-    path: str | os.PathLike, joints: Float[np.ndarray, "t j 3"], fps: float = 20.0, skeleton: str = "humanml3d"
+    path: str | os.PathLike,
+    joints: Float[np.ndarray, "t j 3"],
+    fps: float = 20.0,
+    skeleton: str = "humanml3d",
 ) -> None:
     """Write world joints as a BVH file in centimetres, rotations fitted to the directions of the bones.
 
@@ -136,7 +139,8 @@ def write_bvh(
         "end_sites_parents": np.array(leaves),
         "rot_order": order,
         "channels": np.array([6] + [3] * (count - 1)),
-        "positions": np.concatenate([joints[:, :1], np.tile(offsets[1:], (len(joints), 1, 1))], 1) * CENTIMETRES,
+        "positions": np.concatenate([joints[:, :1], np.tile(offsets[1:], (len(joints), 1, 1))], 1)
+        * CENTIMETRES,
         "rotations": np.degrees(quat.to_euler(rotations, np.tile(order, (len(joints), 1, 1)))),
         "frame_time": 1 / fps,
     }

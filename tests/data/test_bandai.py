@@ -37,7 +37,10 @@ def test_prepare(captures, shared_dir, tmp_path, monkeypatch):
     assert len(pieces) == 7 and sum(lengths[i] for i in pieces) == 1266  # nothing of the long take is lost
     golden = np.load(shared_dir / "golden" / "features.npz")["dataset-1_walk_normal_001/features"]
     assert np.abs(folder.features("dataset-1_walk_normal_001") - golden).max() < 1e-4
-    assert folder.info["left_out"]["shorter than 24 frames"] == ["dataset-1_dash_normal_001", "dataset-1_walk_normal_002"]
+    assert folder.info["left_out"]["shorter than 24 frames"] == [
+        "dataset-1_dash_normal_001",
+        "dataset-1_walk_normal_002",
+    ]
     assert folder.program("dataset-1_bow_sad_001")["content"] == "bow"
     assert all(len(folder.captions(i)) == 4 for i in lengths)
 
@@ -104,7 +107,16 @@ def test_captions_are_tagged_with_lemmas():
         ("left", "ADJ"),
         ("hand", "NOUN"),
     )
-    assert {tag for _, tag in LEXICON.values()} <= {"DET", "PRON", "AUX", "ADP", "ADV", "CCONJ", "ADJ", "VERB"}
+    assert {tag for _, tag in LEXICON.values()} <= {
+        "DET",
+        "PRON",
+        "AUX",
+        "ADP",
+        "ADV",
+        "CCONJ",
+        "ADJ",
+        "VERB",
+    }
     assert [inflect(v, "s") + inflect(v, "ing") for v in ("go", "run", "wave", "see", "punch")] == [
         "goesgoing",
         "runsrunning",
