@@ -1,0 +1,155 @@
+"""Pictures of decoding: a canvas filling up, what the sampler's knobs change, whether confidence is honest.
+
+Every function takes arrays and returns a matplotlib figure, or draws into axes; none computes what it shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from torch import Tensor
+
+from mmm.errors import require
+from mmm.sampling.fill import Step
+from mmm.transformer.masking import MASK
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+MASKED = "#c9ccd3"
+RIGHT, WRONG, IDEAL = "#2a788e", "#e07b39", "#8a8f99"
+Numbers = Float[np.ndarray, " n"] | Float[Tensor, " n"]
+
+
+def filling_rows(trace: Sequence[Step], item: int, length: int, part: int = 0) -> Float[np.ndarray, "rows n"]:
+    """One item's decode as rows of confidence: before and after its first pass, before and after its second …
+
+    NaN where the place is masked. Passes that the item did not need (it was done) are left out.
+    """
+    rows = []
+    for step in trace:
+        masked = (step.canvas[item, part, :length] == MASK).numpy()
+        if masked.any():
+            # A place that is kept holds in this pass what it held before: the pass did not touch it.
+            after = step.confidence[item, part, :length].double().numpy()
+            rows += [np.where(masked, np.nan, after), after]
+    return np.array(rows).reshape(-1, length)
+
+
+def plot_filling(trace: Sequence[Step], lengths: Int64[Tensor, " b"], titles: Sequence[str]) -> Figure:
+    """Steps × places: every pass of every item, what it found (masked in grey) above what it left.
+
+    Args:
+        trace: of `fill(..., trace=True)`. lengths: tokens of each item. titles: one for each item.
+    """
+    sizes = lengths.tolist()
+    require(len(titles) == len(sizes), f"{len(titles)} titles for {len(sizes)} items: give one an item")
+    pictures = [filling_rows(trace, item, size) for item, size in enumerate(sizes)]
+    # The colours reach to the next tenth above the surest place: a young model is nowhere near 1.
+    highest = max(0.1, math.ceil(10 * max(np.nanmax(rows, initial=0.0) for rows in pictures)) / 10)
+    heights = [len(rows) + 2.0 for rows in pictures]  # two rows' worth for the title
+    figure = Figure(figsize=(11, 0.17 * sum(heights) + 0.9), layout="constrained")
+    axes = figure.subplots(len(sizes), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for ax, rows, title in zip(axes, pictures, titles, strict=True):
+        passes, length = len(rows) // 2, rows.shape[1]
+        colours = ListedColormap(_viridis()).with_extremes(bad=MASKED)
+        edges = np.sort(np.concatenate([np.arange(passes + 1), np.arange(passes) + 0.42]))
+        mesh = ax.pcolormesh(
+            np.arange(length + 1), edges, np.ma.masked_invalid(rows), cmap=colours, vmin=0, vmax=highest
+        )
+        ax.hlines(np.arange(1, passes), 0, length, color="white", linewidth=3)
+        ax.set_yticks(np.arange(passes) + 0.5, np.arange(1, passes + 1))
+        ax.set(ylim=(passes, 0), xlim=(0, max(sizes)), ylabel="pass")
+        ax.set_title(title, loc="left", fontsize=10)
+        ax.tick_params(length=0)
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+    axes[-1].set_xlabel("place on the canvas (one token: 4 frames, 0.2 s)")
+    axes[0].legend(
+        handles=[Patch(color=MASKED, label="MASK")],
+        loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderpad=0,
+    )  # fmt: skip
+    figure.colorbar(mesh, ax=list(axes), label="confidence", fraction=0.025, pad=0.01)
+    return figure
+
+
+def _viridis() -> Float[np.ndarray, "256 4"]:
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](np.linspace(0.05, 1, 256))
+
+
+def plot_knobs(tables: Mapping[str, DataFrame], real: Mapping[str, float]) -> Figure:
+    """Small multiples: a row for each knob, a column for each measure, a dashed line where real motion is.
+
+    Args:
+        tables: by knob ("steps"): a row for each setting (its index), a column for each measure.
+        real: the value of real motion for those measures that it has.
+    """
+    measures = list(next(iter(tables.values())).columns)
+    widest = max(len(table) for table in tables.values())
+    figure = Figure(figsize=(2.6 * len(measures), 1.7 * len(tables) + 0.3), layout="constrained")
+    axes = figure.subplots(len(tables), len(measures), squeeze=False, sharey="col")
+    for row, (knob, table) in zip(axes, tables.items(), strict=True):
+        for ax, measure in zip(row, measures, strict=True):
+            names = [
+                f"{setting:g}" if isinstance(setting, float) else str(setting) for setting in table.index
+            ]
+            ax.bar(names, table[measure], width=0.6, color=RIGHT)
+            if measure in real:
+                ax.axhline(real[measure], color=WRONG, linestyle="--", linewidth=1.5)
+            ax.set(xlabel=knob, xlim=(-0.6, widest - 0.4))
+            ax.grid(axis="y", alpha=0.3)
+    for ax, measure in zip(axes[0], measures, strict=True):
+        ax.set_title(measure, fontsize=10)
+    if real:
+        line = Line2D([], [], color=WRONG, linestyle="--", label="real motion")
+        figure.legend(handles=[line], loc="outside upper right", fontsize=9, frameon=False)
+    return figure
+
+
+def plot_reliability(
+    ax: Axes, said: Numbers, true: Numbers, share: Numbers, title: str = "reliability diagram"
+) -> None:
+    """Confidence against accuracy, one bar a bin; the area of its dot says how much lies in the bin.
+
+    Args:
+        said: mean confidence of each bin. true: share of right answers. share: of all answers, in [0, 1].
+    """
+    said, true, share = (np.asarray(values, np.float64) for values in (said, true, share))
+    ax.plot([0, 1], [0, 1], "--", color=IDEAL, linewidth=1.2, label="honest: accuracy = confidence")
+    ax.vlines(said, said, true, color=WRONG, linewidth=5, alpha=0.55, label="gap")
+    ax.scatter(said, true, s=20 + 600 * share, color=RIGHT, zorder=3)
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", aspect="equal")
+    ax.set_title(title, fontsize=10)
+    ax.legend(loc="upper left", fontsize=8, frameon=False)
+    ax.grid(alpha=0.3)
+
+
+def plot_right_and_wrong(
+    ax: Axes,
+    confidence: Numbers,
+    correct: Bool[np.ndarray, " n"] | Bool[Tensor, " n"],
+    title: str = "who is unsure?",
+) -> None:
+    """How confidence is distributed over the right answers and over the wrong ones, each to a sum of 1."""
+    confidence, correct = np.asarray(confidence), np.asarray(correct)
+    groups = [(WRONG, "wrong", confidence[~correct]), (RIGHT, "right", confidence[correct])]
+    for colour, name, values in groups:
+        weights = np.full(len(values), 1 / max(len(values), 1))
+        ax.hist(
+            values, np.linspace(0, 1, 21), weights=weights, color=colour, alpha=0.6,
+            label=f"{name} ({len(values)})",
+        )  # fmt: skip
+    ax.set(xlim=(0, 1), xlabel="confidence", ylabel="share of the places")
+    ax.set_title(title, fontsize=10)
+    ax.legend(loc="upper right", fontsize=8, frameon=False)
