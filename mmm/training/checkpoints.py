@@ -9,6 +9,7 @@ warning.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             save_file(plain, part / f"{group}.safetensors")
         state = {"step": checkpoint.step, "groups": sorted(checkpoint.tensors), "info": checkpoint.info}
         (part / "state.json").write_text(json.dumps(state, indent=1))
+        for file in part.iterdir():
+            with file.open("rb") as written:
+                os.fsync(written.fileno())  # the bytes must be on disk before the name is: power may fail too
     for old in _found(folder)[:-KEPT]:
         shutil.rmtree(old)
     return place

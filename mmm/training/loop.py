@@ -13,19 +13,15 @@ import dataclasses
 import json
 import math
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -33,6 +29,7 @@ from tqdm import tqdm
 from mmm.errors import require
 from mmm.training import checkpoints, run_folder
 from mmm.training.config import FREE_SETTINGS, TrainConfig, learning_rate, step_generator, step_seed
+from mmm.training.process import interruptible, make_accelerator, take_slice
 
 Batch = Callable[[int, torch.Generator], dict[str, Any]]
 Loss = Callable[[nn.Module, Any, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
@@ -103,7 +100,7 @@ class _Run:
         self.batch, self.loss, self.config, self.out, self.evaluate = batch, loss, config, out, evaluate
         # As JSON gives it back, so that it can be compared with what a checkpoint says.
         self.resolved = json.loads(json.dumps({"train": dataclasses.asdict(config), **config_extra}))
-        self.accelerator = _accelerator(config.precision, cpu)
+        self.accelerator = make_accelerator(config.precision, cpu)
         self.device, self.main = self.accelerator.device, self.accelerator.is_main_process
         self.progress = progress and self.main
         self.module = module.to(self.device)
@@ -145,7 +142,9 @@ class _Run:
                 run_folder.rewind_metrics(self.out / name, found.step if found else -1)
             run_folder.write_config(self.out / "config.yaml", self.resolved)
             facts = {
-                "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu",
+                "device": torch.cuda.get_device_name(self.device)
+                if self.device.type == "cuda"
+                else str(self.device),
                 "processes": self.accelerator.num_processes,
                 "seed": self.config.seed,
                 "resumed_from": found.step if found else None,
@@ -161,7 +160,7 @@ class _Run:
         with ExitStack() as stack:
             # The caller's random numbers must not depend on whether and how long something was trained.
             stack.enter_context(torch.random.fork_rng([self.device] if self.device.type == "cuda" else []))
-            stopped = stack.enter_context(_interruptible())
+            stopped = stack.enter_context(interruptible())
             bar = stack.enter_context(
                 tqdm(
                     total=config.steps, initial=first, disable=not self.progress, unit="step", mininterval=0.5
@@ -304,40 +303,3 @@ class _Run:
                 f"the loss is {loss} at step {self.step} of the run in {self.out}; "
                 "take a smaller lr or grad_clip, or precision='no', and begin anew"
             )
-
-
-def take_slice(data: dict[str, Any], rank: int, count: int) -> dict[str, Any]:
-    """Every `count`-th item from `rank` on: one process's share of a batch."""
-    return {name: value[rank::count] for name, value in data.items()}
-
-
-def _accelerator(precision: str, cpu: bool) -> Accelerator:
-    """An Accelerator of the wanted precision; accelerate would keep the first one's for the whole process."""
-    require(
-        precision != "fp16" or (torch.cuda.is_available() and not cpu),
-        "precision is 'fp16', but there is no CUDA GPU to run it on: take 'bf16' or 'no'",
-    )
-    alone = not PartialState._shared_state or PartialState().num_processes == 1
-    AcceleratorState._reset_state(reset_partial_state=alone)
-    return Accelerator(mixed_precision=precision, cpu=cpu)
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the yielded event, so that the step can be finished; a second one stops."""
-    asked = threading.Event()
-
-    def ask(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
-        yield asked
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

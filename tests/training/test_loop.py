@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from mmm.training import TrainConfig, learning_rate, read_metrics, step_generator, train
-from mmm.training.loop import take_slice
+from mmm.training.process import take_slice
 
 HERE = Path(__file__).parent
 TOY = SimpleNamespace(**runpy.run_path(str(HERE / "toy.py")))

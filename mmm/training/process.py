@@ -1,0 +1,52 @@
+"""What the training loop needs of its surroundings: an accelerator, its share of a batch, and Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+
+from mmm.errors import require
+
+
+def take_slice(data: dict[str, Any], rank: int, count: int) -> dict[str, Any]:
+    """Every `count`-th item from `rank` on: one process's share of a batch."""
+    return {name: value[rank::count] for name, value in data.items()}
+
+
+def make_accelerator(precision: str, cpu: bool) -> Accelerator:
+    """An Accelerator of the wanted precision; accelerate would keep the first one's for the whole process."""
+    require(
+        precision != "fp16" or (torch.cuda.is_available() and not cpu),
+        "precision is 'fp16', but there is no CUDA GPU to run it on: take 'bf16' or 'no'",
+    )
+    alone = not PartialState._shared_state or PartialState().num_processes == 1
+    AcceleratorState._reset_state(reset_partial_state=alone)
+    return Accelerator(mixed_precision=precision, cpu=cpu)
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the yielded event, so that the step can be finished; a second one stops."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
+        yield asked
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
