@@ -52,11 +52,11 @@ def plot_words(words: DataFrame, shown: int = 14) -> Figure:
 def plot_splits(clips: DataFrame, shown: int = 24) -> Figure:
     """Share of each split in every content, the frequent ones first, with the numbers of clips."""
     table = clips.explode("contents").groupby(["contents", "split"]).size().unstack(fill_value=0)
-    table = table.loc[table.sum(1).sort_values().index[-shown:], list(dict.fromkeys(clips.split))]
+    table = table.loc[table.sum(axis=1).sort_values().index[-shown:], list(dict.fromkeys(clips.split))]
     figure = Figure(figsize=(9, max(3.0, 0.2 * len(table) + 0.9)), layout="constrained")
     ax, start = figure.subplots(), np.zeros(len(table))
     for number, split in enumerate(table.columns):
-        share = (table[split] / table.sum(1)).to_numpy() * 100
+        share = (table[split] / table.sum(axis=1)).to_numpy() * 100
         bars = ax.barh(
             table.index, share, left=start, label=split, color=f"C{number}", edgecolor="white", lw=0.5
         )
