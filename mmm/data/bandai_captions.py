@@ -257,14 +257,14 @@ _TAGS = {
     "PRON": "someone somebody it them his her their",
     "AUX": "is are",
     "ADP": "with to in at from of by around along over off without above like out as on while up",
-    "ADV": "forward ahead straight backward backwards back away again sideways diagonally very politely deeply normally "
-    "calmly actively energetically angrily furiously childishly wearily tiredly heavily happily cheerfully rhythmically "
-    "timidly shyly proudly sadly upward then once fast",
+    "ADV": "forward ahead straight backward backwards back away again sideways diagonally very politely "
+    "deeply normally calmly actively energetically angrily furiously childishly wearily tiredly "
+    "heavily happily cheerfully rhythmically timidly shyly proudly sadly upward then once fast",
     "CCONJ": "and",
-    "ADJ": "left right possible full top raised upper open small normal much little street old any huge strong masculine "
-    "manly giant feminine young youthful musical active lively energetic angry furious childish rowdy tough elderly "
-    "exhausted tired happy cheerful joyful timid shy insecure proud confident sad unhappy depressed weary sleepy long "
-    "high spinning",
+    "ADJ": "left right possible full top raised upper open small normal much little street old any huge "
+    "strong masculine manly giant feminine young youthful musical active lively energetic angry "
+    "furious childish rowdy tough elderly exhausted tired happy cheerful joyful timid shy insecure "
+    "proud confident sad unhappy depressed weary sleepy long high spinning",
 }
 LEXICON = {word: (word, tag) for tag, words in _TAGS.items() for word in words.split()}
 for _verb in [*_VERBS, "come"]:

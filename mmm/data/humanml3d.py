@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from mmm.data.captions import Caption, parse_captions
 from mmm.data.folder import LAYOUT, MotionFolder, load_array

@@ -104,10 +104,10 @@ def plot_knobs(tables: Mapping[str, DataFrame], real: Mapping[str, float]) -> Fi
             names = [
                 f"{setting:g}" if isinstance(setting, float) else str(setting) for setting in table.index
             ]
-            ax.bar(names, table[measure], width=0.6, color=RIGHT)
+            ax.bar(names, table[measure], width=0.6 * len(table) / widest, color=RIGHT)
             if measure in real:
                 ax.axhline(real[measure], color=WRONG, linestyle="--", linewidth=1.5)
-            ax.set(xlabel=knob, xlim=(-0.6, widest - 0.4))
+            ax.set(xlabel=knob, xlim=(-0.5, len(table) - 0.5))
             ax.grid(axis="y", alpha=0.3)
     for ax, measure in zip(axes[0], measures, strict=True):
         ax.set_title(measure, fontsize=10)

@@ -20,7 +20,7 @@ from jaxtyping import Float16, Int64
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from mmm.errors import atomic_write, require
 from mmm.text.encoder import TextEmbedding, TextEncoder

@@ -39,7 +39,8 @@ def plot_quantisation(
         ax.annotate(str(number), code, xytext=(6, 6), textcoords="offset points", fontweight="bold")
     ax.set(title="every point takes the nearest code; the codes follow", aspect="equal")
     ax.set(xlabel="first number of the code space", ylabel="second number")
-    ax.legend(loc="upper right", frameon=False)
+    ax.margins(0.12)
+    ax.legend(loc="lower right", frameon=False)
     return figure
 
 
@@ -102,20 +103,26 @@ def plot_poses(
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for ax in axes:
         ax.set_axis_off()
+    low, high = np.full(2, np.inf), np.full(2, -np.inf)  # of everything drawn: the axes share their scale
     for ax, clip, title in zip(axes, joints.astype(np.float64), titles, strict=False):
         ahead = facing(clip[0], body)
         target = clip[-1, 0] * [1, 0, 1] + [0, 0.85, 0]
         camera = Camera(tuple(target), float(np.arctan2(ahead[0], ahead[2])) + 0.6, 0.1, 9.0)
         for frame, pose in enumerate(clip):
             shapes = body_shapes(pose, body, camera)
+            polygons = [shape.polygon for shape in shapes]
+            low, high = (
+                np.stack([low, *(x.min(0) for x in polygons)]).min(0),
+                np.stack([high, *(x.max(0) for x in polygons)]).max(0),
+            )
             colours = [[c / 255 for c in shape.colour] for shape in shapes]
             strength = 0.15 if frame < len(clip) - 1 else 1.0
-            polygons = [shape.polygon for shape in shapes]
             ax.add_collection(
                 PolyCollection(
                     polygons, facecolors=colours, alpha=strength, edgecolors="white", linewidths=0.4
                 )
             )
-        ax.set(xlim=(-0.8, 0.8), ylim=(-1.05, 1.15), aspect="equal")
         ax.set_title(title, fontsize=9)
+    for ax in axes:
+        ax.set(xlim=(low[0] - 0.05, high[0] + 0.05), ylim=(low[1] - 0.05, high[1] + 0.05), aspect="equal")
     return figure

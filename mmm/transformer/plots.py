@@ -52,6 +52,7 @@ def plot_tokens(
                 ax.add_patch(Rectangle(frame, 0.86, 0.8, fill=False, edgecolor="#d01c1c", linewidth=1.6))
     ax.set(xlim=(0, places), ylim=(count, 0), xlabel="place (one token = 4 frames)", title=title)
     ax.set_yticks(np.arange(count) + 0.5, labels)
+    ax.set_xticks(np.arange(0, places, 5) + 0.47, range(0, places, 5))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return figure
@@ -88,7 +89,7 @@ def plot_listening(loss: Mapping[str, Mapping[str, float]]) -> Figure:
     ax.set_xticks(range(len(loss)), list(loss))
     ax.set(ylabel="loss on val, nats per place", title="does it listen?")
     ax.margins(y=0.12)
-    ax.legend(frameon=False, fontsize=9, ncols=len(kinds), loc="lower center")
+    figure.legend(frameon=False, fontsize=9, ncols=len(kinds), loc="outside lower center")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
