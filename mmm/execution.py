@@ -175,6 +175,7 @@ def _environment(scratch: Path) -> dict[str, str]:
         "JUPYTER_PATH": first(scratch, "JUPYTER_PATH"),
         "PYTHONPATH": first(PACKAGE_ROOT, "PYTHONPATH"),
         "PYTHONHASHSEED": "0",
+        "PYTHONWARNINGS": "ignore:IProgress not found",  # tqdm's, from libraries; it names a path of the machine
     }
     return {**os.environ, **changed}
 

@@ -50,7 +50,7 @@ def parse_captions(content: str, source: str = "captions") -> list[Caption]:
         except ValueError:
             raise ValueError(
                 f"{source}, line {number}: start and end must be seconds, found {start!r}, {end!r}."
-            )
+            ) from None
         # HumanML3D writes nan for captions without times
         start, end = (0.0 if time != time else time for time in (start, end))
         pairs = tuple(tuple(word.rsplit("/", 1)) for word in words.split(" ") if "/" in word)
