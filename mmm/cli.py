@@ -15,7 +15,6 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, Positional, UseAp
 from mmm.errors import require
 
 Preset = Literal["tiny", "small", "paper"]
-SHIPPED = Path(__file__).resolve().parent.parent / "data" / "pretrained" / "bandai-small"
 
 
 @dataclasses.dataclass
@@ -32,7 +31,7 @@ class PrepareSynthetic:
     def run(self) -> None:
         from mmm.data import synthetic
 
-        _report(synthetic.prepare(self.out, clips=self.clips, seed=self.seed))
+        _report(synthetic.prepare(self.out, clips=self.clips, seed=self.seed, progress=True))
 
 
 @dataclasses.dataclass
@@ -66,7 +65,9 @@ class _PrepareUsers:
     def run(self) -> None:
         from mmm.data import humanml3d
 
-        _report(humanml3d.prepare(self.source, self.out or Path("data") / self.kind, self.kind))
+        _report(
+            humanml3d.prepare(self.source, self.out or Path("data") / self.kind, self.kind, progress=True)
+        )
 
 
 @dataclasses.dataclass
@@ -102,7 +103,7 @@ class Prepare:
 class _Training:
     data: Path = Path("data/bandai")
     """A data folder, as `mmm prepare` makes it."""
-    out: Path = Path("runs/part")
+    out: Path = Path("runs/tok")
     """The run: checkpoints, metrics.jsonl, manifest.json, model/. Run again to continue where it stopped."""
     preset: Preset = "small"
     """tiny: minutes on two cores. small: what we ship. paper: the authors' sizes."""
@@ -152,6 +153,8 @@ class TrainTokenizer(_Training):
 class TrainTransformer(_Training):
     """Train the masked transformer and the length estimator; OUT/model is a whole model that can generate."""
 
+    out: Path = Path("runs/mmm")
+    """The run: transformer/, length/, model/. Run again to continue where it stopped."""
     tokenizer: Annotated[Path, arg(help="Run or model folder of the tokenizer.")] = Path("runs/tok")
     text: str = "minilm"
     """Text encoder: minilm, clip, or the folder of any transformers text model."""
@@ -190,7 +193,7 @@ class Generate:
 
     text: Positional[tuple[str, ...]]
     """What the person does; several texts make several motions."""
-    model: Path = SHIPPED
+    model: Path | None = None
     """Model or run folder; the shipped model by default."""
     length: UseAppendAction[tuple[int, ...]] = ()
     """Frames (24 to 196, 20 per second); once, or once per text. By default estimated from the text."""
@@ -209,18 +212,26 @@ class Generate:
     """cpu, cuda, mps."""
 
     def run(self) -> None:
-        from mmm.motion.clip import SUFFIXES
-        from mmm.pipeline import MMM
+        import torch
 
+        from mmm.motion.clip import SUFFIXES
+        from mmm.pipeline import SHIPPED, MMM
+
+        require(
+            self.device.split(":")[0] in ("cpu", "cuda", "mps")
+            and (not self.device.startswith("cuda") or torch.cuda.is_available())
+            and (self.device != "mps" or torch.backends.mps.is_available()),
+            f"--device {self.device}: this machine has no such device for torch; use cpu.",
+        )
         outs = self.out or (Path("motion.gif"),)
         for path in outs:
             require(
-                path.suffix in SUFFIXES,
+                path.suffix.lower() in SUFFIXES,
                 f"--out {path}: cannot write {path.suffix or 'a file without suffix'}; "
                 f"use one of {', '.join(SUFFIXES)}.",
             )
         start = time.perf_counter()
-        model = MMM.from_pretrained(self.model, self.device)
+        model = MMM.from_pretrained(self.model or SHIPPED, self.device)
         length = self.length[0] if len(self.length) == 1 else list(self.length) or None
         frames = model._frames(
             list(self.text), length
@@ -296,7 +307,7 @@ def main(args: list[str] | None = None) -> None:
     )
     try:
         sys.exit(command.run() or 0)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"mmm: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as error:
@@ -305,6 +316,13 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _report(folder) -> None:
+    report = folder.path / "report.md"
+    if report.is_file():
+        print(report.read_text())
+    for why, names in folder.info.get("left_out", {}).items():
+        print(
+            f"left out, {why}: {len(names)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''}; see dataset.json)"
+        )
     print(f"{folder.path}: " + ", ".join(f"{name} {len(ids)}" for name, ids in folder.splits.items()))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import numbers
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,8 +78,8 @@ class MMM:
     def generate(
         self,
         text: str | Sequence[str],
-        length: int | Sequence[int] | None = None,
-        seed: int | Sequence[int] = 0,
+        length: numbers.Integral | Sequence[int] | None = None,
+        seed: numbers.Integral | Sequence[int] = 0,
         **options: Any,
     ) -> Motion | list[Motion]:
         """Motion for a text, or a list of motions for a list of texts.
@@ -93,20 +94,26 @@ class MMM:
             ValueError: an empty text, a length out of range, not as many lengths or seeds as texts.
         """
         texts = [text] if isinstance(text, str) else list(text)
-        frames = self._frames(texts, length)
+        frames = self.frame_counts(texts, length)
         filled = self.sample(texts, frames, seed, **options)
         motions = self.decode(filled.tokens, frames, texts)
         return motions[0] if isinstance(text, str) else motions
 
     def sample(
-        self, texts: Sequence[str], frames: Sequence[int], seed: int | Sequence[int] = 0, **options: Any
+        self,
+        texts: Sequence[str],
+        frames: Sequence[int],
+        seed: numbers.Integral | Sequence[int] = 0,
+        **options: Any,
     ) -> Filled:
         """Tokens for texts and lengths in frames: the empty canvases of `generate`, filled.
 
         With `trace=True` the result also holds every step of the sampler.
         """
-        canvas, lengths = self.empty_canvas(self._frames(texts, list(frames)))
-        seeds = [seed + i for i in range(len(texts))] if isinstance(seed, int) else list(seed)
+        canvas, lengths = self.empty_canvas(self.frame_counts(texts, list(frames)))
+        seeds = (
+            [int(seed) + i for i in range(len(texts))] if isinstance(seed, numbers.Integral) else list(seed)
+        )
         require(
             len(seeds) == len(texts),
             f"{len(seeds)} seeds for {len(texts)} texts; give one seed, or one per text.",
@@ -158,7 +165,14 @@ class MMM:
         frames = [max(MIN_FRAMES, int(n) * self.tokenizer.config.ratio) for n in tokens]
         return frames[0] if isinstance(text, str) else frames
 
-    def _frames(self, texts: Sequence[str], length: int | Sequence[int] | None) -> list[int]:
+    def frame_counts(
+        self, texts: Sequence[str], length: numbers.Integral | Sequence[int] | None
+    ) -> list[int]:
+        """Length of each text's motion, estimated where `length` is None.
+
+        Raises:
+            ValueError: an empty text, a length out of range, not as many lengths as texts.
+        """
         require(len(texts) > 0, "no text was given; say what the person does.")
         for text in texts:
             require(
@@ -167,7 +181,9 @@ class MMM:
             )
         if length is None:
             return self.estimate_length(texts)
-        frames = [length] * len(texts) if isinstance(length, int) else [int(n) for n in length]
+        frames = (
+            [int(length)] * len(texts) if isinstance(length, numbers.Integral) else [int(n) for n in length]
+        )
         require(
             len(frames) == len(texts),
             f"{len(frames)} lengths for {len(texts)} texts; give one, or one per text.",

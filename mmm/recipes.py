@@ -191,6 +191,10 @@ def fit_transformer(
         options: for `mmm.training.train` (resume, cpu, progress).
     """
     _known(preset)
+    require(
+        not (Path(out) / "model" / "model.safetensors").is_file(),
+        f"{out} is a tokenizer's run, whose model/ would be overwritten; name another --out folder.",
+    )
     options = options or {}
     config = resolve(TRANSFORMER_TRAINING[preset], **changes)
     progress = options.get("progress", True)

@@ -127,11 +127,15 @@ def make_strips(
     """Write strips/001.png …, answers.json to fill in, instructions.md for the reader, and key.json (not for them).
 
     Two prompts of each content are generated with the model's own length estimate and default options, seeds
-    `seed`, `seed` + 1, …, one try each; two clips of each content are taken at random from `split`.
+    `seed`, `seed` + 1, …, one try each; of each content two clips (one where
+    there is no second) are taken at random from `split`, not two of one take.
 
     Raises:
-        ValueError: a prompt is a training caption, or `split` has no clip of a content.
+        ValueError: a prompt is a training caption, `split` has no clip of a content, or `out` holds a judgement.
     """
+    require(
+        not (Path(out) / "key.json").exists(), f"{out} holds strips and perhaps answers; name another folder."
+    )
     check_unseen([p for pair in PROMPTS.values() for p in pair], folder.pack("train").texts())
     texts = [(content, prompt) for content, pair in PROMPTS.items() for prompt in pair]
     rows = [
@@ -146,7 +150,8 @@ def make_strips(
         clips.get((folder.program(clip) or {}).get("content", ""), []).append(clip)
     for content, ids in clips.items():
         require(bool(ids), f"split {split} of {folder.path} has no clip of {content!r}; take another split.")
-        for clip in rng.permutation(ids)[:2]:
+        one_per_take = {folder.program(clip)["path"]: clip for clip in rng.permutation(ids).tolist()}
+        for clip in list(one_per_take.values())[:2]:
             motion = Motion(folder.features(clip), fps=folder.fps, skeleton=folder.skeleton)
             rows.append({"kind": "real", "content": content, "clip": str(clip), "motion": motion})
     rows = [rows[i] for i in rng.permutation(len(rows))]
