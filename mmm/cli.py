@@ -215,7 +215,7 @@ class Generate:
         import torch
 
         from mmm.motion.clip import SUFFIXES
-        from mmm.pipeline import SHIPPED, MMM
+        from mmm.pipeline import MMM, SHIPPED
 
         require(
             self.device.split(":")[0] in ("cpu", "cuda", "mps")
@@ -233,7 +233,7 @@ class Generate:
         start = time.perf_counter()
         model = MMM.from_pretrained(self.model or SHIPPED, self.device)
         length = self.length[0] if len(self.length) == 1 else list(self.length) or None
-        frames = model._frames(
+        frames = model.frame_counts(
             list(self.text), length
         )  # also loads the text encoder if lengths are estimated
         _ = model.encoder

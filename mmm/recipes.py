@@ -82,8 +82,7 @@ def resolve(config: TrainConfig, **changes: Any) -> TrainConfig:
     """The recipe with what the user asked for; None leaves the recipe's value."""
     given = {name: value for name, value in changes.items() if value is not None}
     given["precision"] = resolve_precision(given.get("precision", "auto"))
-    config = dataclasses.replace(config, **given)
-    return dataclasses.replace(config, warmup=min(config.warmup, config.steps // 10))
+    return dataclasses.replace(config, **given)
 
 
 def balanced_weights(
@@ -139,7 +138,7 @@ def fit_tokenizer(
 def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
     """The tokenizer of a run folder (…/model), of a model folder (…/tokenizer), or of its own folder."""
     for place in (Path(path) / "model", Path(path) / "tokenizer"):
-        if (place / "model.safetensors").is_file():
+        if (place / "config.json").is_file():
             return Tokenizer.from_pretrained(place)
     return Tokenizer.from_pretrained(path)
 

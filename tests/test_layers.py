@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Lowest first. Names on one line do not import each other.
 LAYERS = (
     ("errors",),
-    ("motion",),
+    ("motion", "storage"),
     ("data", "text", "training"),
     ("tokenizer", "transformer"),
     ("sampling",),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 from mmm.errors import require
 from mmm.tokenizer import parts
@@ -63,19 +61,3 @@ PRESETS = {
     "small": TokenizerConfig(width=176, codes=1024, code_dim=32, feature_bias=5.0, dead_below=0.125),
     "paper": TokenizerConfig(),
 }
-
-
-def read_config(path: Path) -> TokenizerConfig:
-    """The configuration in a config.json.
-
-    Raises:
-        ValueError: it is no JSON, or has entries that are not known or not valid.
-    """
-    try:
-        values = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): copy or download it again") from error
-    known = {field.name for field in fields(TokenizerConfig)}
-    unknown = sorted(set(values) - known)
-    require(not unknown, f"{path} has unknown entries {unknown}, expected {sorted(known)}")
-    return TokenizerConfig(**values)

@@ -6,21 +6,18 @@ only the training path (`forward`) works on normalised ones.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from pathlib import Path
+import os
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mmm.errors import atomic_write, require
+from mmm.errors import require
+from mmm.storage import load_config, load_state, save_module
 from mmm.tokenizer import parts
-from mmm.tokenizer.config import PRESETS, TokenizerConfig, read_config
+from mmm.tokenizer.config import PRESETS, TokenizerConfig
 from mmm.tokenizer.layers import Decoder, Encoder
 from mmm.tokenizer.quantizer import Quantizer
 
@@ -226,47 +223,19 @@ class Tokenizer(nn.Module):
 
     # ------------------------------------------------------------------ on disk
 
-    def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write config.json and model.safetensors; `dtype=torch.float16` halves the file.
-
-        The normalisation stays in float32, since it is small and touches every number.
-        """
-        folder = Path(folder)
-        state = {
-            name: value.to(dtype) if value.is_floating_point() and name not in NORMALISATION else value
-            for name, value in self.state_dict().items()
-        }
-        with atomic_write(folder / "model.safetensors") as path:
-            save_file({name: value.cpu().contiguous() for name, value in state.items()}, path)
-        with atomic_write(folder / "config.json") as path:
-            path.write_text(json.dumps(asdict(self.config), indent=2) + "\n")
+    def save_pretrained(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
+        """Write config.json and model.safetensors; float16 halves the size, the normalisation stays float32."""
+        save_module(self, self.config, folder, dtype, keep_float32=NORMALISATION)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Tokenizer:
-        """Load what `save_pretrained` wrote, in evaluation mode, in float32.
+    def from_pretrained(cls, folder: str | os.PathLike[str]) -> Tokenizer:
+        """The tokenizer that `save_pretrained` wrote, in float32, in evaluation mode, on the CPU.
 
         Raises:
-            FileNotFoundError: config.json or model.safetensors is missing.
-            ValueError: a file is damaged, or the weights do not fit the configuration.
+            FileNotFoundError, ValueError: files missing, damaged, or not fitting each other.
         """
-        folder = Path(folder)
-        for name in ("config.json", "model.safetensors"):
-            require(
-                (folder / name).is_file(),
-                f"{folder / name} does not exist: a tokenizer folder holds config.json and model.safetensors",
-                FileNotFoundError,
-            )
-        model = cls(read_config(folder / "config.json"))
-        path = folder / "model.safetensors"
-        try:
-            state = load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged or cut off ({error}): copy or download it again") from error
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            detail = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path} does not fit {folder / 'config.json'} ({detail})") from error
+        model = cls(load_config(TokenizerConfig, folder))
+        load_state(model, folder)
         return model.eval()
 
 

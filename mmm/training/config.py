@@ -10,8 +10,8 @@ import torch
 
 from mmm.errors import require
 
-# What may change between a run and its continuation: none of these bears on the steps already taken. (With
-# the cosine schedule another end does change the rates of the steps to come.)
+# What may change between a run and its continuation: none of these is to bear on the steps already taken.
+# (Another end does change the rates of the steps to come, with the cosine schedule and where it cuts a warmup.)
 FREE_SETTINGS = {f"train.{name}" for name in ("steps", "checkpoint_every", "log_every", "eval_every")}
 
 
@@ -23,7 +23,7 @@ class TrainConfig:
         steps: optimizer steps in all (a resumed run counts on).
         batch_size: items per step, over all processes together.
         lr, betas, weight_decay: AdamW's.
-        warmup: steps over which the rate rises linearly from 0 to `lr`.
+        warmup: steps over which the rate rises linearly from 0 to `lr`; at most a tenth of `steps`.
         schedule: "constant"; "milestones" (× `gamma` from each step in `milestones` on); "cosine" (to 0 at
             the end).
         grad_clip: largest norm of the gradient; 0 = no clipping.
@@ -72,12 +72,14 @@ class TrainConfig:
 
 def learning_rate(step: int, config: TrainConfig) -> float:
     """The rate of step `step` (from 0): a pure function, so that no scheduler has a state to keep."""
-    rise = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    # Here and not in the config: that stays the same when a short run is continued with more steps.
+    warmup = min(config.warmup, config.steps // 10)
+    rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
     fall = 1.0
     if config.schedule == "milestones":
         fall = config.gamma ** sum(step >= milestone for milestone in config.milestones)
     elif config.schedule == "cosine":
-        done = max(0, step - config.warmup) / max(1, config.steps - config.warmup)
+        done = max(0, step - warmup) / max(1, config.steps - warmup)
         fall = 0.5 * (1 + math.cos(math.pi * done))
     return config.lr * rise * fall
 

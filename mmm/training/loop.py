@@ -67,7 +67,8 @@ def train(
             All its randomness must come from the generator. On a GPU it is called from another thread.
         loss: (module, batch, generator) → scalar and named scalars to log. Called under autocast.
         evaluate: module in eval mode → numbers, logged with the prefix "val/".
-        resume: continue from the newest checkpoint in `out`, if there is one; False begins anew.
+        resume: continue from the newest checkpoint in `out`, if there is one; False begins anew and removes
+                `out`/model, where the callers of this loop put what a run ends with.
         config_extra: the rest of the configuration (model, data); a run is continued only with the same.
         manifest: facts to note that may differ between a run and its continuation.
         cpu: stay on the CPU even if there is a GPU.
@@ -125,7 +126,8 @@ class _Run:
         """Continue from the newest checkpoint, if there is one; bring the run's folder into that state."""
         folder = self.out / "checkpoints"
         if self.main and not resume:
-            shutil.rmtree(folder, ignore_errors=True)
+            for old in (self.out / "model", folder):  # the callers' model must not outlive the run it is of
+                shutil.rmtree(old, ignore_errors=True)
         self.accelerator.wait_for_everyone()
         found = checkpoints.load_checkpoint(folder)
         if found is not None:

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from mmm.errors import require
-from mmm.transformer.storage import load_config, load_state, save_module
+from mmm.storage import load_config, load_state, save_module
 
 
 @dataclass(frozen=True)

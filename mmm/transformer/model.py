@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mmm.errors import require
 from mmm.transformer.masking import MASK
-from mmm.transformer.storage import load_config, load_state, save_module
+from mmm.storage import load_config, load_state, save_module
 
 
 @dataclass(frozen=True)

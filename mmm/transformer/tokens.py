@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Int16, Int64
+from jaxtyping import Int, Int64
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -19,8 +19,6 @@ from mmm.data.captions import mirror_text
 from mmm.errors import require
 from mmm.motion.mirror import mirror_features
 
-FRAMES_PER_TOKEN = 4
-PHASES = (0, 1, 2, 3)
 POOL = 8  # batches' worth of draws from which one batch of like lengths is taken
 
 
@@ -31,6 +29,7 @@ class TokenSet:
     Attributes:
         tokens: (V, P, N) code ids of all variants, padded with 0 behind their lengths. A variant of a clip is
             the clip begun 0 to 3 frames later: the tokenizer cuts time into fours, and where must not matter.
+            int16, or int32 for a codebook that needs it.
         lengths: (V,) tokens per variant.
         starts: (n + 1,) clip i has the variants starts[i] to starts[i + 1].
         captions: per clip.
@@ -38,7 +37,7 @@ class TokenSet:
         ids: per clip; the mirrored ones begin with "M".
     """
 
-    tokens: Int16[Tensor, "v p n"]
+    tokens: Int[Tensor, "v p n"]
     lengths: Int64[Tensor, "v"]
     starts: Int64[Tensor, "clips_plus_1"]
     captions: list[list[str]]
@@ -114,7 +113,7 @@ class TokenSet:
 def make_token_set(
     tokenizer: nn.Module,
     packed: PackedSplit,
-    phases: Sequence[int] = PHASES,
+    phases: Sequence[int] | None = None,
     mirror: bool = True,
     weights: Sequence[float] | np.ndarray | None = None,
     max_tokens: int = 49,
@@ -125,22 +124,30 @@ def make_token_set(
     """Encode a split: every clip in every phase, and mirrored with mirrored captions.
 
     Args:
-        tokenizer: a `Tokenizer`: of it `encode`, `config.parts` and the buffer `mean` are used.
-        phases: frames left out at the start, one variant each; (0,) for validation.
+        tokenizer: a `Tokenizer`: of it `encode`, `config` and the buffer `mean` are used.
+        phases: frames left out at the start, one variant each; (0,) for validation; None = all that differ,
+            0 to the tokenizer's frames per token - 1.
         weights: how often to draw each clip of `packed`, mirrored or not; None = all alike.
         max_tokens: longer clips are cut to this.
+
+    Raises:
+        ValueError: a clip is too short for a phase, or `encode` gives another number of tokens than
+            `config.ratio` says.
     """
     tokenizer.eval()
+    config = tokenizer.config
+    phases = range(config.ratio) if phases is None else phases
     device = tokenizer.mean.device
     sides = (False, True) if mirror else (False,)
     jobs = np.array(
         [(clip, side, phase) for side in sides for clip in range(len(packed)) for phase in phases]
     )
     clips, sided, shifts = jobs[:, 0], jobs[:, 1] == 1, jobs[:, 2]
-    frames = np.minimum(np.diff(packed.starts)[clips] - shifts, max_tokens * FRAMES_PER_TOKEN)
+    frames = np.minimum(np.diff(packed.starts)[clips] - shifts, max_tokens * config.ratio)
     require(bool((frames > 0).all()), f"a clip is too short for the phases {tuple(phases)}; leave it out")
-    first, lengths = packed.starts[clips] + shifts, -(-frames // FRAMES_PER_TOKEN)
-    tokens = torch.zeros(len(jobs), tokenizer.config.parts, int(lengths.max()), dtype=torch.int16)
+    first, lengths = packed.starts[clips] + shifts, -(-frames // config.ratio)
+    dtype = torch.int16 if config.codes <= 1 << 15 else torch.int32  # ids run to codes - 1
+    tokens = torch.zeros(len(jobs), config.parts, int(lengths.max()), dtype=dtype)
     chunks = np.split(np.argsort(frames, kind="stable"), range(batch_size, len(jobs), batch_size))
     for chunk in tqdm(chunks, desc="tokens", unit="batch", disable=not progress):
         ends = frames[chunk]
@@ -148,7 +155,13 @@ def make_token_set(
         x = np.asarray(packed.features[rows])
         x[sided[chunk]] = mirror_features(x[sided[chunk]], skeleton)
         codes = tokenizer.encode(torch.from_numpy(x).to(device), torch.from_numpy(ends).to(device))
-        tokens[torch.from_numpy(chunk), :, : codes.shape[2]] = codes.cpu().to(torch.int16)
+        longest = int(lengths[chunk].max())
+        require(
+            codes.shape[2] == longest,
+            f"the tokenizer made {codes.shape[2]} tokens of {ends.max()} frames, expected {longest}: its "
+            f"config says {config.ratio} frames per token; give a tokenizer that fits its config",
+        )
+        tokens[torch.from_numpy(chunk), :, :longest] = codes.cpu().to(dtype)
     plain = [[caption.text for caption in captions] for captions in packed.captions]
     mirrored = [[mirror_text(text) for text in texts] for texts in plain]
     weights = np.ones(len(packed)) if weights is None else np.asarray(weights, dtype=np.float64)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-import mmm.transformer.storage as storage
+from mmm import storage
 from mmm.transformer import (
     MASK,
     LengthConfig,

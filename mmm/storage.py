@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,23 @@ INDEX = "model.safetensors.index.json"
 
 
 def save_module(
-    module: nn.Module, config: Any, folder: str | os.PathLike[str], dtype: torch.dtype | None = None
+    module: nn.Module,
+    config: Any,
+    folder: str | os.PathLike[str],
+    dtype: torch.dtype | None = None,
+    keep_float32: Collection[str] = (),
 ) -> None:
     """Write the parameters and buffers of `module` and its dataclass `config` into `folder` (replaced whole).
 
     Args:
         dtype: the type floating-point arrays are stored in, e.g. torch.float16 for half the size; None keeps
             them as they are.
+        keep_float32: names of arrays that `dtype` leaves in float32, since they are small and touch every number.
     """
-    state = {name: _stored(value, dtype) for name, value in module.state_dict().items()}
+    state = {
+        name: _stored(value, torch.float32 if name in keep_float32 else dtype)
+        for name, value in module.state_dict().items()
+    }
     with atomic_dir(folder) as part:
         save_torch_state_dict(state, part, max_shard_size=SHARD_SIZE)
         text = json.dumps(dataclasses.asdict(config), indent=2)
