@@ -69,7 +69,7 @@ def plot_accuracy(
     for number, (label, value) in enumerate(chance.items()):
         ax.axhline(value, color="grey", linestyle=("--", ":")[number % 2], linewidth=1.2, label=label)
     ax.set(xlabel="share of the places that is masked", ylim=(0, None))
-    ax.set(ylabel="masked places guessed exactly", title="the less it sees, the less it knows")
+    ax.set(ylabel="masked places guessed exactly", title="accuracy by what is hidden")
     ax.legend(frameon=False, fontsize=9)
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
