@@ -88,14 +88,16 @@ def _viridis() -> Float[np.ndarray, "256 4"]:
     return colormaps["viridis"](np.linspace(0.05, 1, 256))
 
 
-def plot_knobs(tables: Mapping[str, DataFrame], real: Mapping[str, float]) -> Figure:
-    """Small multiples: a row for each knob, a column for each measure, a dashed line where real motion is.
+def plot_knobs(tables: Mapping[str, DataFrame], marks: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Small multiples: a row for each knob, a column for each measure, a line at each mark.
 
     Args:
         tables: by knob ("steps"): a row for each setting (its index), a column for each measure.
-        real: the value of real motion for those measures that it has.
+        marks: by name ("real clips"): values of those measures that it has, to compare with; at most three.
     """
     measures = list(next(iter(tables.values())).columns)
+    styles = ("--", ":", "-.")
+    require(len(marks) <= len(styles), f"{len(marks)} marks, expected at most {len(styles)}: show fewer")
     widest = max(len(table) for table in tables.values())
     figure = Figure(figsize=(2.6 * len(measures), 1.7 * len(tables) + 0.3), layout="constrained")
     axes = figure.subplots(len(tables), len(measures), squeeze=False, sharey="col")
@@ -105,15 +107,16 @@ def plot_knobs(tables: Mapping[str, DataFrame], real: Mapping[str, float]) -> Fi
                 f"{setting:g}" if isinstance(setting, float) else str(setting) for setting in table.index
             ]
             ax.bar(names, table[measure], width=0.6 * len(table) / widest, color=RIGHT)
-            if measure in real:
-                ax.axhline(real[measure], color=WRONG, linestyle="--", linewidth=1.5)
+            for style, values in zip(styles, marks.values(), strict=False):
+                if measure in values:
+                    ax.axhline(values[measure], color=WRONG, linestyle=style, linewidth=1.5)
             ax.set(xlabel=knob, xlim=(-0.5, len(table) - 0.5))
             ax.grid(axis="y", alpha=0.3)
     for ax, measure in zip(axes[0], measures, strict=True):
         ax.set_title(measure, fontsize=10)
-    if real:
-        line = Line2D([], [], color=WRONG, linestyle="--", label="real motion")
-        figure.legend(handles=[line], loc="outside upper right", fontsize=9, frameon=False)
+    if marks:
+        lines = [Line2D([], [], color=WRONG, linestyle=style) for style in styles[: len(marks)]]
+        figure.legend(lines, list(marks), loc="outside upper right", ncols=3, fontsize=9, frameon=False)
     return figure
 
 

@@ -42,7 +42,7 @@ def test_the_filling_picture_has_one_panel_an_item_with_its_passes():
 def test_knobs_draw_every_setting_of_every_measure():
     steps = pd.DataFrame({"jerk": {1: 70.0, 10: 50.0, 20: 40.0}, "sure": {1: 0.2, 10: 0.3, 20: 0.4}})
     guidance = pd.DataFrame({"jerk": {1.0: 60.0, 2.0: 90.0}, "sure": {1.0: 0.2, 2.0: 0.5}})
-    figure = plots.plot_knobs({"steps": steps, "guidance": guidance}, {"jerk": 55.0})
+    figure = plots.plot_knobs({"steps": steps, "guidance": guidance}, {"real": {"jerk": 55.0}})
     FigureCanvasAgg(figure).draw()
     heights = [[bar.get_height() for bar in ax.patches] for ax in figure.axes]
     assert heights == [[70, 50, 40], [0.2, 0.3, 0.4], [60, 90], [0.2, 0.5]]
