@@ -98,7 +98,10 @@ def _files(folder: Path) -> list[str]:
     index = folder / INDEX
     if not index.is_file():
         return ["model.safetensors"]
-    return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{index} is damaged or cut off ({error}): copy or save it again") from error
 
 
 def _stored(value: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 
 from mmm.errors import require
 
-# What may change between a run and its continuation: none of these is to bear on the steps already taken.
-# (Another end does change the rates of the steps to come, with the cosine schedule and where it cuts a warmup.)
+# What may change between a run and its continuation: steps already taken stay as they were. (Another end does
+# change the rates of the steps to come, with the cosine schedule and where it cuts the warmup short.)
 FREE_SETTINGS = {f"train.{name}" for name in ("steps", "checkpoint_every", "log_every", "eval_every")}
 
 

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from mmm.errors import require
-from mmm.transformer.masking import MASK
 from mmm.storage import load_config, load_state, save_module
+from mmm.transformer.masking import MASK
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,11 @@ def test_other_data_or_another_model_in_the_same_folder_is_refused(tmp_path):
 
 def test_resume_false_begins_anew(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted[1], tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model").mkdir()  # of the run before; were it left, an interrupted rerun would seem done
+    run(tmp_path)
+    assert (tmp_path / "model").is_dir()
     other = run(tmp_path, TrainConfig(steps=3, log_every=1), resume=False)
+    assert not (tmp_path / "model").exists()
     assert other.step == 3
     assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2, 3, 3]
     assert [place.name for place in (tmp_path / "checkpoints").iterdir()] == ["step-000000003"]
@@ -304,6 +308,12 @@ def test_schedules():
     assert [learning_rate(step, paper) for step in (199, 200, 250)] == pytest.approx([1, 0.05, 0.0025])
     cosine = TrainConfig(steps=110, lr=1.0, warmup=10, schedule="cosine")
     assert [learning_rate(s, cosine) for s in (9, 60, 110)] == pytest.approx([1, 0.5, 0], abs=1e-9)
+
+
+def test_a_short_run_warms_up_over_a_tenth_of_its_steps():
+    short = TrainConfig(steps=40, lr=1.0, warmup=500, schedule="cosine")
+    assert [learning_rate(step, short) for step in (0, 3, 22)] == pytest.approx([0.25, 1, 0.5])
+    assert learning_rate(0, TrainConfig(steps=9, lr=1.0, warmup=500)) == 1
 
 
 def test_generators_of_steps_and_streams_are_unrelated():

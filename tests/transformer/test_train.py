@@ -95,6 +95,39 @@ def test_long_clips_are_cut_and_validation_sets_are_plain(tokenizer):
         make_token_set(tokenizer, clips((2, 30)))
 
 
+def test_frames_per_token_are_the_tokenizers():
+    torch.manual_seed(0)
+    coarse = Tokenizer(TokenizerConfig(width=16, depth=1, down=3, codes=64, code_dim=4)).eval()
+    coarse.quantizers[0].set_codebook(0.1 * torch.randn(64, 4))
+    split = clips()
+    tokens = make_token_set(coarse, split, mirror=False, max_tokens=4)
+    assert tokens.starts.tolist() == [0, 8, 16, 24]  # every phase that differs
+    for variant in range(24):
+        features = np.array(split.clip(variant // 8)[variant % 8 :][:32])
+        alone = coarse.encode(torch.from_numpy(features)[None])[0]
+        found, lengths = tokens.batch(torch.tensor([variant]))
+        assert int(lengths) == alone.shape[1] and torch.equal(found[0], alone), variant
+
+
+def test_a_tokenizer_that_breaks_its_ratio_is_refused(tokenizer, monkeypatch):
+    plain = tokenizer.encode
+    monkeypatch.setattr(tokenizer, "encode", lambda x, lengths: plain(x, lengths)[..., ::2])
+    with pytest.raises(ValueError, match="made 6 tokens of 44 frames, expected 11: .*4 frames per token"):
+        make_token_set(tokenizer, clips((44, 44)), (0,), mirror=False)
+
+
+def test_ids_of_a_large_codebook_are_kept():
+    torch.manual_seed(0)
+    large = Tokenizer(TokenizerConfig(width=16, depth=1, codes=40_000, code_dim=4)).eval()
+    large.quantizers[0].set_codebook(0.1 * torch.randn(40_000, 4))
+    split = clips()
+    tokens = make_token_set(large, split, (0,), mirror=False)
+    assert tokens.tokens.max() >= 1 << 15
+    for clip in range(3):
+        alone = large.encode(torch.from_numpy(np.array(split.clip(clip)))[None])[0]
+        assert torch.equal(tokens.batch(torch.tensor([clip]))[0][0], alone)
+
+
 def test_draws_follow_the_weights_though_lengths_are_alike():
     lengths, weights = [3, 4, 5, 6, 7, 8, 9, 10], np.array([1, 2, 3, 4, 5, 6, 0, 8.0])
     tokens = token_set(lengths, [["a"]] * 8, weights)

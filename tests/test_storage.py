@@ -1,0 +1,70 @@
+"""Trained parts on disk: whole or absent, and every part is stored alike."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from mmm import storage
+from mmm.recipes import load_tokenizer
+from mmm.tokenizer import Tokenizer, TokenizerConfig
+
+SMALL = TokenizerConfig(width=16, depth=1, codes=32, code_dim=4)
+
+
+@dataclass(frozen=True)
+class Config:
+    width: int = 3
+
+
+def same(one, other):
+    states = one.state_dict(), other.state_dict()
+    return all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_arrays_to_keep_stay_in_float32(tmp_path):
+    module = nn.BatchNorm1d(3)
+    with torch.no_grad():
+        for value in (module.running_mean, module.weight):
+            value.copy_(torch.rand(3) + 1 / 3)
+    storage.save_module(module, Config(), tmp_path / "m", torch.float16, keep_float32=("running_mean",))
+    again = nn.BatchNorm1d(3)
+    storage.load_state(again, tmp_path / "m")
+    assert storage.load_config(Config, tmp_path / "m") == Config()
+    assert torch.equal(again.running_mean, module.running_mean)
+    assert torch.equal(again.weight, module.weight.half().float())
+    assert not torch.equal(again.weight, module.weight) and again.weight.dtype == torch.float32
+    assert again.num_batches_tracked.dtype == torch.int64
+
+
+def test_a_save_cut_short_leaves_the_old_model(tmp_path, monkeypatch):
+    old, new = Tokenizer(SMALL), Tokenizer(SMALL)
+    old.save_pretrained(tmp_path / "t")
+    assert not same(old, new)
+
+    def full(*args, **options):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr(json, "dumps", full)
+        new.save_pretrained(tmp_path / "t")
+    assert same(Tokenizer.from_pretrained(tmp_path / "t"), old)
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+
+
+def test_a_large_tokenizer_is_sharded_and_found_in_its_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "SHARD_SIZE", "20KB")
+    tokenizer = Tokenizer(SMALL)
+    folder = tmp_path / "run" / "model"
+    tokenizer.save_pretrained(folder)
+    assert len(list(folder.glob("model-*.safetensors"))) > 2 and not (folder / "model.safetensors").exists()
+    for place in (folder, tmp_path / "run"):
+        assert same(load_tokenizer(place), tokenizer)
+    index = folder / storage.INDEX
+    whole = index.read_text()
+    for damaged in (whole[:-20], "{}", "[]"):
+        index.write_text(damaged)
+        with pytest.raises(ValueError, match="index.json is damaged or cut off"):
+            load_tokenizer(folder)
