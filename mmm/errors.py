@@ -56,15 +56,36 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-@contextmanager
-def atomic_dir(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a new empty folder beside `path`; rename it onto `path` if the block succeeds.
+def check_replaceable(path: str | os.PathLike[str], mark: str) -> None:
+    """Raise ValueError unless `path` is free, an empty folder, or a folder of ours that may be replaced.
 
-    A folder that stands at `path` already is replaced as a whole: it is moved aside first, moved back if the
-    rename fails, and removed last. On an error in the block the new folder is removed and the old one is
-    untouched.
+    Args:
+        path: where a folder is to be written; ask before the long work whose result goes there.
+        mark: name (or pattern) of a file that shows that the folder is one of ours.
     """
     final = Path(path)
+    ours = final.is_dir() and (any(final.glob(mark)) or not any(final.iterdir()))
+    require(
+        ours or not final.exists(), f"{final} exists and is none of ours (no {mark}); name another folder."
+    )
+
+
+@contextmanager
+def atomic_dir(path: str | os.PathLike[str], mark: str) -> Iterator[Path]:
+    """Yield a new empty folder beside `path`; rename it onto `path` if the block succeeds.
+
+    A folder of ours that stands at `path` already is replaced as a whole: it is moved aside first, moved back
+    if the rename fails, and removed last. On an error in the block the new folder is removed and the old one
+    is untouched.
+
+    Args:
+        path: the folder to write.
+        mark: name (or pattern) of a file that every such folder has.
+    Raises:
+        ValueError: something else stands at `path` (see `check_replaceable`).
+    """
+    final = Path(path)
+    check_replaceable(final, mark)
     part = _beside(final)
     part.mkdir()
     old = _beside(final)

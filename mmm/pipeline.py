@@ -207,7 +207,7 @@ class MMM:
             dtype: of the stored weights; float16 halves the files.
             card: text of the model card; a short one is written if none is given.
         """
-        with atomic_dir(folder) as part:
+        with atomic_dir(folder, mark="config.json") as part:
             self.tokenizer.save_pretrained(part / "tokenizer", dtype)
             self.transformer.save_pretrained(part / "transformer", dtype)
             if self.length is not None:

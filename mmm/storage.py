@@ -42,7 +42,7 @@ def save_module(
         name: _stored(value, torch.float32 if name in keep_float32 else dtype)
         for name, value in module.state_dict().items()
     }
-    with atomic_dir(folder) as part:
+    with atomic_dir(folder, mark="config.json") as part:
         save_torch_state_dict(state, part, max_shard_size=SHARD_SIZE)
         text = json.dumps(dataclasses.asdict(config), indent=2)
         (part / "config.json").write_text(text + "\n", encoding="utf-8")

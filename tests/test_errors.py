@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmm.errors import atomic_dir, atomic_write, require
+from mmm.errors import atomic_dir, atomic_write, check_replaceable, require
 
 
 def test_require_raises_its_sentence_as_the_named_error():
@@ -31,14 +31,14 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path):
 
 def test_a_folder_appears_only_when_it_is_whole_and_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "set"
-    with atomic_dir(path) as part:
+    with atomic_dir(path, "[abc]") as part:
         (part / "a").write_text("one")
         assert not path.exists()
-    with pytest.raises(KeyboardInterrupt), atomic_dir(path) as part:
+    with pytest.raises(KeyboardInterrupt), atomic_dir(path, "[abc]") as part:
         (part / "b").write_text("half")
         raise KeyboardInterrupt
     assert [p.name for p in path.iterdir()] == ["a"]
-    with atomic_dir(path) as part:
+    with atomic_dir(path, "[abc]") as part:
         (part / "b").write_text("two")
     assert [p.name for p in path.iterdir()] == ["b"]
     assert [p.name for p in tmp_path.iterdir()] == ["set"]
@@ -48,7 +48,7 @@ def test_the_old_folder_returns_when_the_new_one_cannot_take_its_place(tmp_path,
     import os
 
     path = tmp_path / "set"
-    with atomic_dir(path) as part:
+    with atomic_dir(path, "[abc]") as part:
         (part / "a").write_text("one")
     real, calls = os.replace, []
 
@@ -59,7 +59,24 @@ def test_the_old_folder_returns_when_the_new_one_cannot_take_its_place(tmp_path,
         real(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
-    with pytest.raises(OSError, match="disk"), atomic_dir(path) as part:
+    with pytest.raises(OSError, match="disk"), atomic_dir(path, "[abc]") as part:
         (part / "b").write_text("two")
     assert [p.name for p in path.iterdir()] == ["a"]
     assert [p.name for p in tmp_path.iterdir()] == ["set"]
+
+
+@pytest.mark.parametrize("mark", ["set.json", "*.json"])
+def test_only_folders_of_ours_are_replaced(tmp_path, mark):
+    path = tmp_path / "thesis"
+    path.mkdir()
+    with atomic_dir(path, mark) as part:  # an empty folder is free
+        (part / "set.json").write_text("1")
+    with atomic_dir(path, mark) as part:
+        (part / "chapter.tex").write_text("two years")
+    with pytest.raises(ValueError, match="thesis exists and is none of ours .no .*; name another folder"):
+        with atomic_dir(path, mark):
+            pytest.fail("nothing may be computed for a folder that cannot be written")
+    assert (path / "chapter.tex").read_text() == "two years"
+    with pytest.raises(ValueError, match="chapter.tex exists and is none of ours"):
+        check_replaceable(path / "chapter.tex", mark)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis"]

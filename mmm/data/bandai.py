@@ -5,12 +5,16 @@ several where it is longer than 196 frames at 20 fps.
 """
 
 import dataclasses
+import filecmp
+import lzma
 import math
 import multiprocessing
 import os
 import re
+import string
 import tarfile
 import tempfile
+import warnings
 import zipfile
 import zlib
 from collections import defaultdict
@@ -25,13 +29,14 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from mmm.data.bandai_captions import CONTENTS, STYLES, write_captions
-from mmm.data.folder import Clip, MotionFolder, write_folder
-from mmm.errors import require
+from mmm.data.folder import MARK, Clip, MotionFolder, write_folder
+from mmm.errors import check_replaceable, require
 from mmm.motion.bvh import BvhMotion, read_bvh, resample
 from mmm.motion.features import features_to_joints, joints_to_features
 
 FPS = 20.0
 MIN_FRAMES, MAX_FRAMES = 24, 196  # 24 is KIT-ML's minimum, 196 what 49 tokens hold
+MIN_TAKES = 5  # of a content, to be divided between the splits: one of two cannot stand for it
 ARCHIVES = (".zip", ".tar.xz", ".tar.gz", ".tar")
 _NAME = re.compile(r"(dataset-[12])_([a-z-]+)_([a-z-]+)_(\d+)")
 # HumanML3D's joints in order; the captures have one spine joint less, so spine2 is halfway from Spine to Chest
@@ -56,8 +61,8 @@ class Take:
         return f"{self.dataset}_{self.content}_{self.style}_{self.number}"
 
 
-def find_takes(folder: Path) -> list[Take]:
-    """All takes below a folder, sorted by name.
+def find_takes(folder: Path, source: Path | None = None) -> list[Take]:
+    """All takes below a folder, sorted by name; errors speak of `source`, the archive that it was unpacked from.
 
     Raises:
         ValueError: there are none, or a file's name does not say content and style in known words.
@@ -73,7 +78,7 @@ def find_takes(folder: Path) -> list[Take]:
         takes.append(Take(path, *match.groups()))
     require(
         bool(takes),
-        f"no .bvh files in {folder}; give the folder or the archives of Bandai-Namco's data sets.",
+        f"no .bvh files in {source or folder}; give the folder or the archives of Bandai-Namco's data sets.",
     )
     return takes
 
@@ -101,10 +106,24 @@ def cut(frames: int) -> list[slice]:
     return [slice(int(a), int(b) + 1) for a, b in zip(edges[:-1], edges[1:], strict=True)]
 
 
+def letters(number: int) -> str:
+    """The end of a piece's id: a, b, … z, aa, ab, …"""
+    before, last = divmod(number, 26)
+    return (letters(before - 1) if before else "") + string.ascii_lowercase[last]
+
+
 def _convert(job: tuple[Take, int, int]) -> list[Clip]:
-    """Clips of a take; captions depend on seed and take alone, not on what else is in the folder."""
+    """Clips of a take. Raises ValueError that names the take's file."""
     take, seed, captions = job
     motion = read_bvh(take.path)
+    try:
+        return _clips(take, motion, seed, captions)
+    except ValueError as error:
+        raise ValueError(f"{take.path.name}: {error}") from error
+
+
+def _clips(take: Take, motion: BvhMotion, seed: int, captions: int) -> list[Clip]:
+    """Captions depend on seed and take alone, not on what else is in the folder."""
     joints = resample(to_humanml3d(motion), motion.fps, FPS)
     if len(joints) - 1 < MIN_FRAMES:
         return []
@@ -115,7 +134,7 @@ def _convert(job: tuple[Take, int, int]) -> list[Clip]:
         features = joints_to_features(joints[piece])
         clips.append(
             Clip(
-                id=take.id + (f"_{'abcdefgh'[number]}" if len(pieces) > 1 else ""),
+                id=take.id + (f"_{letters(number)}" if len(pieces) > 1 else ""),
                 features=features,
                 joints=features_to_joints(features),
                 captions=write_captions(take.content, take.style, rng, captions),
@@ -131,7 +150,10 @@ def split_takes(
 ) -> dict[str, list[str]]:
     """Take ids for train, val and test, within each content of each data set.
 
-    Contents with fewer than five takes go to train whole: one of two cannot stand for the content.
+    Contents with fewer than MIN_TAKES takes go to train whole.
+
+    Raises:
+        ValueError: no content has enough takes, so that val and test would be empty.
     """
     groups = defaultdict(list)
     for take in takes:
@@ -141,28 +163,40 @@ def split_takes(
         order = (
             np.random.default_rng([seed, zlib.crc32("".join(key).encode())]).permutation(sorted(ids)).tolist()
         )
-        val, test = (max(1, round(share * len(ids))) if len(ids) >= 5 else 0 for share in shares)
+        val, test = (max(1, round(share * len(ids))) if len(ids) >= MIN_TAKES else 0 for share in shares)
         splits["val"] += order[:val]
         splits["test"] += order[val : val + test]
         splits["train"] += order[val + test :]
+    require(
+        all(splits.values()),
+        f"none of the {len(groups)} contents has {MIN_TAKES} takes of {MIN_FRAMES / FPS:g} s or more, so val and test "
+        "would be empty; give more of the data.",
+    )
     return {name: sorted(ids) for name, ids in splits.items()}
 
 
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError)
+
+
 def _unpack(source: Path, into: Path) -> Path:
-    if zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            archive.extractall(into)
-    else:
-        try:
+    try:
+        if zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as archive:
+                archive.extractall(into)
+        else:
             with tarfile.open(source) as archive:
                 archive.extractall(into, filter="data")
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise ValueError(f"{source} cannot be unpacked ({error}); copy or download it again.") from error
+                archive.fileobj.seek(archive.offset)
+                while rest := archive.fileobj.read(1 << 20):  # to its end, where gzip's checksum is
+                    # tarfile takes a damaged header for the end of the archive, and would lose what follows
+                    require(not rest.strip(b"\0"), "a header in it is damaged", tarfile.ReadError)
+    except _DAMAGED as error:
+        raise ValueError(f"{source} cannot be unpacked ({error}); copy or download it again.") from error
     return into
 
 
-def _folders(sources: list[Path], stack: ExitStack) -> Iterator[Path]:
-    """Folders with BVH files: sources that are folders, and what archives (given, or lying in them) unpack to."""
+def _folders(sources: list[Path], stack: ExitStack) -> Iterator[tuple[Path, Path]]:
+    """(source, folder with BVH files): sources that are folders, and archives, given or lying in them, unpacked."""
     for source in sources:
         if not source.exists():
             raise FileNotFoundError(
@@ -173,16 +207,34 @@ def _folders(sources: list[Path], stack: ExitStack) -> Iterator[Path]:
             if source.is_file()
             else [p for p in sorted(source.rglob("*")) if p.name.endswith(ARCHIVES)]
         )
-        if source.is_dir() and any(source.rglob("*.bvh")):
-            yield source
-            continue
+        loose = source.is_dir() and any(source.rglob("*.bvh"))
         require(
-            bool(archives), f"{source} holds neither .bvh files nor archives ({', '.join(ARCHIVES)}) of them."
+            loose or bool(archives),
+            f"{source} holds neither .bvh files nor archives ({', '.join(ARCHIVES)}) of them.",
         )
+        if loose:
+            yield source, source
         for archive in archives:
-            yield _unpack(
-                archive, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmm-bandai-")))
-            )
+            into = stack.enter_context(tempfile.TemporaryDirectory(prefix="mmm-bandai-"))
+            yield archive, _unpack(archive, Path(into))
+
+
+def _unique(takes: list[Take]) -> list[Take]:
+    """Takes by id, the last of those that share one; warns if their files differ."""
+    kept: dict[str, Take] = {}
+    differing = set()
+    for take in takes:
+        other = kept.get(take.id)
+        if other and not filecmp.cmp(other.path, take.path, shallow=False):
+            differing.add(take.id)
+        kept[take.id] = take
+    if differing:
+        warnings.warn(
+            f"{len(differing)} takes come in files that differ, such as {min(differing)}: the last one found is used; "
+            "give only one version of the data.",
+            stacklevel=3,
+        )
+    return list(kept.values())
 
 
 def prepare(
@@ -203,14 +255,25 @@ def prepare(
         source: folders (searched recursively) or .zip / .tar.xz archives, one or several.
         seed: of captions and splits. captions: per clip.
         processes: worker processes (default: one per core).
-        limit: convert only this many takes of each content (for a quick look).
+        limit: convert only this many takes of each content, 5 or more (for a quick look).
     Raises:
-        FileNotFoundError, ValueError: a source is missing, empty, cut off or not Bandai-Namco's.
+        FileNotFoundError, ValueError: a source is missing, empty, cut off or not Bandai-Namco's, or too small to be
+            split; `limit` is below 5; `out` is something else's or holds a source.
     """
+    require(
+        limit is None or limit >= MIN_TAKES,
+        f"limit is {limit}; every split needs some takes of each content: ask for {MIN_TAKES} or more.",
+    )
     sources = [Path(s) for s in ([source] if isinstance(source, (str, os.PathLike)) else source)]
+    for path in sources:
+        require(
+            Path(out).resolve() not in (path.resolve(), *path.resolve().parents),
+            f"the source {path} lies in --out {out}, which is replaced as a whole: name another folder.",
+        )
+    check_replaceable(out, MARK)
     with ExitStack() as stack:
-        takes = [take for folder in _folders(sources, stack) for take in find_takes(folder)]
-        takes = list({take.id: take for take in takes}.values())
+        takes = [take for shown, folder in _folders(sources, stack) for take in find_takes(folder, shown)]
+        takes = _unique(takes)
         if limit:
             kept: dict[tuple, list[Take]] = defaultdict(list)
             for take in np.random.default_rng(seed).permutation(np.array(takes, object)):

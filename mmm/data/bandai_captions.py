@@ -234,6 +234,7 @@ PLAIN = [f"a {noun}" for noun in NEUTRAL[:2]] + [
     "one person",
     "a person",
 ]
+TRIES = 500  # draws per caption asked for: the grammar may not hold so many different ones
 _MALE, _FEMALE = ("man", "boy", "thug", "hooligan"), ("woman", "lady", "girl")
 
 _DOUBLED = {"jog", "run", "step", "sidestep", "cut", "put", "spin"}
@@ -317,14 +318,21 @@ def write_captions(content: str, style: str, rng: np.random.Generator, count: in
     Args:
         content: a key of CONTENTS. style: a key of STYLES. rng: decides every choice.
     Raises:
-        ValueError: content or style is unknown.
+        ValueError: content or style is unknown, or the grammar has no `count` different captions of them.
     """
     require(content in CONTENTS, f"content {content!r} has no captions; known are {', '.join(CONTENTS)}.")
     require(style in STYLES, f"style {style!r} has no captions; known are {', '.join(STYLES)}.")
     texts: list[str] = []
-    while len(texts) < count:
+    for _ in range(TRIES * count):
+        if len(texts) == count:
+            break
         styled = not texts or (len(texts) < count - 1 and rng.random() < 0.5)
         text = _phrase(content, style, rng, styled and style != "normal" or (styled and rng.random() < 0.5))
         if text not in texts:
             texts.append(text)
+    require(
+        0 < len(texts) == count,
+        f"captions is {count}, but {len(texts)} different ones were found for {content!r} ({style}); ask for 1 or more "
+        "and for fewer than that.",
+    )
     return [Caption(text, tag_words(text)) for text in texts]

@@ -11,6 +11,8 @@ from jaxtyping import Float, Int64
 from mmm.data.captions import Caption, format_caption, parse_captions
 from mmm.errors import atomic_dir, require
 
+PACK_FORMAT = 2  # of the files of a pack; goes into its name, so that another format is another pack
+
 
 @dataclasses.dataclass(frozen=True)
 class PackedSplit:
@@ -46,25 +48,42 @@ def pack(folder: Path, clips: Iterator[tuple[str, np.ndarray, list[Caption]]]) -
     """Load the pack in `folder`, or make it first from (id, features, captions) of the clips.
 
     Raises:
-        ValueError: there are no clips, or one's file is bad (as `MotionFolder.features` says).
+        ValueError: there are no clips, one's file is bad (as `MotionFolder.features` says), or the pack is damaged.
     """
     if not (folder / "captions.json").is_file():
-        with atomic_dir(folder) as part:
-            ids, lengths, lines = [], [], []
+        with atomic_dir(folder, mark="features.f32") as part:
+            ids, lengths, lines, width = [], [], [], 0
             with (part / "features.f32").open("wb") as file:
                 for clip, features, captions in clips:
                     features.tofile(file)
                     ids.append(clip)
                     lengths.append(len(features))
+                    width = features.shape[1]
                     lines.append([format_caption(caption) for caption in captions])
             require(bool(ids), f"the split has no clips, so there is nothing to pack into {folder}.")
             np.save(part / "starts.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
-            (part / "captions.json").write_text(json.dumps({"ids": ids, "captions": lines}))
-    starts = np.load(folder / "starts.npy")
-    rows = np.memmap(folder / "features.f32", np.float32, "r").reshape(int(starts[-1]), -1)
-    told = json.loads((folder / "captions.json").read_text())
-    parsed = [
-        parse_captions("\n".join(lines), clip)
-        for clip, lines in zip(told["ids"], told["captions"], strict=True)
-    ]
+            told = {"ids": ids, "captions": lines, "width": width}
+            (part / "captions.json").write_text(json.dumps(told))
+    return _load(folder)
+
+
+def _load(folder: Path) -> PackedSplit:
+    file = folder / "captions.json"
+    try:
+        told = json.loads(file.read_text())
+        parsed = [
+            parse_captions("\n".join(lines), clip)
+            for clip, lines in zip(told["ids"], told["captions"], strict=True)
+        ]
+        width = int(told["width"])
+        file = folder / "starts.npy"
+        starts = np.load(file, allow_pickle=False)
+        require(starts.shape == (len(parsed) + 1,), f"found shape {starts.shape} for {len(parsed)} clips")
+        file = folder / "features.f32"
+        rows = np.memmap(file, np.float32, "r").reshape(-1, width)
+        require(len(rows) == starts[-1], f"found {len(rows)} frames, expected {starts[-1]}")
+    except (ValueError, TypeError, KeyError, EOFError, OSError) as error:
+        raise ValueError(
+            f"{file} is damaged or cut off ({error}); delete the folder {folder}, it is made again."
+        ) from error
     return PackedSplit(told["ids"], rows, starts, parsed)

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from mmm.data.batches import PackedSplit, pack
+from mmm.data.batches import PACK_FORMAT, PackedSplit, pack
 from mmm.data.captions import Caption, format_caption, parse_captions
 from mmm.errors import atomic_dir, require
 from mmm.motion.features import feature_slices
 from mmm.motion.skeleton import get_skeleton
 
+MARK = "dataset.json"  # shows that a folder is a data set of ours and may be written again
+SPLITS = ("train", "val", "test")
 LAYOUT_FILES = (("new_joint_vecs", "npy"), ("texts", "txt"))
 MIN_FRAMES = {"humanml3d": 40, "kit": 24}  # of a piece of a clip, as in Guo's loaders
 LAYOUT = "new_joint_vecs/, texts/, Mean.npy, Std.npy, train.txt, val.txt, test.txt"
@@ -56,6 +58,34 @@ def mean_std(
     return mean.astype(np.float32), std.astype(np.float32)
 
 
+def hash_splits(splits: dict[str, list[str]]) -> str:
+    """Hash of which clips are in train, val and test, in their order; other splits do not count."""
+    listed = json.dumps([splits[name] for name in SPLITS])
+    return hashlib.sha256(listed.encode()).hexdigest()[:16]
+
+
+def _read_info(path: Path) -> dict:
+    """What dataset.json says; without one the folder is taken for HumanML3D's own.
+
+    Raises:
+        ValueError: the file is cut off or damaged, or lacks name, fps or skeleton.
+    """
+    file = path / MARK
+    if not file.is_file():
+        return {"name": path.name, "fps": 20.0, "skeleton": "humanml3d"}
+    try:
+        info = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is not valid JSON ({error}); run `mmm prepare` again.") from error
+    missing = [key for key in ("name", "fps", "skeleton") if not isinstance(info, dict) or key not in info]
+    require(not missing, f"{file} does not say {', '.join(missing)}; run `mmm prepare` again.")
+    require(
+        isinstance(info["fps"], int | float) and info["fps"] > 0,
+        f"{file} says fps {info['fps']!r}, expected frames per second above 0; run `mmm prepare` again.",
+    )
+    return info
+
+
 class MotionFolder:
     """A data set that lies on disk; open one with `MotionFolder.open(path)`.
 
@@ -76,14 +106,13 @@ class MotionFolder:
 
         Raises:
             FileNotFoundError: the folder or a file of the layout is missing.
-            ValueError: Mean or Std have the wrong length or hold numbers that cannot be used.
+            ValueError: dataset.json is damaged or lacks something, or Mean or Std have the wrong length or hold
+                numbers that cannot be used.
         """
         path = Path(path)
         if not path.is_dir():
             raise FileNotFoundError(f"there is no data folder {path}; make one with `mmm prepare`.")
-        info = {"name": path.name, "fps": 20.0, "skeleton": "humanml3d"}
-        if (path / "dataset.json").is_file():
-            info |= json.loads((path / "dataset.json").read_text())
+        info = _read_info(path)
         source = Path(info.get("features_from") or path)
         statistics = {}
         for name in ("Mean.npy", "Std.npy"):
@@ -101,7 +130,7 @@ class MotionFolder:
                 f"{info['skeleton']}; run `mmm prepare` again.",
             )
         splits = {file.stem: file.read_text().split() for file in sorted(path.glob("*.txt"))}
-        for name in ("train", "val", "test"):
+        for name in SPLITS:
             if name not in splits:
                 raise FileNotFoundError(f"the data folder {path} has no {name}.txt; expected {LAYOUT}.")
         return cls(path, info, statistics["Mean.npy"], statistics["Std.npy"], splits)
@@ -150,7 +179,8 @@ class MotionFolder:
         """The split in one memory-mapped array; made once, kept in the user's cache folder (see `cache_dir`)."""
         ids = self.ids(split)
         files = [self._file(folder, i, end) for i in ids for folder, end in LAYOUT_FILES]
-        stamp = hashlib.sha256(str(self.path.resolve()).encode())
+        about = f"{PACK_FORMAT} {self.fps} {self.skeleton} {self.path.resolve()}\n"
+        stamp = hashlib.sha256(about.encode())
         for file in files:
             # size and time tell a rewritten file; hashing 4 GB of HumanML3D at each start would not pay
             state = file.stat() if file.is_file() else None
@@ -176,7 +206,8 @@ class MotionFolder:
             if whole:
                 yield clip, features, whole
             for number, caption in enumerate((c for c in captions if not c.start == c.end == 0), 1):
-                piece = features[int(caption.start * self.fps) : int(caption.end * self.fps)]
+                start, end = (max(int(time * self.fps), 0) for time in (caption.start, caption.end))
+                piece = features[start:end]
                 if len(piece) >= shortest:
                     yield f"{clip}@{number}", piece, [caption]
 
@@ -188,6 +219,11 @@ class MotionFolder:
         digest = hashlib.sha256(self.mean.tobytes() + self.std.tobytes())
         digest.update(json.dumps(self.splits, sort_keys=True).encode())
         return digest.hexdigest()[:16]
+
+    @property
+    def splits_hash(self) -> str:
+        """Hash of the train, val and test lists as they are now, which `content_hash` does not cover."""
+        return hash_splits(self.splits)
 
 
 def load_array(path: Path) -> np.ndarray:
@@ -215,13 +251,8 @@ def write_folder(
     Raises:
         ValueError: no clips, a split names a clip that never came, or `out` is a folder of something else.
     """
-    out = Path(out)
-    require(
-        not out.exists() or (out / "dataset.json").is_file() or (out.is_dir() and not any(out.iterdir())),
-        f"{out} exists and is no data set of ours (no dataset.json); name another --out folder.",
-    )
     train, digest, seen, rows = set(splits["train"]), hashlib.sha256(), [], []
-    with atomic_dir(out) as part:
+    with atomic_dir(out, MARK) as part:
         for folder in ("new_joint_vecs", "new_joints", "texts", "programs"):
             (part / folder).mkdir()
         for clip in clips:
@@ -245,8 +276,9 @@ def write_folder(
         splits = splits | {"train_val": [*splits["train"], *splits["val"]], "all": seen}
         for name, ids in splits.items():
             (part / f"{name}.txt").write_text("".join(f"{i}\n" for i in ids))
-        info = info | {"clips": len(seen), "content_hash": digest.hexdigest()[:16]}
-        (part / "dataset.json").write_text(json.dumps(info, indent=1) + "\n")
+        hashes = {"content_hash": digest.hexdigest()[:16], "splits_hash": hash_splits(splits)}
+        info = info | {"clips": len(seen)} | hashes
+        (part / MARK).write_text(json.dumps(info, indent=1) + "\n")
         if not any((part / "programs").iterdir()):
             shutil.rmtree(part / "programs")
     return MotionFolder.open(out)

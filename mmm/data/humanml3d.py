@@ -17,12 +17,10 @@ import numpy as np
 from tqdm import tqdm
 
 from mmm.data.captions import Caption, parse_captions
-from mmm.data.folder import LAYOUT, MotionFolder, load_array
+from mmm.data.folder import LAYOUT, MARK, SPLITS, MotionFolder, hash_splits, load_array
 from mmm.data.report import Fault, Report
-from mmm.errors import atomic_dir, require
+from mmm.errors import atomic_dir, check_replaceable, require
 from mmm.motion.skeleton import get_skeleton
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +131,8 @@ def prepare(
     clips, report.md, report.json, and texts/ID.txt for the few clips that lose some of their captions.
 
     Raises:
-        FileNotFoundError, ValueError: as `check_folder`; or `out` lies in `source`, or is something else's.
+        FileNotFoundError, ValueError: as `check_folder`; or one of `out` and `source` lies in the other, or
+            `out` is something else's.
     """
     source, out = Path(source).resolve(), Path(out)
     require(
@@ -141,9 +140,10 @@ def prepare(
         f"--out {out} lies in the source folder {source}, which is never written to: name another folder.",
     )
     require(
-        not out.exists() or (out / "dataset.json").is_file() or (out.is_dir() and not any(out.iterdir())),
-        f"{out} exists and is no data set of ours (no dataset.json); name another --out folder.",
+        out.resolve() not in source.parents,
+        f"the source folder {source} lies in --out {out}, which is replaced as a whole: name another folder.",
     )
+    check_replaceable(out, MARK)
     report = check_folder(source, kind, progress)
     ids = list(dict.fromkeys(clip for split in SPLITS for clip in report.splits[split]))
     train_val = [clip for clip in ids if clip in {*report.splits["train"], *report.splits["val"]}]
@@ -158,8 +158,9 @@ def prepare(
         "features_from": str(source),
         "clips": len(ids),
         "content_hash": report.content_hash,
+        "splits_hash": hash_splits(report.splits),
     }
-    with atomic_dir(out) as part:
+    with atomic_dir(out, MARK) as part:
         for split, kept in (report.splits | {"train_val": train_val, "all": ids}).items():
             (part / f"{split}.txt").write_text("".join(f"{clip}\n" for clip in kept))
         if report.mended:
@@ -170,7 +171,7 @@ def prepare(
         told = {name: [dataclasses.asdict(fault) for fault in found] for name, found in faults.items()}
         (part / "report.json").write_text(json.dumps(told, indent=1) + "\n")
         (part / "report.md").write_text(report.table(names=None))
-        (part / "dataset.json").write_text(json.dumps(info, indent=1) + "\n")
+        (part / MARK).write_text(json.dumps(info, indent=1) + "\n")
     return MotionFolder.open(out)
 
 

@@ -24,7 +24,7 @@ import tyro
 from tqdm import tqdm
 
 from mmm.data import MotionFolder, mirror_text
-from mmm.errors import atomic_dir, atomic_write, require
+from mmm.errors import atomic_dir, atomic_write, check_replaceable, require
 from mmm.motion import Motion
 from mmm.motion.draw import film_strip
 from mmm.pipeline import MMM
@@ -131,11 +131,13 @@ def make_strips(
     there is no second) are taken at random from `split`, not two of one take.
 
     Raises:
-        ValueError: a prompt is a training caption, `split` has no clip of a content, or `out` holds a judgement.
+        ValueError: a prompt is a training caption, `split` has no clip of a content, or `out` holds a judgement or
+            something else.
     """
     require(
         not (Path(out) / "key.json").exists(), f"{out} holds strips and perhaps answers; name another folder."
     )
+    check_replaceable(out, mark="key.json")
     check_unseen([p for pair in PROMPTS.values() for p in pair], folder.pack("train").texts())
     texts = [(content, prompt) for content, pair in PROMPTS.items() for prompt in pair]
     rows = [
@@ -155,7 +157,7 @@ def make_strips(
             motion = Motion(folder.features(clip), fps=folder.fps, skeleton=folder.skeleton)
             rows.append({"kind": "real", "content": content, "clip": str(clip), "motion": motion})
     rows = [rows[i] for i in rng.permutation(len(rows))]
-    with atomic_dir(out) as part:
+    with atomic_dir(out, mark="key.json") as part:
         (part / "strips").mkdir()
         for number, row in enumerate(tqdm(rows, "strips", disable=not progress), 1):
             figure = film_strip(

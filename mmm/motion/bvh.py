@@ -27,12 +27,13 @@ class BvhMotion:
 
 
 def _check_text(path: Path) -> None:
-    """Raise ValueError if the file is cut off: pymotion would leave zeros where frames are missing."""
+    """Raise ValueError if the file is cut off (pymotion would leave zeros) or time does not go on in it."""
     head, motion, rest = path.read_text(errors="replace").partition("MOTION")
     lines = rest.split("\n")
     try:
         frames = int(lines[1].split(":")[1])
-        float(lines[2].split(":")[1])
+        frame_time = float(lines[2].split(":")[1])
+        channels = sum(int(line.split()[1]) for line in head.split("\n") if "CHANNELS" in line)
     except (IndexError, ValueError):
         motion = ""
     require(
@@ -40,7 +41,11 @@ def _check_text(path: Path) -> None:
         f"{path} is not a whole BVH file: expected HIERARCHY, then MOTION with 'Frames:' and 'Frame Time:'; "
         "copy or export it again.",
     )
-    channels = sum(int(line.split()[1]) for line in head.split("\n") if "CHANNELS" in line)
+    require(
+        0 < frame_time < float("inf"),
+        f"{path} has the frame time {frame_time:g} s, expected one above 0; mend its 'Frame Time:' line or export "
+        "it again.",
+    )
     rows = [line for line in lines[3:] if line.strip()]
     last = len(rows[-1].split()) if rows else 0
     require(
@@ -62,7 +67,7 @@ def read_bvh(path: str | os.PathLike, unit: float = 1 / CENTIMETRES) -> BvhMotio
         World joints (T, J, 3) in metres, y up, with names, parents and frames per second.
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a BVH file, or one that is cut off.
+        ValueError: not a BVH file, one that is cut off, or one whose frame time is not above 0.
     """
     path = Path(path)
     if not path.is_file():

@@ -38,7 +38,8 @@ class Checkpoint:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write `checkpoint` to `folder/step-…` atomically and drop all but the newest `KEPT`."""
     place = folder / f"step-{checkpoint.step:09d}"
-    with atomic_dir(place) as part:
+    # any of its tensors marks it: a copy that was cut short, without state.json, is to be written again
+    with atomic_dir(place, mark="*.safetensors") as part:
         for group, tensors in checkpoint.tensors.items():
             plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
             save_file(plain, part / f"{group}.safetensors")

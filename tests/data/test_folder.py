@@ -80,6 +80,55 @@ def test_same_clips_same_hash(folder, tmp_path, golden):
     assert again.content_hash == folder.content_hash
 
 
+def test_the_hash_of_the_splits_follows_their_lists_alone(folder, tmp_path, golden):
+    assert folder.info["splits_hash"] == folder.splits_hash
+    other = write_folder(tmp_path / "other", clips(golden), SPLITS | {"train": ["000001", "000000"]}, INFO)
+    assert other.content_hash == folder.content_hash and other.splits_hash != folder.splits_hash
+    (folder.path / "test.txt").write_text("000001\n")
+    assert MotionFolder.open(folder.path).splits_hash not in (folder.splits_hash, other.splits_hash)
+    (folder.path / "test.txt").write_text("")
+    (folder.path / "more.txt").write_text("000001\n")
+    assert MotionFolder.open(folder.path).splits_hash == folder.splits_hash
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"name": "toy", "fps', "dataset.json is not valid JSON"),
+        ("[]", "dataset.json does not say name, fps, skeleton"),
+        ('{"name": "toy", "skeleton": "humanml3d"}', "dataset.json does not say fps"),
+        ('{"name": "toy", "fps": 0, "skeleton": "humanml3d"}', "fps 0, expected frames per second above 0"),
+        ('{"name": "toy", "fps": "20", "skeleton": "humanml3d"}', "fps '20', expected"),
+    ],
+)
+def test_a_damaged_description_is_refused_in_one_sentence(folder, text, message):
+    (folder.path / "dataset.json").write_text(text)
+    with pytest.raises(ValueError, match=f"{message}.*mmm prepare"):
+        MotionFolder.open(folder.path)
+
+
+@pytest.mark.parametrize("name", ["features.f32", "starts.npy", "captions.json"])
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_cut_pack_is_named(folder, tmp_path, name, share):
+    folder.pack("train")
+    [path] = (tmp_path / "cache" / "packed").glob(f"*/{name}")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share) // 8 * 8])
+    with pytest.raises(ValueError, match=f"{name} is damaged or cut off .*delete the folder"):
+        folder.pack("train")
+
+
+def test_a_pack_of_another_frame_rate_is_another_pack(folder):
+    path = folder.path / "texts/000001.txt"
+    path.write_text("walks#walk/VERB#-0.5#3.5\n")
+    packed = folder.pack("train")
+    assert packed.ids == ["000000", "000001@1"]
+    assert np.array_equal(packed.clip(1), folder.features("000001")[:70]), "it starts before the clip does"
+    info = json.loads((folder.path / "dataset.json").read_text())
+    (folder.path / "dataset.json").write_text(json.dumps(info | {"fps": 16}))
+    assert len(MotionFolder.open(folder.path).pack("train").clip(1)) == 56
+
+
 def test_missing_std_is_named(folder):
     (folder.path / "Std.npy").unlink()
     with pytest.raises(FileNotFoundError, match="has no Std.npy"):
@@ -117,7 +166,7 @@ def test_nothing_is_left_when_writing_fails(tmp_path, golden):
 def test_other_peoples_folders_are_not_overwritten(tmp_path, golden):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("two years")
-    with pytest.raises(ValueError, match="is no data set of ours"):
+    with pytest.raises(ValueError, match="is none of ours .no dataset.json."):
         write_folder(tmp_path / "mine", clips(golden), SPLITS, INFO)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "two years"
 

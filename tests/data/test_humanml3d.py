@@ -235,6 +235,7 @@ def test_prepared_folder_refers_to_the_source_and_leaves_it_alone(folder: Path, 
     assert (data.name, data.fps, data.skeleton) == ("humanml3d", 20.0, "humanml3d")
     info = json.loads((tmp_path / "out/dataset.json").read_text())
     assert info["features_from"] == str(folder) and info["clips"] == 6
+    assert info["splits_hash"] == data.splits_hash
     assert np.array_equal(data.features("000003"), np.load(folder / "new_joint_vecs/000003.npy"))
     assert data.std.shape == (263,) and len(data.captions("000003")) == 2
     assert (tmp_path / "out/texts/000001.txt").read_text() == f"{LINE}\n"
@@ -274,10 +275,18 @@ def test_nothing_is_written_into_the_source(folder: Path, out: str):
     assert contents(folder) == before
 
 
+def test_a_source_inside_the_folder_that_would_be_replaced_stays(folder: Path, tmp_path: Path):
+    (tmp_path / "dataset.json").write_text("{}")  # as if prepared here before
+    before = contents(folder)
+    with pytest.raises(ValueError, match="the source folder .* lies in --out"):
+        prepare(folder, tmp_path)
+    assert contents(folder) == before
+
+
 def test_a_folder_of_something_else_is_not_replaced(folder: Path, tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/thesis.tex").write_text("years of work")
-    with pytest.raises(ValueError, match="no data set of ours"):
+    with pytest.raises(ValueError, match="none of ours"):
         prepare(folder, tmp_path / "out")
     assert os.listdir(tmp_path / "out") == ["thesis.tex"]
 

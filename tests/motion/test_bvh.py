@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,21 @@ def test_a_file_cut_off_is_refused_in_one_sentence(bvh, share):
     text = path.read_text()
     path.write_text(text[: int(len(text) * share)])
     with pytest.raises(ValueError, match="motion.bvh is (cut off|not a whole BVH file)"):
+        read_bvh(path)
+
+
+@pytest.mark.parametrize("value", ["0", "-0.05", "nan", "inf"])
+def test_a_frame_time_that_is_not_above_0_is_refused(bvh, value):
+    path, _ = bvh
+    path.write_text(re.sub("(?m)^Frame Time:.*$", f"Frame Time: {value}", path.read_text()))
+    with pytest.raises(ValueError, match="motion.bvh has the frame time .* expected one above 0"):
+        read_bvh(path)
+
+
+def test_a_broken_line_of_channels_is_refused_in_one_sentence(bvh):
+    path, _ = bvh
+    path.write_text(path.read_text().replace("CHANNELS 3", "CHANNELS", 1))
+    with pytest.raises(ValueError, match="motion.bvh is not a whole BVH file"):
         read_bvh(path)
 
 
