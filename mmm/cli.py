@@ -45,7 +45,7 @@ class PrepareBandai:
     seed: int = 0
     """Of captions and splits."""
     limit: int | None = None
-    """Only so many takes of each content, for a quick look."""
+    """Only so many takes of each content (5 or more), for a quick look."""
 
     def run(self) -> None:
         from mmm.data import bandai

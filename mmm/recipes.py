@@ -221,6 +221,7 @@ def fit_transformer(
     info = {
         "data": folder.name,
         "data_hash": folder.content_hash,
+        "splits_hash": folder.splits_hash,
         "licence": folder.info.get("licence", "unknown"),
         "fps": folder.fps,
         "skeleton": folder.skeleton,

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import torch
 import tyro
+import yaml
 
 from mmm.data import MotionFolder
-from mmm.errors import require
+from mmm.errors import atomic_dir, require
 from mmm.pipeline import MMM
-from mmm.recipes import captions_source, token_sets
+from mmm.text import LiveText
 from mmm.tokenizer.train import evaluate_tokenizer
+from mmm.training.run_folder import read_metrics
+from mmm.transformer.tokens import make_token_set
 from mmm.transformer.train import evaluate_length, evaluate_transformer
 
 PLACES = {"tokenizer": "tokenizer", "transformer": "model_run/transformer", "length": "model_run/length"}
@@ -52,64 +55,66 @@ cannot: anything the data do not show (sitting, jumping, dancing at length), two
 """
 
 
-def ship(run: Path, data: Path, out: Path) -> dict:
-    """Write the model folder `out` and return what was measured on it.
+def ship(run: Path, data: Path, out: Path) -> dict[str, float]:
+    """Write the model folder `out`, whole or not at all, and return what was measured on it.
 
     Raises:
-        FileNotFoundError: the run is not complete. ValueError: the weights are larger than 14 MB.
+        FileNotFoundError: the run is not complete.
+        ValueError: the data have other splits than the run's, the weights exceed 14 MB, `out` is no model folder.
     """
     folder, model = MotionFolder.open(data), MMM.from_pretrained(run / "model_run")
-    require(
-        model.info["data_hash"] == folder.content_hash,
-        f"the model in {run} was trained on data {model.info['data_hash']}, but {data} is {folder.content_hash}; "
-        "give the folder it was trained on.",
-    )
-    model.save_pretrained(out, torch.float16)
-    size = sum(path.stat().st_size for path in out.rglob("*.safetensors"))
-    require(
-        size <= LIMIT,
-        f"the weights are {size / 1e6:.1f} MB, expected at most {LIMIT / 1e6:.0f}; train a smaller one.",
-    )
-    measured = measure(MMM.from_pretrained(out), folder) | {"megabytes": size / 1e6}
     runs = {name: run / place for name, place in PLACES.items()}
     training = {
         name: {
-            "config": (place / "config.yaml").read_text(),
+            "config": yaml.safe_load((place / "config.yaml").read_text()),
             "manifest": json.loads((place / "manifest.json").read_text()),
         }
         for name, place in runs.items()
     }
-    steps = {f"{name}_steps": _last_step(place) for name, place in runs.items()}
-    counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in model.count_parameters().items())
-    card = CARD.format(
-        name=out.name,
-        counts=counts,
-        val=len(folder.ids("val")),
-        codes=model.tokenizer.config.codes,
-        source=folder.info["source"],
-        **model.info,
-        **measured,
-        **steps,
+    steps = {
+        f"{name}_steps": read_metrics(place / "metrics.jsonl")[-1]["step"] for name, place in runs.items()
+    }
+    splits = model.info.get("splits_hash", folder.splits_hash)
+    require(
+        splits == folder.splits_hash,
+        f"the model in {run} was trained on other splits ({splits}) than {data} has ({folder.splits_hash}), so clips "
+        "of val may have been trained on; give the folder it was trained on.",
     )
-    (out / "README.md").write_text(card)
-    (out / "training.json").write_text(json.dumps(training, indent=1))
-    (out / "results.json").write_text(json.dumps(measured, indent=1))
+    model.info |= {"data_hash": folder.content_hash, "splits_hash": folder.splits_hash}
+    with atomic_dir(out, mark="config.json") as part:
+        model.save_pretrained(part, torch.float16)
+        size = sum(path.stat().st_size for path in part.rglob("*.safetensors"))
+        require(
+            size <= LIMIT, f"the weights are {size / 1e6:.1f} MB, at most {LIMIT / 1e6:.0f} can be shipped."
+        )
+        measured = measure(MMM.from_pretrained(part), folder) | {"megabytes": size / 1e6}
+        counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in model.count_parameters().items())
+        card = CARD.format(
+            name=out.name,
+            counts=counts,
+            val=len(folder.ids("val")),
+            codes=model.tokenizer.config.codes,
+            source=folder.info["source"],
+            **(model.info | measured | steps),
+        )
+        (part / "README.md").write_text(card)
+        (part / "training.json").write_text(json.dumps(training, indent=1))
+        (part / "results.json").write_text(json.dumps(measured, indent=1))
+        for path in part.rglob("*.safetensors"):
+            path.chmod(0o644)
     return measured
 
 
 def measure(model: MMM, folder: MotionFolder) -> dict[str, float]:
     """Tokenizer, transformer and length estimator on the val split, with the functions that training reports."""
-    train, val = token_sets(folder, model.tokenizer)
-    text = captions_source(folder, [train, val], model.encoder, progress=False)
+    val = make_token_set(model.tokenizer, folder.pack("val"), (0,), False, skeleton=folder.skeleton)
+    text = LiveText(model.encoder)
+    length = evaluate_length(model.length, val, text)
     return (
         evaluate_tokenizer(model.tokenizer, folder.pack("val"), folder.skeleton)
-        | evaluate_length(model.length, val, text)
         | evaluate_transformer(model.transformer, val, text)
+        | {"error_tokens": length["error_tokens"]}
     )
-
-
-def _last_step(run: Path) -> int:
-    return max(json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines())
 
 
 @dataclasses.dataclass

@@ -85,12 +85,19 @@ def toy(golden, tmp_path_factory) -> MotionFolder:
 
 
 @pytest.fixture(scope="session")
-def model(toy, tmp_path_factory) -> MMM:
-    """A tiny model trained for a few steps by the calls that `mmm train` makes."""
+def trained(toy, tmp_path_factory) -> Path:
+    """A run: a tiny model trained for a few steps by the calls that `mmm train` makes."""
     quiet = {"progress": False, "cpu": True}
     out = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMM_CACHE", str(out / "cache"))
-        fit_tokenizer(toy, out / "tok", "tiny", steps=20, precision="no", options=quiet)
-        tokenizer = load_tokenizer(out / "tok")
-        return fit_transformer(toy, tokenizer, out / "mmm", "tiny", steps=20, precision="no", options=quiet)
+        fit_tokenizer(toy, out / "tokenizer", "tiny", steps=20, precision="no", options=quiet)
+        tokenizer = load_tokenizer(out / "tokenizer")
+        fit_transformer(toy, tokenizer, out / "model_run", "tiny", steps=20, precision="no", options=quiet)
+    return out
+
+
+@pytest.fixture(scope="session")
+def model(trained) -> MMM:
+    """The model of `trained`."""
+    return MMM.from_pretrained(trained / "model_run")

@@ -6,7 +6,14 @@ import torch
 
 from mmm import MMM
 from mmm.data import MotionFolder
-from mmm.recipes import TOKENIZER_TRAINING, balanced_weights, fit_tokenizer, resolve
+from mmm.recipes import (
+    TOKENIZER_TRAINING,
+    balanced_weights,
+    fit_tokenizer,
+    fit_transformer,
+    load_tokenizer,
+    resolve,
+)
 from mmm.tokenizer import Tokenizer
 
 
@@ -91,6 +98,18 @@ def test_parts_that_do_not_belong_together(model):
     other = Tokenizer(model.tokenizer.config)
     with pytest.raises(ValueError, match="another tokenizer's codebook"):
         MMM(other, model.transformer, None, model.info)
+
+
+def test_a_transformer_does_not_overwrite_the_tokenizers_run(toy, trained):
+    tokenizer = load_tokenizer(trained / "tokenizer")
+    with pytest.raises(ValueError, match="is a tokenizer's run"):
+        fit_transformer(toy, tokenizer, trained / "tokenizer", "tiny", steps=1)
+    assert load_tokenizer(trained / "tokenizer").config == tokenizer.config
+
+
+def test_numpy_numbers_will_do(model):
+    one = model.generate("a person bows", np.int64(40), seed=np.int64(3))
+    assert np.array_equal(one.features, model.generate("a person bows", 40, seed=3).features)
 
 
 def test_weights_follow_contents(toy):

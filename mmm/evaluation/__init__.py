@@ -1,5 +1,1 @@
-"""How good is it? Blind judgement of film strips."""
-
-from mmm.evaluation.blind import CONTENTS, PROMPTS, Verdict, make_strips, score
-
-__all__ = ["CONTENTS", "PROMPTS", "Verdict", "make_strips", "score"]
+"""How good is it? Blind judgement of film strips (`blind.py`)."""
