@@ -36,6 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 test: install
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check --quiet mmm tests
 	$(PY) -m pytest -q $(PYTEST_ARGS)
 
 notebooks: install

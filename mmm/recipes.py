@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,10 @@ def fit_transformer(
         f"{out} is a tokenizer's run, whose model/ would be overwritten; name another --out folder.",
     )
     options = options or {}
+    if not options.get("resume", True):
+        shutil.rmtree(
+            Path(out) / "model", ignore_errors=True
+        )  # a stale model must not be taken for this run's
     config = resolve(TRANSFORMER_TRAINING[preset], **changes)
     progress = options.get("progress", True)
     text_encoder = load_text_encoder(encoder)

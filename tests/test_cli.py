@@ -136,6 +136,7 @@ def test_train_tokenizer_then_continue(toy, tmp_path, monkeypatch, capsys):
     assert run(*args, "--steps", "3") == 0
     assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
     assert "mpjpe_local" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["step"] == 3
     # 10 steps have a longer warmup than 3, which must not make this another run
     assert run(*args, "--steps", "10") == 0
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["resumed_from"] == 3

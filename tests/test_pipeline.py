@@ -1,10 +1,11 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from mmm import MMM
+from mmm import MMM, recipes
 from mmm.data import MotionFolder
 from mmm.recipes import (
     TOKENIZER_TRAINING,
@@ -105,6 +106,23 @@ def test_a_transformer_does_not_overwrite_the_tokenizers_run(toy, trained):
     with pytest.raises(ValueError, match="is a tokenizer's run"):
         fit_transformer(toy, tokenizer, trained / "tokenizer", "tiny", steps=1)
     assert load_tokenizer(trained / "tokenizer").config == tokenizer.config
+
+
+def test_beginning_anew_removes_the_old_model_first(toy, trained, tmp_path, monkeypatch):
+    shutil.copytree(trained / "model_run", tmp_path / "run")
+
+    def stopped(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(recipes.transformer_train, "train_transformer", stopped)
+    for resume, kept in ((True, True), (False, False)):
+        with pytest.raises(KeyboardInterrupt):
+            options = {"resume": resume, "progress": False}
+            fit_transformer(
+                toy, load_tokenizer(trained / "tokenizer"), tmp_path / "run", "tiny", options=options
+            )
+        assert (tmp_path / "run" / "model").exists() == kept
 
 
 def test_numpy_numbers_will_do(model):

@@ -60,7 +60,8 @@ def train(
     cpu: bool = False,
     progress: bool = True,
 ) -> TrainResult:
-    """Train `module`; `out` gets checkpoints/, metrics.jsonl, timing.jsonl, manifest.json, config.yaml.
+    """Train `module`; `out` gets checkpoints/, metrics.jsonl and metrics.json, timing.jsonl,
+    manifest.json, config.yaml.
 
     Args:
         batch: (step, generator) → the global batch of that step, tensors in a dict (first dimension: items).
@@ -187,6 +188,8 @@ class _Run:
         if self.average is not None:
             checkpoints.load_module_tensors(self.module, checkpoints.module_tensors(self.averaged()))
         speed = (self.step - first) / max(seconds, 1e-9)
+        if self.main:
+            run_folder.write_json(self.out / "metrics.json", {"step": self.step, **self.metrics})
         return TrainResult(self.module.eval(), self.step, self.metrics, speed, self.main)
 
     def batches(self) -> Iterator[dict[str, Any]]:

@@ -78,8 +78,13 @@ def write_manifest(path: Path, facts: dict[str, Any]) -> None:
         "threads": torch.get_num_threads(),
         **facts,
     }
+    write_json(path, manifest)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """`content` as indented JSON, whole or not at all."""
     with atomic_write(path) as part:
-        part.write_text(json.dumps(manifest, indent=1))
+        part.write_text(json.dumps(content, indent=1))
 
 
 def git_state() -> dict[str, Any]:

@@ -45,7 +45,9 @@ def test_one_row_per_clip_with_the_turn_and_the_way_that_were_danced(folder):
         # The features smooth the heading, so that a turn at an end of the clip is cut short.
         assert abs(row.degrees - sum(s["turn"] for s in segments)) < 45
         assert row.metres > 0.8 * sum(s["distance"] for s in segments) - 0.1
-    turned = clips.degrees[[max(abs(s["turn"]) for s in folder.program(c)["segments"]) > 60 for c in clips.index]]
+    turned = clips.degrees[
+        [max(abs(s["turn"]) for s in folder.program(c)["segments"]) > 60 for c in clips.index]
+    ]
     assert len(turned) > 0 and (abs(turned) > 30).all()
 
 
@@ -60,7 +62,9 @@ def test_combinations_count_clips(folder):
     pairs = combinations(folder, "train")
     expected = set()
     for clip in folder.ids("train"):
-        expected |= {(s["legs"]["name"], s["arms"]["name"]) for s in folder.program(clip)["segments"] if s["arms"]}
+        expected |= {
+            (s["legs"]["name"], s["arms"]["name"]) for s in folder.program(clip)["segments"] if s["arms"]
+        }
     assert set(pairs) == expected and max(pairs.values()) <= 14
 
 
