@@ -76,7 +76,7 @@ def toy(golden, tmp_path_factory) -> MotionFolder:
         for start in range(0, len(features) - 24, 8):
             piece = features[start : start + 60]
             captions = [Caption(f"a person {words[i]}"), Caption(f"someone {words[i]}")]
-            program = {"dataset": "toy", "content": words[i]}
+            program = {"dataset": "toy", "content": words[i], "path": f"take-{i}"}
             clips.append(Clip(f"{i}-{start:03d}", piece, features_to_joints(piece), captions, program))
     ids = [clip.id for clip in clips]
     splits = {"train": ids[:-4], "val": ids[-4:-2], "test": ids[-2:]}

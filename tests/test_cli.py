@@ -142,3 +142,25 @@ def test_train_tokenizer_then_continue(toy, tmp_path, monkeypatch, capsys):
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["resumed_from"] == 3
     assert run(*args, "--steps", "10", "--lr", "0.5") == 2
     assert "lr" in capsys.readouterr().err
+
+
+def test_train_transformer_gives_a_model_that_generates(toy, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    args = [
+        "--data",
+        str(toy.path),
+        "--tokenizer",
+        str(trained / "tokenizer"),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert (
+        run("train", "transformer", *args, "--preset", "tiny", "--precision", "no", "--cpu", "--steps", "2")
+        == 0
+    )
+    out = tmp_path / "bow.npy"
+    assert (
+        run("generate", "she bows", "--model", str(tmp_path / "run"), "--length", "30", "--out", str(out))
+        == 0
+    )
+    assert np.load(out).shape == (30, 22, 3)

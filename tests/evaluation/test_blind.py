@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from mmm.evaluation.blind import CONTENTS, PROMPTS, check_unseen, draw_confusion, score
+from mmm.evaluation import blind
+from mmm.evaluation.blind import CONTENTS, PROMPTS, check_unseen, draw_confusion, make_strips, score
 
 
 def test_every_content_has_two_prompts_that_differ():
@@ -56,3 +57,29 @@ def test_the_most_frequent_answer_counts(strips):
 def test_answers_that_are_no_content_are_named(strips, given):
     with pytest.raises(ValueError, match="strip 002 has the answer"):
         score(strips, [answer(strips, "a.json", "bow", given, "run")])
+
+
+def test_strips_are_shuffled_and_a_judgement_is_never_replaced(model, toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    prompts = {
+        "bows": ("he bends low", "she bends low"),
+        "walks forward": ("he strolls on", "she strolls on"),
+    }
+    monkeypatch.setattr(blind, "PROMPTS", prompts)
+    monkeypatch.setattr(blind, "CONTENTS", {name: name for name in prompts})
+    out = make_strips(model, toy, tmp_path / "blind", split="train", progress=False)
+    key = json.loads((out / "key.json").read_text())
+    generated = [row for row in key.values() if row["kind"] == "generated"]
+    real = [row for row in key.values() if row["kind"] == "real"]
+    assert sorted(row["text"] for row in generated) == sorted(
+        text for pair in prompts.values() for text in pair
+    )
+    assert all(toy.program(row["clip"])["content"] == row["content"] for row in real)
+    takes = [toy.program(row["clip"])["path"] for row in real]
+    assert len(set(takes)) == len(takes) == 2  # each content of the toy is one take, cut into many clips
+    assert sorted(p.stem for p in (out / "strips").iterdir()) == sorted(key)
+    shown = (out / "instructions.md").read_text() + (out / "answers.json").read_text()
+    assert not any(row.get("text", row.get("clip")) in shown for row in key.values())
+    with pytest.raises(ValueError, match="holds strips and perhaps answers"):
+        make_strips(model, toy, out, split="train", progress=False)
+    assert json.loads((out / "key.json").read_text()) == key
