@@ -62,7 +62,7 @@ def test_answers_that_are_no_content_are_named(strips, given):
 def test_strips_are_shuffled_and_a_judgement_is_never_replaced(model, toy, tmp_path, monkeypatch):
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
     prompts = {
-        "bows": ("he bends low", "she bends low"),
+        "waves with the left hand": ("he says hi", "she says hi"),
         "walks forward": ("he strolls on", "she strolls on"),
     }
     monkeypatch.setattr(blind, "PROMPTS", prompts)
