@@ -1,0 +1,42 @@
+"""The command line, `mmm …`. Every command is a dataclass: its fields are the flags, its docstrings the help.
+
+One file a command. They import what they need when they run: `mmm --help` should not wait for torch.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import tyro
+from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
+
+from mmm.cli.course import Course
+from mmm.cli.generate import Generate
+from mmm.cli.prepare import Prepare
+from mmm.cli.train import Train
+
+Command = (
+    Annotated[Prepare, subcommand("prepare")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Generate, subcommand("generate")]
+    | Annotated[Course, subcommand("course")]
+)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point of `mmm`. Bad input prints one sentence and exits 2; a failed course exits 1."""
+    command = tyro.cli(
+        OmitArgPrefixes[OmitSubcommandPrefixes[Command]],
+        prog="mmm",
+        description="Text to 3D human motion by masked modelling of motion tokens (MMM, CVPR 2024).",
+        args=args,
+    )
+    try:
+        sys.exit(command.run() or 0)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"mmm: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt as error:
+        print(f"mmm: {error or 'interrupted'}", file=sys.stderr)
+        sys.exit(130)

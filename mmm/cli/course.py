@@ -1,0 +1,43 @@
+"""`mmm course`: the notebooks, headlessly."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from tyro.conf import UseAppendAction
+
+
+@dataclasses.dataclass
+class Course:
+    """Run the notebooks in order, headlessly; executed notebooks, figures and metrics go under runs/."""
+
+    profile: str = "quick"
+    """quick (a laptop, CI), full (a GPU), or a YAML file."""
+    only: UseAppendAction[tuple[str, ...]] = ()
+    """Chapter to run, such as 02; give it again for more. All by default."""
+    set: UseAppendAction[tuple[str, ...]] = ()
+    """Change a setting of the profile: --set steps=100, or --set 02.steps=100 in one chapter."""
+    data: str = "synthetic"
+    """synthetic, bandai, or the folder of a data set."""
+    source: UseAppendAction[tuple[Path, ...]] = ()
+    """For bandai: folder or archives to prepare it from, the first time."""
+    out: Path | None = None
+    """Where everything goes; runs/course-DATA-PROFILE by default."""
+    keep: bool = False
+    """Write the outputs of notebooks that passed back into notebooks/ (for the reference run that is committed)."""
+
+    def run(self) -> int:
+        from mmm.course import run_course
+        from mmm.profiles import parse_assignments
+
+        result = run_course(
+            self.profile,
+            self.only,
+            parse_assignments(self.set),
+            self.data,
+            self.source,
+            self.out,
+            keep=self.keep,
+        )
+        return 0 if result.ok else 1
