@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmm.data import bandai, bandai_captions
-from mmm.data.bandai_captions import CONTENTS, LEXICON, STYLES, inflect, tag_words, write_captions
+from mmm.data.bandai_captions import CONTENTS, LEXICON, STYLES, inflect, tag_words, told_by, write_captions
 from mmm.motion.bvh import read_bvh
 
 
@@ -219,6 +219,8 @@ def test_captions_are_tagged_with_lemmas():
         ("left", "ADJ"),
         ("hand", "NOUN"),
     )
+    assert tag_words("both hands")[1] == ("hand", "NOUN")
+    assert not [word for word, _ in LEXICON.values() if word in ("arms", "hands", "fists", "times")]
     assert {tag for _, tag in LEXICON.values()} <= {
         "DET",
         "PRON",
@@ -228,6 +230,7 @@ def test_captions_are_tagged_with_lemmas():
         "CCONJ",
         "ADJ",
         "VERB",
+        "NOUN",
     }
     assert [inflect(v, "s") + inflect(v, "ing") for v in ("go", "run", "wave", "see", "punch")] == [
         "goesgoing",
@@ -236,3 +239,27 @@ def test_captions_are_tagged_with_lemmas():
         "seesseeing",
         "punchespunching",
     ]
+
+
+def test_a_caption_tells_its_own_content_and_style():
+    rng = np.random.default_rng(3)
+    for content in CONTENTS:
+        for style in STYLES:
+            for caption in write_captions(content, style, rng, 2):
+                contents, styles = told_by(caption.text)
+                assert contents == {content}, caption.text
+                assert style in styles, caption.text
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "styles"),
+    [
+        ("a person walks and turns left", "walk-turn-left", set(STYLES)),
+        ("an old man raises the left hand and waves it", "wave-left-hand", {"old", "elderly"}),
+        ("happily, someone is running", "run", {"happy"}),
+        ("a man bows", "bow", {"masculine", "masculinity"}),
+        ("someone juggles", None, set(STYLES)),
+    ],
+)
+def test_what_a_caption_leaves_open(text, content, styles):
+    assert told_by(text) == ({content} - {None}, styles)
