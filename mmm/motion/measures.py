@@ -1,7 +1,8 @@
 """How far two motions are apart and how physical one is, so that two people measure the same.
 
-Definitions: DESIGN, "Measures". All functions are batched and take NumPy arrays or tensors; sums are made in
-float64. Distances are in cm, jerk in m/s³, whatever the skeleton's unit.
+Definitions: DESIGN, "Measures", and the docstrings of those that it does not name. All functions are batched
+and take NumPy arrays or tensors; sums are made in float64. Distances are in cm, jerk in m/s³, whatever the
+skeleton's unit.
 """
 
 from __future__ import annotations
@@ -59,6 +60,39 @@ def mpjpe_global(
     return _mean_distance(*(features_to_joints(_exact(x), skeleton) for x in (features, other)), skeleton)
 
 
+def pa_mpjpe(
+    joints: Joints, other: Joints, skeleton: str | Skeleton = "humanml3d"
+) -> Float[Tensor, "*batch frames"]:
+    """Mean distance of all joints, cm, for each frame, after the best similarity moves `joints` onto `other`.
+
+    What is left is the error of pose alone: each frame's place, heading and size are taken from `other` by the
+    rotation (never a reflection), translation and scale of least squares (Umeyama, PAMI 1991). The scale makes
+    it asymmetric: `other` is the truth.
+
+    Args:
+        joints, other: (..., T, J, 3), of the same shape.
+
+    Returns:
+        (..., T).
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    skeleton = get_skeleton(skeleton)
+    _require_same_shape(joints, other)
+    joints, other = (x - x.mean(-2, keepdim=True) for x in (_exact(joints), _exact(other)))
+    u, sizes, vh = torch.linalg.svd(joints.mT @ other)
+    # of least weight, the last axis is turned where u @ vh would be a reflection
+    turn = torch.ones_like(sizes)
+    turn[..., 2] = torch.linalg.det(u @ vh).sign()
+    rotation = (u * turn[..., None, :]) @ vh
+    spread = (
+        joints.square().sum((-1, -2)).clamp_min(torch.finfo(torch.float64).tiny)
+    )  # all joints in one point
+    scale = (sizes * turn).sum(-1) / spread
+    return _mean_distance(scale[..., None, None] * (joints @ rotation), other, skeleton)
+
+
 def with_turning_of(
     features: Features, other: Features, skeleton: str | Skeleton = "humanml3d"
 ) -> Float[Tensor, "*batch frames numbers"]:
@@ -105,6 +139,76 @@ def jerk(
     metres = _exact(joints) * (CENTIMETRES[get_skeleton(skeleton).unit] / 100)
     sizes = metres.diff(n=3, dim=-3).norm(dim=-1).flatten(-2) * fps**3
     return sizes.mean(-1), sizes.amax(-1)
+
+
+def bone_length_drift(joints: Joints, skeleton: str | Skeleton = "humanml3d") -> Float[Tensor, "*batch"]:
+    """Mean over bones and frames of |length - the clip's median length of that bone|, cm: bodies do not stretch.
+
+    A motion that was captured has close to 0; its body's size does not matter.
+
+    Args:
+        joints: (..., T, J, 3), T at least 2.
+
+    Raises:
+        ValueError: fewer than two frames, or joints of another skeleton.
+    """
+    skeleton = get_skeleton(skeleton)
+    frames, count = joints.shape[-3:-1]
+    require(frames >= 2, f"joints have {frames} frame(s); bone length drift needs at least 2")
+    require(
+        count == skeleton.num_joints,
+        f"there are {count} joints, but skeleton {skeleton.name!r} has {skeleton.num_joints}; name the right one",
+    )
+    joints = _exact(joints) * CENTIMETRES[skeleton.unit]
+    lengths = (joints[..., 1:, :] - joints[..., list(skeleton.parents[1:]), :]).norm(dim=-1)
+    # of an even number torch takes the lower middle one, which is as near to all of them as any other median
+    return (lengths - lengths.median(dim=-2, keepdim=True).values).abs().mean((-1, -2))
+
+
+def floor_penetration(joints: Joints, skeleton: str | Skeleton = "humanml3d") -> Float[Tensor, "*batch"]:
+    """Depth of the lowest joint below the floor y = 0, cm, its mean over frames; frames above it count 0.
+
+    HumanML3D puts a clip's lowest joint on the floor, so its real clips have 0.
+
+    Args:
+        joints: (..., T, J, 3) in the world, T at least 1.
+    """
+    require(joints.shape[-3] >= 1, "joints have no frames; floor penetration needs at least 1")
+    lowest = _exact(joints)[..., 1].amin(-1) * CENTIMETRES[get_skeleton(skeleton).unit]
+    return (-lowest).clamp_min(0).mean(-1)
+
+
+def physical(
+    joints: Float[Tensor, "_t _j 3"] | Float[np.ndarray, "_t _j 3"],
+    fps: float = 20.0,
+    skeleton: str | Skeleton = "humanml3d",
+) -> dict[str, float]:
+    """How physical one clip is, by every measure that needs no other clip.
+
+    Args:
+        joints: (T, J, 3) in the world, floor at y = 0, T at least 4.
+
+    Returns:
+        skating (share of frame pairs), jerk_mean and jerk_peak (m/s³), bone_length_drift and floor_penetration
+        (cm).
+
+    Raises:
+        ValueError: fewer than four frames, joints of another skeleton, or a number that is not finite.
+    """
+    exact = _exact(joints)
+    # a comparison with NaN is false, so that a broken clip would seem not to skate
+    require(
+        exact.isfinite().all(), "joints are not all finite; a clip with NaN or infinity cannot be measured"
+    )
+    jerk_mean, jerk_peak = jerk(exact, fps, skeleton)
+    measured = {
+        "skating": foot_skating(exact, fps, skeleton),
+        "jerk_mean": jerk_mean,
+        "jerk_peak": jerk_peak,
+        "bone_length_drift": bone_length_drift(exact, skeleton),
+        "floor_penetration": floor_penetration(exact, skeleton),
+    }
+    return {name: float(value) for name, value in measured.items()}
 
 
 def _exact(x: Features) -> Tensor:

@@ -1,13 +1,17 @@
 """The measures on motions whose numbers are known by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import procrustes
+from scipy.spatial.transform import Rotation
 
-from mmm.motion import HUMANML3D, feature_slices, measures
+from mmm.motion import HUMANML3D, KIT, feature_slices, measures
 
+IN_METRES = dataclasses.replace(KIT, unit="m")
 POSITIONS = feature_slices()["positions"]
 
 
@@ -116,3 +120,115 @@ def test_too_short_motions_are_refused():
         measures.jerk(np.zeros((3, 22, 3)))
     with pytest.raises(ValueError, match="foot skating needs at least 2"):
         measures.foot_skating(np.zeros((1, 22, 3)))
+
+
+def bodies(*shape, seed=0):
+    """Random joints (*shape, 22, 3), a metre in size."""
+    return torch.randn(*shape, 22, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_a_turned_scaled_and_moved_copy_has_no_pose_error():
+    other = bodies(2, 9)
+    turns = torch.from_numpy(Rotation.random(18, rng=0).as_matrix()).unflatten(0, (2, 9))
+    sizes = torch.linspace(0.1, 3, 18).unflatten(0, (2, 9))[..., None, None].double()
+    joints = sizes * other @ turns + bodies(2, 9, seed=1)[..., :1, :]
+    error = measures.pa_mpjpe(joints, other)
+    assert error.shape == (2, 9) and error.max() < 1e-10
+
+
+def test_pose_error_is_that_of_scipys_rotation():
+    joints, other = bodies(6), bodies(6) + 0.3 * bodies(6, seed=1)
+    for i, error in enumerate(measures.pa_mpjpe(joints, other)):
+        x, y = (z[i].numpy() - z[i].numpy().mean(0) for z in (joints, other))
+        turned = Rotation.align_vectors(y, x)[0].apply(x)
+        scaled = turned * (turned * y).sum() / (turned**2).sum()
+        assert float(error) == pytest.approx(100 * np.linalg.norm(scaled - y, axis=1).mean(), rel=1e-9)
+    # where a rotation is the best orthogonal map, scipy's procrustes agrees (of sizes that are made 1 there)
+    x, y = joints[0].numpy(), other[0].numpy()
+    y = (y - y.mean(0)) / np.linalg.norm(y - y.mean(0))
+    standard, aligned, _ = procrustes(y, x)
+    expected = 100 * np.linalg.norm(standard - aligned, axis=1).mean()
+    assert float(measures.pa_mpjpe(x[None], y[None])) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_mirrored_body_is_not_turned_inside_out():
+    other = bodies(1)
+    mirrored = other * torch.tensor([-1.0, 1.0, 1.0])
+    assert procrustes(other[0].numpy(), mirrored[0].numpy())[2] < 1e-12  # scipy's would
+    assert float(measures.pa_mpjpe(mirrored, other)) > 10
+
+
+def test_pose_error_of_flat_and_of_collapsed_bodies():
+    flat = bodies(3) * torch.tensor([1.0, 1.0, 0.0])
+    assert measures.pa_mpjpe(flat[..., [2, 0, 1]] * 2, flat).max() < 1e-10
+    point = torch.zeros(3, 22, 3)
+    expected = 100 * (flat - flat.mean(-2, keepdim=True)).norm(dim=-1).mean(-1)
+    torch.testing.assert_close(measures.pa_mpjpe(point, flat), expected)
+    with pytest.raises(ValueError, match=r"\(3, 22, 3\) and \(2, 22, 3\) cannot be compared"):
+        measures.pa_mpjpe(flat, flat[:2])
+
+
+@pytest.mark.parametrize("frames", [5, 6])
+def test_bones_that_stretch_drift_and_turned_ones_do_not(frames):
+    joints = HUMANML3D.target_offsets.astype(np.float64)[None].repeat(frames, 0)
+    for joint in range(1, 22):
+        joints[:, joint] += joints[:, HUMANML3D.parents[joint]]
+    turns = Rotation.random(frames, rng=0).as_matrix()
+    rigid = joints @ turns + np.arange(frames)[:, None, None]
+    assert float(measures.bone_length_drift(rigid)) < 1e-10
+    joints[2, 15] *= 1.0 + 0.02 / np.linalg.norm(joints[2, 15] - joints[2, 12])  # the head
+    drift = np.linalg.norm(joints[2, 15] - joints[2, 12]) - np.linalg.norm(joints[0, 15] - joints[0, 12])
+    expected = 100 * drift / 21 / frames  # one bone of 21 in one frame
+    assert expected > 0 and float(measures.bone_length_drift(joints)) == pytest.approx(expected)
+    batch = measures.bone_length_drift(torch.from_numpy(np.stack((rigid, joints))))
+    assert batch.tolist() == pytest.approx([0, expected])
+
+
+def test_depth_below_the_floor_is_the_lowest_joints():
+    joints = np.ones((4, 22, 3))
+    joints[1, 10, 1], joints[1, 11, 1], joints[2, 3, 1] = -0.04, -0.01, -0.02
+    assert float(measures.floor_penetration(joints)) == pytest.approx((4 + 2) / 4)
+    batch = measures.floor_penetration(torch.from_numpy(np.stack((joints, joints + 1))))
+    assert batch.tolist() == pytest.approx([1.5, 0])
+
+
+def test_lengths_in_millimetres():
+    rng = np.random.default_rng(0)
+    metres, others = rng.standard_normal((2, 6, 21, 3))
+    for measure in (measures.bone_length_drift, measures.floor_penetration):
+        assert float(measure(metres * 1000, "kit")) == pytest.approx(float(measure(metres, IN_METRES)))
+    in_mm = measures.pa_mpjpe(metres * 1000, others * 1000, "kit")
+    torch.testing.assert_close(in_mm, measures.pa_mpjpe(metres, others, IN_METRES))
+
+
+def test_all_physical_measures_of_a_clip():
+    joints = feet_moving(0.03, -0.02) + np.random.default_rng(0).normal(0, 1e-3, (11, 22, 3)).astype(
+        np.float32
+    )
+    measured = measures.physical(joints, 20.0)
+    mean, peak = measures.jerk(joints)
+    assert measured == {
+        "skating": float(measures.foot_skating(joints)),
+        "jerk_mean": float(mean),
+        "jerk_peak": float(peak),
+        "bone_length_drift": float(measures.bone_length_drift(joints)),
+        "floor_penetration": float(measures.floor_penetration(joints)),
+    }
+    assert all(type(value) is float and value > 0 for value in measured.values())
+    slower = measures.physical(torch.from_numpy(joints), 10.0)
+    assert slower["jerk_peak"] == pytest.approx(measured["jerk_peak"] / 8) and slower["skating"] == 0
+
+
+def test_clips_that_cannot_be_measured_are_refused():
+    broken = feet_moving(0.03, 0.0)
+    broken[4, 5, 1] = np.nan
+    with pytest.raises(ValueError, match="joints are not all finite"):
+        measures.physical(broken)
+    with pytest.raises(ValueError, match="jerk needs at least 4"):
+        measures.physical(broken[:3])
+    with pytest.raises(ValueError, match="drift needs at least 2"):
+        measures.bone_length_drift(np.zeros((1, 22, 3)))
+    with pytest.raises(ValueError, match="21 joints, but skeleton 'humanml3d' has 22"):
+        measures.bone_length_drift(np.zeros((5, 21, 3)))
+    with pytest.raises(ValueError, match="floor penetration needs at least 1"):
+        measures.floor_penetration(np.zeros((0, 22, 3)))
