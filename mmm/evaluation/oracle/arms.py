@@ -6,7 +6,7 @@ import numpy as np
 
 from mmm.data.synthetic import Action
 
-from .events import Event, between, crossing, paced, runs, span, speed_between
+from .events import Event, between, crossing, paced, runs, span, speed_between, summit
 from .signals import LEFT, RATE, RIGHT, Signals
 
 SIDES = {LEFT: "left", RIGHT: "right"}
@@ -52,7 +52,7 @@ def _lifted(s: Signals, side: int) -> list[tuple[int, int]]:
 
 
 def _together(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    return min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * min(a[1] - a[0], b[1] - b[0])
+    return min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * max(a[1] - a[0], b[1] - b[0])
 
 
 def _one_high(s: Signals, side: int, core: tuple[int, int], other: tuple[int, int] | None) -> Event:
@@ -68,7 +68,9 @@ def _one_high(s: Signals, side: int, core: tuple[int, int], other: tuple[int, in
     if cycles >= 2:
         peaks = max(swings, key=len)
         seconds = (peaks[-1] - peaks[0]) / (cycles - 1) * cycles / RATE
-        action = Action("wave", side=name, count=cycles, speed=paced("wave", seconds + _ramps(seconds), cycles))
+        action = Action(
+            "wave", side=name, count=cycles, speed=paced("wave", seconds + _ramps(seconds), cycles)
+        )
         return Event(action, start, end)
     if _thrown(s, side, core):
         return Event(Action("throw", side=SIDES[side], count=1), start, end + 6)
@@ -77,7 +79,9 @@ def _one_high(s: Signals, side: int, core: tuple[int, int], other: tuple[int, in
         if abs(lean) > 0.17 or _arched(s, a, b):
             direction = "up" if abs(lean) < 0.17 else "right" if lean > 0 else "left"
             return Event(
-                Action("stretch", side="both", direction=direction, speed=_stretch_speed(s, side, start, end)),
+                Action(
+                    "stretch", side="both", direction=direction, speed=_stretch_speed(s, side, start, end)
+                ),
                 start,
                 end,
             )
@@ -107,7 +111,7 @@ def _swings(s: Signals, side: int, core: tuple[int, int]) -> list[float]:
     middle, part = (low + high) / 2, (high - low) / 2
     found = []
     for i, j in between(bend, middle - 0.1 * part, middle + 0.4 * part):
-        found.append(a + i + float(np.argmax(bend[i:j])))
+        found.append(a + summit(bend, i, j))
     return found
 
 
@@ -148,14 +152,14 @@ def _rise(x: np.ndarray, start: int, end: int, low: float, high: float) -> float
 def _raise_speed(s: Signals, side: int, core: tuple[int, int]) -> str:
     a, b = max(core[0] - 20, 0), min(core[1] + 20, len(s))
     seconds = _rise(s.upper[:, side], a, b, 0.8, 2.0)
-    return "normal" if np.isnan(seconds) else speed_between(seconds, 0.34, 0.2)
+    return "normal" if np.isnan(seconds) else speed_between(seconds, 0.23, 0.145)
 
 
 def _stretch_speed(s: Signals, side: int, start: int, end: int) -> str:
     seconds = _rise(s.upper[:, side], max(start - 10, 0), min(end + 10, len(s)), 0.8, 2.0)
-    if not np.isnan(seconds) and seconds < 0.28:
+    if not np.isnan(seconds) and seconds < 0.195:
         return "fast"
-    return "slow" if (end - start) / RATE > 4.0 else "normal"
+    return "slow" if (end - start) / RATE > 3.25 else "normal"
 
 
 # ---- fists, palms, gaze
@@ -188,7 +192,7 @@ def _punches(s: Signals, taken: np.ndarray) -> list[Event]:
 
 def _guard_seconds(s: Signals, side: str, core: tuple[int, int], blows: dict) -> float:
     peaks = sorted(
-        i + float(np.argmax(s.hands[i:j, k, 2]))
+        summit(s.hands[:, k, 2], i, j)
         for k in (LEFT, RIGHT)
         for i, j in blows[k]
         if side in ("both", SIDES[k])
@@ -210,7 +214,7 @@ def _claps(s: Signals, taken: np.ndarray) -> list[Event]:
         meets = between(-s.apart[a:b], -0.62, -0.45)
         if len(meets) < 2:
             continue
-        times = [a + i + float(np.argmin(s.apart[a + i : a + j])) for i, j in meets]
+        times = [summit(-s.apart, a + i, a + j) for i, j in meets]
         active = (times[-1] - times[0]) / (len(times) - 1) * len(times) / RATE
         seconds = active / 0.68 if active < 1.53 else active + 0.72
         action = Action("clap", count=len(times), speed=paced("clap", seconds, len(times)))
@@ -220,7 +224,9 @@ def _claps(s: Signals, taken: np.ndarray) -> list[Event]:
 
 def _looks(s: Signals, taken: np.ndarray) -> list[Event]:
     """The head goes far to one side, then far to the other."""
-    far = [(a, b, 1) for a, b in between(s.gaze, 0.6, 0.85)] + [(a, b, -1) for a, b in between(-s.gaze, 0.6, 0.85)]
+    far = [(a, b, 1) for a, b in between(s.gaze, 0.6, 0.85)] + [
+        (a, b, -1) for a, b in between(-s.gaze, 0.6, 0.85)
+    ]
     far = sorted((a, b, sign) for a, b, sign in far if taken[a:b].mean() < 0.5)
     groups: list[list[tuple[int, int, int]]] = []
     for part in far:

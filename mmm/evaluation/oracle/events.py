@@ -17,7 +17,7 @@ TEMPO = {
     "squat": (0.1, 1.45), "bow": (0.2, 1.9), "kick": (0.25, 1.3), "wave": (0.9, 0.52), "clap": (0.7, 0.44),
     "punch": (0.5, 0.62), "look": (0.3, 2.0),
 }  # fmt: skip
-SLOW, FAST = 1.22, 0.83  # times as long as at normal speed
+SLOW, FAST = 1.22, 0.81  # times as long as at normal speed
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,16 @@ def crossing(x: Float[np.ndarray, " t"], frame: int, level: float) -> float:
 def span(x: Float[np.ndarray, " t"], peaks: list[tuple[int, int]], level: float) -> float:
     """Seconds from where x first passes `level` upward, before the first peak, to where it last falls below."""
     return (crossing(x, peaks[-1][1], level) - crossing(x, peaks[0][0], level)) / RATE
+
+
+def summit(x: Float[np.ndarray, " t"], start: int, end: int) -> float:
+    """Time of the highest point between two frames, in frames: the top of a parabola through three of them."""
+    top = start + int(np.argmax(x[start:end]))
+    if not 0 < top < len(x) - 1:
+        return float(top)
+    before, here, after = x[top - 1 : top + 2]
+    bend = before - 2 * here + after
+    return top + float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < -1e-9 else float(top)
 
 
 def paced(name: str, seconds: float, count: int, slow: float = SLOW, fast: float = FAST) -> str:

@@ -15,9 +15,13 @@ STANDING = 1.17  # height of the hips over the leg length of a person who stands
 
 def leg_events(s: Signals) -> list[Event]:
     """Jumps, kicks, squats, sitting and bows in their order; gaits are `gaits.gait_events`."""
-    found: list[Event] = []
-    for find in (_jumps, _kicks, _sinks, _bows):
-        found += [e for e in find(s) if not any(e.overlap(f.start, f.end) > 0.3 for f in found)]
+    found = _jumps(s)
+    found += [e for e in _kicks(s) if not any(e.overlap(f.start, f.end) > 0.3 for f in found)]
+    taken = np.zeros(len(s), bool)
+    for event in found:
+        taken[event.start : event.end] = True
+    found += _sinks(s, taken)
+    found += [e for e in _bows(s) if not any(e.overlap(f.start, f.end) > 0.3 for f in found)]
     return sorted(found, key=lambda event: event.start)
 
 
@@ -33,9 +37,7 @@ def _jumps(s: Signals) -> list[Event]:
         moved = float(s.forward[max(a - 2, 0) : b + 2].sum()) / RATE / len(group)
         direction = "forward" if moved > 0.2 and gone > 0.2 else "place"
         events.append(
-            Event(
-                Action("jump", count=len(group), direction=direction), max(a - 9, 0), min(b + 9, len(s))
-            )
+            Event(Action("jump", count=len(group), direction=direction), max(a - 9, 0), min(b + 9, len(s)))
         )
     return events
 
@@ -55,32 +57,47 @@ def _kicks(s: Signals) -> list[Event]:
     still = np.abs(s.forward) < 0.6
     events = []
     for side in (LEFT, RIGHT):
-        out = np.where(still, np.minimum(s.feet[:, side] / 0.22, s.reach[:, side] / 0.42), 0.0)
+        out = np.where(still, np.minimum(s.feet[:, side] / 0.22, s.reach[:, side] / 0.6), 0.0)
         for group in _grouped(between(out, 0.7, 1.0), 34):
             count = len(group)
-            seconds = span(out, group, 0.7) / RATE * RATE
-            each = seconds / (count - 1 + 0.36)
-            speed = paced("kick", each * count, count, slow=1.14, fast=0.89)
+            each = span(s.feet[:, side], _airborne(s.feet[:, side], group), 0.06) / (count - 1 + 0.6)
+            speed = paced("kick", each * count, count, slow=1.175, fast=0.925)
             action = Action("kick", side=("left", "right")[side], count=count, speed=speed)
             margin = int(0.3 * each * RATE)
             events.append(Event(action, max(group[0][0] - margin, 0), min(group[-1][1] + margin, len(s))))
     return events
 
 
-def _sinks(s: Signals) -> list[Event]:
+def _airborne(height: np.ndarray, group: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The stretch in which a foot is off the floor, from before the first kick to behind the last."""
+    a, b = group[0][0], group[-1][1]
+    while a > 0 and height[a - 1] > 0.06:
+        a -= 1
+    while b < len(height) and height[b] > 0.06:
+        b += 1
+    return [(a, b)]
+
+
+def _sinks(s: Signals, taken: np.ndarray) -> list[Event]:
     """Hips that go down and come up again: far back is a seat, else a squat."""
-    depth = STANDING - s.hips
-    events = []
-    for group in _grouped(between(depth, 0.12, 0.2), 8):
-        a, b = group[0][0], group[-1][1]
+    depth = np.where(taken, 0.0, STANDING - s.hips)
+    rows: list[list[tuple[int, int]]] = []
+    seats: list[tuple[int, int]] = []
+    for a, b in between(depth, 0.12, 0.2):
         if s.back[a:b].max() > 0.3:
-            moves = _settling(depth[a:b])
-            action = Action("sit", speed=speed_between(moves, 0.72, 0.53))
-            events.append(Event(action, max(a - 6, 0), min(b + 6, len(s))))
-            continue
+            seats.append((a, b))
+        elif rows and a - rows[-1][-1][1] <= 22 and not any(rows[-1][-1][1] <= c < a for c, _ in seats):
+            rows[-1].append((a, b))
+        else:
+            rows.append([(a, b)])
+    events = []
+    for a, b in seats:
+        action = Action("sit", speed=speed_between(_settling(depth[a:b]), 0.355, 0.27))
+        events.append(Event(action, max(a - 6, 0), min(b + 6, len(s))))
+    for group in rows:
+        a, b = group[0][0], group[-1][1]
         level = 0.5 * float(np.percentile(depth[a:b], 95))
-        peaks = between(depth, level, 1.4 * level)
-        peaks = [(i, j) for i, j in peaks if i >= a and j <= b]
+        peaks = [(i, j) for i, j in between(depth, level, 1.4 * level) if i >= a and j <= b]
         count = max(len(peaks), 1)
         seconds = span(depth, peaks or group, level) / (count - 0.44) * count
         action = Action("squat", count=count, speed=paced("squat", seconds, count))
@@ -112,5 +129,3 @@ def _bows(s: Signals) -> list[Event]:
         action = Action("bow", count=count, speed=paced("bow", seconds, count))
         events.append(Event(action, max(group[0][0] - 5, 0), min(group[-1][1] + 5, len(s))))
     return events
-
-

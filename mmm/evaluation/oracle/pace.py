@@ -32,7 +32,9 @@ def gait_action(s: Signals, piece: Piece) -> Action:
     if name == "march":
         seconds = _step_seconds(s, piece)
         return Action(name, direction=direction, speed=speed_between(seconds, *LIMITS["march"]))
-    kind = "run" if name == "run" else "side" if direction in ("left", "right") and name == "walk" else "forward"
+    kind = (
+        "run" if name == "run" else "side" if direction in ("left", "right") and name == "walk" else "forward"
+    )
     kind = "backward" if direction == "backward" else kind
     return Action(name, direction=direction, speed=speed_between(abs(piece.speed), *LIMITS[kind]))
 

@@ -11,7 +11,7 @@ from mmm.data.synthetic import Action, Segment
 from mmm.errors import require
 
 from .arms import arm_events
-from .events import Event
+from .events import Event, runs
 from .gaits import curves, explain
 from .legs import leg_events
 from .pace import gait_action
@@ -73,10 +73,11 @@ def recognise(joints: Float[np.ndarray, "_t _j _xyz"], fps: float = 20.0) -> Rec
 
 def _segments(s: Signals) -> list[Segment]:
     legs = leg_events(s)
-    legs = sorted(legs + _gaits(s, legs), key=lambda event: event.start)
+    arms = arm_events(s)
+    legs = sorted(legs + _gaits(s, legs + _planted(s, arms)), key=lambda event: event.start)
     rows = [[event, None] for event in legs]
     alone = []
-    for event in arm_events(s):
+    for event in arms:
         shares = [event.overlap(row[0].start, row[0].end) for row in rows]
         home = int(np.argmax(shares)) if shares else -1
         if home < 0 or shares[home] < 0.5:
@@ -95,19 +96,31 @@ def _own(leg: Event, arm: Event) -> bool:
     short = arm.end - arm.start < 0.6 * (leg.end - leg.start)
     if leg.action.name == "jump":
         return arm.action.name not in ("raise", "stretch") or short
-    return leg.action.name in ("kick", "sit", "bow") or (leg.action.name == "turn" and arm.action.name == "look")
+    return leg.action.name in ("kick", "sit", "bow") or (
+        leg.action.name == "turn" and arm.action.name == "look"
+    )
 
 
 def _longer(a: Event, b: Event) -> bool:
     return a.end - a.start > b.end - b.start
 
 
+def _planted(s: Signals, arms: list[Event]) -> list[Event]:
+    """Throws on the spot, with the time around them: the step forward and back belongs to the throw."""
+    throws = [
+        Event(e.action, max(e.start - 5, 0), min(e.end + 6, len(s))) for e in arms if e.action.name == "throw"
+    ]
+    return [e for e in throws if abs(float(s.forward[e.start : e.end].sum())) / RATE < 0.4]
+
+
 def _gaits(s: Signals, legs: list[Event]) -> list[Event]:
     """Gaits in the time that the other events of the legs leave."""
     x = curves(s)
-    edges = [0, *(frame for event in legs for frame in (event.start, event.end)), len(s)]
+    free = np.ones(len(s), bool)
+    for event in legs:
+        free[event.start : event.end] = False
     found = []
-    for start, end in zip(edges[::2], edges[1::2], strict=True):
+    for start, end in runs(free):
         if end - start < 16:
             continue
         pieces = explain(x, start, end, start == 0, end == len(s))

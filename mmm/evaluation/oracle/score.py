@@ -25,10 +25,11 @@ UNPACED = ("stand", "jump", "throw")  # have no speed of their own
 Told = Callable[[int, Action, str], bool]
 
 
-def has(action: Action, attribute: str) -> bool:
-    """Whether the action has the attribute at all."""
+def has(segment: Segment, action: Action, attribute: str) -> bool:
+    """Whether the action has the attribute at all. Arms that go along with the legs keep the legs' time."""
     if attribute == "speed":
-        return action.name not in UNPACED
+        along = action is segment.arms and segment.legs.name != "stand"
+        return action.name not in UNPACED and not along
     return attribute == "action" or getattr(action, attribute) is not None
 
 
@@ -88,7 +89,7 @@ def judge(seen: Recognised, asked: Program, told: Told | None = None) -> Verdict
         for action in actions:
             partner = partners.get(action.name)
             for attribute in ATTRIBUTES:
-                if not has(action, attribute) or (told and not told(j, action, attribute)):
+                if not has(asked.segments[j], action, attribute) or (told and not told(j, action, attribute)):
                     continue
                 right = partner is not None and (
                     attribute == "action" or getattr(partner, attribute) == getattr(action, attribute)
@@ -115,7 +116,9 @@ def accuracy(verdicts: Iterable[Verdict]) -> dict:
     actions: dict[str, dict[str, list[int]]] = defaultdict(lambda: {a: [0, 0] for a in ATTRIBUTES})
     for verdict in verdicts:
         values = [verdict.of(a) for a in ATTRIBUTES]
-        for name, value in zip((*ATTRIBUTES, "all"), (*values, all(v is not False for v in values)), strict=True):
+        for name, value in zip(
+            (*ATTRIBUTES, "all"), (*values, all(v is not False for v in values)), strict=True
+        ):
             if value is not None:
                 table[name][0] += value
                 table[name][1] += 1
