@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -145,10 +146,10 @@ def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
 
 
 def captions_source(
-    folder: MotionFolder, sets: list[TokenSet], encoder: TextEncoder, progress: bool
+    folder: MotionFolder, captions: Iterable[str], encoder: TextEncoder, progress: bool
 ) -> TextSource:
-    """Embeddings of all captions of the token sets: from the user's cache folder, computed once."""
-    captions = sorted({text for tokens in sets for text in tokens.texts()})
+    """Embeddings of a data set's captions: from the user's cache folder, computed once."""
+    captions = sorted(set(captions))
     name = encoder.name.replace("/", "_")
     return text_source(
         captions,
@@ -204,7 +205,7 @@ def fit_transformer(
     progress = options.get("progress", True)
     text_encoder = load_text_encoder(encoder)
     train, val = token_sets(folder, tokenizer, progress)
-    text = captions_source(folder, [train, val], text_encoder, progress)
+    text = captions_source(folder, train.texts() + val.texts(), text_encoder, progress)
     parts, codes, code_dim = tokenizer.codebook.shape
     torch.manual_seed(config.seed)
     sizes = transformer_preset(

@@ -85,14 +85,38 @@ class TrainTransformer(_Training):
 
 
 @dataclasses.dataclass
+class TrainEvaluator(_Training):
+    """Train a text–motion evaluator for a data set that has none; OUT/model judges with `mmm evaluate`.
+
+    It has one size; the preset only says how long: tiny 300 steps, else 2000."""
+
+    out: Path = Path("runs/evaluator")
+    """The run: checkpoints, metrics.jsonl, manifest.json, model/. Run again to continue where it stopped."""
+    text: str = "minilm"
+    """Text encoder: minilm, clip, or the folder of any transformers text model."""
+
+    def run(self) -> None:
+        from mmm.data import MotionFolder
+        from mmm.evaluation.train_evaluator import fit_evaluator
+
+        changes = self.changes()
+        if self.preset == "tiny" and self.steps is None:
+            changes["steps"] = 300
+        evaluator = fit_evaluator(MotionFolder.open(self.data), self.out, self.text, **changes)
+        print(f"evaluator {evaluator.name}: {self.out / 'model'}")
+        print(f"try: mmm evaluate --data {self.data} --evaluator {self.out / 'model'}")
+
+
+@dataclasses.dataclass
 class Train:
-    """Train a part: first the tokenizer, then the transformer.
+    """Train a part: first the tokenizer, then the transformer; and the evaluator that judges them.
 
     Several GPUs: `accelerate launch -m mmm.cli train …`"""
 
     part: (
         Annotated[TrainTokenizer, subcommand("tokenizer")]
         | Annotated[TrainTransformer, subcommand("transformer")]
+        | Annotated[TrainEvaluator, subcommand("evaluator")]
     )
 
     def run(self) -> None:

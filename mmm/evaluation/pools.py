@@ -1,0 +1,103 @@
+"""Who may be a distractor? R-precision asks for the right one of 32 motions; the other 31 must be wrong answers.
+
+In HumanML3D every clip has captions of its own, and Guo's protocol takes batch mates. In small data sets many
+clips show the same: to "a person waves the left hand", thirty clips of Bandai are right answers, and a model that
+puts one of them first would be punished. Here a motion can be a distractor of a caption only if the caption could
+not have been written of it, as the data set's own programs (content and style, or the choreographer's score) say.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from mmm.data import MotionFolder, mirror_text
+from mmm.data.bandai_captions import CONTENTS, told_by
+from mmm.errors import require
+
+MIRRORED = "M"  # before the id of a mirrored clip, as in HumanML3D
+
+
+def meaning(program: dict | None, clip: str, mirrored: bool = False) -> tuple[Hashable, ...]:
+    """What a clip shows, as far as its captions can tell; two clips with the same meaning are not told apart.
+
+    Bandai: content and style. Synthetic: actions, limbs and directions of each segment (captions may leave out
+    speed, size and count). Anything else: the clip itself.
+    """
+    if program and program.get("content") in CONTENTS:
+        return ("bandai", program["content"], program["style"], mirrored)
+    if program and "segments" in program:
+        return ("synthetic", *(_segment(segment, mirrored) for segment in program["segments"]))
+    if program and "content" in program:
+        return ("content", mirror_text(program["content"]) if mirrored else program["content"])
+    return ("clip", clip, mirrored)
+
+
+def _segment(segment: dict, mirrored: bool) -> tuple[str | None, ...]:
+    told = []
+    for action in (segment["legs"], segment["arms"] or {}):
+        told += [action.get(key) for key in ("name", "side", "direction")]
+    return tuple(mirror_text(word) if mirrored and word else word for word in told)
+
+
+def could_tell(text: str, own: tuple[Hashable, ...], other: tuple[Hashable, ...]) -> bool:
+    """Could `text`, a caption of a clip with the meaning `own`, have been written of one with `other`?"""
+    if own[0] != "bandai" or other[0] != "bandai":
+        return own == other
+    # A mirrored clip shows what the mirrored caption says; "goodbye with the left hand" exists only so.
+    contents, styles = told_by(_mirrored(text) if other[3] else text)
+    return other[1] in contents and other[2] in styles
+
+
+_mirrored = functools.lru_cache(1 << 16)(mirror_text)
+
+
+def meanings(folder: MotionFolder, ids: Sequence[str]) -> list[tuple[Hashable, ...]]:
+    """What each clip shows. "M…" is a mirrored clip, "…@1" a piece of one (a caption with times)."""
+    found = []
+    for name in ids:
+        whole = name.split("@")[0]
+        program, mirrored = folder.program(whole), False
+        if program is None and whole.startswith(MIRRORED):
+            program, mirrored = folder.program(whole.removeprefix(MIRRORED)), True
+        found.append(meaning(program, name, mirrored))
+    return found
+
+
+def right_answers(captions: Sequence[str], shown: Sequence[tuple[Hashable, ...]]) -> Bool[np.ndarray, "n n"]:
+    """[i, j]: could caption i, which is clip i's, have been written of clip j, which shows `shown[j]`?"""
+    kinds = {kind: number for number, kind in enumerate(dict.fromkeys(shown))}
+    kind_of = [kinds[kind] for kind in shown]
+    rows = [
+        [could_tell(text, own, kind) for kind in kinds] for text, own in zip(captions, shown, strict=True)
+    ]
+    right = np.array(rows, bool).reshape(len(rows), len(kinds))[:, kind_of]
+    return right | np.eye(len(rows), dtype=bool)
+
+
+def draw_distractors(
+    folder: MotionFolder,
+    ids: Sequence[str],
+    captions: Sequence[str],
+    generator: torch.Generator,
+    count: int = 31,
+) -> Int64[Tensor, "n count"]:
+    """For each clip's caption, `count` clips that it does not tell, drawn without replacement.
+
+    Raises:
+        ValueError: fewer than `count` clips are wrong answers to some caption.
+    """
+    wrong = ~right_answers(captions, meanings(folder, ids))
+    fewest = int(wrong.sum(1).min()) if len(ids) else 0
+    require(
+        fewest >= count,
+        f"only {fewest} of {len(ids)} clips differ from what {captions[int(wrong.sum(1).argmin())]!r} says, but a "
+        f"pool needs {count}; take a split with more clips or a smaller pool.",
+    )
+    keys = torch.rand(wrong.shape, generator=generator)
+    return keys.masked_fill(torch.from_numpy(~wrong), -1.0).topk(count, dim=1).indices

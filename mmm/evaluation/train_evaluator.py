@@ -1,0 +1,266 @@
+"""Training of the text–motion evaluator, on the train split only, and what it is shipped with.
+
+mmm train evaluator --data data/bandai --out runs/evaluator
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Hashable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from mmm.data import Caption, MotionFolder, PackedSplit, mirror_text
+from mmm.errors import require
+from mmm.evaluation.evaluator import EvaluatorConfig, MotionTextEvaluator, TrainedEvaluator, contrastive_loss
+from mmm.evaluation.metrics import r_precision
+from mmm.evaluation.pools import MIRRORED, draw_distractors, meanings, right_answers
+from mmm.motion.mirror import mirror_features
+from mmm.recipes import balanced_weights, captions_source, resolve
+from mmm.text import TextSource, load_text_encoder
+from mmm.training import TrainConfig, TrainResult, step_generator, train
+
+CARD = """# Evaluator of {data}
+
+Embeds texts and motions of the data set {data} in one space ({width} wide), to judge text-to-motion models by
+R-precision, FID and the other measures of the field. Not Guo's evaluator: figures made with it can be compared with
+one another only. Trained once, on the train split ({steps} steps, `mmm train evaluator`), by this project's own code;
+it is not trained again, and results name it `{data}-{short}` after the hash of its weights.
+
+- **Data**: content hash {data_hash}, splits {splits_hash}
+- **Licence of these weights**: {licence}, as the data
+- **Text encoder**: {text_encoder}, frozen, not in this folder
+- **Real motion of the val split**, captions and distractors drawn five times: {figures}
+"""
+
+TRAINING = TrainConfig(
+    steps=2000,
+    batch_size=128,
+    lr=1e-3,
+    betas=(0.9, 0.98),
+    weight_decay=0.05,
+    warmup=200,
+    schedule="cosine",
+    ema=0.998,
+    eval_every=500,
+)
+BALANCE = 0.5  # as TOKENIZER_BALANCE: rare contents are to be known as well
+PHASES = 4  # frames a clip may begin later, since the patches cut time into fours
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Clips with their captions, as they are and mirrored, and which caption could tell which clip.
+
+    Attributes:
+        weights: (n,) how often to draw each clip of `packed`.
+    """
+
+    folder: MotionFolder
+    packed: PackedSplit
+    weights: np.ndarray
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Of all clips, then of all mirrored ones."""
+        return self.packed.ids + [MIRRORED + name for name in self.packed.ids]
+
+    @cached_property
+    def captions(self) -> list[list[str]]:
+        plain = [[caption.text for caption in captions] for captions in self.packed.captions]
+        return plain + [[mirror_text(text) for text in texts] for texts in plain]
+
+    def texts(self) -> list[str]:
+        """All different captions: what a text source must know."""
+        return sorted({text for texts in self.captions for text in texts})
+
+    @cached_property
+    def _shown(self) -> list[tuple[Hashable, ...]]:
+        return meanings(self.folder, self.ids)
+
+    @cached_property
+    def _cumulative(self) -> Tensor:
+        return torch.from_numpy(np.cumsum(self.weights / self.weights.sum()))
+
+    def draw(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[list[str], Float[Tensor, "b t d"], Int64[Tensor, " b"], Bool[Tensor, "b b"]]:
+        """Captions, features, lengths, and which caption could tell which clip."""
+        u = torch.rand(4, count, generator=generator, dtype=torch.float64)
+        clips = torch.searchsorted(self._cumulative, u[0], right=True).clamp(max=len(self.packed) - 1).numpy()
+        sided = (u[1] < 0.5).numpy()
+        rows = (clips + len(self.packed) * sided).tolist()
+        told = [self.captions[row] for row in rows]
+        captions = [texts[int(share * len(texts))] for texts, share in zip(told, u[2].tolist(), strict=True)]
+        starts = (u[3].numpy() * PHASES).astype(int)
+        pieces = [
+            np.asarray(self.packed.clip(clip)[start:])
+            for clip, start in zip(clips.tolist(), starts, strict=True)
+        ]
+        pieces = [
+            mirror_features(piece, self.folder.skeleton) if side else piece
+            for piece, side in zip(pieces, sided, strict=True)
+        ]
+        right = right_answers(captions, [self._shown[row] for row in rows])
+        return captions, *pad_features(pieces), torch.from_numpy(right)
+
+
+def pad_features(
+    pieces: Sequence[Float[np.ndarray, "_t d"]],
+) -> tuple[Float[Tensor, "b t d"], Int64[Tensor, " b"]]:
+    """Clips of different lengths as one batch, zeros behind them, and their lengths."""
+    lengths = [len(piece) for piece in pieces]
+    features = np.zeros((len(pieces), max(lengths), pieces[0].shape[1]), np.float32)
+    for row, piece in zip(features, pieces, strict=True):
+        row[: len(piece)] = piece
+    return torch.from_numpy(features), torch.tensor(lengths)
+
+
+def embed_clips(
+    evaluator: TrainedEvaluator, clips: Sequence[Float[np.ndarray, "_t d"]], batch_size: int = 64
+) -> Float[Tensor, "n width"]:
+    """Embeddings of clips of any lengths, on the CPU, batched by length."""
+    order = np.argsort([len(clip) for clip in clips], kind="stable")
+    found = torch.empty(len(clips), evaluator.width)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        found[torch.from_numpy(rows)] = evaluator.embed_motion(
+            *pad_features([clips[row] for row in rows])
+        ).cpu()
+    return found
+
+
+def draw_captions(packed: PackedSplit, generator: torch.Generator) -> list[Caption]:
+    """One random caption of each clip (Guo's protocol)."""
+    u = torch.rand(len(packed), generator=generator).tolist()
+    return [captions[int(share * len(captions))] for captions, share in zip(packed.captions, u, strict=True)]
+
+
+def evaluate_evaluator(
+    evaluator: TrainedEvaluator, folder: MotionFolder, packed: PackedSplit, repeats: int = 5, seed: int = 0
+) -> dict[str, float]:
+    """R-precision of real motion, mean over `repeats` draws of captions and distractors.
+
+    The pool holds 32 motions, or as many as a small split allows; without any wrong answer there are no figures.
+    """
+    generators = [step_generator(seed, repeat) for repeat in range(repeats)]
+    drawn = [draw_captions(packed, generator) for generator in generators]
+    shown = meanings(folder, packed.ids)
+    fewest = min(int((~right_answers([c.text for c in told], shown)).sum(1).min()) for told in drawn)
+    count = min(31, fewest)
+    if count == 0:
+        return {}
+    motion = embed_clips(evaluator, [np.asarray(packed.clip(i)) for i in range(len(packed))])
+    found = []
+    for generator, captions in zip(generators, drawn, strict=True):
+        texts = [caption.text for caption in captions]
+        others = draw_distractors(folder, packed.ids, texts, generator, count)
+        told = evaluator.embed_text(captions).cpu()
+        found.append(r_precision(told, motion, min(3, count + 1), count + 1, others))
+    means = np.mean(found, axis=0)
+    return {f"r{k}": float(value) for k, value in enumerate(means, 1)} | {"pool": count + 1.0}
+
+
+def train_evaluator(
+    pairs: Pairs,
+    text: TextSource,
+    network: MotionTextEvaluator,
+    config: TrainConfig,
+    out: str | os.PathLike,
+    val: PackedSplit | None = None,
+    **options: Any,
+) -> TrainResult:
+    """Train `network` on `pairs`; judged on `val` by the R-precision of its real motion.
+
+    Args:
+        text: looked up for the captions of each batch.
+        options: passed to `mmm.training.train` (resume, manifest, cpu, progress).
+    """
+
+    def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        captions, features, lengths, right = pairs.draw(config.batch_size, generator)
+        found = text.lookup(captions)
+        return {
+            "features": features,
+            "lengths": lengths,
+            "right": right,
+            "words": found.words,
+            "mask": found.mask,
+            "sentence": found.sentence,
+        }
+
+    def loss(
+        model: nn.Module, data: dict[str, Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        inputs = [data[name] for name in ("features", "lengths", "words", "mask", "sentence")]
+        motion, told = model(*inputs)
+        # A sharper temperature than 1/100 lets a few hard pairs decide everything (CLIP, section 2.5).
+        scale = network.log_scale.clamp(max=4.6).exp()
+        return contrastive_loss(told, motion, data["right"], scale), {"scale": scale}
+
+    def judge(model: nn.Module) -> dict[str, float]:
+        judged = TrainedEvaluator(model, {"data": "in-training", "hash": ""}, text)
+        return evaluate_evaluator(judged, pairs.folder, val)
+
+    extra = {
+        "evaluator": dataclasses.asdict(network.config),
+        "text": text.name,
+        "data": _fingerprint(pairs),
+    }
+    return train(network, batch, loss, config, out, judge if val else None, config_extra=extra, **options)
+
+
+def fit_evaluator(
+    folder: MotionFolder,
+    out: str | os.PathLike,
+    encoder: str = "minilm",
+    model: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None,
+    **changes: Any,
+) -> TrainedEvaluator:
+    """Train an evaluator for a data set; it goes to OUT/model, with a card that holds its figures.
+
+    Args:
+        encoder: name or folder of the frozen text encoder.
+        model: changes to `EvaluatorConfig`. changes: to its `TrainConfig`.
+        options: for `mmm.training.train` (resume, cpu, progress).
+    """
+    options = options or {}
+    config = resolve(TRAINING, **changes)
+    packed, val = folder.pack("train"), folder.pack("val")
+    require(
+        all(packed.captions), "some clips of the train split have no caption; leave them out of the split."
+    )
+    pairs = Pairs(folder, packed, balanced_weights(folder, packed, np.ones(len(packed)), BALANCE))
+    text_encoder = load_text_encoder(encoder)
+    text = captions_source(folder, pairs.texts() + val.texts(), text_encoder, options.get("progress", True))
+    sizes = EvaluatorConfig(features=len(folder.mean), text_dim=text_encoder.width, **(model or {}))
+    torch.manual_seed(config.seed)
+    network = MotionTextEvaluator(sizes, torch.from_numpy(folder.mean), torch.from_numpy(folder.std))
+    facts = {"data": folder.name, "data_hash": folder.content_hash, "splits_hash": folder.splits_hash}
+    result = train_evaluator(pairs, text, network, config, out, val, manifest=facts, **options)
+    info = {
+        **facts,
+        "licence": folder.info.get("licence", "unknown"),
+        "text_encoder": text_encoder.name,
+        "hash": "",
+    }
+    trained = TrainedEvaluator(network.cpu(), info)
+    if result.is_main_process:
+        trained.save_pretrained(Path(out) / "model", CARD, steps=result.step, **result.metrics)
+    return TrainedEvaluator.from_pretrained(Path(out) / "model", text=text)
+
+
+def _fingerprint(pairs: Pairs) -> str:
+    told = (
+        repr((pairs.ids, pairs.captions)).encode() + pairs.packed.starts.tobytes() + pairs.weights.tobytes()
+    )
+    return hashlib.sha256(told).hexdigest()[:16]
