@@ -12,6 +12,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from mmm.cli.course import Course
+from mmm.cli.evaluate import Evaluate
 from mmm.cli.generate import Generate
 from mmm.cli.prepare import Prepare
 from mmm.cli.train import Train
@@ -20,6 +21,7 @@ Command = (
     Annotated[Prepare, subcommand("prepare")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Generate, subcommand("generate")]
+    | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Course, subcommand("course")]
 )
 

@@ -1,0 +1,101 @@
+"""`mmm evaluate`: the paper's protocol, its table, and real motion beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Literal
+
+
+@dataclasses.dataclass
+class Evaluate:
+    """The paper's measures over a split, 20 repeats with 95 % intervals, beside real motion and the tokenizer.
+
+    OUT gets results.md (the tables), results.json (every repeat's numbers, and how they were made) and repeats/
+    (embeddings). Stopped? The same call goes on. Several GPUs: `accelerate launch -m mmm.cli evaluate …`"""
+
+    model: Path | None = None
+    """Model or run folder; the shipped model by default."""
+    data: Path = Path("data/bandai")
+    """A data folder, as `mmm prepare` makes it; the one the model was trained on."""
+    out: Path | None = None
+    """Folder; runs/evaluate-MODEL-DATA by default. With NAME.json the folder is NAME, and results.json is copied
+    to NAME.json."""
+    evaluator: Path | None = None
+    """Folder of a text–motion evaluator; the one shipped for the data set by default."""
+    split: str = "val"
+    """val, test, train, or any other split of the folder."""
+    repeats: int = 20
+    """Independent repeats: other captions, pools and seeds. More can be added to an evaluation later."""
+    lengths: Literal["both", "given", "estimated"] = "both"
+    """Generate at the clips' lengths, at lengths estimated from the text, or both (a row each)."""
+    multimodality: Literal["one", "all", "none"] = "one"
+    """30 samples of 100 texts, in one repeat or in all (then most of the time goes there)."""
+    pool: int = 32
+    """Motions among which a text is to find its own (R-precision); a split needs as many clips."""
+    seed: int = 0
+    """Same seed, same numbers (on one machine with as many threads)."""
+    steps: int | None = None
+    """Passes of the sampler; by default ten for 196 frames, fewer for shorter ones."""
+    guidance: float | None = None
+    """How closely to follow the text; by default the model's own."""
+    temperature: float = 1.0
+    """Below 1 more of the same, above 1 more varied."""
+    batch_size: int = 32
+    """Motions that are sampled together; another size is another rounding, hence other numbers in the last digits."""
+    precision: Literal["auto", "no", "bf16"] = "auto"
+    """Of sampling: "no" is float32; auto takes bf16 where the machine is fast in it."""
+    aits: bool = True
+    """Also sample the clips one by one and take the time (AITS)."""
+    other_splits: bool = False
+    """Allow data of other splits than the model was trained on: it may then have seen what it is judged by."""
+    fresh: bool = False
+    """Begin anew instead of going on with what is in --out."""
+    cpu: bool = False
+    """Stay on the CPU even if there is a GPU."""
+
+    def run(self) -> None:
+        from mmm.data import MotionFolder
+        from mmm.evaluation.evaluator import load_evaluator
+        from mmm.evaluation.protocol import ProtocolConfig, evaluate
+        from mmm.pipeline import MMM, SHIPPED
+
+        config = ProtocolConfig(
+            split=self.split,
+            repeats=self.repeats,
+            lengths=("given", "estimated") if self.lengths == "both" else (self.lengths,),
+            multimodality=self.multimodality,
+            pool=self.pool,
+            seed=self.seed,
+            steps=self.steps,
+            guidance=self.guidance,
+            temperature=self.temperature,
+            batch_size=self.batch_size,
+            precision=self.precision,
+            aits=self.aits,
+        )
+        folder = MotionFolder.open(self.data)
+        place = self.model or SHIPPED
+        results = evaluate(
+            MMM.from_pretrained(place),
+            folder,
+            load_evaluator(folder, self.evaluator),
+            config,
+            self._folder(place.resolve().name, folder.name),
+            resume=not self.fresh,
+            cpu=self.cpu,
+            other_splits=self.other_splits,
+        )
+        if results is None:  # a process that only helped
+            return
+        print(results.report())
+        file = results.folder / "results.json"
+        if self.out is not None and self.out.suffix == ".json":
+            file = Path(shutil.copyfile(file, self.out))
+        print(f"tables: {results.folder / 'results.md'}\nnumbers: {file}")
+
+    def _folder(self, model: str, data: str) -> Path:
+        if self.out is None:
+            return Path("runs") / f"evaluate-{model}-{data}"
+        return self.out.with_suffix("") if self.out.suffix == ".json" else self.out

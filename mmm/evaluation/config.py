@@ -1,0 +1,86 @@
+"""The settings of an evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mmm.errors import require
+
+PAPERS = ("humanml3d", "kit")  # the data sets of the paper
+LENGTHS = ("given", "estimated")
+
+
+@dataclass(frozen=True)
+class ProtocolConfig:
+    """Settings of `evaluate`; the defaults are the paper's, on the split val.
+
+    Args:
+        split: whose clips are captioned, generated and compared.
+        repeats: independent repeats, of which the intervals are made.
+        lengths: "given" (the clip's), "estimated" (from the text), or both: one row each.
+        multimodality: in "one" repeat, in "all", or "none" (it needs 30 times as many samples of its texts).
+        multimodality_texts, multimodality_samples, multimodality_pairs: texts (fewer where the split has fewer
+            clips), samples of each, pairs of these that are compared.
+        diversity_pairs: pairs of motions that are compared.
+        pool: motions among which R-precision looks for the right one.
+        official: Guo et al.'s pieces and pools (see `repeat.py`); by default for the paper's data sets only.
+        seed: of everything that is drawn.
+        steps, guidance, temperature: of the sampler; by default the model's own.
+        batch_size: motions that are sampled, and embedded, together.
+        precision: "auto" (bf16 where the machine is fast in it), "no" (float32) or "bf16", of sampling.
+        aits: also sample the clips one by one and take the time.
+
+    Raises:
+        ValueError: a setting is out of its range.
+    """
+
+    split: str = "val"
+    repeats: int = 20
+    lengths: tuple[str, ...] = LENGTHS
+    multimodality: str = "one"
+    multimodality_texts: int = 100
+    multimodality_samples: int = 30
+    multimodality_pairs: int = 10
+    diversity_pairs: int = 300
+    pool: int = 32
+    official: bool | None = None
+    seed: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    temperature: float = 1.0
+    batch_size: int = 32
+    precision: str = "auto"
+    aits: bool = True
+
+    def __post_init__(self) -> None:
+        for name in (
+            "repeats",
+            "multimodality_texts",
+            "multimodality_pairs",
+            "diversity_pairs",
+            "batch_size",
+        ):
+            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}, expected at least 1.")
+        for name, least in (("multimodality_samples", 2), ("pool", 2), ("seed", 0)):
+            require(
+                getattr(self, name) >= least, f"{name} is {getattr(self, name)}, expected {least} or more."
+            )
+        require(
+            len(self.lengths) > 0 and set(self.lengths) <= set(LENGTHS),
+            f"lengths are {', '.join(self.lengths) or 'none'}; expected given, estimated, or both.",
+        )
+        kinds, precisions = ("one", "all", "none"), ("auto", "no", "bf16")
+        require(
+            self.multimodality in kinds,
+            f"multimodality is {self.multimodality!r}, expected one of {', '.join(kinds)}.",
+        )
+        require(
+            self.precision in precisions,
+            f"precision is {self.precision!r}, expected one of {', '.join(precisions)}.",
+        )
+
+    def sampler(self) -> dict[str, Any]:
+        """Options of the sampler; guidance is the model's own unless it was given."""
+        guided = {} if self.guidance is None else {"guidance": self.guidance}
+        return {"steps": self.steps, "temperature": self.temperature, **guided}

@@ -1,0 +1,269 @@
+"""What an evaluation found: numbers of every repeat, their intervals, the paper's table, embeddings to look further.
+
+results = load_results("runs/evaluate-bandai-small-bandai")
+results.interval("given", "fid")             # mean ± half of the 95 % interval
+results.table()                              # Markdown
+results.stored(0)["given"]                   # (n, d) embeddings of repeat 0's motions; `clip` says of which
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mmm.errors import atomic_write, require
+from mmm.evaluation.metrics import Interval, interval
+from mmm.evaluation.published import published
+from mmm.training.run_folder import write_json
+
+FORMAT = "mmm-evaluation-1"
+NUMBERS = "repeats/{:03d}.json"
+EMBEDDINGS = "repeats/{:03d}.safetensors"
+
+ROWS = {
+    "real": "real motion",
+    "real_real": "real against real",
+    "reconstruction": "tokenizer's reconstruction",
+    "given": "generated, given length",
+    "estimated": "generated, estimated length",
+}
+QUALITY = {
+    "r1": "R@1 ↑",
+    "r2": "R@2 ↑",
+    "r3": "R@3 ↑",
+    "fid": "FID ↓",
+    "mm_dist": "MM-Dist ↓",
+    "diversity": "Diversity →",
+    "multimodality": "MultiModality ↑",
+}
+PHYSICAL = {
+    "skating": "foot skating",
+    "jerk_mean": "jerk, mean (m/s³)",
+    "jerk_peak": "jerk, peak (m/s³)",
+    "bone_length_drift": "bone length drift (cm)",
+    "floor_penetration": "floor penetration (cm)",
+    "mpjpe_local": "MPJPE local (cm)",
+    "mpjpe_global": "MPJPE global (cm)",
+    "pa_mpjpe": "PA-MPJPE (cm)",
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results in one folder.
+
+    Attributes:
+        folder: where they lie.
+        config: the resolved settings, with what was evaluated (model, evaluator, data, hashes).
+        rows: row → measure → its value in each repeat (MultiModality: in those that have it).
+        clips: motions of each repeat.
+        timing: AITS and the like (see `mmm.evaluation.aits`), and `seconds` of every repeat; not of the numbers above.
+        manifest: code, packages and machine.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    rows: dict[str, dict[str, list[float]]]
+    clips: int
+    timing: dict[str, Any]
+    manifest: dict[str, Any]
+
+    def interval(self, row: str, measure: str) -> Interval | None:
+        """Mean and half of the 95 % interval over the repeats; None if the row does not have the measure."""
+        values = self.rows.get(row, {}).get(measure)
+        return interval(values) if values else None
+
+    def stored(self, repeat: int) -> dict[str, Tensor]:
+        """What a repeat drew and embedded: (n,) clip, caption, start, frames; (n, d) text and one entry a row;
+        (n,) ROW.frames and ROW.seeds; (n, 31) distractors where pools are ours. `clip` counts within the pack of
+        the split, `caption` within the clip's captions.
+
+        Raises:
+            FileNotFoundError, ValueError: the file is missing or damaged.
+        """
+        tensors = _load(self.folder / EMBEDDINGS.format(repeat))
+        if "real" not in tensors:  # the same in all repeats, hence stored once
+            first = _load(self.folder / EMBEDDINGS.format(0))
+            tensors |= {row: first[row] for row in ("real", "reconstruction")}
+        return tensors
+
+    def table(self) -> str:
+        """The paper's table in Markdown; below ours, marked, what is published on the same data."""
+        rows = {ROWS[row]: self._cells(row, QUALITY) for row in self.rows}
+        for name, values in published(self.config["data"], self.config["evaluator"]).items():
+            rows[f"*{name} (published)*"] = {measure: f"{value:.3f}" for measure, value in values.items()}
+        return "\n".join(_table(QUALITY, rows))
+
+    def physical_table(self) -> str:
+        """Foot skating, jerk and the like in Markdown; for the reconstruction also its error."""
+        found = {row: self._cells(row, PHYSICAL) for row in self.rows}
+        return "\n".join(_table(PHYSICAL, {ROWS[row]: cells for row, cells in found.items() if cells}))
+
+    def speed_table(self) -> str:
+        """AITS and the wall time in Markdown; these differ from run to run."""
+        lines = ["| time | |", "| --- | ---: |"]
+        if "aits" in self.timing:
+            t = self.timing
+            lines += [
+                f"| AITS: one sentence to features, batch 1, mean of {t['clips']} clips | {t['aits']:.4f} s |",
+                f"| these clips one by one | {t['one_by_one']:.1f} s |",
+                f"| … of which the text encoder | {t['text']:.1f} s |",
+                f"| the same clips in bulk, without the text encoder | {t['bulk']:.1f} s |",
+                f"| faster in bulk, with the text encoder in both | {t['speed_up']:.1f} × |",
+                f"| faster in bulk, sampling alone | {t['speed_up_sampling']:.1f} × |",
+            ]
+        for name, values in published(self.config["data"], self.config["evaluator"]).items():
+            if "aits" in values:
+                lines.append(f"| *AITS of {name} (published, another machine)* | {values['aits']:g} s |")
+        total = sum(seconds["total"] for seconds in self.timing["seconds"])
+        lines.append(f"| all {len(self.timing['seconds'])} repeats | {total:.0f} s |")
+        return "\n".join(lines)
+
+    def report(self) -> str:
+        """results.md: the tables, and what one has to know to read them."""
+        told, protocol, manifest = self.config, self.config["protocol"], self.manifest
+        repeats = len(self.timing["seconds"])
+        spread = "mean ± 95 % interval" if repeats > 1 else "no intervals"
+        pools = (
+            "Guo et al.'s pieces of clips, pools of batch mates, last batch dropped; real against real is two draws "
+            "of pieces"
+            if protocol["official"]
+            else f"a text's pool is its motion and {protocol['pool'] - 1} that it does not describe; real against "
+            f"real is two random halves ({self.clips // 2} clips each), whose FID is above that of as many clips as "
+            "the other rows have"
+        )
+        several = {"one": "in one repeat", "all": "in all repeats", "none": "not measured"}
+        text = (
+            f"Model {told['model']}, data {told['data']} ({protocol['split']}, {self.clips} clips, hash "
+            f"{told['data_hash']}), evaluator {told['evaluator']}. {repeats} repeats, {spread}; seed "
+            f"{protocol['seed']}, precision of sampling {protocol['precision']}. R-precision: {pools}. MultiModality "
+            f"{several[protocol['multimodality']]}. Numbers of different evaluators cannot be compared, nor FIDs of "
+            "different numbers of clips."
+        )
+        made = "Git revision {git_revision}, device {device}, {threads} threads.".format(**manifest)
+        parts = ["# Evaluation", text, self.table(), self.physical_table(), self.speed_table(), made]
+        return "\n\n".join(parts) + "\n"
+
+    def save(self) -> None:
+        """Write results.json and results.md into the folder."""
+        rows = {
+            row: {
+                name: {"mean": found.mean, "half": found.half if len(values) > 1 else None, "values": values}
+                for name, values in measures.items()
+                for found in [interval(values)]
+            }
+            for row, measures in self.rows.items()
+        }
+        told = {"format": FORMAT, "config": self.config, "clips": self.clips, "rows": rows}
+        write_json(self.folder / "results.json", told | {"timing": self.timing, "manifest": self.manifest})
+        with atomic_write(self.folder / "results.md") as part:
+            part.write_text(self.report(), encoding="utf-8")
+
+    def _cells(self, row: str, names: Mapping[str, str]) -> dict[str, str]:
+        found = self.rows[row]
+        return {name: _cell(found[name]) for name in names if name in found}
+
+
+def collect(folder: str | os.PathLike[str]) -> Results:
+    """The results of the repeats that lie in `folder`, as many as its config asks for; writes results.json and .md.
+
+    Raises:
+        FileNotFoundError: a repeat is missing.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    require(config is not None, f"{folder} holds no evaluation: it has no config.yaml.", FileNotFoundError)
+    repeats = [_read(folder / NUMBERS.format(r)) for r in range(config["protocol"]["repeats"])]
+    rows: dict[str, dict[str, list[float]]] = {}
+    for repeat in repeats:
+        for row, numbers in repeat["rows"].items():
+            for name, value in numbers.items():
+                rows.setdefault(row, {}).setdefault(name, []).append(value)
+    timing = _read(folder / "timing.json") if (folder / "timing.json").is_file() else {}
+    timing["seconds"] = [repeat["seconds"] for repeat in repeats]
+    results = Results(folder, config, rows, repeats[0]["clips"], timing, _read(folder / "manifest.json"))
+    results.save()
+    return results
+
+
+def load_results(path: str | os.PathLike[str]) -> Results:
+    """The results in a folder that `evaluate` wrote, or in its results.json.
+
+    Raises:
+        FileNotFoundError: there are none, or the evaluation has not ended.
+        ValueError: the file is damaged or none of ours.
+    """
+    path = Path(path)
+    file = path / "results.json" if path.is_dir() else path
+    require(
+        file.is_file(),
+        f"there is no {file}; run `mmm evaluate` to its end (the same call goes on where it stopped).",
+        FileNotFoundError,
+    )
+    told = _read(file)
+    require(
+        told.get("format") == FORMAT,
+        f"{file} has format {told.get('format')!r}, expected {FORMAT!r}; give what `mmm evaluate` wrote.",
+    )
+    rows = {
+        row: {name: found["values"] for name, found in measures.items()}
+        for row, measures in told["rows"].items()
+    }
+    return Results(file.parent, told["config"], rows, told["clips"], told["timing"], told["manifest"])
+
+
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The config.yaml of an evaluation; None where there is none."""
+    path = Path(folder) / "config.yaml"
+    if not path.is_file():
+        return None
+    config = yaml.safe_load(path.read_text())
+    require(
+        isinstance(config, dict) and "protocol" in config and "evaluator" in config,
+        f"{path} is not of an evaluation; name another folder.",
+    )
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    require(
+        path.is_file(), f"there is no {path}; run the evaluation again, it goes on there.", FileNotFoundError
+    )
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it and run the evaluation again.") from error
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    require(path.is_file(), f"there is no {path}; run the evaluation again.", FileNotFoundError)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); delete it and its .json, it is made again."
+        ) from error
+
+
+def _cell(values: list[float]) -> str:
+    """No ± where a number is the same in all repeats, such as the error of the reconstruction."""
+    return str(interval(values if len(set(values)) > 1 else values[:1]))
+
+
+def _table(columns: Mapping[str, str], rows: Mapping[str, Mapping[str, str]]) -> list[str]:
+    shown = {name: head for name, head in columns.items() if any(name in cells for cells in rows.values())}
+    lines = [_line("", list(shown.values())), _line("---", ["---:"] * len(shown))]
+    return lines + [_line(row, [cells.get(name, "") for name in shown]) for row, cells in rows.items()]
+
+
+def _line(first: str, cells: list[str]) -> str:
+    return "| " + " | ".join([first, *cells]) + " |"
