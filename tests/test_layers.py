@@ -17,6 +17,7 @@ LAYERS = (
     ("pipeline", "interop"),
     ("recipes",),
     ("evaluation", "baselines", "ship"),
+    ("bench",),
     ("execution", "profiles"),
     ("course",),
     ("cli",),

@@ -1,0 +1,93 @@
+"""Text to features: AITS, the paper's average inference time per sentence, by length (REPRODUCTION, "Evaluation")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mmm.bench.clocks import timed
+from mmm.bench.made_up import random_model
+from mmm.bench.settings import TEXT, Job
+from mmm.pipeline import MMM
+from mmm.sampling.fill import default_steps
+from mmm.text import load_text_encoder
+
+
+def save_random(job: Job) -> dict[str, int]:
+    """Write a model of the preset with random weights to `job.model`, float16, as models are shipped."""
+    model = random_model(job.settings.preset, load_text_encoder(job.settings.encoder))
+    model.save_pretrained(job.model)
+    return model.count_parameters()
+
+
+def single(job: Job) -> dict[str, Any]:
+    """One text alone, model and text encoder loaded: AITS at each length, and what it is made of.
+
+    `seconds` is `MMM.generate`, from the text to the features. `text_seconds` is its text encoder, which does
+    not depend on the length, `decode_seconds` its tokenizer; the rest are the passes of the transformer. On an
+    accelerator a group is of one: by default texts alone are filled up to eight, so that batch mates cannot
+    matter.
+    """
+    settings = job.settings
+    model = _load(job)
+    options = {} if settings.device == "cpu" else {"group": 1}
+    text = _timed(job, lambda: model.embed([TEXT]))
+    rows = []
+    for frames in settings.lengths:
+        whole = _timed(job, lambda frames=frames: model.generate(TEXT, frames, **options))
+        tokens = model.sample([TEXT], [frames], **options).tokens
+        decode = _timed(job, lambda tokens=tokens, frames=frames: model.decode(tokens, [frames]))
+        parts = {"text_seconds": text["seconds"], "decode_seconds": decode["seconds"]}
+        rows.append(_row(job, model, frames, whole) | parts)
+    return _result(model, rows, 1)
+
+
+def batch(job: Job) -> dict[str, Any]:
+    """Many texts in one call of `MMM.generate`; `seconds` are those of the whole call."""
+    model, count = _load(job), job.settings.batch
+    rows = []
+    for frames in job.settings.lengths:
+        whole = _timed(job, lambda frames=frames: model.generate([TEXT] * count, frames))
+        rows.append(_row(job, model, frames, whole))
+    return _result(model, rows, count)
+
+
+def bulk(job: Job) -> dict[str, Any]:
+    """Many texts by `MMM.generate_bulk`, text encoder included; `seconds` are those of the whole call."""
+    model, count = _load(job), job.settings.batch
+    options = {"batch_size": count, "precision": job.settings.precision}
+    rows = []
+    for frames in job.settings.lengths:
+
+        def call(frames: int = frames) -> None:
+            model.generate_bulk(model.embed([TEXT] * count), [frames] * count, list(range(count)), **options)
+
+        rows.append(_row(job, model, frames, _timed(job, call)))
+    return _result(model, rows, count)
+
+
+def _load(job: Job) -> MMM:
+    model = MMM.from_pretrained(job.model, job.settings.device)
+    model.frame_counts([TEXT] * len(job.settings.lengths), job.settings.lengths)  # refuses lengths beyond it
+    _ = model.encoder
+    return model
+
+
+def _timed(job: Job, call: Callable[[], Any]) -> dict[str, Any]:
+    return timed(call, job.settings.device, job.settings.repeats, job.settings.budget)
+
+
+def _row(job: Job, model: MMM, frames: int, whole: dict[str, Any]) -> dict[str, Any]:
+    passes = default_steps(-(-frames // model.tokenizer.config.ratio))
+    job.note(f"{frames} frames: {whole['seconds']:.3g} s (median of {whole['repeats']})")
+    return {"frames": frames, "passes": passes, **whole}
+
+
+def _result(model: MMM, rows: list[dict[str, Any]], count: int) -> dict[str, Any]:
+    return {
+        "batch": count,
+        "guidance": model.info.get("guidance", 1.0),
+        "parameters": model.count_parameters(),
+        "aits": sum(row["seconds"] for row in rows) / len(rows) / count,  # a text, mean over the lengths
+        "lengths": rows,
+    }
