@@ -211,7 +211,7 @@ def _claps(s: Signals, taken: np.ndarray) -> list[Event]:
     ready = ((s.fold > 0.85) & (s.fold < 1.8) & (s.hands[..., 1] > -0.7) & (s.hands[..., 2] > 0.4)).all(1)
     events = []
     for a, b in runs(ready & ~taken, gap=3, least=8):
-        meets = between(-s.apart[a:b], -0.62, -0.45)
+        meets = between(-s.apart[a:b], -0.56, -0.45)
         if len(meets) < 2:
             continue
         times = [summit(-s.apart, a + i, a + j) for i, j in meets]

@@ -8,16 +8,17 @@ of time into such pieces by dynamic programming: squared error of the best-fitti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter1d, grey_closing, maximum_filter1d
 
+from .events import runs
 from .signals import RATE, Signals
 
-GRID = 3  # frames between possible boundaries
+GRID = 4  # frames between possible boundaries
 PRICE = 5.0  # of a piece, in units of the error of a frame
 SCALE = np.array([0.16, 0.16, 0.40, 0.22])  # of forward, sideways (m/s), turning (rad/s), knees
 STILL = 6  # frames of standing at least
@@ -98,14 +99,22 @@ def _shapes() -> tuple[Shape, ...]:
 
 SHAPES = _shapes()
 FORMS = ("", "plateau", "whole", "dip narrow", "hump narrow", "dip wide", "hump wide", "stride")
-FORM = np.array(
-    [[FORMS.index(f) for f in (x.forward[0], x.sideways[0], x.turning[0])] for x in SHAPES]
-).T  # (3, shapes)
-LOW = np.array([[x.forward[1], x.sideways[1], x.turning[1]] for x in SHAPES]).T
-HIGH = np.array([[x.forward[2], x.sideways[2], x.turning[2]] for x in SHAPES]).T
-KNEES = np.array([x.knees for x in SHAPES])
-FLOWS = np.array([x.flows for x in SHAPES])
-LEAST = np.array([SHORTEST.get(x.name, 28) for x in SHAPES])
+# Candidates: every shape from rest to rest, and those that flow in the three other ways too; one block a way.
+WAY, SHAPE = np.array(
+    [(e, k) for e in range(len(ENDS)) for k, shape in enumerate(SHAPES) if e == 0 or shape.flows]
+).T
+BLOCKS = np.searchsorted(WAY, np.arange(len(ENDS) + 1))
+
+
+def _candidates(value: Callable[[Shape], list]) -> np.ndarray:
+    return np.array([value(SHAPES[k]) for k in SHAPE]).T
+
+
+ROW = WAY * len(FORMS) + _candidates(lambda x: [FORMS.index(f[0]) for f in (x.forward, x.sideways, x.turning)])
+LOW = _candidates(lambda x: [x.forward[1], x.sideways[1], x.turning[1]]) / SCALE[:3, None]
+HIGH = _candidates(lambda x: [x.forward[2], x.sideways[2], x.turning[2]]) / SCALE[:3, None]
+KNEES = _candidates(lambda x: x.knees) / SCALE[3]
+LEAST = _candidates(lambda x: SHORTEST.get(x.name, 28))
 WIDTH = {"narrow": 1.3, "wide": 1.85}  # seconds that a quarter and a half turn of a walk take
 
 
@@ -144,6 +153,13 @@ def curves(s: Signals) -> np.ndarray:
     return np.stack([s.forward, s.sideways, s.turning, np.clip((lifted + 0.45) / 0.42, 0.0, 1.2)], -1)
 
 
+def moving(x: np.ndarray, start: int, end: int) -> list[tuple[int, int]]:
+    """Stretches between two frames in which anything goes on at all; the rest is standing."""
+    level = np.array([0.12, 0.1, 0.25, 0.4])
+    busy = maximum_filter1d((np.abs(x[start:end]) > level).any(1).astype(np.int8), 17) > 0
+    return [(start + a, start + b) for a, b in runs(busy)]
+
+
 def explain(x: np.ndarray, start: int, end: int, open_start: bool, open_end: bool) -> list[Piece]:
     """Pieces of the frames from `start` to `end` of `curves`; an open end is one of the clip's own."""
     window = x[start:end]
@@ -180,23 +196,26 @@ def explain(x: np.ndarray, start: int, end: int, open_start: bool, open_end: boo
 
 
 def _piece(window: np.ndarray, offset: int, a: int, b: int, k: int, e: int) -> Piece:
+    """The piece with the sizes that fit it; `k` is the shape, `e` how it begins and ends."""
     shape = SHAPES[k]
     size, _ = _fit(window[None, a:b, :3] / SCALE[:3], _forms(b - a))
-    speed = size[0, e, 0 if shape.forward[0] else 1, k] * SCALE[0]
-    return Piece(
-        shape.name, shape.direction, offset + a, offset + b, float(speed), float(size[0, e, 2, k] * SCALE[2])
-    )
+    size = size[0, :, int(np.flatnonzero((WAY == e) & (SHAPE == k))[0])] * SCALE[:3]
+    speed = size[0] if shape.forward[0] else size[1]
+    return Piece(shape.name, shape.direction, offset + a, offset + b, float(speed), float(size[2]))
 
 
 def _fit(x: np.ndarray, forms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Best sizes (S, 4, 3, shapes) of the shapes in windows (S, L, 3), and what they take off the squares."""
-    ends, kinds, length = forms.shape
-    dots = (x.transpose(0, 2, 1) @ forms.reshape(-1, length).T).reshape(len(x), 3, ends, kinds)
-    channel = np.arange(3)
-    d = np.stack([dots[:, c][:, :, FORM[c]] for c in channel], 2)
-    n = (forms**2).sum(-1)[:, FORM]
-    size = np.clip(d / np.maximum(n, 1e-6), LOW / SCALE[:3, None], HIGH / SCALE[:3, None])
-    return size, (size * (size * n - 2 * d)).sum(2)
+    """Best sizes (S, 3, candidates) of the shapes in windows (S, L, 3), and what they take off the squares."""
+    rows = forms.reshape(-1, forms.shape[-1])
+    dots = x.transpose(0, 2, 1) @ rows.T  # (S, 3, ways · forms)
+    norms = (rows**2).sum(-1)
+    gain, sizes = 0.0, []
+    for c in range(3):
+        d, n = dots[:, c, ROW[c]], norms[ROW[c]]
+        size = np.minimum(np.maximum(d / np.maximum(n, 1e-6), LOW[c]), HIGH[c])
+        gain = gain + size * (size * n - 2 * d)
+        sizes.append(size)
+    return np.stack(sizes, 1), gain
 
 
 def _price_list(window: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -204,7 +223,6 @@ def _price_list(window: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.n
     x = window / SCALE
     squares = np.concatenate([np.zeros(1), np.cumsum((x**2).sum(1))])
     knees = np.concatenate([np.zeros(1), np.cumsum(x[:, 3])])
-    level = KNEES / SCALE[3]
     first, last = np.triu_indices(len(edges), 1)
     lengths = edges[last] - edges[first]
     cost = np.full((4, len(edges), len(edges)), np.inf)
@@ -212,15 +230,13 @@ def _price_list(window: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.n
     for length in np.unique(lengths[lengths >= STILL]):
         a, b = first[lengths == length], last[lengths == length]
         begin = edges[a]
-        views = sliding_window_view(x[:, :3], length, axis=0)[begin].transpose(0, 2, 1)
-        total = _fit(views, _forms(int(length)))[1]
-        total += (squares[begin + length] - squares[begin])[:, None, None]
-        total += (length * level**2 - 2 * (knees[begin + length] - knees[begin])[:, None] * level)[:, None]
-        total /= 5.0  # neighbouring frames say nearly the same
-        total[:, 1:, ~FLOWS] = np.inf
+        total = _fit(x[begin[:, None] + np.arange(length), :3], _forms(int(length)))[1]
+        total += (squares[begin + length] - squares[begin])[:, None] + length * KNEES**2
+        total -= 2 * (knees[begin + length] - knees[begin])[:, None] * KNEES
         if length < len(window):
-            total[:, :, length < LEAST] = np.inf
-        k = total.argmin(-1)
-        choice[:, a, b] = k.T
-        cost[:, a, b] = np.take_along_axis(total, k[..., None], -1)[..., 0].T
+            total[:, length < LEAST] = np.inf
+        for e, (start, end) in enumerate(zip(BLOCKS[:-1], BLOCKS[1:], strict=True)):
+            k = total[:, start:end].argmin(-1)
+            choice[e, a, b] = SHAPE[start + k]
+            cost[e, a, b] = total[np.arange(len(a)), start + k] / 5.0  # neighbouring frames say nearly the same
     return cost, choice

@@ -97,9 +97,9 @@ def _sinks(s: Signals, taken: np.ndarray) -> list[Event]:
     for group in rows:
         a, b = group[0][0], group[-1][1]
         level = 0.5 * float(np.percentile(depth[a:b], 95))
-        peaks = [(i, j) for i, j in between(depth, level, 1.4 * level) if i >= a and j <= b]
-        count = max(len(peaks), 1)
-        seconds = span(depth, peaks or group, level) / (count - 0.44) * count
+        peaks = [(i, j) for i, j in between(depth, level, 1.4 * level) if i < b and j > a]
+        count = len(peaks)
+        seconds = span(depth, peaks, level) / (count - 0.44) * count
         action = Action("squat", count=count, speed=paced("squat", seconds, count))
         events.append(Event(action, max(a - 5, 0), min(b + 5, len(s))))
     return events
@@ -123,7 +123,7 @@ def _bows(s: Signals) -> list[Event]:
     events = []
     for group in _grouped([p for p in between(bend, 0.16, 0.3) if calm[p[0] : p[1]].mean() > 0.7], 30):
         level = 0.5 * max(float(bend[a:b].max()) for a, b in group)
-        peaks = [(i, j) for i, j in between(bend, level, 1.4 * level) if group[0][0] <= i < group[-1][1]]
+        peaks = [(i, j) for i, j in between(bend, level, 1.4 * level) if i < group[-1][1] and j > group[0][0]]
         count = len(peaks)
         seconds = span(bend, peaks, level) / (count - 0.36) * count
         action = Action("bow", count=count, speed=paced("bow", seconds, count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from mmm.data.synthetic import Action
 
@@ -17,7 +18,7 @@ LIMITS = {
     "side": (0.36, 0.58),
     "run": (2.17, 2.88),
     "march": (0.62, 0.48),
-    "turn": (1.17, 0.91),
+    "turn": (1.165, 0.915),
 }
 
 
@@ -25,10 +26,9 @@ def gait_action(s: Signals, piece: Piece) -> Action:
     """The piece as an action with its speed."""
     name, direction = piece.name, piece.direction
     if name == "turn":
-        degrees = abs(float(np.degrees(s.heading[min(piece.end, len(s) - 1)] - s.heading[piece.start])))
+        degrees, seconds = _turn(s, piece)
         usual = 0.8 + degrees / 110
-        taken = _turn_seconds(s, piece)
-        return Action(name, direction=direction, speed=speed_between(taken / usual, *LIMITS["turn"]))
+        return Action(name, direction=direction, speed=speed_between(seconds / usual, *LIMITS["turn"]))
     if name == "march":
         seconds = _step_seconds(s, piece)
         return Action(name, direction=direction, speed=speed_between(seconds, *LIMITS["march"]))
@@ -36,11 +36,19 @@ def gait_action(s: Signals, piece: Piece) -> Action:
         "run" if name == "run" else "side" if direction in ("left", "right") and name == "walk" else "forward"
     )
     kind = "backward" if direction == "backward" else kind
-    return Action(name, direction=direction, speed=speed_between(abs(piece.speed), *LIMITS[kind]))
+    speed = abs(piece.speed)
+    if kind != "side":  # side steps pulse; of the others the plateau counts, not how long it took to get there
+        speed = float(np.percentile(np.abs(s.forward[piece.start : piece.end]), 70))
+    return Action(name, direction=direction, speed=speed_between(speed, *LIMITS[kind]))
 
 
-def _turn_seconds(s: Signals, piece: Piece) -> float:
-    return (piece.end - piece.start) / RATE
+def _turn(s: Signals, piece: Piece) -> tuple[float, float]:
+    """Degrees turned, and the seconds it took: measured between a tenth and nine tenths of the way."""
+    heading = gaussian_filter1d(s.heading[max(piece.start - 3, 0) : piece.end + 3], 1.5)
+    way = heading[-1] - heading[0]
+    share = np.maximum.accumulate((heading - heading[0]) / way)
+    first, last = np.interp([0.1, 0.9], share, np.arange(len(share)) / RATE)
+    return float(abs(np.degrees(way))), 1.3 * float(last - first) + 0.66
 
 
 def _step_seconds(s: Signals, piece: Piece) -> float:
@@ -53,4 +61,4 @@ def _step_seconds(s: Signals, piece: Piece) -> float:
     )
     if len(peaks) < 2:
         return 0.55
-    return (peaks[-1] - peaks[0]) / (len(peaks) - 1) / RATE
+    return float(np.median(np.diff(peaks))) / RATE

@@ -12,7 +12,7 @@ from mmm.errors import require
 
 from .arms import arm_events
 from .events import Event, runs
-from .gaits import curves, explain
+from .gaits import curves, explain, moving
 from .legs import leg_events
 from .pace import gait_action
 from .signals import RATE, Signals, measure
@@ -120,13 +120,10 @@ def _gaits(s: Signals, legs: list[Event]) -> list[Event]:
     for event in legs:
         free[event.start : event.end] = False
     found = []
-    for start, end in runs(free):
-        if end - start < 16:
-            continue
-        pieces = explain(x, start, end, start == 0, end == len(s))
-        found += [
-            Event(gait_action(s, piece), piece.start, piece.end) for piece in pieces if piece.name != "stand"
-        ]
+    for first, last in runs(free, least=16):
+        for start, end in moving(x, first, last):
+            pieces = explain(x, start, end, start == 0, end == len(s))
+            found += [Event(gait_action(s, p), p.start, p.end) for p in pieces if p.name != "stand"]
     return found
 
 

@@ -77,10 +77,9 @@ def measure(joints: Float[np.ndarray, "t 22 3"], fps: float = 20.0) -> Signals:
     quick = _smooth(joints, 0.6)  # hands clap and wave up to three times a second
     arms = ("shoulder", "elbow", "wrist")
     pair = {name: (quick if name in arms else x)[:, index] for name, index in PAIRS.items()}
-    bone = {name: joints[:, index] for name, index in PAIRS.items()}
-    leg = _length(bone["hip"], bone["knee"]) + _length(bone["knee"], bone["ankle"])
-    arm = _length(bone["shoulder"], bone["elbow"]) + _length(bone["elbow"], bone["wrist"])
-    floor = np.percentile(bone["foot"][..., 1].min(1), 10)
+    leg = _length(pair["hip"], pair["knee"]) + _length(pair["knee"], pair["ankle"])
+    arm = _length(pair["shoulder"], pair["elbow"]) + _length(pair["elbow"], pair["wrist"])
+    floor = np.percentile(pair["foot"][..., 1].min(1), 10)
 
     across = pair["hip"][:, LEFT] - pair["hip"][:, RIGHT]
     heading = np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))
