@@ -13,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from mmm.cli.bench import Bench
 from mmm.cli.course import Course
+from mmm.cli.evaluate import Evaluate
 from mmm.cli.generate import Generate
 from mmm.cli.prepare import Prepare
 from mmm.cli.train import Train
@@ -21,6 +22,7 @@ Command = (
     Annotated[Prepare, subcommand("prepare")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Generate, subcommand("generate")]
+    | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Course, subcommand("course")]
 )
