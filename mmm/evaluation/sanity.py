@@ -184,7 +184,7 @@ def in_order(values: Sequence[float], falling: bool, noise: float = 0.0) -> bool
 def plot_sanity(result: dict[str, Any]) -> Figure:
     """FID above, R-precision below, against the dose of each damage; the floor of FID as a line."""
     figure = Figure(figsize=(14, 5), layout="constrained")
-    axes = figure.subplots(2, len(DAMAGES), sharey="row", sharex="col")
+    axes = figure.subplots(2, len(DAMAGES), sharex="col")  # FID has its own scale in each panel
     for column, (name, (label, _, _)) in enumerate(DAMAGES.items()):
         found, (above, below) = result[name], axes[:, column]
         above.plot(found["dose"], found["fid"], "o-", color="C3")
@@ -192,7 +192,9 @@ def plot_sanity(result: dict[str, Any]) -> Figure:
         for key, color in (("r1", "C0"), ("r3", "C2")):
             below.plot(found["dose"], found[key], "o-", color=color, label=f"R@{key[1]}")
         below.set(xlabel=label, ylim=(0, 1.03))
-        above.set_title(name)
+        above.set(
+            title=name, ylim=(-0.05 * (top := max(1.1 * result["floor"][0], *found["fid"])), 1.05 * top)
+        )
     axes[0, 0].set(ylabel="FID")
     axes[0, 0].legend()
     axes[1, 0].set(ylabel="R-precision")
@@ -226,7 +228,7 @@ class Arguments:
         self.out.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.out / "sanity.json") as part:
             part.write_text(json.dumps(result, indent=1))
-        plot_sanity(result).savefig(self.out / "sanity.png", dpi=110)
+        plot_sanity(result).savefig(self.out / "sanity.png", dpi=90)
         print(json.dumps(result, indent=1))
 
 
