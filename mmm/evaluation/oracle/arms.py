@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 from mmm.data.synthetic import Action
 
@@ -17,11 +18,14 @@ LONG_ENOUGH = 8  # frames that a hand is up on purpose
 
 def arm_events(s: Signals) -> list[Event]:
     """Events of the arms and the head in their order; they may lie over those of the legs."""
-    high = [e for e in _high(s)]
+    high = _high(s, {side: _lifted(s, side) for side in (LEFT, RIGHT)})
     taken = np.zeros(len(s), bool)
     for event in high:
         taken[event.start : event.end] = True
     found = high + _punches(s, taken)
+    for event in found:
+        taken[event.start : event.end] = True
+    found += _half_raised(s, taken)
     for event in found:
         taken[event.start : event.end] = True
     found += _claps(s, taken)
@@ -33,8 +37,8 @@ def arm_events(s: Signals) -> list[Event]:
 # ---- hands above the shoulders
 
 
-def _high(s: Signals) -> list[Event]:
-    ups = {side: _lifted(s, side) for side in (LEFT, RIGHT)}
+def _high(s: Signals, ups: dict[int, list[tuple[int, int]]]) -> list[Event]:
+    """Waves, raises, stretches and throws, by when each hand is up; hands that are up together are one event."""
     events = []
     while any(ups.values()):
         side = min((k for k in ups if ups[k]), key=lambda k: ups[k][0][0])
@@ -48,7 +52,7 @@ def _high(s: Signals) -> list[Event]:
 
 def _lifted(s: Signals, side: int) -> list[tuple[int, int]]:
     up = s.hands[:, side, 1]
-    return [(a, b) for a, b in runs(up > HIGH, gap=3, least=LONG_ENOUGH) if up[a:b].max() > 0.22]
+    return [(a, b) for a, b in runs(up > HIGH, gap=3, least=LONG_ENOUGH) if up[a:b].max() > 0.12]
 
 
 def _together(a: tuple[int, int], b: tuple[int, int]) -> bool:
@@ -101,18 +105,37 @@ def _outward(up: np.ndarray, core: tuple[int, int], most: int = 14) -> tuple[int
 
 
 def _swings(s: Signals, side: int, core: tuple[int, int]) -> list[float]:
-    """Times of the swings of the forearm to one side: peaks of the elbow's bend above the middle of its range."""
+    """Times of the swings of a hand that is up; none where it does not go to and fro at least twice.
+
+    The elbow's bend tells them where the forearm swings about it; where the whole arm swings, the wrist's place
+    along the line on which it moves most.
+    """
     a, b = core
     bend = s.fold[a:b, side]
-    inner = bend[2:-2] if b - a > 12 else bend
+    found = _peaks(bend, 0.175, 0.1)
+    if not _steady(found, b - a):
+        place = s.hands[a:b, side] - gaussian_filter1d(s.hands[a:b, side], 10.0, axis=0, mode="nearest")
+        inner = place[3:-3]
+        line = np.linalg.svd(inner - inner.mean(0), full_matrices=False)[2][0]
+        found = _peaks((place - inner.mean(0)) @ line, 0.05, -0.2)
+        if len(found) < 3 or not _steady(found, b - a):
+            return []
+    return [a + time for time in found]
+
+
+def _peaks(x: np.ndarray, least: float, between_peaks: float) -> list[float]:
+    """Times of the peaks of a curve that swings by `least` or more about the middle of its range."""
+    inner = x[2:-2] if len(x) > 12 else x
     low, high = np.percentile(inner, [8, 92])
-    if high - low < 0.35:
-        return []
     middle, part = (low + high) / 2, (high - low) / 2
-    found = []
-    for i, j in between(bend, middle - 0.1 * part, middle + 0.4 * part):
-        found.append(a + summit(bend, i, j))
-    return found
+    if part < least:
+        return []
+    return [summit(x, i, j) for i, j in between(x, middle - between_peaks * part, middle + 0.4 * part)]
+
+
+def _steady(peaks: list[float], frames: int) -> bool:
+    """Whether the peaks are swings of a wave: an elbow that only bends on the way up and on the way down is none."""
+    return len(peaks) > 1 and (peaks[-1] - peaks[0]) * len(peaks) / (len(peaks) - 1) < 1.25 * frames
 
 
 def _ramps(active: float) -> float:
@@ -130,10 +153,11 @@ def _thrown(s: Signals, side: int, core: tuple[int, int]) -> bool:
 
 
 def _arched(s: Signals, a: int, b: int) -> bool:
-    """The hands of a stretch come together over the head, elbows a little bent, the trunk arched."""
+    """The hands of a stretch come close over the head, elbows a little bent, and the trunk is arched back."""
     middle = slice(a + (b - a) // 4, b - (b - a) // 4)
     fold, apart, tilt = (float(np.median(x[middle])) for x in (s.fold.mean(1), s.apart, s.tilt))
-    return (fold - 0.385) / 0.05 + (0.70 - apart) / 0.04 + (-0.15 - tilt) / 0.05 > 0
+    bent, close = min(fold, 0.5) - 0.385, float(np.clip(0.7 - apart, -0.15, 0.06))
+    return bent / 0.05 + close / 0.04 + (-0.15 - tilt) / 0.03 > 0
 
 
 def _rise(x: np.ndarray, start: int, end: int, low: float, high: float) -> float:
@@ -162,6 +186,12 @@ def _stretch_speed(s: Signals, side: int, start: int, end: int) -> str:
     return "slow" if (end - start) / RATE > 3.25 else "normal"
 
 
+def _half_raised(s: Signals, taken: np.ndarray) -> list[Event]:
+    """Hands held up before the shoulders, elbows folded, that do not strike: a timid way to raise or to wave."""
+    held = (s.fold > 1.75) & (s.hands[..., 1] > -0.2) & ~taken[:, None]
+    return _high(s, {side: runs(held[:, side], gap=3, least=LONG_ENOUGH) for side in (LEFT, RIGHT)})
+
+
 # ---- fists, palms, gaze
 
 
@@ -185,7 +215,11 @@ def _punches(s: Signals, taken: np.ndarray) -> list[Event]:
             count = many
         seconds = _guard_seconds(s, side, (a, b), blows)
         events.append(
-            Event(Action("punch", side=side, count=count, speed=paced("punch", seconds, count)), a - 3, b + 3)
+            Event(
+                Action("punch", side=side, count=count, speed=paced("punch", seconds, count)),
+                max(a - 3, 0),
+                min(b + 3, len(s)),
+            )
         )
     return events
 
@@ -218,7 +252,7 @@ def _claps(s: Signals, taken: np.ndarray) -> list[Event]:
         active = (times[-1] - times[0]) / (len(times) - 1) * len(times) / RATE
         seconds = active / 0.68 if active < 1.53 else active + 0.72
         action = Action("clap", count=len(times), speed=paced("clap", seconds, len(times)))
-        events.append(Event(action, a - 3, b + 3))
+        events.append(Event(action, max(a - 3, 0), min(b + 3, len(s))))
     return events
 
 
@@ -240,6 +274,8 @@ def _looks(s: Signals, taken: np.ndarray) -> list[Event]:
             continue
         count = len(group) // 2
         seconds = span(np.abs(s.gaze), [(a, b) for a, b, _ in group], 0.6) / (count - 0.2) * count
+        if seconds / count < 1.0:  # so fast it is the swing of a gait
+            continue
         direction = "left" if group[0][2] > 0 else "right"
         action = Action("look", direction=direction, count=count, speed=paced("look", seconds, count))
         events.append(Event(action, max(group[0][0] - 3, 0), min(group[-1][1] + 3, len(s))))

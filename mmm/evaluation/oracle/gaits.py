@@ -1,6 +1,7 @@
 """Where the body goes: walks, runs, marches and turns as the fewest pieces that explain path and knees.
 
-Four curves say where a body goes: its speed forward and to the left, its turning, and how high the knees come.
+Five curves say where a body goes: its speed forward and to the left, its turning, how high the knees come, and
+whether both feet leave the floor between two steps.
 A gait is a simple shape of them: a plateau from rest to rest (or cut off where another gait takes over in full
 stride), with turning all along (a curve), or a hump of turning in the middle (a turn). `explain` divides a stretch
 of time into such pieces by dynamic programming: squared error of the best-fitting shapes plus a price per piece.
@@ -20,7 +21,7 @@ from .signals import RATE, Signals
 
 GRID = 4  # frames between possible boundaries
 PRICE = 5.0  # of a piece, in units of the error of a frame
-SCALE = np.array([0.16, 0.16, 0.40, 0.22])  # of forward, sideways (m/s), turning (rad/s), knees
+SCALE = np.array([0.16, 0.16, 0.40, 0.22, 0.3])  # of forward, sideways (m/s), turning (rad/s), knees, flight
 STILL = 6  # frames of standing at least
 SHORTEST = {"stand": STILL, "turn": 18, "walk_turn": 44}  # of a gait else 28, unless there is no more time
 STOP, FLOW = 0, 1
@@ -36,7 +37,8 @@ class Shape:
     forward: tuple[str, float, float] = ("", 0.0, 0.0)
     sideways: tuple[str, float, float] = ("", 0.0, 0.0)
     turning: tuple[str, float, float] = ("", 0.0, 0.0)
-    knees: float = 0.1
+    knees: float | None = 0.1  # None: as high as they like
+    flight: float = 0.0
     flows: bool = False
 
 
@@ -56,9 +58,9 @@ def _shapes() -> tuple[Shape, ...]:
     level = "plateau"
     found = [
         Shape("stand", None, knees=0.05),
-        Shape("walk", "forward", forward=(level, 0.35, 1.9), knees=0.32, flows=True),
+        Shape("walk", "forward", forward=(level, 0.35, 1.8), knees=0.25, flows=True),
         Shape("walk", "backward", forward=(level, -1.5, -0.25), knees=0.2),
-        Shape("run", "forward", forward=("stride", 1.6, 5.0), knees=1.1, flows=True),
+        Shape("run", "forward", forward=("stride", 1.6, 5.0), knees=None, flight=1.0, flows=True),
         Shape("march", "forward", forward=(level, 0.3, 1.2), knees=1.0),
         Shape("march", "place", knees=1.0),
     ]
@@ -73,13 +75,13 @@ def _shapes() -> tuple[Shape, ...]:
             Shape(
                 "walk_curve",
                 direction,
-                (level, 0.35, 1.9),
+                (level, 0.35, 1.8),
                 turning=to(0.25, 1.4, level),
-                knees=0.32,
+                knees=0.25,
                 flows=True,
             ),
             Shape(
-                "run", direction, ("stride", 1.6, 5.0), turning=to(0.25, 1.6, "stride"), knees=1.1, flows=True
+                "run", direction, ("stride", 1.6, 5.0), turning=to(0.25, 1.6, "stride"), knees=None, flight=1.0, flows=True
             ),
         ]
         for wide in ("narrow", "wide"):
@@ -88,9 +90,9 @@ def _shapes() -> tuple[Shape, ...]:
                 Shape(
                     "walk_turn",
                     direction,
-                    (f"dip {wide}", 0.35, 1.9),
+                    (f"dip {wide}", 0.35, 1.8),
                     turning=turning,
-                    knees=0.32,
+                    knees=0.25,
                     flows=True,
                 )
             )
@@ -113,7 +115,9 @@ def _candidates(value: Callable[[Shape], list]) -> np.ndarray:
 ROW = WAY * len(FORMS) + _candidates(lambda x: [FORMS.index(f[0]) for f in (x.forward, x.sideways, x.turning)])
 LOW = _candidates(lambda x: [x.forward[1], x.sideways[1], x.turning[1]]) / SCALE[:3, None]
 HIGH = _candidates(lambda x: [x.forward[2], x.sideways[2], x.turning[2]]) / SCALE[:3, None]
-KNEES = _candidates(lambda x: x.knees) / SCALE[3]
+FREE = _candidates(lambda x: x.knees is None)
+KNEES = _candidates(lambda x: x.knees or 0.0) / SCALE[3]
+FLIGHT = _candidates(lambda x: x.flight) / SCALE[4]
 LEAST = _candidates(lambda x: SHORTEST.get(x.name, 28))
 WIDTH = {"narrow": 1.3, "wide": 1.85}  # seconds that a quarter and a half turn of a walk take
 
@@ -147,15 +151,20 @@ def _forms(frames: int) -> np.ndarray:
 
 
 def curves(s: Signals) -> np.ndarray:
-    """(T, 4): forward, sideways, turning, knees, of which 0 is standing and 1 marching."""
-    high = maximum_filter1d(s.knees.max(1), 3)
-    lifted = grey_closing(np.pad(high, 17, mode="edge"), 17)[17:-17]
-    return np.stack([s.forward, s.sideways, s.turning, np.clip((lifted + 0.45) / 0.42, 0.0, 1.2)], -1)
+    """(T, 5): forward, sideways, turning; knees, 0 standing and 1 marching; flight, 0 walking and 1 running."""
+    knees = np.clip((_upper(maximum_filter1d(s.knees.max(1), 3)) + 0.45) / 0.42, 0.0, 1.2)
+    flight = np.clip((_upper(s.feet.min(1)) - 0.025) / 0.05, 0.0, 1.0)
+    return np.stack([s.forward, s.sideways, s.turning, knees, flight], -1)
+
+
+def _upper(x: np.ndarray, size: int = 17) -> np.ndarray:
+    """The curve with its valleys between steps filled in."""
+    return grey_closing(np.pad(x, size, mode="edge"), size)[size:-size]
 
 
 def moving(x: np.ndarray, start: int, end: int) -> list[tuple[int, int]]:
     """Stretches between two frames in which anything goes on at all; the rest is standing."""
-    level = np.array([0.12, 0.1, 0.25, 0.4])
+    level = np.array([0.12, 0.1, 0.25, 0.4, 0.5])
     busy = maximum_filter1d((np.abs(x[start:end]) > level).any(1).astype(np.int8), 17) > 0
     return [(start + a, start + b) for a, b in runs(busy)]
 
@@ -218,11 +227,17 @@ def _fit(x: np.ndarray, forms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(sizes, 1), gain
 
 
+def _sums(x: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x, axis=0)])
+
+
 def _price_list(window: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(4, edges, edges) cost of the best shape from one edge to another, and which one it is."""
     x = window / SCALE
-    squares = np.concatenate([np.zeros(1), np.cumsum((x**2).sum(1))])
-    knees = np.concatenate([np.zeros(1), np.cumsum(x[:, 3])])
+    way, level = x[:, :3], x[:, 3:]
+    squares = _sums((way**2).sum(1, keepdims=True))
+    off = (level[:, :1] - KNEES) ** 2 * ~FREE + (level[:, 1:] - FLIGHT) ** 2
+    levels = _sums(off)  # (T + 1, candidates)
     first, last = np.triu_indices(len(edges), 1)
     lengths = edges[last] - edges[first]
     cost = np.full((4, len(edges), len(edges)), np.inf)
@@ -230,9 +245,8 @@ def _price_list(window: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.n
     for length in np.unique(lengths[lengths >= STILL]):
         a, b = first[lengths == length], last[lengths == length]
         begin = edges[a]
-        total = _fit(x[begin[:, None] + np.arange(length), :3], _forms(int(length)))[1]
-        total += (squares[begin + length] - squares[begin])[:, None] + length * KNEES**2
-        total -= 2 * (knees[begin + length] - knees[begin])[:, None] * KNEES
+        total = _fit(way[begin[:, None] + np.arange(length)], _forms(int(length)))[1]
+        total += squares[begin + length] - squares[begin] + levels[begin + length] - levels[begin]
         if length < len(window):
             total[:, length < LEAST] = np.inf
         for e, (start, end) in enumerate(zip(BLOCKS[:-1], BLOCKS[1:], strict=True)):

@@ -118,8 +118,15 @@ def measure(joints: Float[np.ndarray, "t 22 3"], fps: float = 20.0) -> Signals:
         upper=_angle(raised, -trunk[:, None]),
         fold=_angle(raised, _unit(pair["wrist"] - pair["elbow"])),
         apart=np.linalg.norm(pair["wrist"][:, LEFT] - pair["wrist"][:, RIGHT], axis=-1) / arm,
-        gaze=_wrapped(np.arctan2(nose[:, 0], nose[:, 2]) - heading),
+        gaze=_gaze(nose, heading),
     )
+
+
+def _gaze(nose: np.ndarray, heading: np.ndarray) -> np.ndarray:
+    """Yaw of neck → head against the hips; 0 where that bone hardly points anywhere (straight up, in many bodies)."""
+    level = np.hypot(nose[:, 0], nose[:, 2])
+    seen = np.median(level / np.linalg.norm(nose, axis=-1)) > 0.3
+    return _wrapped(np.arctan2(nose[:, 0], nose[:, 2]) - heading) * seen
 
 
 def _resampled(joints: np.ndarray, fps: float) -> np.ndarray:
