@@ -29,6 +29,7 @@ from mmm.training.process import interruptible
 from mmm.transformer import TransformerConfig
 
 FORMAT = "mmm-bench-1"
+BUSY = 0.5  # load of the last minute before anything is measured; the results hold it too
 TITLES = {
     "model": "a model with random weights",
     "loading": "loading",
@@ -68,6 +69,9 @@ def run_bench(settings: BenchSettings, out: str | os.PathLike[str], isolate: boo
     with tempfile.TemporaryDirectory(prefix="mmm-bench-") as folder, interruptible() as stopped:
         scratch = Path(folder)
         results["manifest"] = _manifest(settings, scratch)
+        load = results["manifest"]["load_before"]
+        if load is not None and load > BUSY:
+            _note(f"the load of this machine is {load:.1f}: if anything else runs, times will be too long")
         runner = _Runner(settings, scratch, isolate, stopped)
         parts = [part for part in settings.parts if part != "bulk" or hasattr(MMM, "generate_bulk")]
         if not settings.model and set(parts) & set(SAMPLING):

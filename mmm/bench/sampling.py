@@ -55,7 +55,8 @@ def batch(job: Job) -> dict[str, Any]:
 def bulk(job: Job) -> dict[str, Any]:
     """Many texts by `MMM.generate_bulk`, text encoder included; `seconds` are those of the whole call."""
     model, count = _load(job), job.settings.batch
-    options = {"batch_size": count, "precision": job.settings.precision}
+    precision = job.settings.precision if job.settings.precision != "fp16" else "auto"  # that is for training
+    options = {"batch_size": count, "precision": precision}
     rows = []
     for frames in job.settings.lengths:
 

@@ -8,11 +8,7 @@ from pathlib import Path
 
 LENGTHS = (40, 80, 120, 160, 196)  # frames; HumanML3D's clips have 40 to 196
 SAMPLING = ("loading", "single", "batch", "bulk")  # parts that need a model folder
-TRAINING = (
-    "tokenizer",
-    "transformer",
-    "length",
-)  # parts that train; `training.STEPS` has a function for each
+TRAINING = ("tokenizer", "transformer", "length", "evaluator")  # each has a function in training.py
 PARTS = SAMPLING + TRAINING
 
 # As long as HumanML3D's descriptions are on average (12 words); what is said does not matter.
