@@ -1,0 +1,317 @@
+import dataclasses
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from mmm.data import Caption, MotionFolder
+from mmm.evaluation.evaluator import Evaluator
+from mmm.evaluation.guo import GuoEvaluator, GuoNetwork, Recurrent, load_guo
+from mmm.evaluation.guo_files import NETWORKS, find_files, what_is_missing
+from mmm.evaluation.vocabulary import FILES
+
+made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("made_up_guo.py"))))
+CLOSE = {"rtol": 0, "atol": 1e-5}
+CAPTIONS = [
+    Caption("a person walks", (("a", "DET"), ("person", "NOUN"), ("walk", "VERB"))),
+    Caption("slowly", (("slowly", "ADV"),)),
+    Caption("a person waves " * 9, (("a", "DET"), ("person", "NOUN"), ("wave", "VERB")) * 9),
+]
+
+
+@pytest.fixture(scope="module")
+def reference(golden):
+    return {name: torch.from_numpy(value) for name, value in golden("guo_evaluator").items()}
+
+
+@pytest.fixture(scope="module")
+def reference_states(reference):
+    return {
+        part: {name.split("/")[1]: value for name, value in reference.items() if name.startswith(f"{part}/")}
+        for part in NETWORKS
+    }
+
+
+@pytest.fixture(scope="module")
+def files(reference_states, tmp_path_factory):
+    """The golden's networks as a checkpoint, with made-up words, Mean and Std."""
+    place = tmp_path_factory.mktemp("guo")
+    return (
+        made_up.write_checkpoint(place / "finest.tar", reference_states),
+        made_up.write_glove(place / "glove"),
+        made_up.write_meta(place / "meta"),
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluator(files):
+    return GuoEvaluator.load(*files)
+
+
+@pytest.fixture(scope="module")
+def motions(reference, evaluator):
+    """The golden's motions, not normalised, nonsense behind their ends."""
+    network = evaluator.network
+    return reference["motion"] * network.std + network.mean, reference["motion_lengths"]
+
+
+@torch.no_grad()
+def test_networks_equal_the_golden(reference, evaluator):
+    network = evaluator.network
+    found = {
+        "text_embedding": network.text_encoder(
+            reference["words"], reference["pos"], reference["caption_lengths"]
+        ),
+        "movement": network.movement_encoder(reference["motion"][..., :-4]),
+        "motion_embedding": network.encode_motion(reference["motion"], reference["motion_lengths"]),
+    }
+    for name, value in found.items():
+        torch.testing.assert_close(value, reference[name], **CLOSE)
+
+
+def test_a_motion_of_full_length_equals_the_golden(reference, evaluator, motions):
+    """From features that are not normalised; it has no end behind which the golden's nonsense could show."""
+    features, lengths = motions
+    assert lengths[0] == features.shape[1] == 196
+    found = evaluator.embed_motion(features, lengths)
+    torch.testing.assert_close(found[:1], reference["motion_embedding"][:1], **CLOSE)
+
+
+@torch.no_grad()
+def test_behind_its_end_a_motion_goes_on_with_the_mean_pose(reference, evaluator, motions):
+    normalised = reference["motion"].clone()
+    for row, length in zip(normalised, reference["motion_lengths"].tolist(), strict=True):
+        row[length:] = 0
+    expected = evaluator.network.encode_motion(normalised, reference["motion_lengths"])
+    torch.testing.assert_close(evaluator.embed_motion(*motions), expected, **CLOSE)
+    assert not torch.allclose(expected[1:], reference["motion_embedding"][1:], atol=1e-3)
+
+
+def test_order_mates_and_what_lies_behind_do_not_count(evaluator, motions):
+    features, lengths = motions
+    together = evaluator.embed_motion(features, lengths)
+    order = torch.tensor([2, 0, 3, 1])
+    torch.testing.assert_close(
+        evaluator.embed_motion(features[order], lengths[order]), together[order], **CLOSE
+    )
+    for i, length in enumerate(lengths.tolist()):
+        alone = evaluator.embed_motion(features[i : i + 1, :length], lengths[i : i + 1])
+        torch.testing.assert_close(alone, together[i : i + 1], **CLOSE)
+    nonsense = features.clone()
+    nonsense[3, lengths[3] :] = torch.nan
+    torch.testing.assert_close(evaluator.embed_motion(nonsense, lengths), together, rtol=0, atol=0)
+
+
+def test_contacts_are_not_looked_at_and_lengths_count_in_fours(evaluator, motions):
+    features, lengths = motions
+    together = evaluator.embed_motion(features, lengths)
+    other = features.clone()
+    other[..., -4:] = 7
+    torch.testing.assert_close(evaluator.embed_motion(other, lengths), together, rtol=0, atol=0)
+    other[..., -5] += 1
+    assert not torch.allclose(evaluator.embed_motion(other, lengths), together)
+    seen = []
+    handle = evaluator.network.motion_encoder.register_forward_hook(
+        lambda _, given, __: seen.append(given[1].tolist())
+    )
+    evaluator.embed_motion(features, torch.tensor([196, 121, 82, 43]))
+    handle.remove()
+    assert seen == [[49, 30, 20, 10]]
+
+
+@torch.no_grad()
+def test_the_states_come_from_the_first_and_last_place_that_count(evaluator):
+    """Both directions by hand: a packed GRU is one over each sequence cut at its length."""
+    encoder: Recurrent = evaluator.network.motion_encoder
+    places = torch.randn(3, 12, 20, generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([5, 12, 1])
+    found = encoder(places, lengths)
+    for row, place, length in zip(found, places, lengths.tolist(), strict=True):
+        x = encoder.input_emb(place[:length])[None]
+        _, last = encoder.gru(x, encoder.hidden.detach().clone())
+        torch.testing.assert_close(row, encoder.output_net(last.reshape(1, -1))[0], **CLOSE)
+
+
+def test_captions(evaluator):
+    words = evaluator.words(CAPTIONS)
+    with torch.no_grad():
+        expected = evaluator.network.text_encoder(*words)
+    together = evaluator.embed_text(CAPTIONS)
+    torch.testing.assert_close(together, expected, **CLOSE)
+    torch.testing.assert_close(evaluator.embed_text(CAPTIONS[::-1]), together.flip(0), **CLOSE)
+    torch.testing.assert_close(evaluator.embed_text(CAPTIONS[1:2]), together[1:2], **CLOSE)
+    many = evaluator.embed_text(CAPTIONS * 100)
+    torch.testing.assert_close(many, together.repeat(100, 1), **CLOSE)
+    same_words = dataclasses.replace(CAPTIONS[0], text="another text")
+    assert torch.equal(evaluator.embed_text([same_words]), evaluator.embed_text(CAPTIONS[:1]))
+
+
+def test_it_is_an_evaluator_and_its_name_tells_everything_apart(evaluator, files, tmp_path):
+    assert isinstance(evaluator, Evaluator) and evaluator.width == 12
+    assert evaluator.name.startswith("guo-") and len(evaluator.name) == 12
+    checkpoint, glove, meta = files
+    assert GuoEvaluator.load(*files).name == evaluator.name
+    others = [
+        GuoEvaluator.load(checkpoint, glove, made_up.write_meta(tmp_path / "meta", seed=1)),
+        GuoEvaluator.load(checkpoint, made_up.write_glove(tmp_path / "glove", seed=1), meta),
+        GuoEvaluator.load(
+            made_up.write_checkpoint(
+                tmp_path / "finest.tar", made_up.states(GuoNetwork(evaluator.network.sizes))
+            ),
+            glove,
+            meta,
+        ),
+    ]
+    assert len({each.name for each in [evaluator, *others]}) == 4
+    assert evaluator.to("cpu") is evaluator and evaluator.device.type == "cpu"
+
+
+@pytest.mark.parametrize("features", [263, 251])
+def test_a_checkpoint_comes_back_as_it_was(tmp_path, features):
+    sizes = dataclasses.replace(made_up.SMALL, features=features, width=10, text_hidden=6, movement_hidden=9)
+    torch.manual_seed(1)
+    network = GuoNetwork(sizes)
+    place = made_up.write_checkpoint(tmp_path / "finest.tar", made_up.states(network))
+    before = torch.get_rng_state()
+    loaded = GuoEvaluator.load(
+        place, made_up.write_glove(tmp_path / "glove"), made_up.write_meta(tmp_path, features)
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    assert loaded.network.sizes == sizes
+    for name, value in network.named_parameters():
+        assert torch.equal(loaded.network.get_parameter(name), value)
+    assert np.allclose(loaded.network.std, np.load(tmp_path / "std.npy"))
+    assert loaded.embed_motion(torch.randn(2, 40, features), torch.tensor([24, 40])).shape == (2, 10)
+    assert not loaded.network.training and not any(p.requires_grad for p in loaded.network.parameters())
+
+
+def test_the_release_has_the_sizes_of_the_defaults():
+    with torch.device("meta"):
+        network = GuoNetwork(made_up.Sizes())
+    shapes = {name: tuple(value.shape) for name, value in network.named_parameters()}
+    assert shapes["movement_encoder.main.0.weight"] == (512, 259, 4)
+    assert shapes["text_encoder.output_net.0.weight"] == (512, 1024)
+    assert shapes["motion_encoder.gru.weight_hh_l0_reverse"] == (3072, 1024)
+    assert shapes["motion_encoder.output_net.3.weight"] == (512, 1024)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_checkpoint_that_wants_to_run_code_is_refused_before_it_does(tmp_path, files, legacy, inside):
+    marker, place = tmp_path / "executed", tmp_path / "finest.tar"
+    trap = made_up.Trap(marker)
+    torch.save({"text_encoder": trap} if inside else trap, place, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(
+        ValueError, match=r"finest\.tar asks for \w+\.open to be imported.*do not trust"
+    ) as caught:
+        GuoEvaluator.load(place, *files[1:])
+    assert "\n" not in str(caught.value)
+    assert not marker.exists()
+    torch.load(place, weights_only=False)  # the trap works: elsewhere it would have
+    assert marker.exists()
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(tmp_path, files):
+    place = tmp_path / "finest.tar"
+    for content in (b"", b"nothing", files[0].read_bytes()[:-500]):
+        place.write_bytes(content)
+        with pytest.raises(ValueError, match=r"finest\.tar cannot be read as a torch file") as caught:
+            GuoEvaluator.load(place, *files[1:])
+        assert "\n" not in str(caught.value)
+    for foreign in ([1, 2], {"net": {}, "text_encoder": {}}):
+        torch.save(foreign, place)
+        with pytest.raises(
+            ValueError, match=r"finest\.tar has no .*motion_encoder: it is no checkpoint of Guo"
+        ):
+            GuoEvaluator.load(place, *files[1:])
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        GuoEvaluator.load(tmp_path / "none.tar", *files[1:])
+
+
+def test_missing_unknown_and_misshapen_arrays_are_listed(tmp_path, files, reference_states):
+    state = {part: dict(arrays) for part, arrays in reference_states.items()}
+    del state["text_encoder"]["hidden"], state["motion_encoder"]["gru.bias_hh_l0"]
+    state["movement_encoder"]["main.6.weight"] = torch.zeros(3)
+    place = made_up.write_checkpoint(tmp_path / "finest.tar", state)
+    names = r"lacks motion_encoder\.gru\.bias_hh_l0, text_encoder\.hidden, and .* movement_encoder\.main\.6\.weight;"
+    with pytest.raises(ValueError, match=names):
+        GuoEvaluator.load(place, *files[1:])
+    state = {part: dict(arrays) for part, arrays in reference_states.items()}
+    state["text_encoder"]["hidden"] = torch.zeros(2, 1, 3)
+    state["text_encoder"]["pos_emb.bias"] = "text"
+    made_up.write_checkpoint(place, state)
+    with pytest.raises(
+        ValueError, match=r"text_encoder\.hidden \(2, 1, 3\) instead of \(2, 1, 16\)"
+    ) as caught:
+        GuoEvaluator.load(place, *files[1:])
+    assert "text_encoder.pos_emb.bias" in str(caught.value)
+
+
+def test_mean_std_and_vocabulary_must_fit(tmp_path, files):
+    checkpoint, glove, meta = files
+    with pytest.raises(ValueError, match=r"mean\.npy has shape \(251,\), expected \(263,\)"):
+        GuoEvaluator.load(checkpoint, glove, made_up.write_meta(tmp_path / "kit", 251))
+    other = made_up.write_meta(tmp_path / "zero")
+    np.save(other / "std.npy", np.zeros(263))
+    with pytest.raises(ValueError, match=r"std\.npy .* finite numbers above 0"):
+        GuoEvaluator.load(checkpoint, glove, other)
+    with pytest.raises(FileNotFoundError, match=r"no file .*mean\.npy"):
+        GuoEvaluator.load(checkpoint, glove, tmp_path)
+    with pytest.raises(ValueError, match="word vectors have width 9, the evaluator reads 24"):
+        GuoEvaluator.load(checkpoint, made_up.write_glove(tmp_path / "narrow", width=9), meta)
+
+
+def test_motions_of_another_width_or_length_are_refused(evaluator):
+    with pytest.raises(ValueError, match="251 numbers a frame.*judges 263"):
+        evaluator.embed_motion(torch.zeros(1, 40, 251), torch.tensor([40]))
+    for length, frames in ((3, 40), (200, 200), (41, 40)):
+        with pytest.raises(ValueError, match="judges 4 to 196"):
+            evaluator.embed_motion(torch.zeros(2, frames, 263), torch.tensor([length, 36]))
+
+
+def test_everything_is_found_in_unpacked_archives(toy, tmp_path):
+    place = made_up.write_archives(tmp_path / "checkpoints")
+    assert what_is_missing(toy, *find_files(toy, place)) == ""
+    first = load_guo(toy, place)
+    (place / "glove").rename(tmp_path / "glove")  # as the field has it
+    (place / "t2m" / "Comp_v6_KLD01").rename(place / "t2m" / "Comp_v6_KLD005")
+    assert load_guo(toy, place).name == first.name
+    made_up.write_meta(place / "t2m" / "Comp_v6_KLD01" / "meta")
+    assert load_guo(toy, place).name == first.name
+    made_up.write_meta(place / "t2m" / "Comp_v6_KLD01" / "meta", seed=5)
+    with pytest.raises(
+        ValueError, match=r"Comp_v6_KLD005/meta and of .*Comp_v6_KLD01/meta differ|differ; remove"
+    ):
+        load_guo(toy, place)
+
+
+def test_missing_files_are_listed_with_where_they_come_from(toy, tmp_path):
+    text = what_is_missing(toy)
+    wanted = ["finest.tar (of t2m.zip)", "Comp_v6_KLD01/meta/mean.npy (of t2m.zip)", "std.npy (of t2m.zip)"]
+    wanted += [f"glove/{name} (of glove.zip)" for name in FILES]
+    assert all(each in text for each in wanted) and "6 files are missing" in text
+    assert "github.com/EricGuo5513/text-to-motion" in text and "\n" not in text
+    kit = MotionFolder(toy.path, toy.info | {"name": "kit", "skeleton": "kit"}, toy.mean, toy.std, toy.splits)
+    assert "kit/text_mot_match/model/finest.tar (of kit.zip)" in what_is_missing(kit)
+    place = made_up.write_archives(tmp_path / "guo")
+    (place / "glove" / FILES[1]).unlink()
+    (place / "t2m" / "text_mot_match" / "model" / "finest.tar").unlink()
+    with pytest.raises(
+        FileNotFoundError, match="2 files are missing: .*finest.tar .*, .*our_vab_words.pkl"
+    ) as found:
+        load_guo(toy, place)
+    assert str(place) in str(found.value) and "mean.npy" not in str(found.value)
+    # one that is named counts, the others are asked for
+    assert "our_vab_data" not in what_is_missing(toy, glove=made_up.write_glove(tmp_path / "words"))
+
+
+def test_a_checkpoint_of_the_other_data_set_is_refused(toy, tmp_path):
+    sizes = dataclasses.replace(made_up.SMALL, features=251)
+    place = made_up.write_archives(tmp_path / "guo", sizes=sizes)
+    with pytest.raises(
+        ValueError, match=r"finest\.tar judges motions of 251 numbers a frame, but .* has 263"
+    ):
+        load_guo(toy, place)
