@@ -23,11 +23,13 @@ from torch import Tensor, nn
 
 from mmm.data import Caption, MotionFolder
 from mmm.errors import atomic_dir, require
+from mmm.evaluation.guo import load_guo
 from mmm.storage import load_config, load_state, save_module
 from mmm.text import LiveText, TextEmbedding, TextSource, load_text_encoder
 from mmm.transformer.model import sinusoids
 
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "data" / "pretrained" / "evaluators"
+OFFICIAL = ("humanml3d", "kit")  # data sets that have an evaluator of their own
 RADIUS = 7.0  # of the sphere embeddings lie on: distances then have the size of those in Guo's space
 
 
@@ -271,13 +273,18 @@ class TrainedEvaluator:
         return cls(network.to(device), info, text)
 
 
-def load_evaluator(folder: MotionFolder, path: str | os.PathLike[str] | None = None) -> TrainedEvaluator:
+def load_evaluator(folder: MotionFolder, path: str | os.PathLike[str] | None = None) -> Evaluator:
     """The evaluator for a data set: the one in `path`, else the shipped one of that name.
+
+    For HumanML3D and KIT-ML it is Guo et al.'s, whose files you have to obtain: `path` (data/guo by default) is the
+    folder in which their archives were unpacked.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: it was trained on other splits, so that clips of val or test may have been seen.
     """
+    if folder.name in OFFICIAL and not (path and (Path(path) / "evaluator.json").is_file()):
+        return load_guo(folder, path or SHIPPED.parent.parent / "guo")
     place = Path(path) if path else SHIPPED / folder.name
     if not (place / "evaluator.json").is_file():
         known = sorted(each.parent.name for each in SHIPPED.glob("*/evaluator.json"))

@@ -152,6 +152,15 @@ def test_missing_evaluators_and_other_splits_are_named(run, toy, tmp_path):
         load_evaluator(toy, tmp_path / "other")
 
 
+def test_data_with_an_official_evaluator_ask_for_it(run, toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(toy, "name", "humanml3d")
+    with pytest.raises(FileNotFoundError, match=r"finest\.tar.*text-to-motion"):
+        load_evaluator(toy, tmp_path)
+    assert load_evaluator(toy, run / "model").name.startswith(
+        "toy-"
+    )  # one of ours, if it is asked for by name
+
+
 def test_card_and_figures_go_with_the_weights(run, evaluator, toy):
     card = (run / "model" / "README.md").read_text()
     assert evaluator.info["hash"][:8] in card and "60 steps" in card
