@@ -11,7 +11,9 @@ from .events import Event, between, crossing, paced, runs, span, speed_between, 
 from .signals import LEFT, RATE, RIGHT, Signals
 
 SIDES = {LEFT: "left", RIGHT: "right"}
-HIGH = 0.1  # arm lengths that a wrist is above its shoulder when the hand is up
+HIGH = (
+    0.12  # arm lengths that a wrist comes above its shoulder when the hand is up, and below it between swings
+)
 HANGING = -0.6  # and when it is down again
 LONG_ENOUGH = 8  # frames that a hand is up on purpose
 
@@ -52,7 +54,7 @@ def _high(s: Signals, ups: dict[int, list[tuple[int, int]]]) -> list[Event]:
 
 def _lifted(s: Signals, side: int) -> list[tuple[int, int]]:
     up = s.hands[:, side, 1]
-    return [(a, b) for a, b in runs(up > HIGH, gap=3, least=LONG_ENOUGH) if up[a:b].max() > 0.12]
+    return [(a, b) for a, b in runs(up > -HIGH, gap=3, least=LONG_ENOUGH) if up[a:b].max() > HIGH]
 
 
 def _together(a: tuple[int, int], b: tuple[int, int]) -> bool:
@@ -76,7 +78,7 @@ def _one_high(s: Signals, side: int, core: tuple[int, int], other: tuple[int, in
             "wave", side=name, count=cycles, speed=paced("wave", seconds + _ramps(seconds), cycles)
         )
         return Event(action, start, end)
-    if _thrown(s, side, core):
+    if not other and _thrown(s, side, core):
         return Event(Action("throw", side=SIDES[side], count=1), start, end + 6)
     if other:
         lean = float(np.median(s.aside[a + (b - a) // 4 : b - (b - a) // 4]))
@@ -111,14 +113,15 @@ def _swings(s: Signals, side: int, core: tuple[int, int]) -> list[float]:
     along the line on which it moves most.
     """
     a, b = core
+    up = s.hands[a:b, side, 1].max() > HIGH  # hands that are only half raised wave with the wrist
     bend = s.fold[a:b, side]
     found = _peaks(bend, 0.175, 0.1)
     if not _steady(found, b - a):
         place = s.hands[a:b, side] - gaussian_filter1d(s.hands[a:b, side], 10.0, axis=0, mode="nearest")
         inner = place[3:-3]
         line = np.linalg.svd(inner - inner.mean(0), full_matrices=False)[2][0]
-        found = _peaks((place - inner.mean(0)) @ line, 0.05, -0.2)
-        if len(found) < 3 or not _steady(found, b - a):
+        found = _peaks((place - inner.mean(0)) @ line, 0.05 if up else 0.015, -0.2)
+        if len(found) < (3 if up else 5) or not _steady(found, b - a):
             return []
     return [a + time for time in found]
 

@@ -24,6 +24,7 @@ PRICE = 5.0  # of a piece, in units of the error of a frame
 SCALE = np.array([0.16, 0.16, 0.40, 0.22, 0.3])  # of forward, sideways (m/s), turning (rad/s), knees, flight
 STILL = 6  # frames of standing at least
 SHORTEST = {"stand": STILL, "turn": 18, "walk_turn": 44}  # of a gait else 28, unless there is no more time
+WIDTH = {"narrow": 1.3, "wide": 1.85}  # seconds that a quarter and a half turn of a walk take
 STOP, FLOW = 0, 1
 ENDS = ((STOP, STOP), (STOP, FLOW), (FLOW, STOP), (FLOW, FLOW))
 
@@ -55,47 +56,30 @@ class Piece:
 
 
 def _shapes() -> tuple[Shape, ...]:
-    level = "plateau"
+    level, stride = "plateau", "stride"
+    walking, running = dict(knees=0.25, flows=True), dict(knees=None, flight=1.0, flows=True)
     found = [
         Shape("stand", None, knees=0.05),
-        Shape("walk", "forward", forward=(level, 0.35, 1.8), knees=0.25, flows=True),
-        Shape("walk", "backward", forward=(level, -1.5, -0.25), knees=0.2),
-        Shape("run", "forward", forward=("stride", 1.6, 5.0), knees=None, flight=1.0, flows=True),
-        Shape("march", "forward", forward=(level, 0.3, 1.2), knees=1.0),
+        Shape("walk", "forward", (level, 0.35, 1.8), **walking),
+        Shape("walk", "backward", (level, -1.5, -0.25), knees=0.2),
+        Shape("run", "forward", (stride, 1.6, 5.0), **running),
+        Shape("march", "forward", (level, 0.3, 1.2), knees=1.0),
         Shape("march", "place", knees=1.0),
     ]
-    for direction, sign in (("left", 1.0), ("right", -1.0)):
+    for way, sign in (("left", 1.0), ("right", -1.0)):
 
-        def to(low: float, high: float, form: str, sign: float = sign) -> tuple[str, float, float]:
+        def to(form: str, low: float, high: float, sign: float = sign) -> tuple[str, float, float]:
             return (form, *sorted((sign * low, sign * high)))
 
         found += [
-            Shape("walk", direction, sideways=to(0.17, 1.2, level), knees=0.2),
-            Shape("turn", direction, turning=to(0.35, 5.0, "whole"), knees=0.12),
-            Shape(
-                "walk_curve",
-                direction,
-                (level, 0.35, 1.8),
-                turning=to(0.25, 1.4, level),
-                knees=0.25,
-                flows=True,
-            ),
-            Shape(
-                "run", direction, ("stride", 1.6, 5.0), turning=to(0.25, 1.6, "stride"), knees=None, flight=1.0, flows=True
-            ),
+            Shape("walk", way, sideways=to(level, 0.17, 1.2), knees=0.2),
+            Shape("turn", way, turning=to("whole", 0.35, 5.0), knees=0.12),
+            Shape("walk_curve", way, (level, 0.35, 1.8), turning=to(level, 0.25, 1.4), **walking),
+            Shape("run", way, (stride, 1.6, 5.0), turning=to(stride, 0.25, 1.6), **running),
         ]
-        for wide in ("narrow", "wide"):
-            turning = to(0.9, 3.2, f"hump {wide}")
-            found.append(
-                Shape(
-                    "walk_turn",
-                    direction,
-                    (f"dip {wide}", 0.35, 1.8),
-                    turning=turning,
-                    knees=0.25,
-                    flows=True,
-                )
-            )
+        for wide in WIDTH:
+            hump, dip = to(f"hump {wide}", 0.9, 3.2), (f"dip {wide}", 0.35, 1.8)
+            found.append(Shape("walk_turn", way, dip, turning=hump, **walking))
     return tuple(found)
 
 
@@ -112,14 +96,15 @@ def _candidates(value: Callable[[Shape], list]) -> np.ndarray:
     return np.array([value(SHAPES[k]) for k in SHAPE]).T
 
 
-ROW = WAY * len(FORMS) + _candidates(lambda x: [FORMS.index(f[0]) for f in (x.forward, x.sideways, x.turning)])
+ROW = WAY * len(FORMS) + _candidates(
+    lambda x: [FORMS.index(f[0]) for f in (x.forward, x.sideways, x.turning)]
+)
 LOW = _candidates(lambda x: [x.forward[1], x.sideways[1], x.turning[1]]) / SCALE[:3, None]
 HIGH = _candidates(lambda x: [x.forward[2], x.sideways[2], x.turning[2]]) / SCALE[:3, None]
 FREE = _candidates(lambda x: x.knees is None)
 KNEES = _candidates(lambda x: x.knees or 0.0) / SCALE[3]
 FLIGHT = _candidates(lambda x: x.flight) / SCALE[4]
 LEAST = _candidates(lambda x: SHORTEST.get(x.name, 28))
-WIDTH = {"narrow": 1.3, "wide": 1.85}  # seconds that a quarter and a half turn of a walk take
 
 
 def _ease(u: np.ndarray) -> np.ndarray:
@@ -153,7 +138,7 @@ def _forms(frames: int) -> np.ndarray:
 def curves(s: Signals) -> np.ndarray:
     """(T, 5): forward, sideways, turning; knees, 0 standing and 1 marching; flight, 0 walking and 1 running."""
     knees = np.clip((_upper(maximum_filter1d(s.knees.max(1), 3)) + 0.45) / 0.42, 0.0, 1.2)
-    flight = np.clip((_upper(s.feet.min(1)) - 0.025) / 0.05, 0.0, 1.0)
+    flight = np.clip((_upper(s.feet.min(1)) - 0.02) / 0.04, 0.0, 1.0)
     return np.stack([s.forward, s.sideways, s.turning, knees, flight], -1)
 
 
@@ -252,5 +237,7 @@ def _price_list(window: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.n
         for e, (start, end) in enumerate(zip(BLOCKS[:-1], BLOCKS[1:], strict=True)):
             k = total[:, start:end].argmin(-1)
             choice[e, a, b] = SHAPE[start + k]
-            cost[e, a, b] = total[np.arange(len(a)), start + k] / 5.0  # neighbouring frames say nearly the same
+            cost[e, a, b] = (
+                total[np.arange(len(a)), start + k] / 5.0
+            )  # neighbouring frames say nearly the same
     return cost, choice

@@ -37,7 +37,9 @@ def gait_action(s: Signals, piece: Piece) -> Action:
     )
     kind = "backward" if direction == "backward" else kind
     speed = abs(piece.speed)
-    if kind != "side":  # side steps pulse; of the others the plateau counts, not how long it took to get there
+    if (
+        kind != "side"
+    ):  # side steps pulse; of the others the plateau counts, not how long it took to get there
         speed = float(np.percentile(np.abs(s.forward[piece.start : piece.end]), 70))
     return Action(name, direction=direction, speed=speed_between(speed, *LIMITS[kind]))
 

@@ -84,9 +84,7 @@ def _segments(s: Signals) -> list[Segment]:
             alone.append(Segment(Action("stand"), event.action, event.start, event.end))
         elif not _own(rows[home][0], event) and (rows[home][1] is None or _longer(event, rows[home][1])):
             rows[home][1] = event
-    found = [
-        Segment(leg.action, arm.action if arm else None, leg.start, leg.end) for leg, arm in rows
-    ] + alone
+    found = [Segment(leg.action, _beside(leg, arm), leg.start, leg.end) for leg, arm in rows] + alone
     found = sorted(found, key=lambda segment: segment.start)
     return _with_pauses(found, len(s))
 
@@ -99,6 +97,13 @@ def _own(leg: Event, arm: Event) -> bool:
     return leg.action.name in ("kick", "sit", "bow") or (
         leg.action.name == "turn" and arm.action.name == "look"
     )
+
+
+def _beside(leg: Event, arm: Event | None) -> Action | None:
+    """What the arms do beside the legs; a raised hand that shakes with every jump does not wave."""
+    if arm is not None and leg.action.name == "jump" and arm.action.name == "wave":
+        return Action("raise", side=arm.action.side)
+    return arm.action if arm else None
 
 
 def _longer(a: Event, b: Event) -> bool:
