@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Lowest first. Names on one line do not import each other.
 LAYERS = (
     ("errors",),
-    ("motion", "storage"),
+    ("motion", "precision", "storage"),
     ("data", "text", "training"),
     ("tokenizer", "transformer"),
     ("sampling",),

@@ -1,5 +1,6 @@
-"""Sampling: filling the open places of a canvas."""
+"""Sampling: filling the open places of a canvas; many canvases at once."""
 
+from mmm.sampling.bulk import decode_many, generate_many
 from mmm.sampling.fill import (
     SCHEDULES,
     Filled,
@@ -9,4 +10,13 @@ from mmm.sampling.fill import (
     masked_counts,
 )
 
-__all__ = ["SCHEDULES", "Filled", "Step", "default_steps", "fill", "masked_counts"]
+__all__ = [
+    "SCHEDULES",
+    "Filled",
+    "Step",
+    "decode_many",
+    "default_steps",
+    "fill",
+    "generate_many",
+    "masked_counts",
+]

@@ -6,8 +6,8 @@ project: generation fills an empty canvas, and every editing task is a canvas th
 An item's tokens depend on its canvas, text and seed, never on its batch mates. A generator of its own is not
 enough for that: a matrix product rounds differently when it has more rows, one last bit can turn over a
 token, and the token turns over all that come after it. So the network meets an item always in the same shape:
-on the CPU alone, cut to its own length and words; on an accelerator in groups of a fixed number of rows and
-fixed width, filled up with copies.
+alone, cut to its own length and words (on the CPU); or in a group of a fixed number of rows, filled up with
+copies, as wide as its own length and words rounded up (elsewhere, and in bulk).
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from mmm.transformer.masking import MASK
 from mmm.transformer.model import MaskedTransformer
 
 ACCELERATOR_GROUP = 8
-WORDS_MULTIPLE = 32  # in groups, words are padded to a multiple of this: few different shapes
+# In groups, places and words are padded to a multiple of these: a pass costs more for being half empty than
+# for being wide, so it is better to have few different shapes and full groups.
+PLACES_MULTIPLE, WORDS_MULTIPLE = 16, 32
 
 
 def _cosine(progress: float) -> float:
@@ -56,7 +58,7 @@ class Text(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One pass over the batch, on the CPU.
+    """One pass of every item, on the CPU.
 
     Attributes:
         canvas: before the pass: MASK where it predicts; an item that is done stands in it complete.
@@ -130,7 +132,8 @@ def fill(
         guidance: g in uncond + g · (cond − uncond); 1 is the conditional model alone.
         seeds, generators: the noise: one seed, or one CPU generator, an item; one of the two.
         group: items that go through the network together; by default 1 on the CPU, 8 elsewhere. It bears on
-            the last bits of the logits, hence on rare tokens; batch size and batch mates do not.
+            the last bits of the logits, hence on rare tokens; batch size and batch mates do not. For many
+            items there is `mmm.sampling.generate_many`.
         trace: keep every pass.
 
     Raises:
@@ -147,24 +150,23 @@ def fill(
         _Item(row[:, :size], noise[i], text.words[i][text.mask[i]], text.sentence[i], steps, schedule)
         for i, (row, size) in enumerate(zip(canvas.cpu(), lengths.tolist(), strict=True))
     ]
-    passes: list[Step] = []
     training = model.training
     model.eval()
     try:
-        for step in range(max(len(item.counts) for item in items)):
-            active = [item for item in items if step < len(item.counts)]
-            for item in active:
-                item.mask_least_sure(step)
-            before = [item.tokens.clone() for item in items] if trace else []
-            for frame, places, num_words in _frames(active, group, model.config.max_tokens):
-                logits = _predict(model, frame, group, places, num_words, guidance)
-                _write(frame, logits, temperature)
+        for frame, places, num_words in _frames(items, group, model.config.max_tokens):
+            for item in frame:
+                item.mask_least_sure()
+            before = [item.tokens.clone() for item in frame] if trace else []
+            logits = _predict(model, frame, group, places, num_words, guidance)
+            _write(frame, logits, temperature)
             if trace:
-                passes.append(Step(_stack(before, width), *_results(items, width)))
+                for item, seen in zip(frame, before, strict=True):
+                    item.passes.append((seen, item.tokens.clone(), item.sure.clone()))
     finally:
         model.train(training)
     tokens, confidence = _results(items, width)
-    return Filled(tokens.to(canvas.device), confidence.to(canvas.device), passes if trace else None)
+    passes = _side_by_side(items, width) if trace else None
+    return Filled(tokens.to(canvas.device), confidence.to(canvas.device), passes)
 
 
 class _Item:
@@ -181,16 +183,18 @@ class _Item:
     ) -> None:
         self.tokens = canvas.clone()  # (P, N), N the item's own length
         self.open = canvas[0] == MASK  # (N,), the places the next pass writes
+        # Places that are masked before each pass that is still to come, the next one's first.
         self.counts = masked_counts(int(self.open.sum()), steps or default_steps(canvas.shape[1]), schedule)
+        self.passes: list[tuple[Tensor, Tensor, Tensor]] = []  # for the trace: what a Step holds
         # In double precision: where the model is sure, single precision would make all confidences 1, and the
         # order of the places would decide.
         self.sure = (canvas != MASK).double()  # (P, N)
         self.generator, self.words, self.sentence = generator, words, sentence
 
-    def mask_least_sure(self, step: int) -> None:
-        """Open again the counts[step] least sure of the places the last pass wrote; ties go by place."""
+    def mask_least_sure(self) -> None:
+        """Open again the least sure of the places the last pass wrote, as many as are due; ties go by place."""
         order = self.sure[0].masked_fill(~self.open, math.inf).argsort(stable=True)
-        self.open = torch.zeros_like(self.open).index_fill_(0, order[: self.counts[step]], True)
+        self.open = torch.zeros_like(self.open).index_fill_(0, order[: self.counts.pop(0)], True)
         self.tokens[0, self.open] = MASK
         self.sure[0, self.open] = 0.0
 
@@ -199,17 +203,29 @@ class _Item:
         return torch.rand(int(self.open.sum()), codes, generator=self.generator)
 
 
-def _frames(active: list[_Item], group: int, max_tokens: int) -> Iterator[tuple[list[_Item], int, int]]:
-    """(items, places, words) of every run of the network: the shape an item is met in is its own affair."""
-    if group == 1:
-        yield from (([item], item.tokens.shape[1], len(item.words)) for item in active)
-        return
-    alike: dict[int, list[_Item]] = {}
-    for item in active:
-        alike.setdefault(math.ceil(len(item.words) / WORDS_MULTIPLE) * WORDS_MULTIPLE, []).append(item)
-    for num_words, items in alike.items():
-        for start in range(0, len(items), group):
-            yield items[start : start + group], max_tokens, num_words
+def _padded(length: int, multiple: int, longest: int) -> int:
+    """The width in which a group meets an item: a multiple, or `longest` from the last whole multiple on."""
+    width = math.ceil(length / multiple) * multiple
+    return longest if width + multiple > longest else width
+
+
+def _frames(items: list[_Item], group: int, max_tokens: int) -> Iterator[tuple[list[_Item], int, int]]:
+    """(items, places, words) of every run of the network, until no item has a pass left.
+
+    The shape an item is met in is its own affair. Among items of one shape those go first that have the most
+    passes left, so that groups stay full to the end: items of a group need not be at the same pass.
+    """
+    alike: dict[tuple[int, int], list[_Item]] = {}
+    for item in items:
+        places, num_words = item.tokens.shape[1], len(item.words)
+        if group > 1:
+            places = _padded(places, PLACES_MULTIPLE, max_tokens)
+            num_words = math.ceil(num_words / WORDS_MULTIPLE) * WORDS_MULTIPLE
+        alike.setdefault((places, num_words), []).append(item)
+    for shape, waiting in alike.items():
+        while waiting := [item for item in waiting if item.counts]:
+            waiting.sort(key=lambda item: len(item.counts), reverse=True)
+            yield waiting[:group], *shape
 
 
 def _predict(
@@ -226,10 +242,10 @@ def _predict(
     sentence = torch.stack([item.sentence for item in rows])
     words, sentence = words.to(device, dtype), sentence.to(device, dtype)
     if guidance == 1:
-        return model(canvas, lengths, words, mask, sentence)[:, 0]
+        return model(canvas, lengths, words, mask, sentence)[:, 0].float()
     twice = [torch.cat([value, value]) for value in (canvas, lengths, words, mask, sentence)]
     drop = torch.arange(2 * group, device=device) >= group
-    conditional, unconditional = model(*twice, drop_text=drop)[:, 0].chunk(2)
+    conditional, unconditional = model(*twice, drop_text=drop)[:, 0].float().chunk(2)
     return unconditional + guidance * (conditional - unconditional)
 
 
@@ -239,7 +255,7 @@ def _write(frame: list[_Item], logits: Float[Tensor, "group places k"], temperat
     if logits.device.type == "mps":
         logits = logits.cpu()  # has no double precision
     is_open = torch.stack([F.pad(item.open, (0, places - len(item.open))) for item in frame])
-    logits = logits[: len(frame)][is_open.to(logits.device)].float()  # (open places of all items, K)
+    logits = logits[: len(frame)][is_open.to(logits.device)]  # (open places of all items, K)
     if frame[0].generator is None:
         chosen = logits.argmax(dim=1)
     else:
@@ -256,6 +272,19 @@ def _write(frame: list[_Item], logits: Float[Tensor, "group places k"], temperat
 def _results(items: list[_Item], width: int) -> tuple[Tensor, Tensor]:
     confidence = _stack([item.sure for item in items], width).float()
     return _stack([item.tokens for item in items], width), confidence
+
+
+def _side_by_side(items: list[_Item], width: int) -> list[Step]:
+    """The passes of all items; one that has had its last stands as it is."""
+    steps = []
+    for number in range(max(len(item.passes) for item in items)):
+        rows = [
+            item.passes[number] if number < len(item.passes) else (item.tokens, item.tokens, item.sure)
+            for item in items
+        ]
+        canvas, tokens, sure = (_stack(list(column), width) for column in zip(*rows, strict=True))
+        steps.append(Step(canvas, tokens, sure.float()))
+    return steps
 
 
 def _stack(rows: list[Tensor], width: int) -> Tensor:

@@ -105,13 +105,14 @@ def test_noise_is_drawn_for_the_items_own_places_only():
     assert torch.equal(seeded, fill(model, *empty(20, 49, 7), text, generators=fresh).tokens)
 
 
-def test_trace_keeps_the_rules():
+@pytest.mark.parametrize("group", [1, 3])
+def test_trace_keeps_the_rules(group):
     model, text = make_model(), make_text(4)
     canvas, lengths = empty(49, 30, 12, 9)
     canvas[0, 0, :20] = torch.arange(20)
     canvas[3, 0, :9] = 5  # nothing to fill
     given = (canvas != MASK) & (torch.arange(49) < lengths[:, None, None])
-    filled = fill(model, canvas, lengths, text, seeds=[0, 1, 2, 3], trace=True)
+    filled = fill(model, canvas, lengths, text, seeds=[0, 1, 2, 3], trace=True, group=group)
     plans = [masked_counts(29, 10), masked_counts(30, 6), masked_counts(12, 2), []]
     assert len(filled.trace) == 10
     for number, step in enumerate(filled.trace):
