@@ -25,6 +25,7 @@ from mmm.evaluation.vocabulary import FILES
 SOURCE = "github.com/EricGuo5513/text-to-motion"
 NETWORKS = ("text_encoder", "movement_encoder", "motion_encoder")
 ARCHIVES = {"humanml3d": "t2m", "kit": "kit"}  # skeleton → t2m.zip, kit.zip, which hold a folder of that name
+TITLES = {"humanml3d": "HumanML3D", "kit": "KIT-ML"}
 CHECKPOINT = Path("text_mot_match", "model", "finest.tar")
 META, METAS = Path("Comp_v6_KLD01", "meta"), "Comp_v6_KLD*/meta"  # other copies of the archive say KLD005
 STATISTICS = ("mean.npy", "std.npy")
@@ -72,7 +73,7 @@ def what_is_missing(
     """One sentence that lists the evaluator's files that are not there and tells where to get them; "" if none is.
 
     Args:
-        folder: HumanML3D or KIT-ML, whose evaluators differ.
+        folder: HumanML3D or KIT-ML, whose evaluators differ (or data with the skeleton of one of them).
         checkpoint, glove, meta: see `GuoFiles`; None stands for one that nobody has named.
     """
     archive = ARCHIVES[folder.skeleton]
@@ -85,7 +86,7 @@ def what_is_missing(
     if not missing:
         return ""
     return (
-        f"{folder.name} is judged by Guo et al.'s evaluator, of which {len(missing)} files are missing: "
+        f"of Guo et al.'s evaluator for {TITLES[folder.skeleton]}, {len(missing)} files are missing: "
         f"{', '.join(missing)}; get {archive}.zip and glove.zip from {SOURCE} and unpack them into one folder."
     )
 
