@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from tqdm import tqdm
 
 from mmm.data import MotionFolder
 from mmm.errors import atomic_write, require
@@ -33,6 +34,8 @@ from mmm.evaluation.evaluator import Evaluator
 from mmm.evaluation.results import EMBEDDINGS, NUMBERS, Results, collect, read_config
 from mmm.evaluation.rows import Rows
 from mmm.pipeline import MMM
+from mmm.sampling import SCHEDULES
+from mmm.sampling.checks import check_options
 from mmm.training.process import make_accelerator
 from mmm.training.run_folder import check_same_config, write_config, write_json, write_manifest
 
@@ -75,8 +78,8 @@ def evaluate(
         "splits_hash": folder.splits_hash,
     }
     # Sampling sets its own precision; the evaluator works in float32.
-    rows = Rows(model, folder, evaluator, config, make_accelerator("no", cpu), progress)
-    run = _Evaluation(rows, config, Path(out), facts)
+    rows = Rows(model, folder, evaluator, config, make_accelerator("no", cpu))
+    run = _Evaluation(rows, config, Path(out), facts, progress)
     run.begin(resume)
     return run.go()
 
@@ -104,7 +107,17 @@ def _check_model(model: MMM, folder: MotionFolder, config: ProtocolConfig, other
         other_splits or known == folder.splits_hash,
         f"the model was trained on other data or splits ({model.info.get('data')}, {known}) than {folder.path} has "
         f"({folder.splits_hash}), so clips of {config.split} may have been trained on; give the folder it was trained "
-        "on, or allow other splits if you know better.",
+        "on, or say other_splits=True (--other-splits) if you know better.",
+    )
+    guidance = model.info.get("guidance", 1.0) if config.guidance is None else config.guidance
+    check_options(
+        model.transformer.config,
+        config.steps,
+        "cosine",
+        tuple(SCHEDULES),
+        config.temperature,
+        guidance,
+        config.batch_size,
     )
     require(
         "estimated" not in config.lengths or model.length is not None,
@@ -115,9 +128,12 @@ def _check_model(model: MMM, folder: MotionFolder, config: ProtocolConfig, other
 class _Evaluation:
     """The state of one call of `evaluate`: which repeats there are and where they lie."""
 
-    def __init__(self, rows: Rows, config: ProtocolConfig, out: Path, facts: dict[str, Any]) -> None:
+    def __init__(
+        self, rows: Rows, config: ProtocolConfig, out: Path, facts: dict[str, Any], progress: bool
+    ) -> None:
         self.rows, self.config, self.out, self.facts = rows, config, out, facts
         self.accelerator, self.main = rows.accelerator, rows.accelerator.is_main_process
+        self.progress = progress and self.main
         protocol = dataclasses.asdict(config) | {"official": rows.official, "precision": rows.precision}
         self.resolved = json.loads(json.dumps({"protocol": protocol, **facts}))
 
@@ -156,8 +172,9 @@ class _Evaluation:
             if missing:
                 with self.accelerator.main_process_first():  # which makes the cache
                     self.rows.text()
-            with self.rows.bar as bar:
-                bar.reset(total=sum(map(self.rows.generated_clips, missing)))
+            total = sum(map(self.rows.generated_clips, missing))
+            with tqdm(total=total, unit="clip", disable=not self.progress or not missing) as bar:
+                self.rows.advance = bar.update
                 for repeat in missing:
                     bar.set_description(f"repeat {repeat + 1} of {self.config.repeats}")
                     made = self.rows.make(repeat)

@@ -41,6 +41,7 @@ QUALITY = {
     "r2": "R@2 ↑",
     "r3": "R@3 ↑",
     "fid": "FID ↓",
+    "fid_halves": "FID of halves ↓",
     "mm_dist": "MM-Dist ↓",
     "diversity": "Diversity →",
     "multimodality": "MultiModality ↑",
@@ -125,7 +126,8 @@ class Results:
             if "aits" in values:
                 lines.append(f"| *AITS of {name} (published, another machine)* | {values['aits']:g} s |")
         total = sum(seconds["total"] for seconds in self.timing["seconds"])
-        lines.append(f"| all {len(self.timing['seconds'])} repeats | {total:.0f} s |")
+        repeats = len(self.timing["seconds"])
+        lines.append(f"| the evaluation itself, {repeats} × {self.clips} clips in each row | {total:.0f} s |")
         return "\n".join(lines)
 
     def report(self) -> str:
@@ -137,14 +139,14 @@ class Results:
             "Guo et al.'s pieces of clips, pools of batch mates, last batch dropped; real against real is two draws "
             "of pieces"
             if protocol["official"]
-            else f"a text's pool is its motion and {protocol['pool'] - 1} that it does not describe; real against "
-            f"real is two random halves ({self.clips // 2} clips each), whose FID is above that of as many clips as "
-            "the other rows have"
+            else f"a text's pool is its motion and {protocol['pool'] - 1} that it does not describe. FID of halves: "
+            f"one half of the real clips against the other half ({self.clips // 2} clips each), real or of the row; it "
+            "is above FID, as few clips always have some"
         )
         several = {"one": "in one repeat", "all": "in all repeats", "none": "not measured"}
         text = (
             f"Model {told['model']}, data {told['data']} ({protocol['split']}, {self.clips} clips, hash "
-            f"{told['data_hash']}), evaluator {told['evaluator']}. {repeats} repeats, {spread}; seed "
+            f"{told['data_hash']}), evaluator {told['evaluator']}. Repeats: {repeats}, {spread}; seed "
             f"{protocol['seed']}, precision of sampling {protocol['precision']}. R-precision: {pools}. MultiModality "
             f"{several[protocol['multimodality']]}. Numbers of different evaluators cannot be compared, nor FIDs of "
             "different numbers of clips."

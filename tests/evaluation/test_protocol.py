@@ -1,0 +1,356 @@
+import dataclasses
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmm import MMM
+from mmm.evaluation import metrics
+from mmm.evaluation.config import ProtocolConfig
+from mmm.evaluation.pools import meanings, right_answers
+from mmm.evaluation.protocol import evaluate, model_hash
+from mmm.evaluation.repeat import draw_repeat
+from mmm.evaluation.results import load_results
+from mmm.evaluation.train_evaluator import pad_features
+from mmm.motion import features_to_joints, measures
+from mmm.text import TextCache
+
+HERE = Path(__file__).parent
+RandomEvaluator = runpy.run_path(str(HERE / "random_evaluator.py"))["RandomEvaluator"]
+SMALL = ProtocolConfig(
+    split="train",
+    repeats=3,
+    multimodality_texts=4,
+    multimodality_samples=3,
+    multimodality_pairs=3,
+    pool=8,
+    batch_size=4,
+    precision="no",
+    aits=False,
+)
+
+
+class Stopping(RandomEvaluator):
+    """Ctrl-C when the texts of its `last` repeat are embedded: its motions are made, but nothing is written."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.left = last
+
+    def embed_text(self, captions):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return super().embed_text(captions)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def run(model, folder, out, config=SMALL, evaluator=None, **options):
+    evaluator = evaluator or RandomEvaluator()
+    return evaluate(model, folder, evaluator, config, out, progress=False, cpu=True, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(model, toy, tmp_path_factory):
+    return run(model, toy, tmp_path_factory.mktemp("whole"))
+
+
+def assert_same(one, other):
+    assert one.rows == other.rows  # every float of every repeat
+    assert one.table() == other.table() and one.physical_table() == other.physical_table()
+    for repeat in range(SMALL.repeats):
+        here, there = one.stored(repeat), other.stored(repeat)
+        assert here.keys() == there.keys()
+        assert all(torch.equal(here[name], there[name]) for name in here)
+
+
+def test_every_row_has_its_measures(whole):
+    quality, physical = {"r1", "r2", "r3", "mm_dist", "diversity"}, {"skating", "jerk_mean", "jerk_peak"}
+    physical |= {"bone_length_drift", "floor_penetration"}
+    errors = {"mpjpe_local", "mpjpe_global", "pa_mpjpe"}
+    against_real = quality | physical | {"fid", "fid_halves"}
+    generated = against_real | {"multimodality"}
+    assert {row: set(found) for row, found in whole.rows.items()} == {
+        "real": quality | physical,
+        "real_real": {"fid_halves"},
+        "reconstruction": against_real | errors,
+        "given": generated,
+        "estimated": generated,
+    }
+    for row, found in whole.rows.items():
+        for name, values in found.items():
+            assert len(values) == (1 if name == "multimodality" else 3), (row, name)
+    assert whole.clips == 22
+    assert whole.rows["given"]["r1"] != whole.rows["real"]["r1"]
+    assert len(set(whole.rows["given"]["fid"])) == 3  # other motions in every repeat
+    assert len(set(whole.rows["reconstruction"]["fid"])) == 1
+    # halves of real motion are the floor of halves of anything else
+    assert np.mean(whole.rows["real_real"]["fid_halves"]) < np.mean(whole.rows["given"]["fid_halves"])
+
+
+def test_the_numbers_are_those_of_the_stored_embeddings(whole):
+    for repeat in range(3):
+        kept = whole.stored(repeat)
+        for row in ("real", "reconstruction", "given", "estimated"):
+            found = metrics.r_precision(kept["text"], kept[row], 3, 8, kept["distractors"])
+            assert found == tuple(whole.rows[row][f"r{k}"][repeat] for k in (1, 2, 3))
+            assert metrics.mm_dist(kept["text"], kept[row]) == whole.rows[row]["mm_dist"][repeat]
+            if row != "real":
+                assert metrics.fid(kept["real"], kept[row]) == whole.rows[row]["fid"][repeat]
+
+
+def test_real_motion_and_reconstruction_are_measured_clip_by_clip(whole, toy, model):
+    packed, kept = toy.pack("train"), whole.stored(0)
+    joints = [features_to_joints(np.array(packed.clip(int(i)))) for i in kept["clip"]]
+    skating = np.mean([float(measures.foot_skating(clip)) for clip in joints])
+    assert whole.rows["real"]["skating"][0] == pytest.approx(skating, abs=1e-6)
+    errors = []
+    for clip in kept["clip"].tolist():
+        true = torch.from_numpy(np.array(packed.clip(clip)))[None]
+        made = model.tokenizer.decode(model.tokenizer.encode(true))[:, : true.shape[1]]
+        errors.append(measures.mpjpe_local(made, true)[0])
+    found = whole.rows["reconstruction"]["mpjpe_local"][0]
+    assert found == pytest.approx(float(torch.cat(errors).mean()), rel=1e-4)
+
+
+def test_motions_can_be_made_again_from_what_is_stored(whole, toy, model):
+    packed, kept, evaluator = toy.pack("train"), whole.stored(2), RandomEvaluator()
+    (cache,) = Path(os.environ["MMM_CACHE"]).glob("text/toy-*-train-minilm.safetensors")
+    items, text = [0, 13, 21], TextCache.load(cache)
+    clips, choices = kept["clip"][items].tolist(), kept["caption"][items].tolist()
+    texts = [packed.captions[clip][choice].text for clip, choice in zip(clips, choices, strict=True)]
+    lengths = {"given": packed.lengths[clips].tolist(), "estimated": model.estimate_length(texts)}
+    for row, expected in lengths.items():
+        frames, seeds = (kept[f"{row}.{name}"][items].tolist() for name in ("frames", "seeds"))
+        assert frames == expected
+        motions = model.generate_bulk(text.lookup(texts), frames, seeds, batch_size=4, precision="no")
+        again = evaluator.embed_motion(*pad_features(motions))
+        torch.testing.assert_close(again, kept[row][items], rtol=1e-4, atol=1e-3)
+
+
+def test_stopped_and_started_again_it_ends_with_the_same_numbers(whole, model, toy, tmp_path):
+    with pytest.raises(KeyboardInterrupt, match="1 of 3 repeats are done; the same call goes on"):
+        run(model, toy, tmp_path, evaluator=Stopping(2))
+    assert not (tmp_path / "results.json").exists()
+    (tmp_path / "repeats" / "001.safetensors").write_bytes(b"killed before its numbers were written")
+    assert_same(run(model, toy, tmp_path), whole)
+    assert json.loads((tmp_path / "manifest.json").read_text())["resumed_from"] == 1
+    assert_same(load_results(tmp_path), whole)
+
+
+def test_repeats_can_be_added_and_rows_do_not_depend_on_one_another(whole, model, toy, tmp_path):
+    alone = dataclasses.replace(SMALL, repeats=1, lengths=("given",), multimodality="none")
+    run(model, toy, tmp_path, alone)
+    before = (tmp_path / "repeats" / "000.json").stat().st_mtime_ns
+    results = run(model, toy, tmp_path, dataclasses.replace(alone, repeats=2))
+    assert (tmp_path / "repeats" / "000.json").stat().st_mtime_ns == before
+    for row in ("real", "real_real", "reconstruction", "given"):
+        expected = {name: values[:2] for name, values in whole.rows[row].items() if name != "multimodality"}
+        assert results.rows[row] == expected
+
+
+def test_what_is_not_the_same_evaluation_is_refused(whole, model, toy, tmp_path):
+    with pytest.raises(
+        ValueError, match="begun with protocol.temperature=1.0 and is to be continued with 0.5"
+    ):
+        run(model, toy, whole.folder, dataclasses.replace(SMALL, temperature=0.5))
+    with pytest.raises(ValueError, match="begun with evaluator='random-0'"):
+        run(model, toy, whole.folder, evaluator=RandomEvaluator(name="random-1"))
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="exists and is no evaluation"):
+        run(model, toy, tmp_path, resume=False)
+    assert (tmp_path / "thesis.txt").is_file() and (whole.folder / "repeats" / "000.json").is_file()
+
+
+def test_fresh_begins_anew(model, toy, tmp_path):
+    config = dataclasses.replace(SMALL, repeats=1, lengths=("given",), multimodality="none")
+    first = run(model, toy, tmp_path, config)
+    other = run(model, toy, tmp_path, dataclasses.replace(config, seed=1), resume=False)
+    assert first.rows["given"] != other.rows["given"] and "multimodality" not in other.rows["given"]
+
+
+IN_A_PROCESS = f"""
+import sys
+sys.path[:0] = [{str(HERE)!r}, {str(HERE.parents[1])!r}]
+import torch
+from mmm import MMM
+from mmm.data import MotionFolder
+from mmm.evaluation.config import ProtocolConfig
+from mmm.evaluation.protocol import evaluate
+from random_evaluator import RandomEvaluator
+torch.set_num_threads(1)
+torch.use_deterministic_algorithms(True, warn_only=True)
+model, data, out = sys.argv[1:]
+config = ProtocolConfig(**CONFIG)
+found = evaluate(MMM.from_pretrained(model), MotionFolder.open(data), RandomEvaluator(), config, out,
+                 progress=False, cpu=True)
+print("results" if found else "helped")
+"""
+
+
+def test_two_processes_find_what_one_finds(whole, trained, toy, tmp_path):
+    code = IN_A_PROCESS.replace("CONFIG", repr(dataclasses.asdict(SMALL) | {"repeats": 1}))
+    launch = [sys.executable, "-c", code, str(trained / "model_run"), str(toy.path), str(tmp_path / "out")]
+    shared = {
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": free_port(),
+    }
+    shared |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            launch,
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    said = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert [text.split()[-1] for text in said] == ["results", "helped"]
+    found = load_results(tmp_path / "out")
+    assert found.rows == {
+        row: {name: values[:1] for name, values in numbers.items()} for row, numbers in whole.rows.items()
+    }
+    one, two = found.stored(0), whole.stored(0)
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["processes"] == 2
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return str(door.getsockname()[1])
+
+
+def test_a_repeat_is_drawn_alone(toy):
+    packed = toy.pack("train")
+    draws = {r: draw_repeat(toy, packed, repeat=r, pool=8) for r in (0, 1, 5, 1)}
+    again = draw_repeat(toy, packed, repeat=5, pool=8)
+    assert np.array_equal(draws[5].choice, again.choice) and torch.equal(
+        draws[5].distractors, again.distractors
+    )
+    assert not np.array_equal(draws[0].choice, draws[1].choice)
+    assert not torch.equal(draws[0].distractors, draws[1].distractors)
+    draw = draws[0]
+    assert np.array_equal(draw.frames, packed.lengths) and not draw.starts.any()
+    assert draw.captions == [packed.captions[i][c] for i, c in zip(draw.clips, draw.choice, strict=True)]
+    ids = [packed.ids[i] for i in draw.clips]
+    right = right_answers([caption.text for caption in draw.captions], meanings(toy, ids))
+    assert not right[np.arange(22)[:, None], draw.distractors.numpy()].any()
+
+
+def test_clips_longer_than_the_model_makes_are_cut(toy):
+    packed = toy.pack("train")
+    draw = draw_repeat(toy, packed, repeat=0, pool=8, max_frames=40)
+    assert np.array_equal(draw.frames, np.minimum(packed.lengths, 40)) and (packed.lengths > 40).any()
+
+
+def test_guos_pieces_and_pools(toy):
+    packed = toy.pack("train")
+    usable = np.flatnonzero(packed.lengths >= 40)
+    draws = [draw_repeat(toy, packed, repeat=r, pool=4, official=True) for r in range(40)]
+    for draw in draws:
+        lengths = packed.lengths[draw.clips]
+        assert len(draw) == len(usable) // 4 * 4 and set(draw.clips) <= set(usable)
+        assert draw.distractors is None
+        for starts, frames in ((draw.starts, draw.frames), (draw.other_starts, draw.other_frames)):
+            assert (frames % 4 == 0).all() and (starts >= 0).all() and (starts + frames <= lengths).all()
+            assert set(lengths // 4 * 4 - frames) <= {0, 4}
+    shorter = np.concatenate([(packed.lengths[d.clips] // 4 * 4 - d.frames) > 0 for d in draws])
+    assert 0.25 < shorter.mean() < 0.42  # one in three
+    assert len({tuple(draw.clips) for draw in draws}) == 40
+    spare = np.concatenate([packed.lengths[d.clips] - d.frames - d.starts for d in draws])
+    assert spare.min() == 0 and spare.max() >= 4
+
+
+def test_the_official_protocol_runs_and_draws_real_motion_anew(model, toy, tmp_path):
+    config = dataclasses.replace(
+        SMALL, repeats=2, lengths=("given",), multimodality="none", official=True, pool=4
+    )
+    results = run(model, toy, tmp_path, config)
+    one, two = results.stored(0), results.stored(1)
+    assert set(results.rows["real_real"]) == {"fid"} and "fid_halves" not in results.rows["given"]
+    assert "distractors" not in one and not torch.equal(one["real"], two["real"])
+    assert results.rows["given"]["r1"][0] == metrics.r_precision(one["text"], one["given"], 3, 4)[0]
+    real = results.rows["real_real"]["fid"]
+    assert 0 < max(real) < min(results.rows["given"]["fid"])
+    assert "pools of batch mates" in results.report()
+
+
+def test_estimated_and_given_lengths_may_be_asked_for_alone(model, toy, tmp_path):
+    config = dataclasses.replace(SMALL, repeats=1, lengths=("estimated",), multimodality="none")
+    assert list(run(model, toy, tmp_path, config).rows)[3:] == ["estimated"]
+
+
+def test_aits_takes_both_ways_over_the_same_clips(model, toy, tmp_path):
+    config = dataclasses.replace(SMALL, repeats=1, lengths=("given",), multimodality="none", aits=True)
+    timing = run(model, toy, tmp_path, config).timing
+    assert timing["clips"] == 22 and timing["aits"] == pytest.approx(timing["one_by_one"] / 22)
+    assert timing["speed_up"] == pytest.approx(timing["one_by_one"] / (timing["text"] + timing["bulk"]))
+    assert timing["seconds"][0]["total"] > timing["seconds"][0]["given"] > 0
+
+
+def test_a_model_of_other_splits_is_refused_unless_allowed(model, toy, tmp_path):
+    info = model.info | {"splits_hash": "0" * 16}
+    other = MMM(model.tokenizer, model.transformer, model.length, info, model.encoder)
+    config = dataclasses.replace(SMALL, repeats=1, lengths=("given",), multimodality="none")
+    with pytest.raises(ValueError, match="clips of train may have been trained on"):
+        run(other, toy, tmp_path / "out", config)
+    assert not (tmp_path / "out").exists()
+    assert run(other, toy, tmp_path / "out", config, other_splits=True).clips == 22
+
+
+def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(model, toy, tmp_path):
+    with pytest.raises(ValueError, match="has no split 'dev'"):
+        run(model, toy, tmp_path / "out", dataclasses.replace(SMALL, split="dev"))
+    with pytest.raises(ValueError, match="2 clips of this split can be evaluated .* but a pool needs 8"):
+        run(model, toy, tmp_path / "out", dataclasses.replace(SMALL, split="val"))
+    without = MMM(model.tokenizer, model.transformer, None, model.info, model.encoder)
+    with pytest.raises(ValueError, match="no length estimator; evaluate it with the given lengths"):
+        run(without, toy, tmp_path / "out")
+    kit = MMM(model.tokenizer, model.transformer, None, model.info | {"skeleton": "kit"}, model.encoder)
+    with pytest.raises(ValueError, match="makes motions of skeleton kit, but .* has humanml3d"):
+        run(kit, toy, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ({"repeats": 0}, "repeats is 0, expected at least 1"),
+        ({"pool": 1}, "pool is 1, expected 2 or more"),
+        ({"lengths": ()}, "lengths are none"),
+        ({"lengths": ("long",)}, "lengths are long"),
+        ({"multimodality": "some"}, "multimodality is 'some'"),
+        ({"precision": "fp8"}, "precision is 'fp8'"),
+    ],
+)
+def test_settings_out_of_range(setting, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ProtocolConfig(**setting)
+
+
+def test_the_models_hash_sees_one_weight(trained):
+    model = MMM.from_pretrained(trained / "model_run")
+    before = model_hash(model)
+    assert before == model_hash(MMM.from_pretrained(trained / "model_run"))
+    with torch.no_grad():
+        next(model.length.parameters()).view(-1)[0] += 1e-3
+    assert model_hash(model) != before
