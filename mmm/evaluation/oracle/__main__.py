@@ -100,7 +100,7 @@ def measure_folder(
                 judge(seen, asked, named and (lambda i, a, attribute, n=named: (i, a.name, attribute) in n))
             )
         else:
-            rows.append((program["content"], program["style"], right(seen, program["content"])))
+            rows.append((program["content"], program.get("style", ""), right(seen, program["content"])))
     about = {
         "data": folder.name,
         "content_hash": folder.content_hash,

@@ -147,12 +147,13 @@ def _ramps(active: float) -> float:
 
 
 def _thrown(s: Signals, side: int, core: tuple[int, int]) -> bool:
-    """Elbow bent behind the head, then flung straight to the front."""
+    """Elbow bent while the hand is highest, beside or behind the head, then flung straight to the front."""
     a, b = core
-    bent = s.fold[a:b, side].max()
+    up = s.hands[a:b, side, 1]
+    bent = float(np.median(s.fold[a:b, side][up > 0.6 * up.max()]))
     after = slice(a, min(b + 6, len(s)))
     flung = s.hands[after, side, 2].max() - s.hands[a:b, side, 2].min()
-    return bool(bent > 1.2 and flung > 0.5)
+    return bool(bent > 1.0 and flung > 0.5)
 
 
 def _arched(s: Signals, a: int, b: int) -> bool:
@@ -261,8 +262,8 @@ def _claps(s: Signals, taken: np.ndarray) -> list[Event]:
 
 def _looks(s: Signals, taken: np.ndarray) -> list[Event]:
     """The head goes far to one side, then far to the other."""
-    far = [(a, b, 1) for a, b in between(s.gaze, 0.6, 0.85)] + [
-        (a, b, -1) for a, b in between(-s.gaze, 0.6, 0.85)
+    far = [(a, b, 1) for a, b in between(s.gaze, 0.5, 0.7)] + [
+        (a, b, -1) for a, b in between(-s.gaze, 0.5, 0.7)
     ]
     far = sorted((a, b, sign) for a, b, sign in far if taken[a:b].mean() < 0.5)
     groups: list[list[tuple[int, int, int]]] = []
@@ -276,7 +277,7 @@ def _looks(s: Signals, taken: np.ndarray) -> list[Event]:
         if len(group) < 2:
             continue
         count = len(group) // 2
-        seconds = span(np.abs(s.gaze), [(a, b) for a, b, _ in group], 0.6) / (count - 0.2) * count
+        seconds = span(np.abs(s.gaze), [(a, b) for a, b, _ in group], 0.5) / (count - 0.2) * count
         if seconds / count < 1.0:  # so fast it is the swing of a gait
             continue
         direction = "left" if group[0][2] > 0 else "right"

@@ -176,7 +176,7 @@ def explain(x: np.ndarray, start: int, end: int, open_start: bool, open_end: boo
     b, onward = len(edges) - 1, int(np.argmin(best[:, -1]))
     rows: list[tuple[int, int, int, int]] = []
     while b > 0:
-        a, e = back[onward, b]
+        a, e = back[onward, b].tolist()
         k = int(choice[e, a, b])
         if rows and (SHAPES[k].name, SHAPES[k].direction) == (
             SHAPES[rows[-1][2]].name,

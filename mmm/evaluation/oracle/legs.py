@@ -84,6 +84,8 @@ def _sinks(s: Signals, taken: np.ndarray) -> list[Event]:
     rows: list[list[tuple[int, int]]] = []
     seats: list[tuple[int, int]] = []
     for a, b in between(depth, 0.12, 0.2):
+        if abs(float(s.forward[a:b].mean())) > 0.7:
+            continue  # hips that are low in passing
         if s.back[a:b].max() > 0.3:
             seats.append((a, b))
         elif rows and a - rows[-1][-1][1] <= 22 and not any(rows[-1][-1][1] <= c < a for c, _ in seats):

@@ -1,4 +1,4 @@
-"""How fast a gait is: metres per second, steps of a march, degrees per second of a turn."""
+"""How fast a gait is: metres per second, seconds of a marching foot in the air, degrees per second of a turn."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from scipy.ndimage import gaussian_filter1d
 
 from mmm.data.synthetic import Action
 
-from .events import between, speed_between
+from .events import between, crossing, speed_between
 from .gaits import Piece
-from .signals import RATE, Signals
+from .signals import LEFT, RATE, RIGHT, Signals
 
-# (slower than this is slow, faster is fast): m/s, for a march seconds per step, for a turn times the usual time.
+# (slower than this is slow, faster is fast): m/s; of a march the seconds a foot is up, of a turn times the usual time.
 LIMITS = {
     "forward": (0.8, 1.33),
     "backward": (0.5, 0.85),
     "side": (0.36, 0.58),
     "run": (2.17, 2.88),
-    "march": (0.62, 0.48),
+    "march": (0.51, 0.405),
     "turn": (1.165, 0.915),
 }
 
@@ -30,7 +30,7 @@ def gait_action(s: Signals, piece: Piece) -> Action:
         usual = 0.8 + degrees / 110
         return Action(name, direction=direction, speed=speed_between(seconds / usual, *LIMITS["turn"]))
     if name == "march":
-        seconds = _step_seconds(s, piece)
+        seconds = _air_seconds(s, piece)
         return Action(name, direction=direction, speed=speed_between(seconds, *LIMITS["march"]))
     kind = (
         "run" if name == "run" else "side" if direction in ("left", "right") and name == "walk" else "forward"
@@ -53,14 +53,12 @@ def _turn(s: Signals, piece: Piece) -> tuple[float, float]:
     return float(abs(np.degrees(way))), 1.3 * float(last - first) + 0.66
 
 
-def _step_seconds(s: Signals, piece: Piece) -> float:
-    """Seconds from one high knee to the next, of whichever leg."""
+def _air_seconds(s: Signals, piece: Piece) -> float:
+    """How long a foot of a march is in the air: the median over its steps."""
     a, b = piece.start, min(piece.end, len(s))
-    peaks = sorted(
-        a + i + float(np.argmax(s.knees[a + i : a + j, side]))
-        for side in (0, 1)
-        for i, j in between(s.knees[a:b, side], -0.3, -0.18)
-    )
-    if len(peaks) < 2:
-        return 0.55
-    return float(np.median(np.diff(peaks))) / RATE
+    steps = [
+        crossing(s.feet[a:b, side], j, 0.1) - crossing(s.feet[a:b, side], i, 0.1)
+        for side in (LEFT, RIGHT)
+        for i, j in between(s.feet[a:b, side], 0.1, 0.25)
+    ]
+    return float(np.median(steps)) / RATE if steps else 0.45
