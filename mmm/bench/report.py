@@ -81,21 +81,23 @@ def _rows(results: Sequence[Results]) -> Iterator[tuple[str, Callable[[Results],
     for frames in lengths:
         yield f"{frames} frames", lambda one, frames=frames: _time(_at(one, "single", frames))
     yield "mean of these lengths", lambda one: _seconds(one["single"]["aits"])
-    longest = lengths[-1] if lengths else 0
-    for key, label in (("text_seconds", "text encoder"), ("decode_seconds", "decoder")):
-        yield (
-            f"… of it the {label}, {longest} frames",
-            lambda one, key=key: _seconds(_at(one, "single", longest)[key]),
-        )
+    yield "… of it the text encoder", lambda one: _seconds(one["single"]["text_seconds"])
+    longest = max(lengths, default=0)
+    decoded = f"… of it the decoder, {longest} frames"
+    yield decoded, lambda one: _seconds(_at(one, "single", longest)["decode_seconds"])
     for part, call in (("batch", "generate"), ("bulk", "generate_bulk")):
-        counts = sorted({str(one[part]["batch"]) for one in results if part in one})
-        yield f"**a text of {' or '.join(counts)} at once, `{call}`**", None
+        counts = sorted({f"{one[part]['batch']}, {one[part]['precision']}" for one in results if part in one})
+        yield f"**a text of {' or '.join(counts)}, in one `{call}`**", None
         for frames in lengths:
             yield (
                 f"{frames} frames",
                 lambda one, part=part, frames=frames: _time(_at(one, part, frames), one[part]["batch"]),
             )
         yield "mean of these lengths", lambda one, part=part: _seconds(one[part]["aits"])
+        yield (
+            "… of it the text encoder",
+            lambda one, part=part: _seconds(one[part]["text_seconds"] / one[part]["batch"]),
+        )
     yield "**training, steps per second (items a step, precision)**", None
     for part in TRAINING:
         yield part, lambda one, part=part: _rate(one[part])

@@ -9,6 +9,7 @@ from mmm.bench.clocks import timed
 from mmm.bench.made_up import random_model
 from mmm.bench.settings import TEXT, Job
 from mmm.pipeline import MMM
+from mmm.precision import resolve_precision
 from mmm.sampling.fill import default_steps
 from mmm.text import load_text_encoder
 
@@ -21,50 +22,49 @@ def save_random(job: Job) -> dict[str, int]:
 
 
 def single(job: Job) -> dict[str, Any]:
-    """One text alone, model and text encoder loaded: AITS at each length, and what it is made of.
+    """One text alone, model and text encoder loaded: AITS at each length.
 
-    `seconds` is `MMM.generate`, from the text to the features. `text_seconds` is its text encoder, which does
-    not depend on the length, `decode_seconds` its tokenizer; the rest are the passes of the transformer. On an
-    accelerator a group is of one: by default texts alone are filled up to eight, so that batch mates cannot
-    matter.
+    `seconds` is `MMM.generate`, from the text to the features. Of it `decode_seconds` is the tokenizer, and
+    `text_seconds`, which do not depend on the length, the text encoder; the rest are the passes of the
+    transformer. On an accelerator a group is of one: by default a text alone is filled up to eight, so that
+    batch mates cannot matter.
     """
-    settings = job.settings
-    model = _load(job)
-    options = {} if settings.device == "cpu" else {"group": 1}
-    text = _timed(job, lambda: model.embed([TEXT]))
-    rows = []
-    for frames in settings.lengths:
+    model, rows = _load(job), []
+    options = {} if job.settings.device == "cpu" else {"group": 1}
+    for frames in job.settings.lengths:
         whole = _timed(job, lambda frames=frames: model.generate(TEXT, frames, **options))
         tokens = model.sample([TEXT], [frames], **options).tokens
         decode = _timed(job, lambda tokens=tokens, frames=frames: model.decode(tokens, [frames]))
-        parts = {"text_seconds": text["seconds"], "decode_seconds": decode["seconds"]}
-        rows.append(_row(job, model, frames, whole) | parts)
-    return _result(model, rows, 1)
+        rows.append(_row(job, model, frames, whole) | {"decode_seconds": decode["seconds"]})
+    return _result(job, model, rows, 1)
 
 
 def batch(job: Job) -> dict[str, Any]:
-    """Many texts in one call of `MMM.generate`; `seconds` are those of the whole call."""
-    model, count = _load(job), job.settings.batch
-    rows = []
+    """Many texts in one call of `MMM.generate`; all seconds are those of the whole call."""
+    model, rows = _load(job), []
+    texts = [TEXT] * job.settings.batch
     for frames in job.settings.lengths:
-        whole = _timed(job, lambda frames=frames: model.generate([TEXT] * count, frames))
+        whole = _timed(job, lambda frames=frames: model.generate(texts, frames))
         rows.append(_row(job, model, frames, whole))
-    return _result(model, rows, count)
+    return _result(job, model, rows, len(texts))
 
 
 def bulk(job: Job) -> dict[str, Any]:
-    """Many texts by `MMM.generate_bulk`, text encoder included; `seconds` are those of the whole call."""
-    model, count = _load(job), job.settings.batch
-    precision = job.settings.precision if job.settings.precision != "fp16" else "auto"  # that is for training
-    options = {"batch_size": count, "precision": precision}
-    rows = []
+    """Many texts in one call of `MMM.generate_bulk`, text encoder included; all seconds are of the whole call."""
+    model, rows = _load(job), []
+    texts = [TEXT] * job.settings.batch
+    asked = job.settings.precision
+    precision = resolve_precision(
+        "auto" if asked == "fp16" else asked, model.device
+    )  # fp16 is for training only
+    options = {"batch_size": len(texts), "precision": precision}
     for frames in job.settings.lengths:
 
         def call(frames: int = frames) -> None:
-            model.generate_bulk(model.embed([TEXT] * count), [frames] * count, list(range(count)), **options)
+            model.generate_bulk(model.embed(texts), [frames] * len(texts), range(len(texts)), **options)
 
         rows.append(_row(job, model, frames, _timed(job, call)))
-    return _result(model, rows, count)
+    return _result(job, model, rows, len(texts)) | {"precision": precision.replace("no", "float32")}
 
 
 def _load(job: Job) -> MMM:
@@ -84,11 +84,13 @@ def _row(job: Job, model: MMM, frames: int, whole: dict[str, Any]) -> dict[str, 
     return {"frames": frames, "passes": passes, **whole}
 
 
-def _result(model: MMM, rows: list[dict[str, Any]], count: int) -> dict[str, Any]:
+def _result(job: Job, model: MMM, rows: list[dict[str, Any]], count: int) -> dict[str, Any]:
     return {
         "batch": count,
+        "precision": "float32",
         "guidance": model.info.get("guidance", 1.0),
         "parameters": model.count_parameters(),
+        "text_seconds": _timed(job, lambda: model.embed([TEXT] * count))["seconds"],
         "aits": sum(row["seconds"] for row in rows) / len(rows) / count,  # a text, mean over the lengths
         "lengths": rows,
     }

@@ -14,19 +14,26 @@ def made_up(name="tiny", device="cpu"):
     row = {
         "frames": 40,
         "passes": 2,
-        "text_seconds": 0.004,
         "decode_seconds": 0.002,
         **TIMING,
         "seconds": 0.0205,
     }
     sampled = {
         "batch": 1,
+        "precision": "float32",
+        "text_seconds": 0.004,
         "parameters": {"total": 6_900_000},
         "aits": 0.0205,
         "lengths": [row],
         "memory": MEMORY,
     }
-    many = {**sampled, "batch": 32, "aits": 0.01, "lengths": [{**row, "seconds": 0.32, "repeats": 2}]}
+    many = {
+        **sampled,
+        "batch": 32,
+        "text_seconds": 0.064,
+        "aits": 0.01,
+        "lengths": [{**row, "seconds": 0.32, "repeats": 2}],
+    }
     rate = {"steps_per_second": 12.34, "repeats": 5, "batch_size": 64, "precision": "bf16", "memory": MEMORY}
     facts = {"processor": "A CPU", "device": "A GPU", "threads": 2, "cores": 4, "load_before": 0.25}
     facts |= {"packages": {"torch": "2.13.0"}, "git_revision": "0123456789", "git_dirty": True}
@@ -49,6 +56,11 @@ def test_one_result():
     assert lines[:2] == ["| | tiny, cpu |", "| --- | ---: |"]
     assert "| parameters | 6.9 M |" in lines
     assert lines.index("| 40 frames | 20.5 ms |") > lines.index("| **one text to features (AITS)** |  |")
+    assert [line for line in lines if "text encoder" in line][:2] == [
+        "| … of it the text encoder | 4 ms |",
+        "| … of it the text encoder | 2 ms |",
+    ]
+    assert "| **a text of 32, float32, in one `generate`** |  |" in lines
     assert "| 40 frames | 10 ms [2] |" in lines  # of a text, not of all 32; median of two only
     assert "| tokenizer | 12.3 (64, bf16) |" in lines
     assert "| import mmm, with torch | 1.5 s |" in lines
