@@ -27,8 +27,8 @@ from mmm.motion import features_to_joints
 from mmm.pipeline import MMM
 
 from .bandai import right, tables
-from .recognise import recognise
-from .score import Verdict, accuracy, judge
+from .recognition import recognise
+from .scoring import Verdict, accuracy, judge
 from .told import told
 
 BATCH = 256  # clips generated at once, so that memory stays small

@@ -150,7 +150,7 @@ def _thrown(s: Signals, side: int, core: tuple[int, int]) -> bool:
     """Elbow bent while the hand is highest, beside or behind the head, then flung straight to the front."""
     a, b = core
     up = s.hands[a:b, side, 1]
-    bent = float(np.median(s.fold[a:b, side][up > 0.6 * up.max()]))
+    bent = float(np.median(s.fold[a:b, side][up > up.max() - 0.35]))
     after = slice(a, min(b + 6, len(s)))
     flung = s.hands[after, side, 2].max() - s.hands[a:b, side, 2].min()
     return bool(bent > 1.0 and flung > 0.5)

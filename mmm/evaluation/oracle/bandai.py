@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from mmm.data.synthetic import Segment
 
-from .recognise import Recognised
+from .recognition import Recognised
 
 WALKS = ("walk", "walk_curve", "walk_turn")
 # content → (what is asked in the table, the side or way that has to be right)

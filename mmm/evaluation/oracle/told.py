@@ -14,7 +14,7 @@ from mmm.data.synthetic.captions import choices
 from mmm.data.synthetic.phrases import NUMBERS, SIZE, SPEED
 from mmm.data.synthetic.words import inflect
 
-from .recognise import actions_of
+from .recognition import actions_of
 
 _NOUNS = "leap|jump|squat|bend|bow|kick|punch|blow"
 _TIMES = rf"(?:once|twice|one time|(?:{'|'.join(NUMBERS)}) times)"

@@ -4,7 +4,7 @@ import pytest
 
 from mmm.data.synthetic import Action, Program, Segment
 from mmm.evaluation.oracle import Recognised, accuracy, judge, score
-from mmm.evaluation.oracle.score import align
+from mmm.evaluation.oracle.scoring import align
 
 STAND = Action("stand")
 WALK = Segment(Action("walk", direction="forward"), None, 0, 60)

@@ -143,6 +143,3 @@ def _with_pauses(segments: list[Segment], frames: int) -> list[Segment]:
             found.append(replace(segment, start=max(segment.start, 0), end=min(segment.end, frames)))
             before = max(before, segment.end)
     return found
-
-
-__all__ = ["RATE", "Recognised", "actions_of", "recognise"]

@@ -18,7 +18,7 @@ import numpy as np
 
 from mmm.data.synthetic import Action, Program, Segment
 
-from .recognise import Recognised, actions_of
+from .recognition import Recognised, actions_of
 
 ATTRIBUTES = ("action", "side", "count", "direction", "speed")
 UNPACED = ("stand", "jump", "throw")  # have no speed of their own
