@@ -13,7 +13,8 @@ class Evaluate:
     """The paper's measures over a split, 20 repeats with 95 % intervals, beside real motion and the tokenizer.
 
     OUT gets results.md (the tables), results.json (every repeat's numbers, and how they were made) and repeats/
-    (embeddings). Stopped? The same call goes on. Several GPUs: `accelerate launch -m mmm.cli evaluate …`"""
+    (embeddings). Stopped? The same call goes on. Several GPUs: `accelerate launch -m mmm.cli evaluate …`; several
+    processes on the CPU: `torchrun --nproc_per_node 2 -m mmm.cli evaluate --cpu …`; the numbers are the same."""
 
     model: Path | None = None
     """Model or run folder; the shipped model by default."""
