@@ -6,7 +6,7 @@ import pytest
 
 from mmm.data import write_folder
 from mmm.data.synthetic import make_clip
-from mmm.evaluation.oracle.__main__ import Command, as_text, measure_folder
+from mmm.evaluation.oracle.measure import Command, as_text, measure_folder
 
 
 @pytest.fixture(scope="module")
