@@ -13,7 +13,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from mmm.data import Caption, MotionFolder, PackedSplit
 from mmm.errors import atomic_write
-from mmm.evaluation.evaluator import TrainedEvaluator, load_evaluator
+from mmm.evaluation.evaluator import Evaluator, load_evaluator
 from mmm.evaluation.metrics import fid, interval, mm_dist, r_precision
 from mmm.evaluation.pools import draw_distractors
 from mmm.evaluation.train_evaluator import draw_captions, embed_clips
@@ -74,7 +74,7 @@ DAMAGES: dict[str, tuple[str, tuple[float, ...], Callable[..., Joints] | None]] 
 
 @torch.no_grad()
 def check_evaluator(
-    evaluator: TrainedEvaluator,
+    evaluator: Evaluator,
     folder: MotionFolder,
     split: str = "val",
     seed: int = 0,
@@ -91,7 +91,8 @@ def check_evaluator(
     clips = [np.asarray(packed.clip(i)) for i in range(len(packed))]
     real = embed_clips(evaluator, clips)
     result: dict[str, Any] = {"evaluator": evaluator.name, "split": split, "clips": len(clips)}
-    judged = [_judge(evaluator, folder, packed, real, 0.0, seed, repeat) for repeat in range(REPEATS)]
+    draws = [_draw(folder, packed, step_generator(seed, repeat)) for repeat in range(REPEATS)]
+    judged = [_judge(evaluator, draw, real, 0.0) for draw in draws]
     result["real"] = {key: list(interval([each[key] for each in judged])) for key in judged[0]}
     result["floor"] = list(
         interval([_half_against_half(real, step_generator(seed, i, 1)) for i in range(REPEATS)])
@@ -102,9 +103,7 @@ def check_evaluator(
         for dose in doses:
             moved = _spoil(evaluator, folder, clips, real, name, dose, change, seed)
             wrong = dose if name == "captions" else 0.0
-            found = [
-                _judge(evaluator, folder, packed, moved, wrong, seed, repeat) for repeat in range(REPEATS)
-            ]
+            found = [_judge(evaluator, draw, moved, wrong) for draw in draws]
             means = {key: float(np.mean([each[key] for each in found])) for key in found[0]}
             rows.append({"dose": dose, "fid": fid(real, moved), **means})
             bar.update()
@@ -121,7 +120,7 @@ def check_evaluator(
 
 
 def _spoil(
-    evaluator: TrainedEvaluator,
+    evaluator: Evaluator,
     folder: MotionFolder,
     clips: list[np.ndarray],
     real: Tensor,
@@ -148,24 +147,27 @@ def _spoil(
     return embed_clips(evaluator, spoilt)
 
 
-def _judge(
-    evaluator: TrainedEvaluator,
-    folder: MotionFolder,
-    packed: PackedSplit,
-    motion: Tensor,
-    wrong: float,
-    seed: int,
-    repeat: int,
-) -> dict[str, float]:
-    """R-precision and MM-Dist with one draw of captions and distractors; a share of the captions made wrong."""
-    generator = step_generator(seed, repeat)
+class _Draw(NamedTuple):
+    """One repeat: a caption of each clip, its distractors, and the order in which captions are made wrong."""
+
+    captions: list[Caption]
+    others: Tensor
+    order: Tensor
+
+
+def _draw(folder: MotionFolder, packed: PackedSplit, generator: torch.Generator) -> _Draw:
     captions = draw_captions(packed, generator)
     others = draw_distractors(folder, packed.ids, [caption.text for caption in captions], generator)
-    told: list[Caption] = list(captions)
-    for i in torch.randperm(len(told), generator=generator)[: round(wrong * len(told))].tolist():
-        told[i] = captions[int(others[i, 0])]  # that of a clip which shows something else
+    return _Draw(captions, others, torch.randperm(len(captions), generator=generator))
+
+
+def _judge(evaluator: Evaluator, draw: _Draw, motion: Tensor, wrong: float) -> dict[str, float]:
+    """R-precision and MM-Dist, with a share of the captions made wrong."""
+    told = list(draw.captions)
+    for i in draw.order[: round(wrong * len(told))].tolist():
+        told[i] = draw.captions[int(draw.others[i, 0])]  # that of a clip which shows something else
     text = evaluator.embed_text(told).cpu()
-    ranks = r_precision(text, motion, distractors=others)
+    ranks = r_precision(text, motion, distractors=draw.others)
     return {f"r{k}": value for k, value in enumerate(ranks, 1)} | {"mm_dist": mm_dist(text, motion)}
 
 

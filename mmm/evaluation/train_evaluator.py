@@ -20,7 +20,13 @@ from torch import Tensor, nn
 
 from mmm.data import Caption, MotionFolder, PackedSplit, mirror_text
 from mmm.errors import require
-from mmm.evaluation.evaluator import EvaluatorConfig, MotionTextEvaluator, TrainedEvaluator, contrastive_loss
+from mmm.evaluation.evaluator import (
+    Evaluator,
+    EvaluatorConfig,
+    MotionTextEvaluator,
+    TrainedEvaluator,
+    contrastive_loss,
+)
 from mmm.evaluation.metrics import r_precision
 from mmm.evaluation.pools import MIRRORED, draw_distractors, meanings, right_answers
 from mmm.motion.mirror import mirror_features
@@ -125,7 +131,7 @@ def pad_features(
 
 
 def embed_clips(
-    evaluator: TrainedEvaluator, clips: Sequence[Float[np.ndarray, "_t d"]], batch_size: int = 64
+    evaluator: Evaluator, clips: Sequence[Float[np.ndarray, "_t d"]], batch_size: int = 64
 ) -> Float[Tensor, "n width"]:
     """Embeddings of clips of any lengths, on the CPU, batched by length."""
     order = np.argsort([len(clip) for clip in clips], kind="stable")
