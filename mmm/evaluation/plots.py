@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmm.evaluation.results import QUALITY, ROWS, Results
+from mmm.evaluation.results import PHYSICAL, QUALITY, ROWS, Results
 
 COLOURS = {
     "real": "black",
@@ -20,10 +20,10 @@ COLOURS = {
 
 
 def plot_results(
-    results: Results, measures: tuple[str, ...] = ("r1", "r3", "fid", "mm_dist", "diversity")
+    results: Results, measures: tuple[str, ...] = ("r1", "r3", "fid", "fid_halves", "mm_dist", "diversity")
 ) -> Figure:
     """Each measure in a panel of its own: a dot a row with its 95 % interval."""
-    figure = Figure(figsize=(2.6 * len(measures), 2.4), layout="constrained")
+    figure = Figure(figsize=(2.2 * len(measures) + 1, 2.4), layout="constrained")
     rows = [row for row in ROWS if row in results.rows]
     for ax, measure in zip(
         np.atleast_1d(figure.subplots(1, len(measures), sharey=True)), measures, strict=True
@@ -36,6 +36,7 @@ def plot_results(
         ax.set(title=QUALITY.get(measure, measure), yticks=[-place for place in range(len(rows))])
         ax.set_yticklabels([ROWS[row] for row in rows])
         ax.margins(0.15)
+        ax.tick_params(axis="x", labelsize=8)
         ax.grid(axis="x", alpha=0.3)
     return figure
 
@@ -52,7 +53,7 @@ def plot_contents(table: pd.DataFrame, measure: str = "r1", most: int = 24) -> F
     names = [f"{name} ({count})" for name, count in zip(table.index, table["clips"], strict=True)]
     ax.set_yticks(-np.arange(len(table)) - 0.4 + height / 2, names, fontsize=8)
     ax.set(xlabel=f"R@{measure[1:]}, all repeats (number of clips in brackets)", xlim=(0, 1.02))
-    ax.legend(loc="lower left", fontsize=8)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8, frameon=False)
     return figure
 
 
@@ -67,7 +68,7 @@ def plot_sweep(
         tables: knob → a line for each of its values (the index), a column for each measure.
         reference: measure → its value for the tokenizer's reconstruction, a dashed line.
     """
-    figure = Figure(figsize=(4.2 * len(tables), 2.3 * len(measures)), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(tables), 1.7 * len(measures)), layout="constrained")
     axes = figure.subplots(len(measures), len(tables), squeeze=False, sharex="col", sharey="row")
     for column, (knob, table) in enumerate(tables.items()):
         for ax, measure in zip(axes[:, column], measures, strict=True):
@@ -76,6 +77,6 @@ def plot_sweep(
                 ax.axhline(reference[measure], color="C0", linestyle="--", linewidth=1)
             ax.grid(alpha=0.3)
             if column == 0:
-                ax.set_ylabel(QUALITY.get(measure, measure))
+                ax.set_ylabel(QUALITY.get(measure) or PHYSICAL.get(measure, measure))
         axes[-1, column].set_xlabel(knob)
     return figure
