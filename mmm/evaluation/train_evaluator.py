@@ -31,7 +31,7 @@ from mmm.evaluation.metrics import r_precision
 from mmm.evaluation.pools import MIRRORED, draw_distractors, meanings, right_answers
 from mmm.motion.mirror import mirror_features
 from mmm.recipes import balanced_weights, captions_source, resolve
-from mmm.text import TextSource, load_text_encoder
+from mmm.text import LiveText, TextSource, load_text_encoder
 from mmm.training import TrainConfig, TrainResult, step_generator, train
 
 CARD = """# Evaluator of {data}
@@ -262,7 +262,8 @@ def fit_evaluator(
     trained = TrainedEvaluator(network.cpu(), info)
     if result.is_main_process:
         trained.save_pretrained(Path(out) / "model", CARD, steps=result.step, **result.metrics)
-    return TrainedEvaluator.from_pretrained(Path(out) / "model", text=text)
+    # With the encoder, not the cache of train and val: it is to judge captions of test as well.
+    return TrainedEvaluator.from_pretrained(Path(out) / "model", text=LiveText(text_encoder))
 
 
 def _fingerprint(pairs: Pairs) -> str:

@@ -34,7 +34,10 @@ def run(toy, tmp_path_factory):
     out = tmp_path_factory.mktemp("evaluator")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMM_CACHE", str(out / "cache"))
-        fit_evaluator(toy, out, model=SMALL, options=QUIET, steps=60, batch_size=24, lr=3e-3, precision="no")
+        found = fit_evaluator(
+            toy, out, model=SMALL, options=QUIET, steps=60, batch_size=24, lr=3e-3, precision="no"
+        )
+    assert found.embed_text([Caption("a caption of no split")]).shape == (1, 8)
     return out
 
 
