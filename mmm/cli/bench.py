@@ -14,7 +14,7 @@ class Bench:
     """Measure speed and memory on this machine: text to motion by length, training, loading.
 
     Prints a table and writes all figures with a manifest as JSON. The models have random weights, so nothing is
-    needed but this command; on two CPU cores tiny and small take a minute or two, paper about eight. Let the
+    needed but this command; on two CPU cores tiny and small take three minutes, paper eight. Let the
     machine be idle: `mmm bench --preset small`, then `mmm bench --table A.json --table B.json` for both as one table.
     """
 
