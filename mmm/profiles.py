@@ -11,7 +11,6 @@ Below that, what every notebook does besides: it finds its folders, keeps its fi
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -167,23 +166,15 @@ def project_path(path: str | os.PathLike[str]) -> Path:
 
 
 def keep_figure(figure: Figure, run_dir: str | os.PathLike[str], name: str) -> Image:
-    """Write a figure to RUN_DIR/figures/NAME.png and return the picture, as a notebook's cell shows it.
-
-    The picture has at most 256 colours: half the size, and the eye sees no difference.
-    """
+    """Write a figure to RUN_DIR/figures/NAME.png and return the picture, as a notebook's cell shows it."""
     from IPython import display
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from numpy import asarray
-    from PIL import Image
 
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    picture = Image.fromarray(asarray(canvas.buffer_rgba())).convert("RGB")
-    data = io.BytesIO()
-    picture.quantize(256, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
+    from mmm.motion.plots import small_png
+
+    data = small_png(figure)
     with atomic_write(Path(run_dir) / "figures" / f"{name}.png") as part:
-        part.write_bytes(data.getvalue())
-    return display.Image(data=data.getvalue())
+        part.write_bytes(data)
+    return display.Image(data=data)
 
 
 def record_metrics(run_dir: str | os.PathLike[str], chapter: str, numbers: Mapping[str, Any]) -> None:

@@ -31,6 +31,7 @@ from mmm.evaluation.pools import draw_distractors
 from mmm.evaluation.train_evaluator import draw_captions, embed_clips
 from mmm.motion import features_to_joints, joints_to_features
 from mmm.motion.mirror import mirror_features
+from mmm.motion.plots import small_png
 from mmm.training import step_generator
 
 Joints = Float[np.ndarray, "_t j 3"]
@@ -185,7 +186,7 @@ def in_order(values: Sequence[float], falling: bool, noise: float = 0.0) -> bool
 
 def plot_sanity(result: dict[str, Any]) -> Figure:
     """FID above, R-precision below, against the dose of each damage; the floor of FID as a line."""
-    figure = Figure(figsize=(14, 5), layout="constrained")
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
     axes = figure.subplots(2, len(DAMAGES), sharex="col")  # FID has its own scale in each panel
     for column, (name, (label, _, _)) in enumerate(DAMAGES.items()):
         found, (above, below) = result[name], axes[:, column]
@@ -230,7 +231,8 @@ class Arguments:
         self.out.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.out / "sanity.json") as part:
             part.write_text(json.dumps(result, indent=1))
-        plot_sanity(result).savefig(self.out / "sanity.png", dpi=90)
+        with atomic_write(self.out / "sanity.png") as part:
+            part.write_bytes(small_png(plot_sanity(result), colours=64))
         print(json.dumps(result, indent=1))
 
 

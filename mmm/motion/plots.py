@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from PIL import Image
 
 from mmm.motion.body import ARROW, DARK, LEFT, PATH, RIGHT
 from mmm.motion.camera import facing
@@ -151,3 +154,13 @@ def _as_map(ax: Axes) -> None:
     ax.invert_xaxis()
     ax.set(xlabel="x, m (left at the start)", ylabel="z, m (ahead at the start)")
     ax.grid(alpha=0.3)
+
+
+def small_png(figure: Figure, colours: int = 256) -> bytes:
+    """The figure as a PNG of at most so many colours: half the size, and the eye sees no difference."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    data = io.BytesIO()
+    picture.quantize(colours, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
+    return data.getvalue()

@@ -2,8 +2,10 @@
 
 One by one, a small model leaves most of a machine idle. Here the items go through the network in groups of a
 fixed number of rows (`fill`), in bfloat16 where the machine is fast in it, and their tokens are decoded in
-groups too. The decoder stays in float32: in bfloat16 the path of the walk, summed up over the frames, would be
-2.7 mm off on average and up to 17 mm (the shipped model on the clips of its val split).
+groups too. What bfloat16 costs was measured with the shipped model on its val split. The transformer loses
+nothing that counts: over masked codes of real clips the Kullback–Leibler divergence from float32 is 0.0005 (with
+guidance 2), the loss rises by 0.001. The decoder stays in float32: in bfloat16 the path of the walk, summed up over
+the frames, would be 2.7 mm off on average and up to 17 mm.
 """
 
 from __future__ import annotations
