@@ -46,9 +46,11 @@ def generate_many(
 ) -> list[np.ndarray]:
     """Raw features (frames, D) of each item, float32, in the order of the items.
 
-    What an item gives depends on its own text, frames and seed, on batch_size and precision; not on its mates,
-    their order or their number. It is not bit for bit what `fill` alone gives with the same seed: the last bits of
-    the logits differ (in bfloat16 more than the last), and now and then a token.
+    What an item gives depends on its own text embedding, frames and seed, on batch_size and precision; not on its
+    mates, their order or their number. It is not bit for bit what `fill` alone gives with the same seed: in float32
+    the last bits of the logits differ, which may turn over a rare token; in bfloat16 every second motion is
+    another draw. Mind that an embedding's last bits depend on the number of threads it was computed with: where that
+    differs, take them from a cache.
 
     Args:
         text: one an item. frames: lengths. seeds: of the noise; not looked at with argmax.
