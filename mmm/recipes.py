@@ -69,10 +69,16 @@ TOKENIZER_BALANCE = 0.5
 TRANSFORMER_BALANCE = 0.25
 
 
-def resolve(config: TrainConfig, **changes: Any) -> TrainConfig:
-    """The recipe with what the user asked for; None leaves the recipe's value."""
+def resolve(config: TrainConfig, cpu: bool = False, **changes: Any) -> TrainConfig:
+    """The recipe with what the user asked for; None leaves the recipe's value.
+
+    Args:
+        cpu: training stays on the CPU even if there is a GPU, which bears on what "auto" precision means.
+    """
     given = {name: value for name, value in changes.items() if value is not None}
-    given["precision"] = resolve_precision(given.get("precision", "auto"))
+    given["precision"] = resolve_precision(
+        given.get("precision", "auto"), torch.device("cpu") if cpu else None
+    )
     return dataclasses.replace(config, **given)
 
 
@@ -110,7 +116,8 @@ def fit_tokenizer(
         options: for `mmm.training.train` (resume, cpu, progress).
     """
     _known(preset)
-    config = resolve(TOKENIZER_TRAINING[preset], **changes)
+    options = options or {}
+    config = resolve(TOKENIZER_TRAINING[preset], options.get("cpu", False), **changes)
     rule = rule or tokenizer_train.WindowRule(short="drop" if preset == "paper" else "pad")
     train, val = folder.pack("train"), folder.pack("val")
     torch.manual_seed(config.seed)  # initial weights come from torch's own generator
@@ -122,7 +129,7 @@ def fit_tokenizer(
     weights = balanced_weights(folder, train, np.maximum(train.lengths, rule.window), TOKENIZER_BALANCE)
     rule = dataclasses.replace(rule, skeleton=folder.skeleton)
     return tokenizer_train.train_tokenizer(
-        train, val, tokenizer, config, out, rule, weights, manifest=_facts(folder), **(options or {})
+        train, val, tokenizer, config, out, rule, weights, manifest=facts(folder), **options
     )
 
 
@@ -190,7 +197,7 @@ def fit_transformer(
         shutil.rmtree(
             Path(out) / "model", ignore_errors=True
         )  # a stale model must not be taken for this run's
-    config = resolve(TRANSFORMER_TRAINING[preset], **changes)
+    config = resolve(TRANSFORMER_TRAINING[preset], options.get("cpu", False), **changes)
     progress = options.get("progress", True)
     text_encoder = load_text_encoder(encoder)
     train, val = token_sets(folder, tokenizer, progress)
@@ -202,15 +209,15 @@ def fit_transformer(
     )
     transformer = MaskedTransformer(sizes, tokenizer.codebook.detach().cpu())
     task = task or (PAPER_TASK if preset == "paper" else transformer_train.TransformerTask())
-    facts = _facts(folder)
+    known = facts(folder)
     result = transformer_train.train_transformer(
-        train, text, transformer, config, Path(out) / "transformer", val, task, manifest=facts, **options
+        train, text, transformer, config, Path(out) / "transformer", val, task, manifest=known, **options
     )
     estimator = LengthEstimator(LengthConfig(text_encoder.width))
     steps = min(LENGTH_TRAINING.steps, config.steps) if length_steps is None else length_steps
     length = resolve(LENGTH_TRAINING, steps=steps, seed=config.seed, precision="no")
     transformer_train.train_length(
-        train, text, estimator, length, Path(out) / "length", val, manifest=facts, **options
+        train, text, estimator, length, Path(out) / "length", val, manifest=known, **options
     )
     guided = sizes.text_dropout > 0
     info = {
@@ -233,10 +240,12 @@ def _known(preset: str) -> None:
     require(preset in PRESETS, f"preset is {preset!r}, expected one of {', '.join(PRESETS)}.")
 
 
-def _facts(folder: MotionFolder) -> dict[str, Any]:
+def facts(folder: MotionFolder) -> dict[str, Any]:
+    """What a manifest says of the data: name, hash of the content, of the splits, of Mean and Std."""
     normalisation = np.concatenate([folder.mean, folder.std]).tobytes()
     return {
         "data": folder.name,
         "data_hash": folder.content_hash,
+        "splits_hash": folder.splits_hash,
         "mean_std_hash": hashlib.sha256(normalisation).hexdigest()[:16],
     }

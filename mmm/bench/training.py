@@ -77,7 +77,9 @@ def _tokenizer(job: Job) -> Prepared:
     model = random_tokenizer(preset, len(folder.mean))
     model.set_normalisation(torch.from_numpy(folder.mean), torch.from_numpy(folder.std))
     rule = WindowRule(short="drop" if preset == "paper" else "pad", skeleton=folder.skeleton)
-    config = recipes.resolve(recipes.TOKENIZER_TRAINING[preset], precision=job.settings.precision)
+    config = recipes.resolve(
+        recipes.TOKENIZER_TRAINING[preset], job.settings.device == "cpu", precision=job.settings.precision
+    )
 
     def train(config: TrainConfig, options: dict[str, Any]) -> None:
         train_tokenizer(packed, None, model, config, job.scratch / "run", rule, **options)
@@ -91,7 +93,9 @@ def _transformer(job: Job) -> Prepared:
     preset = job.settings.preset
     model = random_transformer(preset, recipes.TOKENIZERS[preset], encoder.width)
     task = recipes.PAPER_TASK if preset == "paper" else TransformerTask()
-    config = recipes.resolve(recipes.TRANSFORMER_TRAINING[preset], precision=job.settings.precision)
+    config = recipes.resolve(
+        recipes.TRANSFORMER_TRAINING[preset], job.settings.device == "cpu", precision=job.settings.precision
+    )
 
     def train(config: TrainConfig, options: dict[str, Any]) -> None:
         train_transformer(tokens, text, model, config, job.scratch / "run", None, task, **options)
@@ -122,7 +126,9 @@ def _evaluator(job: Job) -> Prepared:
         torch.from_numpy(folder.mean),
         torch.from_numpy(folder.std),
     )
-    config = recipes.resolve(EVALUATOR_TRAINING, precision=job.settings.precision)
+    config = recipes.resolve(
+        EVALUATOR_TRAINING, job.settings.device == "cpu", precision=job.settings.precision
+    )
 
     def train(config: TrainConfig, options: dict[str, Any]) -> None:
         train_evaluator(pairs, text, model, config, job.scratch / "run", **options)

@@ -6,12 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
+from torch import Tensor
 
 from mmm.data.captions import Caption, format_caption, parse_captions
 from mmm.errors import atomic_dir, require
 
 PACK_FORMAT = 2  # of the files of a pack; goes into its name, so that another format is another pack
+
+
+def draw_weighted(weights: Float[np.ndarray, " n"], u: Float[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
+    """Indices drawn in proportion to `weights` (any unit), from uniform numbers `u` in [0, 1), float64.
+
+    Two numbers that are equal give the same index, whoever draws: that is what makes training resumable.
+    """
+    cumulative = torch.from_numpy(np.cumsum(weights / weights.sum()))
+    return torch.searchsorted(cumulative, u, right=True).clamp(max=len(weights) - 1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -155,25 +155,6 @@ class MotionTextEvaluator(nn.Module):
         return self.encode_motion(features, lengths), self.encode_text(words, mask, sentence)
 
 
-def contrastive_loss(
-    text: Float[Tensor, "b width"],
-    motion: Float[Tensor, "b width"],
-    right: Bool[Tensor, "b b"],
-    scale: Float[Tensor, ""],
-) -> Float[Tensor, ""]:
-    """InfoNCE in both directions, where other right answers are no negatives (as TMR leaves out near-equal texts).
-
-    Args:
-        right: [i, j], could text i have been written of motion j?
-        scale: cosines are multiplied by it.
-    """
-    logits = scale * (text @ motion.T) / RADIUS**2
-    own = torch.eye(len(text), dtype=torch.bool, device=text.device)
-    logits = logits.masked_fill(right & ~own, -torch.inf)
-    target = torch.arange(len(text), device=text.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-
-
 class TrainedEvaluator:
     """An evaluator ready to judge: the network, the frozen text encoder it was trained with, and its name.
 

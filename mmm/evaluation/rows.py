@@ -23,9 +23,9 @@ from mmm.data.folder import cache_dir
 from mmm.evaluation import metrics
 from mmm.evaluation.aits import measure_speed
 from mmm.evaluation.config import PAPERS, ProtocolConfig
+from mmm.evaluation.embed import pad_features
 from mmm.evaluation.evaluator import Evaluator
 from mmm.evaluation.repeat import Draw, draw_repeat, generator, seeds
-from mmm.evaluation.train_evaluator import pad_features
 from mmm.evaluation.workers import Make, Measured, Workers
 from mmm.pipeline import MIN_FRAMES, MMM
 from mmm.precision import resolve_precision

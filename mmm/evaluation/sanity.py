@@ -25,10 +25,10 @@ from tqdm import tqdm
 
 from mmm.data import Caption, MotionFolder, PackedSplit
 from mmm.errors import atomic_write
+from mmm.evaluation.embed import draw_captions, embed_clips
 from mmm.evaluation.evaluator import Evaluator, load_evaluator
 from mmm.evaluation.metrics import fid, interval, mm_dist, r_precision
 from mmm.evaluation.pools import draw_distractors
-from mmm.evaluation.train_evaluator import draw_captions, embed_clips
 from mmm.motion import features_to_joints, joints_to_features
 from mmm.motion.mirror import mirror_features
 from mmm.motion.plots import small_png

@@ -8,29 +8,31 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from mmm.data import Caption, MotionFolder, PackedSplit, mirror_text
+from mmm.data import MotionFolder, PackedSplit, mirror_text
+from mmm.data.batches import draw_weighted
 from mmm.errors import require
+from mmm.evaluation.embed import draw_captions, embed_clips, pad_features
 from mmm.evaluation.evaluator import (
-    Evaluator,
+    RADIUS,
     EvaluatorConfig,
     MotionTextEvaluator,
     TrainedEvaluator,
-    contrastive_loss,
 )
 from mmm.evaluation.metrics import r_precision
 from mmm.evaluation.pools import MIRRORED, draw_distractors, meanings, right_answers
 from mmm.motion.mirror import mirror_features
-from mmm.recipes import balanced_weights, captions_source, resolve
+from mmm.recipes import balanced_weights, captions_source, facts, resolve
 from mmm.text import LiveText, TextSource, load_text_encoder
 from mmm.training import TrainConfig, TrainResult, step_generator, train
 
@@ -92,16 +94,12 @@ class Pairs:
     def _shown(self) -> list[tuple[Hashable, ...]]:
         return meanings(self.folder, self.ids)
 
-    @cached_property
-    def _cumulative(self) -> Tensor:
-        return torch.from_numpy(np.cumsum(self.weights / self.weights.sum()))
-
     def draw(
         self, count: int, generator: torch.Generator
     ) -> tuple[list[str], Float[Tensor, "b t d"], Int64[Tensor, " b"], Bool[Tensor, "b b"]]:
         """Captions, features, lengths, and which caption could tell which clip."""
         u = torch.rand(4, count, generator=generator, dtype=torch.float64)
-        clips = torch.searchsorted(self._cumulative, u[0], right=True).clamp(max=len(self.packed) - 1).numpy()
+        clips = draw_weighted(self.weights, u[0]).numpy()
         sided = (u[1] < 0.5).numpy()
         rows = (clips + len(self.packed) * sided).tolist()
         told = [self.captions[row] for row in rows]
@@ -117,37 +115,6 @@ class Pairs:
         ]
         right = right_answers(captions, [self._shown[row] for row in rows])
         return captions, *pad_features(pieces), torch.from_numpy(right)
-
-
-def pad_features(
-    pieces: Sequence[Float[np.ndarray, "_t d"]],
-) -> tuple[Float[Tensor, "b t d"], Int64[Tensor, " b"]]:
-    """Clips of different lengths as one batch, zeros behind them, and their lengths."""
-    lengths = [len(piece) for piece in pieces]
-    features = np.zeros((len(pieces), max(lengths), pieces[0].shape[1]), np.float32)
-    for row, piece in zip(features, pieces, strict=True):
-        row[: len(piece)] = piece
-    return torch.from_numpy(features), torch.tensor(lengths)
-
-
-def embed_clips(
-    evaluator: Evaluator, clips: Sequence[Float[np.ndarray, "_t d"]], batch_size: int = 64
-) -> Float[Tensor, "n width"]:
-    """Embeddings of clips of any lengths, on the CPU, batched by length."""
-    order = np.argsort([len(clip) for clip in clips], kind="stable")
-    found = torch.empty(len(clips), evaluator.width)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        found[torch.from_numpy(rows)] = evaluator.embed_motion(
-            *pad_features([clips[row] for row in rows])
-        ).cpu()
-    return found
-
-
-def draw_captions(packed: PackedSplit, generator: torch.Generator) -> list[Caption]:
-    """One random caption of each clip (Guo's protocol)."""
-    u = torch.rand(len(packed), generator=generator).tolist()
-    return [captions[int(share * len(captions))] for captions, share in zip(packed.captions, u, strict=True)]
 
 
 def evaluate_evaluator(
@@ -173,6 +140,25 @@ def evaluate_evaluator(
         found.append(r_precision(told, motion, min(3, count + 1), count + 1, others))
     means = np.mean(found, axis=0)
     return {f"r{k}": float(value) for k, value in enumerate(means, 1)} | {"pool": count + 1.0}
+
+
+def contrastive_loss(
+    text: Float[Tensor, "b width"],
+    motion: Float[Tensor, "b width"],
+    right: Bool[Tensor, "b b"],
+    scale: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """InfoNCE in both directions, where other right answers are no negatives (as TMR leaves out near-equal texts).
+
+    Args:
+        right: [i, j], could text i have been written of motion j?
+        scale: cosines are multiplied by it.
+    """
+    logits = scale * (text @ motion.T) / RADIUS**2
+    own = torch.eye(len(text), dtype=torch.bool, device=text.device)
+    logits = logits.masked_fill(right & ~own, -torch.inf)
+    target = torch.arange(len(text), device=text.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
 def train_evaluator(
@@ -240,7 +226,7 @@ def fit_evaluator(
         options: for `mmm.training.train` (resume, cpu, progress).
     """
     options = options or {}
-    config = resolve(TRAINING, **changes)
+    config = resolve(TRAINING, options.get("cpu", False), **changes)
     packed, val = folder.pack("train"), folder.pack("val")
     require(
         all(packed.captions), "some clips of the train split have no caption; leave them out of the split."
@@ -251,10 +237,10 @@ def fit_evaluator(
     sizes = EvaluatorConfig(features=len(folder.mean), text_dim=text_encoder.width, **(model or {}))
     torch.manual_seed(config.seed)
     network = MotionTextEvaluator(sizes, torch.from_numpy(folder.mean), torch.from_numpy(folder.std))
-    facts = {"data": folder.name, "data_hash": folder.content_hash, "splits_hash": folder.splits_hash}
-    result = train_evaluator(pairs, text, network, config, out, val, manifest=facts, **options)
+    known = facts(folder)
+    result = train_evaluator(pairs, text, network, config, out, val, manifest=known, **options)
     info = {
-        **facts,
+        **known,
         "licence": folder.info.get("licence", "unknown"),
         "text_encoder": text_encoder.name,
         "hash": "",

@@ -17,8 +17,8 @@ from accelerate.utils import gather_object
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from mmm.evaluation.embed import pad_features
 from mmm.evaluation.evaluator import Evaluator
-from mmm.evaluation.train_evaluator import pad_features
 from mmm.motion import features_to_joints, measures
 
 PORTION = 8  # chunks that are made at one go: enough to sort by length, few enough for a progress bar to move

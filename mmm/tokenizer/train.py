@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmm.data.batches import PackedSplit
+from mmm.data.batches import PackedSplit, draw_weighted
 from mmm.errors import require
 from mmm.motion import measures
 from mmm.motion.mirror import mirror_features
@@ -94,7 +94,7 @@ class Windows:
         )
         told = "\n".join(packed.ids).encode() + packed.starts.tobytes() + weights.tobytes()
         self.fingerprint = hashlib.sha256(told).hexdigest()[:16]  # of the clips, their lengths and weights
-        self._cumulative = torch.from_numpy(np.cumsum(weights) / weights.sum())
+        self._weights = weights
         self._lengths, self._starts = torch.from_numpy(lengths), torch.from_numpy(packed.starts)
 
     def draw(
@@ -102,7 +102,7 @@ class Windows:
     ) -> tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]:
         """Raw features of `count` windows, and which of their frames are real."""
         u = torch.rand(3, count, generator=generator, dtype=torch.float64)
-        clips = torch.searchsorted(self._cumulative, u[0], right=True).clamp(max=len(self._lengths) - 1)
+        clips = draw_weighted(self._weights, u[0])
         lengths, window = self._lengths[clips], self.rule.window
         first = (u[1] * (lengths - window + 1).clamp(min=1)).long()
         places = torch.arange(window)

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from jaxtyping import Int, Int64
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mmm.data.batches import PackedSplit
+from mmm.data.batches import PackedSplit, draw_weighted
 from mmm.data.captions import mirror_text
 from mmm.errors import require
 from mmm.motion.mirror import mirror_features
@@ -74,10 +73,6 @@ class TokenSet:
         """All different captions, sorted: what a text cache must hold."""
         return sorted({text for texts in self.captions for text in texts})
 
-    @cached_property
-    def _cumulative(self) -> Tensor:
-        return torch.from_numpy(np.cumsum(self.weights / self.weights.sum()))
-
     def draw(
         self, count: int, generator: torch.Generator, like_length: bool = True
     ) -> tuple[Int64[Tensor, "count"], Int64[Tensor, "count"]]:
@@ -88,7 +83,7 @@ class TokenSet:
         """
         pool = POOL if like_length else 1
         u = torch.rand(3, pool * count, generator=generator, dtype=torch.float64)
-        clips = torch.searchsorted(self._cumulative, u[0], right=True).clamp(max=len(self) - 1)
+        clips = draw_weighted(self.weights, u[0])
         first, number = self.starts[clips], self.starts[clips + 1] - self.starts[clips]
         variants = first + (u[1] * number).long()
         # Many lengths are equal; such ties are broken at random, not by the order of drawing.

@@ -6,21 +6,20 @@ import pytest
 import torch
 
 from mmm.data import Caption
+from mmm.evaluation.embed import embed_clips, pad_features
 from mmm.evaluation.evaluator import (
     RADIUS,
     EvaluatorConfig,
     MotionTextEvaluator,
     TrainedEvaluator,
-    contrastive_loss,
     load_evaluator,
 )
 from mmm.evaluation.evaluator import Evaluator as EvaluatorProtocol
 from mmm.evaluation.train_evaluator import (
     Pairs,
-    embed_clips,
+    contrastive_loss,
     evaluate_evaluator,
     fit_evaluator,
-    pad_features,
 )
 from mmm.motion.mirror import mirror_features
 

@@ -13,11 +13,11 @@ import torch
 from mmm import MMM
 from mmm.evaluation import metrics
 from mmm.evaluation.config import ProtocolConfig
+from mmm.evaluation.embed import pad_features
 from mmm.evaluation.pools import meanings, right_answers
 from mmm.evaluation.protocol import evaluate, model_hash
 from mmm.evaluation.repeat import draw_repeat
 from mmm.evaluation.results import load_results
-from mmm.evaluation.train_evaluator import pad_features
 from mmm.motion import features_to_joints, measures
 from mmm.text import TextCache
 
