@@ -176,5 +176,7 @@ def sweep(
         place = out / name.replace(" ", "-")
         results = evaluate(model, folder, evaluator, own, place, progress=progress, other_splits=other_splits)
         wanted = ("r1", "r3", "fid", "mm_dist", "skating", "jerk_mean")
-        lines[name] = {measure: results.interval("given", measure).mean for measure in wanted}
+        found = {measure: results.interval("given", measure) for measure in wanted}
+        lines[name] = {measure: value.mean for measure, value in found.items()}
+        lines[name] |= {f"{measure}_half": value.half for measure, value in found.items()}
     return pd.DataFrame(lines).T

@@ -72,7 +72,8 @@ def plot_sweep(
     axes = figure.subplots(len(measures), len(tables), squeeze=False, sharex="col", sharey="row")
     for column, (knob, table) in enumerate(tables.items()):
         for ax, measure in zip(axes[:, column], measures, strict=True):
-            ax.plot(table.index.astype(float), table[measure], "o-", color="C3")
+            half = table.get(f"{measure}_half")
+            ax.errorbar(table.index.astype(float), table[measure], yerr=half, fmt="o-", color="C3", capsize=3)
             if measure in reference:
                 ax.axhline(reference[measure], color="C0", linestyle="--", linewidth=1)
             ax.grid(alpha=0.3)

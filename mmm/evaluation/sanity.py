@@ -185,21 +185,17 @@ def in_order(values: Sequence[float], falling: bool, noise: float = 0.0) -> bool
 
 
 def plot_sanity(result: dict[str, Any]) -> Figure:
-    """FID above, R-precision below, against the dose of each damage; the floor of FID as a line."""
+    """FID above, R-precision below, against the dose of each damage."""
     figure = Figure(figsize=(13, 4.6), layout="constrained")
     axes = figure.subplots(2, len(DAMAGES), sharex="col")  # FID has its own scale in each panel
     for column, (name, (label, _, _)) in enumerate(DAMAGES.items()):
         found, (above, below) = result[name], axes[:, column]
         above.plot(found["dose"], found["fid"], "o-", color="C3")
-        above.axhline(result["floor"][0], color="grey", linestyle=":", label="real against real")
         for key, color in (("r1", "C0"), ("r3", "C2")):
             below.plot(found["dose"], found[key], "o-", color=color, label=f"R@{key[1]}")
         below.set(xlabel=label, ylim=(0, 1.03))
-        above.set(
-            title=name, ylim=(-0.05 * (top := max(1.1 * result["floor"][0], *found["fid"])), 1.05 * top)
-        )
+        above.set(title=name, ylim=(-0.05 * (top := max(1.0, *found["fid"])), 1.05 * top))
     axes[0, 0].set(ylabel="FID")
-    axes[0, 0].legend()
     axes[1, 0].set(ylabel="R-precision")
     axes[1, 0].legend()
     figure.suptitle(

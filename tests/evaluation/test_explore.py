@@ -90,9 +90,15 @@ def test_a_sweep_has_a_line_for_each_setting_and_is_not_made_twice(model, toy, t
     monkeypatch.setattr(model, "generate_bulk", refuse)
     again = sweep(model, toy, RandomEvaluator(), settings, config, tmp_path / "sweep")
     assert again.equals(table)
-    figure = plots.plot_sweep({"steps": table.set_axis([1, 2])}, {"fid": 1.0})
-    assert figure.axes[0].lines[0].get_ydata().tolist() == table["fid"].tolist()
-    assert figure.axes[0].lines[1].get_ydata()[0] == 1.0
+    told = table.set_axis([1, 2]).assign(fid_half=0.5)  # of a single repeat there is no interval
+    figure = plots.plot_sweep({"steps": told}, {"fid": 1.0})
+    [bars] = figure.axes[0].containers
+    assert bars.lines[0].get_ydata().tolist() == table["fid"].tolist()
+    first = bars.lines[2][0].get_segments()[0]
+    assert first[1, 1] - first[0, 1] == pytest.approx(1.0)
+    assert [line.get_ydata()[0] for line in figure.axes[0].lines if len(set(line.get_ydata())) == 1][
+        -1
+    ] == 1.0
 
 
 def test_pictures_show_what_the_results_say(results, toy):
