@@ -228,7 +228,7 @@ class Arguments:
         with atomic_write(self.out / "sanity.json") as part:
             part.write_text(json.dumps(result, indent=1))
         with atomic_write(self.out / "sanity.png") as part:
-            part.write_bytes(small_png(plot_sanity(result), colours=64))
+            part.write_bytes(small_png(plot_sanity(result)))
         print(json.dumps(result, indent=1))
 
 
