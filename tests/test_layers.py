@@ -9,15 +9,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # Lowest first. Names on one line do not import each other.
 LAYERS = (
     ("errors",),
-    ("motion", "precision", "storage"),
-    ("data", "text", "training"),
+    ("motion", "precision", "processes", "storage"),
+    ("data", "model_folder", "text", "training"),
     ("tokenizer", "transformer"),
     ("sampling",),
     ("editing",),
     ("pipeline", "interop"),
     ("recipes",),
     ("evaluation", "baselines", "ship"),
-    ("bench",),
+    ("ablations", "bench"),
     ("execution", "profiles"),
     ("course",),
     ("cli",),

@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mmm.errors import require
+from mmm.processes import from_first_process, joint_items, mean_count, sum_over_processes
 
 RESETS = ("dead", "release", "none")
 """`dead` (default): a code is replaced in the step in which its EMA count falls below `dead_below` of an
@@ -92,9 +93,10 @@ class Quantizer(nn.Module):
         # In float32 whatever the precision around it: in bfloat16 near codes cannot be told apart.
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
-            real = z.detach()[mask] if mask is not None else z.detach().flatten(0, 1)
+            real = _real_rows(z.detach(), mask)
+            joint = _joint_rows(z.detach(), mask) if self.training else real
             if self.training and not self.initialised:
-                self.set_codebook(self._draw(real, generator))
+                self.set_codebook(self._draw(joint, generator))
             tokens = self.nearest(z)
             chosen = self.lookup(tokens)
             real_tokens = tokens[mask] if mask is not None else tokens.flatten()
@@ -103,7 +105,7 @@ class Quantizer(nn.Module):
             codebook_loss = commitment.new_zeros(()) if self.ema else _mean_square(z.detach() - chosen, mask)
             vectors = z + (chosen - z).detach()
             if self.training:
-                self._update(real, real_tokens, counts, generator)
+                self._update(real, real_tokens, counts, joint, generator)
         return Quantized(vectors, tokens, commitment, codebook_loss, perplexity(counts))
 
     @torch.no_grad()
@@ -136,7 +138,7 @@ class Quantizer(nn.Module):
     def _counts(self, tokens: Int[Tensor, " m"]) -> Float[Tensor, " k"]:
         """How often each code was chosen in this step, over all processes."""
         ones = torch.ones(len(tokens), device=tokens.device)
-        return _sum_over_processes(torch.zeros_like(self.ema_counts).index_add_(0, tokens, ones))
+        return sum_over_processes(torch.zeros_like(self.ema_counts).index_add_(0, tokens, ones))
 
     @torch.no_grad()
     def _update(
@@ -144,14 +146,19 @@ class Quantizer(nn.Module):
         z: Float[Tensor, "m c"],
         tokens: Int[Tensor, " m"],
         counts: Float[Tensor, " k"],
+        joint: Float[Tensor, "joint c"],
         generator: torch.Generator | None,
     ) -> None:
-        """One step of the running counts and means, then of the reset rule."""
+        """One step of the running counts and means, then of the reset rule, which draws from `joint`.
+
+        Sums over processes and not sums of `joint`: those may differ in the last bit from process to process, and
+        with them, after a while, the codebooks.
+        """
         self.step += 1
         self.ema_counts.lerp_(counts, 1 - (self.ema or USAGE_DECAY))
         self.used |= self.ema_counts >= 1
         if self.ema:
-            sums = _sum_over_processes(torch.zeros_like(self.ema_sums).index_add_(0, tokens, z))
+            sums = sum_over_processes(torch.zeros_like(self.ema_sums).index_add_(0, tokens, z))
             self.ema_sums.lerp_(sums, 1 - self.ema)
             means = self.ema_sums / self.ema_counts.clamp(min=TINY)[:, None]
             self.codebook.copy_(torch.where(self.ema_counts[:, None] > TINY, means, self.codebook))
@@ -159,13 +166,13 @@ class Quantizer(nn.Module):
             average = counts.mean()
             dead = self.ema_counts < (self.dead_below * average).clamp(max=1)
             # An average count gives the new code time to find its followers before it is judged again.
-            self._replace(dead, z, generator)
+            self._replace(dead, joint, generator)
             self.ema_counts.copy_(torch.where(dead, average, self.ema_counts))
             if self.ema:
                 rewritten = self.codebook * self.ema_counts[:, None]
                 self.ema_sums.copy_(torch.where(dead[:, None], rewritten, self.ema_sums))
         elif self.reset == "release":
-            self._replace(~self.used & (self.step % RELEASE_INTERVAL == 0), z, generator)
+            self._replace(~self.used & (self.step % RELEASE_INTERVAL == 0), joint, generator)
 
     def _replace(
         self, which: Bool[Tensor, " k"], z: Float[Tensor, "m c"], generator: torch.Generator | None
@@ -184,7 +191,16 @@ class Quantizer(nn.Module):
             z = z.repeat(math.ceil(codes / len(z)), 1)
             z = z + torch.randn(z.shape, generator=generator).to(z) * 0.01 / math.sqrt(width)
         rows = torch.randperm(len(z), generator=generator)[:codes].to(z.device)
-        return _from_first_process(z[rows].contiguous())
+        return from_first_process(z[rows].contiguous())
+
+
+def _real_rows(z: Float[Tensor, "b n c"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "m c"]:
+    return z.flatten(0, 1) if mask is None else z[mask]
+
+
+def _joint_rows(z: Float[Tensor, "b n c"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "m c"]:
+    """The real rows of the joint batch, in its order, in every process."""
+    return _real_rows(joint_items(z), None if mask is None else joint_items(mask.to(z)) > 0)
 
 
 def perplexity(counts: Float[Tensor, " k"]) -> Float[Tensor, ""]:
@@ -195,20 +211,4 @@ def perplexity(counts: Float[Tensor, " k"]) -> Float[Tensor, ""]:
 
 def _mean_square(difference: Float[Tensor, "b n c"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, ""]:
     square = difference.square().mean(-1)
-    return square.mean() if mask is None else (square * mask).sum() / mask.sum().clamp(min=1)
-
-
-def _several_processes() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
-def _sum_over_processes(x: Tensor) -> Tensor:
-    if _several_processes():
-        torch.distributed.all_reduce(x)
-    return x
-
-
-def _from_first_process(x: Tensor) -> Tensor:
-    if _several_processes():
-        torch.distributed.broadcast(x, src=0)
-    return x
+    return square.mean() if mask is None else (square * mask).sum() / mean_count(mask.sum()).clamp(min=1)

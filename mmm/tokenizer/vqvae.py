@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mmm.errors import require
+from mmm.processes import mean_count
 from mmm.storage import load_config, load_state, save_module
 from mmm.tokenizer import parts
 from mmm.tokenizer.config import PRESETS, TokenizerConfig
@@ -248,7 +249,7 @@ def tokenizer_loss(
     """
     error = F.smooth_l1_loss(out.reconstruction.float(), x, reduction="none")
     weight = torch.ones_like(error[..., 0]) if mask is None else mask.to(error)
-    weight = weight / weight.sum().clamp(min=1)
+    weight = weight / mean_count(weight.sum()).clamp(min=1)
     reconstruction = (error.mean(-1) * weight).sum()
     positions = (error[..., config.positions].mean(-1) * weight).sum()
     loss = (

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from mmm.errors import require
 from mmm.training import checkpoints, run_folder
 from mmm.training.config import FREE_SETTINGS, TrainConfig, learning_rate, step_generator, step_seed
-from mmm.training.process import interruptible, make_accelerator, take_slice
+from mmm.training.process import interruptible, make_accelerator, require_equal_shares, take_slice
 
 Batch = Callable[[int, torch.Generator], dict[str, Any]]
 Loss = Callable[[nn.Module, Any, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
@@ -75,7 +75,8 @@ def train(
         cpu: stay on the CPU even if there is a GPU.
 
     Raises:
-        ValueError: `out` holds another run, a longer run or only damaged checkpoints; fp16 without a GPU.
+        ValueError: `out` holds another run, a longer run or only damaged checkpoints; fp16 without a GPU; a batch
+            that the processes cannot share alike.
         FloatingPointError: the loss is no longer finite.
         KeyboardInterrupt: after Ctrl-C or SIGTERM; the step is finished and a checkpoint written first.
     """
@@ -103,6 +104,7 @@ class _Run:
         # As JSON gives it back, so that it can be compared with what a checkpoint says.
         self.resolved = json.loads(json.dumps({"train": dataclasses.asdict(config), **config_extra}))
         self.accelerator = make_accelerator(config.precision, cpu)
+        require_equal_shares(config.batch_size, self.accelerator.num_processes)
         self.device, self.main = self.accelerator.device, self.accelerator.is_main_process
         self.progress = progress and self.main
         self.module = module.to(self.device)

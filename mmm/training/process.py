@@ -20,6 +20,21 @@ def take_slice(data: dict[str, Any], rank: int, count: int) -> dict[str, Any]:
     return {name: value[rank::count] for name, value in data.items()}
 
 
+def require_equal_shares(batch_size: int, count: int) -> None:
+    """Refuse a batch that `count` processes cannot share alike: the mean over processes would weigh items unequally.
+
+    Raises:
+        ValueError: `batch_size` is not a multiple of `count`.
+    """
+    fits = ", ".join(
+        str(size) for size in (batch_size // count * count, -(-batch_size // count) * count) if size
+    )
+    require(
+        batch_size % count == 0,
+        f"batch_size is {batch_size} for {count} processes together, who cannot share it alike; take {fits}",
+    )
+
+
 def make_accelerator(precision: str, cpu: bool) -> Accelerator:
     """An Accelerator of the wanted precision; accelerate would keep the first one's for the whole process."""
     require(

@@ -1,0 +1,97 @@
+"""Several processes: what they share, and that together they learn what one learns from the joint batch."""
+
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mmm.processes import joint_items, mean_count
+from mmm.training import TrainConfig, read_metrics, train
+from mmm.training import loop as loop_module
+from mmm.training.process import require_equal_shares, take_slice
+
+HERE = Path(__file__).parent
+toy = SimpleNamespace(**runpy.run_path(str(HERE / "toy.py")))
+# Several CPU processes need --multi_gpu: with --cpu, accelerate 1.15 starts one, whatever --num_processes says.
+TWO = (
+    "--multi_gpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+    "--mixed_precision",
+    "no",
+    "--dynamo_backend",
+    "no",
+)
+
+
+def test_processes_share_a_batch():
+    data = {"x": torch.arange(6), "texts": list("abcdef")}
+    shares = [take_slice(data, rank, 2) for rank in (0, 1)]
+    assert shares[0]["x"].tolist() == [0, 2, 4] and shares[1]["texts"] == ["b", "d", "f"]
+
+
+def test_a_batch_that_cannot_be_shared_alike_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    require_equal_shares(128, 4)
+    for size, fits in ((128, "126, 129"), (2, "3")):
+        with pytest.raises(ValueError, match=f"batch_size is {size} for 3 processes .*; take {fits}$"):
+            require_equal_shares(size, 3)
+    three = SimpleNamespace(num_processes=3, device=torch.device("cpu"), is_main_process=True)
+    monkeypatch.setattr(loop_module, "make_accelerator", lambda precision, cpu: three)
+    with pytest.raises(ValueError, match="batch_size is 16 for 3 processes"):
+        train(toy.toy(), toy.batch, toy.loss, TrainConfig(steps=1, batch_size=16), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_process_is_left_as_it_is():
+    items = torch.arange(6).view(3, 2)
+    assert joint_items(items) is items and mean_count(items) is items
+
+
+def test_two_processes_learn_what_one_learns_from_the_joint_batch(tmp_path):
+    """Real tokenizers (EMA, resets, windows that are mostly padding) and transformers: every step's numbers."""
+    script = HERE / "joint.py"
+    launcher = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        *TWO,
+        "--main_process_port",
+        str(free_port()),
+    ]
+    there = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(HERE.parents[1])}
+    pair = subprocess.Popen([*launcher, script, tmp_path / "two"], env=there)
+    runpy.run_path(str(script))["learn"](tmp_path / "one")
+    assert pair.wait(200) == 0
+    finals = {}
+    for run in sorted((tmp_path / "one").iterdir()):
+        other = tmp_path / "two" / run.name
+        assert json.loads((other / "manifest.json").read_text())["processes"] == 2
+        one, two = (read_metrics(place / "metrics.jsonl") for place in (run, other))
+        assert len(one) == len(two) >= 22
+        for line, beside in zip(one, two, strict=True):
+            assert line == pytest.approx(beside, abs=1e-5, rel=0), f"{run.name}, step {line['step']}"
+        finals[run.name], beside = (
+            load_file(place / "model" / "model.safetensors") for place in (run, other)
+        )
+        for name, weights in finals[run.name].items():
+            torch.testing.assert_close(weights, beside[name], atol=1e-5, rtol=0)
+    books = [
+        finals[f"tokenizer, reset {rule}"]["quantizers.0.codebook"] for rule in ("none", "dead", "release")
+    ]
+    assert not torch.equal(books[0], books[1]) and not torch.equal(books[0], books[2])  # codes were replaced
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
