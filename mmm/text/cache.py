@@ -48,7 +48,7 @@ class TextCache:
     """Stored embeddings: build one with `TextCache.build`, open one with `TextCache.load`.
 
     Args:
-        name: the encoder's name.
+        name, how: the encoder's (see `TextEncoder`).
         captions: the C captions, each once.
         words: the words of all captions one after another.
         starts: where each caption's words start; the last number is the number of words.
@@ -62,8 +62,9 @@ class TextCache:
         words: Float16[Tensor, "places e"],
         starts: Int64[Tensor, " starts"],
         sentence: Float16[Tensor, "captions e"],
+        how: str = TextEncoder.how,
     ):
-        self.name, self.width, self.captions = name, sentence.shape[1], captions
+        self.name, self.how, self.width, self.captions = name, how, sentence.shape[1], captions
         self._words, self._starts, self._sentence = words, starts, sentence
         self._row = {caption: row for row, caption in enumerate(captions)}
 
@@ -119,7 +120,7 @@ class TextCache:
                     words[row] = item[mask]
                 bar.update(len(rows))
         starts = torch.tensor([0, *np.cumsum([len(item) for item in words])])
-        cache = TextCache(encoder.name, unique, torch.cat(words), starts, sentence)
+        cache = TextCache(encoder.name, unique, torch.cat(words), starts, sentence, encoder.how)
         require(
             bool(cache._words.isfinite().all() and sentence.isfinite().all()),
             f"the encoder {encoder.name} gives numbers beyond float16: use another one",
@@ -136,18 +137,21 @@ class TextCache:
             "captions": torch.from_numpy(text.copy()),
         }
         checksum = hashlib.sha256(text).hexdigest()
-        metadata = {"format": FORMAT, "encoder": self.name, "captions_sha256": checksum}
+        metadata = {"format": FORMAT, "encoder": self.name, "how": self.how, "captions_sha256": checksum}
         with atomic_write(path) as part:
             save_file(tensors, part, metadata)
 
     @staticmethod
     def load(
-        path: str | os.PathLike[str], encoder: str | None = None, captions: Iterable[str] | None = None
+        path: str | os.PathLike[str],
+        encoder: str | None = None,
+        captions: Iterable[str] | None = None,
+        how: str | None = None,
     ) -> TextCache:
         """Open a cache; the words stay on disk until they are looked up (memory-mapped).
 
         Args:
-            encoder: the name of the encoder that must have made it.
+            encoder, how: name of the encoder that must have made it, and what it must have done (`TextEncoder.how`).
             captions: captions that must be in it; others may be in it too.
 
         Raises:
@@ -178,6 +182,13 @@ class TextCache:
             "delete it or give another path, it is built anew",
             StaleCache,
         )
+        found = metadata.get("how", TextEncoder.how)  # what files say that say nothing
+        require(
+            how in (None, found),
+            f"{path} was made by a text encoder that gives {found}, but now it gives {how}: "
+            "delete it or give another path, it is built anew",
+            StaleCache,
+        )
         known = json.loads(text.tobytes())
         missing = sorted(set(captions or ()) - set(known))
         require(
@@ -186,7 +197,8 @@ class TextCache:
             "delete it or give another path, it is built anew",
             StaleCache,
         )
-        return TextCache(metadata["encoder"], known, tensors["words"], tensors["starts"], tensors["sentence"])
+        arrays = tensors["words"], tensors["starts"], tensors["sentence"]
+        return TextCache(metadata["encoder"], known, *arrays, found)
 
 
 class LiveText:
@@ -218,6 +230,6 @@ def text_source(
     if size > max_bytes:
         return LiveText(encoder)
     try:
-        return TextCache.load(path, encoder.name, unique)
+        return TextCache.load(path, encoder.name, unique, encoder.how)
     except (FileNotFoundError, StaleCache):
         return TextCache.build(path, unique, encoder, progress=progress)

@@ -8,6 +8,7 @@ motion tokens).
 from __future__ import annotations
 
 import hashlib
+import html
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,13 @@ from torch import Tensor
 from mmm.errors import require
 
 HUB_IDS = {"minilm": "sentence-transformers/all-MiniLM-L6-v2", "clip": "openai/clip-vit-base-patch32"}
+WIDTHS = {"minilm": 384, "clip": 512}  # of words and sentences, known before anything is loaded
 MAX_PLACES = 256  # longer texts are cut, as the model card of all-MiniLM-L6-v2 says
+# What OpenAI's tokenizer fills CLIP's places with, behind END. It is the id of "!", and the paper's transformer reads
+# these places as words. transformers' tokenizer fills them with END (49407), which gives other words there.
+CLIP_PADDING = 0
+# Before it splits a text, OpenAI's tokenizer mends it with ftfy: of that, the curled quotes that word processors write.
+QUOTES = str.maketrans({"‘": "'", "’": "'", "‚": "'", "‛": "'", "“": '"', "”": '"', "„": '"', "‟": '"'})
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,11 @@ class TextEmbedding:
 class TextEncoder:
     """A frozen transformers text model. Make one with `load_text_encoder`.
 
-    `name` is what `load_text_encoder` takes to make the same encoder again; `width` is E.
+    `name` is what `load_text_encoder` takes to make the same encoder again; `width` is E; `how` says what is done with
+    the weights: stored embeddings are used only by an encoder with the same name and the same `how`.
     """
+
+    how = "words without padding, sentence their mean"
 
     def __init__(self, name: str, model: torch.nn.Module, tokenizer: Any, width: int, max_places: int):
         self.name, self.width = name, width
@@ -87,6 +97,10 @@ class TextEncoder:
         require(not isinstance(texts, str) and len(texts) > 0, "texts must be a list of one or more strings")
         for i, text in enumerate(texts):
             require(text.strip(), f"text {i + 1} of {len(texts)} is empty: say in words what the person does")
+            require(
+                text.encode(errors="ignore").decode() == text,
+                f"text {i + 1} of {len(texts)}, {text!r}, holds bytes that are no UTF-8: write it anew",
+            )
         ids = self._ids(texts)
         with torch.inference_mode():
             parts = [self._forward(ids[i : i + batch_size]) for i in range(0, len(ids), batch_size)]
@@ -115,17 +129,24 @@ class TextEncoder:
 
 
 class ClipTextEncoder(TextEncoder):
-    """CLIP's text tower as the paper uses it: all 77 places count, the sentence is the projected END place.
+    """CLIP's text tower as the paper uses it, equal to OpenAI's own code on the same weights.
 
-    The places after END are part of what the transformer sees, so their ids matter: OpenAI's tokenizer fills
-    them with 0, transformers' with END. We use 0 and no attention mask (CLIP's attention is causal).
+    Words: the last hidden states (behind the final layer norm, not projected) of all 77 places, those behind END
+    included, whose ids are `CLIP_PADDING`; no mask. Sentence: the END place, projected, not normalised. CLIP's
+    attention is causal, so that the padding bears on the words behind END and on nothing else. A longer text is cut
+    and keeps its END. OpenAI's code works in float16 on a GPU, this in float32.
     """
+
+    how = f"77 places, those behind END filled with {CLIP_PADDING}, sentence END projected; quotes and entities mended"
 
     def places(self, texts: list[str]) -> list[int]:
         return [self.max_places] * len(texts)
 
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        return super()._ids([html.unescape(html.unescape(text)).translate(QUOTES) for text in texts])
+
     def _forward(self, ids: list[list[int]]) -> TextEmbedding:
-        padded, _ = self._pad(ids, self.max_places, 0)
+        padded, _ = self._pad(ids, self.max_places, CLIP_PADDING)
         out = self.model(input_ids=padded)
         words = out.last_hidden_state.float()
         return TextEmbedding(words, torch.ones_like(padded, dtype=torch.bool), out.text_embeds.float())

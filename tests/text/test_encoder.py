@@ -1,5 +1,4 @@
 import hashlib
-import json
 import socket
 from pathlib import Path
 
@@ -10,15 +9,12 @@ from transformers import (
     BertConfig,
     BertModel,
     BertTokenizer,
-    CLIPTextConfig,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
     T5Config,
     T5EncoderModel,
 )
 from transformers.utils import logging as transformers_logging
 
-from mmm.text import ClipTextEncoder, TextEmbedding, TextEncoder, load_text_encoder
+from mmm.text import TextEmbedding, TextEncoder, load_text_encoder
 from mmm.text import encoder as encoder_module
 
 TEXTS = [
@@ -43,24 +39,6 @@ def bert_folder(tmp_path: Path) -> Path:
     BertModel(BertConfig(vocab_size=len(words), **shape)).save_pretrained(tmp_path / "bert")
     BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
     return tmp_path / "bert"
-
-
-@pytest.fixture
-def clip_folder(tmp_path: Path) -> Path:
-    """A tiny random CLIP text tower whose byte-pair tokenizer knows letters only."""
-    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
-    tokens = ["!", *letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"]
-    (tmp_path / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
-    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
-    config = CLIPTextConfig(
-        vocab_size=len(tokens), hidden_size=16, intermediate_size=32, projection_dim=16, num_hidden_layers=2,
-        num_attention_heads=2, bos_token_id=len(tokens) - 2, eos_token_id=len(tokens) - 1,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    CLIPTextModelWithProjection(config).save_pretrained(tmp_path / "clip")
-    tokenizer = CLIPTokenizer(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
-    tokenizer.save_pretrained(tmp_path / "clip")
-    return tmp_path / "clip"
 
 
 # -- MiniLM -----------------------------------------------------------------------------------------------
@@ -183,32 +161,6 @@ def test_truncated_weights(bert_folder: Path):
 
 
 # -- other models -----------------------------------------------------------------------------------------
-
-
-def test_clip_as_the_paper_uses_it(clip_folder: Path):
-    clip = load_text_encoder("clip", folder=clip_folder)
-    texts = ["wave", "a person walks and turns left"]
-    out = clip.encode(texts)
-    assert isinstance(clip, ClipTextEncoder) and clip.name == "clip"
-    assert out.words.shape == (2, 77, 16) and out.mask.all() and clip.places(texts) == [77, 77]
-    # By hand, as OpenAI's tokenizer has it: START, letters, END, zeros; no attention mask.
-    vocabulary = json.loads((clip_folder.parent / "vocab.json").read_text())
-    ids = torch.zeros(1, 77, dtype=torch.long)
-    names = ["<|startoftext|>", "w", "a", "v", "e</w>", "<|endoftext|>"]
-    ids[0, : len(names)] = torch.tensor([vocabulary[name] for name in names])
-    reference = CLIPTextModelWithProjection.from_pretrained(clip_folder).eval()
-    with torch.no_grad():
-        expected = reference(input_ids=ids)
-        projected = reference.text_projection(expected.last_hidden_state[:, 5])
-    torch.testing.assert_close(out.words[:1], expected.last_hidden_state, atol=1e-5, rtol=0)
-    torch.testing.assert_close(out.sentence[:1], projected, atol=1e-5, rtol=0)
-
-
-def test_clip_cuts_a_long_text_and_keeps_its_end(clip_folder: Path):
-    clip = load_text_encoder("clip", folder=clip_folder)
-    ids = clip._ids(["wave " * 40])[0]
-    assert len(ids) == 77 and ids[-1] == clip.tokenizer.eos_token_id
-    assert clip.encode(["wave " * 40]).words.shape == (1, 77, 16)
 
 
 def test_any_folder_is_named_with_its_weights_checksum(bert_folder: Path):
