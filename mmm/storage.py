@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,16 +82,33 @@ def load_state(module: nn.Module, folder: str | os.PathLike[str]) -> None:
             state |= load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
             raise ValueError(f"{path} is damaged or cut off ({error}): copy or save it again") from error
-    expected = module.state_dict()
-    differing = sorted(state.keys() ^ expected.keys()) or [
-        name for name in state if state[name].shape != expected[name].shape
-    ]
-    require(
-        not differing,
-        f"{folder} does not fit its config.json: missing, unknown or of another shape are "
-        f"{', '.join(differing[:4])} ({len(differing)} in all); save the model again",
-    )
+    apart = differences(state, module.state_dict())
+    require(not apart, f"{folder} does not fit its config.json: {apart}; save the model again")
     module.load_state_dict(state)
+
+
+def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], most: int = 8) -> str:
+    """What sets `given` apart from the arrays that are expected, in words; "" if names and shapes agree.
+
+    Args:
+        most: names that are listed of each kind of fault; of the others only the number is told.
+    """
+    both = given.keys() & expected.keys()
+    faults = {
+        "missing": sorted(expected.keys() - given.keys()),
+        "unknown": sorted(given.keys() - expected.keys()),
+        "of another shape": [
+            f"{name} {tuple(given[name].shape)} instead of {tuple(expected[name].shape)}"
+            for name in sorted(both)
+            if given[name].shape != expected[name].shape
+        ],
+    }
+    return "; ".join(
+        f"{fault}: {', '.join(names[:most])}"
+        + (f" and {len(names) - most} more" if len(names) > most else "")
+        for fault, names in faults.items()
+        if names
+    )
 
 
 def _files(folder: Path) -> list[str]:

@@ -68,3 +68,11 @@ def test_a_large_tokenizer_is_sharded_and_found_in_its_run(tmp_path, monkeypatch
         index.write_text(damaged)
         with pytest.raises(ValueError, match="index.json is damaged or cut off"):
             load_tokenizer(folder)
+
+
+def test_differences_between_sets_of_arrays_are_listed_up_to_a_number():
+    expected = {name: torch.zeros(2, 3) for name in "abcdef"}
+    assert storage.differences(dict(expected), expected) == ""
+    given = {"a": torch.zeros(2, 3), "b": torch.zeros(3), "x": torch.zeros(1)}
+    found = "missing: c, d and 2 more; unknown: x; of another shape: b (3,) instead of (2, 3)"
+    assert storage.differences(given, expected, most=2) == found

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmm.errors import require
+from mmm.storage import differences
 from mmm.tokenizer.config import TokenizerConfig
 from mmm.tokenizer.vqvae import Tokenizer
 
@@ -67,7 +68,7 @@ def from_release_state(
     what the weights do not tell (strides, dilations, training rules).
 
     Raises:
-        ValueError: a weight is missing or has another shape.
+        ValueError: weights are missing or have another shape; all of them are listed.
     """
     ends = ("encoder.model.0.weight", "encoder_upper.model.0.weight")
     prefixes = [name.removesuffix(end) for end in ends for name in state if name.endswith(end)]
@@ -82,17 +83,12 @@ def from_release_state(
         if name.startswith(prefix)
     }
     model = Tokenizer(_infer_sizes(own, config or TokenizerConfig()))
-    target = model.state_dict()
+    names, target, expected = release_names(model.config), model.state_dict(), to_release_state(model)
+    apart = differences({name: value for name, value in own.items() if name in expected}, expected)
+    require(not apart, f"the state of {prefix or 'the tokenizer'} does not fit its own sizes: {apart}")
     with torch.no_grad():
-        for ours, theirs in release_names(model.config).items():
-            require(theirs in own, f"the state has no {prefix}{theirs}, which holds our {ours}")
-            value = own[theirs].unsqueeze(2) if ours.endswith("weight") else own[theirs]
-            require(
-                value.shape == target[ours].shape,
-                f"{prefix}{theirs} has shape {tuple(own[theirs].shape)}, expected that of our {ours}, "
-                f"{tuple(target[ours].shape)}",
-            )
-            target[ours].copy_(value)
+        for ours, theirs in names.items():
+            target[ours].copy_(own[theirs].unsqueeze(2) if ours.endswith("weight") else own[theirs])
     for quantizer in model.quantizers:
         quantizer.set_codebook(quantizer.codebook.detach().clone())  # the release does not store the EMA sums
     if mean is not None and std is not None:
@@ -113,6 +109,10 @@ def _infer_sizes(state: Mapping[str, Tensor], config: TokenizerConfig) -> Tokeni
     """Read the sizes off the shapes."""
     split = "encoder_upper.model.0.weight" in state
     suffixes = ("_upper", "_lower") if split else ("",)
+    needed = {f"encoder{suffix}.model.0.weight": 3 for suffix in suffixes}
+    needed |= {f"quantizer{suffix}.codebook": 2 for suffix in suffixes}
+    missing = [name for name, axes in needed.items() if name not in state or state[name].ndim != axes]
+    require(not missing, f"the state lacks {', '.join(missing)}, or it has another number of axes")
     firsts = [state[f"encoder{suffix}.model.0.weight"] for suffix in suffixes]
     codebook = state[f"quantizer{suffixes[0]}.codebook"]
     encoder = f"encoder{suffixes[0]}.model."

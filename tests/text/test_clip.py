@@ -52,10 +52,7 @@ def test_words_are_all_77_places_and_the_sentence_is_the_projected_end(tmp_path,
     words, sentence = reference(folder, ids_of(WAVE, padding=0))
     torch.testing.assert_close(out.words[:1], words, atol=1e-6, rtol=0)
     torch.testing.assert_close(out.sentence[:1], sentence, atol=1e-6, rtol=0)
-    assert (
-        abs(float(sentence.norm()) - 1) > 1e-3
-    )  # or the next line would not tell that nothing is normalised
-    assert not torch.allclose(out.sentence[0], out.sentence[0] / out.sentence[0].norm(), atol=1e-3)
+    assert abs(float(out.sentence[0].norm()) - 1) > 1e-2  # not normalised
 
 
 def test_the_places_behind_end_hold_zeros_and_it_matters(folder, clip):
