@@ -115,7 +115,7 @@ def test_beginning_anew_removes_the_old_model_first(toy, trained, tmp_path, monk
         raise KeyboardInterrupt
 
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(recipes.transformer_train, "train_transformer", stopped)
+    monkeypatch.setattr(recipes.fit.transformer_train, "train_transformer", stopped)
     for resume, kept in ((True, True), (False, False)):
         with pytest.raises(KeyboardInterrupt):
             options = {"resume": resume, "progress": False}

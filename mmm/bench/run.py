@@ -24,6 +24,7 @@ from mmm.bench.settings import PARTS, SAMPLING, TEXT, BenchSettings, Job
 from mmm.data import MotionFolder
 from mmm.errors import require
 from mmm.pipeline import MIN_FRAMES, MMM
+from mmm.tokenizer import PRESETS as TOKENIZERS
 from mmm.training import run_folder
 from mmm.training.process import interruptible
 from mmm.transformer import TransformerConfig
@@ -173,7 +174,7 @@ def _check(settings: BenchSettings, out: Path) -> None:
     require(
         "bulk" not in settings.only or hasattr(MMM, "generate_bulk"), "this version has no generate_bulk."
     )
-    longest = TransformerConfig.max_tokens * recipes.TOKENIZERS[settings.preset].ratio
+    longest = TransformerConfig.max_tokens * TOKENIZERS[settings.preset].ratio
     for frames in settings.lengths:  # a user's model may have other limits, and says so when it is loaded
         require(
             settings.model or MIN_FRAMES <= frames <= longest,

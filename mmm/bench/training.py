@@ -22,11 +22,12 @@ from mmm.evaluation.evaluator import EvaluatorConfig, MotionTextEvaluator
 from mmm.evaluation.train_evaluator import TRAINING as EVALUATOR_TRAINING
 from mmm.evaluation.train_evaluator import Pairs, train_evaluator
 from mmm.text import TextCache, TextEncoder, load_text_encoder
+from mmm.tokenizer import PRESETS as TOKENIZERS
 from mmm.tokenizer.train import WindowRule, train_tokenizer
 from mmm.training import TrainConfig
 from mmm.transformer import LengthConfig, LengthEstimator
 from mmm.transformer.tokens import TokenSet
-from mmm.transformer.train import TransformerTask, train_length, train_transformer
+from mmm.transformer.train import train_length, train_transformer
 
 LONGER = 4  # times the budget of a call: steps of training take long, and one is not enough
 
@@ -76,10 +77,10 @@ def _tokenizer(job: Job) -> Prepared:
     packed = train_split(job, folder)
     model = random_tokenizer(preset, len(folder.mean))
     model.set_normalisation(torch.from_numpy(folder.mean), torch.from_numpy(folder.std))
-    rule = WindowRule(short="drop" if preset == "paper" else "pad", skeleton=folder.skeleton)
-    config = recipes.resolve(
-        recipes.TOKENIZER_TRAINING[preset], job.settings.device == "cpu", precision=job.settings.precision
-    )
+    recipe = _recipe(preset)
+    rule = WindowRule(short=recipe.short, skeleton=folder.skeleton)
+    config = recipes.tokenizer_training(preset, recipe)
+    config = recipes.resolve(config, job.settings.device == "cpu", precision=job.settings.precision)
 
     def train(config: TrainConfig, options: dict[str, Any]) -> None:
         train_tokenizer(packed, None, model, config, job.scratch / "run", rule, **options)
@@ -91,11 +92,11 @@ def _transformer(job: Job) -> Prepared:
     tokens = _tokens(job)
     text, encoder = _text(job, tokens.texts())
     preset = job.settings.preset
-    model = random_transformer(preset, recipes.TOKENIZERS[preset], encoder.width)
-    task = recipes.PAPER_TASK if preset == "paper" else TransformerTask()
-    config = recipes.resolve(
-        recipes.TRANSFORMER_TRAINING[preset], job.settings.device == "cpu", precision=job.settings.precision
-    )
+    model = random_transformer(preset, TOKENIZERS[preset], encoder.width)
+    recipe = _recipe(preset)
+    task = recipe.task()
+    config = recipes.transformer_training(preset, recipe)
+    config = recipes.resolve(config, job.settings.device == "cpu", precision=job.settings.precision)
 
     def train(config: TrainConfig, options: dict[str, Any]) -> None:
         train_transformer(tokens, text, model, config, job.scratch / "run", None, task, **options)
@@ -136,9 +137,14 @@ def _evaluator(job: Job) -> Prepared:
     return Prepared(model, config, train, encoder)
 
 
+def _recipe(preset: str) -> recipes.Recipe:
+    """The paper's sizes are timed as the authors train them."""
+    return recipes.get_recipe("release" if preset == "paper" else "ours")
+
+
 def _tokens(job: Job) -> TokenSet:
     packed = train_split(job, data_folder(job))
-    return random_tokens(packed, recipes.TOKENIZERS[job.settings.preset])
+    return random_tokens(packed, TOKENIZERS[job.settings.preset])
 
 
 def _text(job: Job, captions: list[str]) -> tuple[TextCache, TextEncoder]:

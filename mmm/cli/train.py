@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import arg, subcommand
 
 Preset = Literal["tiny", "small", "paper"]
+RecipeName = Literal["release", "paper", "ours"]
 
 
 @dataclasses.dataclass
@@ -48,14 +49,25 @@ class TrainTokenizer(_Training):
 
     codes: int | None = None
     """Codes in the codebook; by default the preset's."""
+    parts: Literal[1, 2] = 1
+    """2: upper and lower body get codebooks of their own, so that either can be edited."""
+    recipe: RecipeName = "ours"
+    """release: what the authors' code does; paper: what their text says; ours. The options below change one choice."""
+    feature_bias: float | None = None
+    """How much more root and contacts count: 1, 5 (Guo's loaders, ours) or 25 (release)."""
+    reset: Literal["dead", "release", "none"] | None = None
+    """Dead codes are replaced when they die (ours), by the release's rule, or not."""
+    optimizer: Literal["ours", "authors"] | None = None
+    """A cosine that fits the size (ours), or 2e-4 that falls once, at two thirds of the steps."""
 
     def run(self) -> None:
         from mmm.data import MotionFolder
         from mmm.recipes import fit_tokenizer
 
-        model = {} if self.codes is None else {"codes": self.codes}
+        model = {"parts": self.parts} | ({} if self.codes is None else {"codes": self.codes})
+        recipe = _recipe(self, "feature_bias", "reset", "optimizer")
         result = fit_tokenizer(
-            MotionFolder.open(self.data), self.out, self.preset, model=model, **self.changes()
+            MotionFolder.open(self.data), self.out, self.preset, model=model, recipe=recipe, **self.changes()
         )
         _print_metrics(result.metrics)
         print(f"tokenizer: {self.out / 'model'}")
@@ -69,18 +81,74 @@ class TrainTransformer(_Training):
     """The run: transformer/, length/, model/. Run again to continue where it stopped."""
     tokenizer: Annotated[Path, arg(help="Run or model folder of the tokenizer.")] = Path("runs/tok")
     text: str = "minilm"
-    """Text encoder: minilm, clip, or the folder of any transformers text model."""
+    """Text encoder: minilm, clip (the paper's), or the folder of any transformers text model."""
+    recipe: RecipeName = "ours"
+    """release: what the authors' code does; paper: what their text says; ours. The options below change one choice."""
+    mask_law: str | None = None
+    """Share of places that is hidden: cosine (ours), "uniform(0.5, 1)" (release), "uniform(0.3, 1)" (paper)."""
+    random_codes: float | None = None
+    """Share of shown tokens replaced by random ones: 0.5 (release), 0.1 (paper, ours)."""
+    loss_on: Literal["all", "masked"] | None = None
+    """The loss counts all places (release, ours) or the masked ones (paper)."""
+    drop_edge: float | None = None
+    """Chance of losing a token at head or tail (1/3)."""
+    text_dropout: float | None = None
+    """Share of texts left out, which guidance needs: 0 (release, paper), 0.1 (ours)."""
+    guidance: float | None = None
+    """How closely the model follows the text when it samples: 1 is none (release, paper), 2 ours."""
+    optimizer: Literal["ours", "authors"] | None = None
+    """A cosine that fits the size and averaged weights (ours), or 2e-4 that falls once, at half of the steps."""
 
     def run(self) -> None:
         from mmm.data import MotionFolder
         from mmm.recipes import fit_transformer, load_tokenizer
 
-        tokenizer = load_tokenizer(self.tokenizer)
-        fit_transformer(
-            MotionFolder.open(self.data), tokenizer, self.out, self.preset, self.text, **self.changes()
+        options = (
+            "mask_law",
+            "random_codes",
+            "loss_on",
+            "drop_edge",
+            "text_dropout",
+            "guidance",
+            "optimizer",
         )
+        recipe = _recipe(self, *options)
+        tokenizer = load_tokenizer(self.tokenizer)
+        folder = MotionFolder.open(self.data)
+        fit_transformer(folder, tokenizer, self.out, self.preset, self.text, recipe=recipe, **self.changes())
         print(
             f'model: {self.out / "model"}\ntry: mmm generate "a person walks" --model {self.out} --out walk.gif'
+        )
+
+
+@dataclasses.dataclass
+class TrainLength:
+    """Train a length estimator for a model that has none (a converted one); it is put into the model's folder."""
+
+    data: Path = Path("data/humanml3d")
+    """The data folder that the model was trained on."""
+    model: Path = Path("runs/mmm")
+    """Model folder, or folder of a run; gets length/."""
+    out: Path = Path("runs/length")
+    """The run: checkpoints, metrics.jsonl. Run again to continue where it stopped."""
+    steps: int | None = None
+    """Optimizer steps, 1500 by default (half a minute on two cores)."""
+    seed: int = 0
+    """Same seed, same run."""
+    fresh: bool = False
+    """Begin anew instead of continuing the run in --out."""
+    cpu: bool = False
+    """Stay on the CPU even if there is a GPU."""
+
+    def run(self) -> None:
+        from mmm.data import MotionFolder
+        from mmm.recipes import fit_length
+
+        options = {"resume": not self.fresh, "cpu": self.cpu}
+        folder = MotionFolder.open(self.data)
+        fit_length(folder, self.model, self.out, options, steps=self.steps, seed=self.seed)
+        print(
+            f'the model in {self.model} has a length estimator\ntry: mmm generate "a person walks" --model {self.model}'
         )
 
 
@@ -116,11 +184,19 @@ class Train:
     part: (
         Annotated[TrainTokenizer, subcommand("tokenizer")]
         | Annotated[TrainTransformer, subcommand("transformer")]
+        | Annotated[TrainLength, subcommand("length")]
         | Annotated[TrainEvaluator, subcommand("evaluator")]
     )
 
     def run(self) -> None:
         self.part.run()
+
+
+def _recipe(command: Any, *options: str) -> Any:
+    """The recipe that was named, with the options that were given."""
+    from mmm.recipes import get_recipe
+
+    return get_recipe(command.recipe, **{name: getattr(command, name) for name in options})
 
 
 def _print_metrics(metrics: dict[str, float]) -> None:

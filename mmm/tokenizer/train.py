@@ -34,7 +34,7 @@ PAPER_TRAINING = TrainConfig(
     betas=(0.9, 0.99),
     warmup=1000,
     schedule="milestones",
-    milestones=(200_000,),
+    milestones=(2 / 3,),
     gamma=0.05,
     grad_clip=0.0,
 )

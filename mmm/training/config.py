@@ -24,8 +24,8 @@ class TrainConfig:
         batch_size: items per step, over all processes together.
         lr, betas, weight_decay: AdamW's.
         warmup: steps over which the rate rises linearly from 0 to `lr`; at most a tenth of `steps`.
-        schedule: "constant"; "milestones" (× `gamma` from each step in `milestones` on); "cosine" (to 0 at
-            the end).
+        schedule: "constant"; "milestones" (× `gamma` from each of `milestones` on); "cosine" (to 0 at the end).
+        milestones: shares of `steps`, in (0, 1).
         grad_clip: largest norm of the gradient; 0 = no clipping.
         ema: decay of the moving average of the weights that is evaluated and kept at the end; 0 = none.
         precision: "no" (float32), "bf16" (also on CPUs) or "fp16" (GPUs only).
@@ -43,7 +43,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     warmup: int = 0
     schedule: str = "constant"
-    milestones: tuple[int, ...] = ()
+    milestones: tuple[float, ...] = ()
     gamma: float = 0.05
     grad_clip: float = 1.0
     ema: float = 0.0
@@ -67,6 +67,10 @@ class TrainConfig:
             self.precision in precisions,
             f"precision is {self.precision!r}, expected one of {', '.join(precisions)}",
         )
+        require(
+            all(0 < share < 1 for share in self.milestones),
+            f"milestones are {self.milestones}, expected shares of the steps, between 0 and 1",
+        )
         require(0 <= self.ema < 1, f"ema is {self.ema}, expected a decay in [0, 1), 0 meaning none")
 
 
@@ -77,7 +81,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
     fall = 1.0
     if config.schedule == "milestones":
-        fall = config.gamma ** sum(step >= milestone for milestone in config.milestones)
+        fall = config.gamma ** sum(step >= round(share * config.steps) for share in config.milestones)
     elif config.schedule == "cosine":
         done = max(0, step - warmup) / max(1, config.steps - warmup)
         fall = 0.5 * (1 + math.cos(math.pi * done))

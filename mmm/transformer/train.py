@@ -30,7 +30,7 @@ PAPER_TRAINING = TrainConfig(
     betas=(0.5, 0.9),
     weight_decay=1e-6,
     schedule="milestones",
-    milestones=(150_000,),
+    milestones=(1 / 2,),
     gamma=0.05,
     grad_clip=0.0,
 )

@@ -305,7 +305,7 @@ def test_bad_settings_are_refused(setting, sentence):
 def test_schedules():
     constant = TrainConfig(steps=100, lr=1.0, warmup=4)
     assert [learning_rate(step, constant) for step in (0, 1, 3, 4, 99)] == [0.25, 0.5, 1, 1, 1]
-    paper = TrainConfig(steps=300, lr=1.0, schedule="milestones", milestones=(200, 250))
+    paper = TrainConfig(steps=300, lr=1.0, schedule="milestones", milestones=(2 / 3, 5 / 6))
     assert [learning_rate(step, paper) for step in (199, 200, 250)] == pytest.approx([1, 0.05, 0.0025])
     cosine = TrainConfig(steps=110, lr=1.0, warmup=10, schedule="cosine")
     assert [learning_rate(s, cosine) for s in (9, 60, 110)] == pytest.approx([1, 0.5, 0], abs=1e-9)

@@ -1,0 +1,38 @@
+"""From a data folder to a trained model: recipes, and the few calls that join the rooms."""
+
+from mmm.recipes.data import balanced_weights, captions_source, facts, has_mirrored, length_sets, token_sets
+from mmm.recipes.fit import fit_length, fit_tokenizer, fit_transformer, load_tokenizer, resolve
+from mmm.recipes.rules import (
+    LENGTH_TRAINING,
+    PRESETS,
+    RECIPES,
+    TOKENIZER_TRAINING,
+    TRANSFORMER_TRAINING,
+    Recipe,
+    get_recipe,
+    tokenizer_training,
+    transformer_training,
+)
+
+__all__ = [
+    "LENGTH_TRAINING",
+    "PRESETS",
+    "RECIPES",
+    "TOKENIZER_TRAINING",
+    "TRANSFORMER_TRAINING",
+    "Recipe",
+    "balanced_weights",
+    "captions_source",
+    "facts",
+    "fit_length",
+    "fit_tokenizer",
+    "fit_transformer",
+    "get_recipe",
+    "has_mirrored",
+    "length_sets",
+    "load_tokenizer",
+    "resolve",
+    "token_sets",
+    "tokenizer_training",
+    "transformer_training",
+]

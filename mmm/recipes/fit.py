@@ -1,0 +1,225 @@
+"""From a data folder to a trained model: the few calls that join the rooms.
+
+`mmm train` and the notebooks call these; every step is a plain function of the package that can be called alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmm.data import MotionFolder
+from mmm.errors import require
+from mmm.pipeline import MMM
+from mmm.precision import resolve_precision
+from mmm.recipes.data import (
+    balanced_weights,
+    captions_source,
+    facts,
+    has_mirrored,
+    length_sets,
+    token_sets,
+)
+from mmm.recipes.rules import (
+    LENGTH_TRAINING,
+    PRESETS,
+    Recipe,
+    get_recipe,
+    tokenizer_training,
+    transformer_training,
+)
+from mmm.text import load_text_encoder
+from mmm.tokenizer import PRESETS as TOKENIZERS
+from mmm.tokenizer import Tokenizer
+from mmm.tokenizer import train as tokenizer_train
+from mmm.training import TrainConfig, TrainResult
+from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer
+from mmm.transformer import preset as transformer_preset
+from mmm.transformer import train as transformer_train
+from mmm.transformer.tokens import TokenSet
+
+
+def resolve(config: TrainConfig, cpu: bool = False, **changes: Any) -> TrainConfig:
+    """The recipe with what the user asked for; None leaves the recipe's value.
+
+    Args:
+        cpu: training stays on the CPU even if there is a GPU, which bears on what "auto" precision means.
+    """
+    given = {name: value for name, value in changes.items() if value is not None}
+    given["precision"] = resolve_precision(
+        given.get("precision", "auto"), torch.device("cpu") if cpu else None
+    )
+    return dataclasses.replace(config, **given)
+
+
+def fit_tokenizer(
+    folder: MotionFolder,
+    out: str | os.PathLike,
+    preset: str = "small",
+    rule: tokenizer_train.WindowRule | None = None,
+    model: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None,
+    recipe: Recipe | str = "ours",
+    **changes: Any,
+) -> TrainResult:
+    """Train a tokenizer of a preset on the train split, judged on val; the model goes to OUT/model.
+
+    Args:
+        rule: windows; by default 64 frames, and the recipe's rule for short clips. Data that bring their clips
+            mirrored are not mirrored once more.
+        model: changes to the preset's `TokenizerConfig`. changes: to its `TrainConfig`.
+        options: for `mmm.training.train` (resume, cpu, progress).
+        recipe: a `Recipe`, or the name of one.
+    """
+    _known(preset)
+    options, recipe = options or {}, get_recipe(recipe)
+    config = resolve(tokenizer_training(preset, recipe), options.get("cpu", False), **changes)
+    rule = rule or tokenizer_train.WindowRule(short=recipe.short, mirror=not has_mirrored(folder))
+    train, val = folder.pack("train"), folder.pack("val")
+    torch.manual_seed(config.seed)  # initial weights come from torch's own generator
+    sizes = recipe.tokenizer(TOKENIZERS[preset])
+    tokenizer = Tokenizer(
+        dataclasses.replace(sizes, **{"features": len(folder.mean), **(model or {})}),
+        torch.from_numpy(folder.mean),
+        torch.from_numpy(folder.std),
+    )
+    amounts = np.maximum(train.lengths, rule.window)
+    weights = balanced_weights(folder, train, amounts, recipe.tokenizer_balance)
+    rule = dataclasses.replace(rule, skeleton=folder.skeleton)
+    return tokenizer_train.train_tokenizer(
+        train, val, tokenizer, config, out, rule, weights, manifest=facts(folder), **options
+    )
+
+
+def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
+    """The tokenizer of a run folder (…/model), of a model folder (…/tokenizer), or of its own folder."""
+    for place in (Path(path) / "model", Path(path) / "tokenizer"):
+        if (place / "config.json").is_file():
+            return Tokenizer.from_pretrained(place)
+    return Tokenizer.from_pretrained(path)
+
+
+def fit_transformer(
+    folder: MotionFolder,
+    tokenizer: Tokenizer,
+    out: str | os.PathLike,
+    preset: str = "small",
+    encoder: str = "minilm",
+    task: transformer_train.TransformerTask | None = None,
+    model: dict[str, Any] | None = None,
+    length_steps: int | None = None,
+    options: dict[str, Any] | None = None,
+    recipe: Recipe | str = "ours",
+    sets: tuple[TokenSet, TokenSet] | None = None,
+    **changes: Any,
+) -> MMM:
+    """Train transformer and length estimator of a preset; OUT/model is a whole model that can generate.
+
+    Args:
+        encoder: name or folder of the text encoder.
+        task: masking; the recipe's by default.
+        model: changes to the preset's `TransformerConfig`. changes: to its `TrainConfig`.
+        options: for `mmm.training.train` (resume, cpu, progress).
+        recipe: a `Recipe`, or the name of one.
+        sets: train and val as tokens, where they are at hand; made by `token_sets` by default.
+    """
+    _known(preset)
+    require(
+        not (Path(out) / "model" / "model.safetensors").is_file(),
+        f"{out} is a tokenizer's run, whose model/ would be overwritten; name another --out folder.",
+    )
+    options, recipe = options or {}, get_recipe(recipe)
+    if not options.get("resume", True):
+        shutil.rmtree(
+            Path(out) / "model", ignore_errors=True
+        )  # a stale model must not be taken for this run's
+    config = resolve(transformer_training(preset, recipe), options.get("cpu", False), **changes)
+    progress = options.get("progress", True)
+    text_encoder = load_text_encoder(encoder)
+    train, val = sets or token_sets(folder, tokenizer, progress, recipe)
+    text = captions_source(folder, train.texts() + val.texts(), text_encoder, progress)
+    parts, codes, code_dim = tokenizer.codebook.shape
+    torch.manual_seed(config.seed)
+    own = {"parts": parts, "text_dropout": recipe.text_dropout, **(model or {})}
+    sizes = transformer_preset(preset, codes=codes, code_dim=code_dim, text_dim=text_encoder.width, **own)
+    transformer = MaskedTransformer(sizes, tokenizer.codebook.detach().cpu())
+    known = facts(folder)
+    result = transformer_train.train_transformer(
+        train,
+        text,
+        transformer,
+        config,
+        Path(out) / "transformer",
+        val,
+        task or recipe.task(),
+        manifest=known,
+        **options,
+    )
+    estimator = LengthEstimator(LengthConfig(text_encoder.width))
+    steps = min(LENGTH_TRAINING.steps, config.steps) if length_steps is None else length_steps
+    length = resolve(LENGTH_TRAINING, steps=steps, seed=config.seed, precision="no")
+    transformer_train.train_length(
+        train, text, estimator, length, Path(out) / "length", val, manifest=known, **options
+    )
+    info = {
+        "data": folder.name,
+        "data_hash": folder.content_hash,
+        "splits_hash": folder.splits_hash,
+        "licence": folder.info.get("licence", "unknown"),
+        "fps": folder.fps,
+        "skeleton": folder.skeleton,
+        "text_encoder": text_encoder.name,
+        "guidance": recipe.guidance if sizes.text_dropout > 0 else 1.0,
+    }
+    whole = MMM(tokenizer.cpu().eval(), transformer.cpu().eval(), estimator.cpu().eval(), info, text_encoder)
+    if result.is_main_process:
+        whole.save_pretrained(Path(out) / "model", dtype=torch.float32)
+    return whole
+
+
+def fit_length(
+    folder: MotionFolder,
+    model: str | os.PathLike,
+    out: str | os.PathLike,
+    options: dict[str, Any] | None = None,
+    **changes: Any,
+) -> LengthEstimator:
+    """Train a length estimator for a model that lies in a folder, and put it there (MODEL/length).
+
+    The authors' release has none; a converted model cannot tell how long a motion should be without it.
+
+    Args:
+        model: model folder, or folder of a run. out: folder of this training.
+        options: for `mmm.training.train` (resume, cpu, progress). changes: to `LENGTH_TRAINING`.
+    Raises:
+        FileNotFoundError, ValueError: no model there; it makes motions of another skeleton.
+    """
+    place, options = Path(model), options or {}
+    whole = MMM.from_pretrained(place)
+    require(
+        whole.info["skeleton"] == folder.skeleton,
+        f"the model in {place} makes motions of skeleton {whole.info['skeleton']}, but {folder.path} has "
+        f"{folder.skeleton}; give the data it was trained on.",
+    )
+    train, val = length_sets(folder, whole.tokenizer.config.ratio, whole.transformer.config.max_tokens)
+    text = captions_source(folder, train.texts() + val.texts(), whole.encoder, options.get("progress", True))
+    config = resolve(LENGTH_TRAINING, **{**changes, "precision": "no"})
+    torch.manual_seed(config.seed)
+    estimator = LengthEstimator(LengthConfig(whole.encoder.width, whole.transformer.config.max_tokens))
+    result = transformer_train.train_length(
+        train, text, estimator, config, out, val, manifest=facts(folder), **options
+    )
+    if result.is_main_process:
+        inner = place / "model"
+        estimator.save_pretrained((inner if (inner / "transformer").is_dir() else place) / "length")
+    return estimator
+
+
+def _known(preset: str) -> None:
+    require(preset in PRESETS, f"preset is {preset!r}, expected one of {', '.join(PRESETS)}.")
