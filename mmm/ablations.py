@@ -130,6 +130,7 @@ def ablate_transformer(
     preset: str,
     steps: int,
     repeats: int,
+    pool: int = 32,
     sets: tuple[TokenSet, TokenSet] | None = None,
     guidances: tuple[float, ...] = (1.0, 2.0),
 ) -> dict[str, float]:
@@ -154,7 +155,12 @@ def ablate_transformer(
         if guidance != 1 and not model.transformer.config.text_dropout:
             continue
         config = ProtocolConfig(
-            repeats=repeats, lengths=("given",), multimodality="none", aits=False, guidance=guidance
+            repeats=repeats,
+            pool=pool,
+            lengths=("given",),
+            multimodality="none",
+            aits=False,
+            guidance=guidance,
         )
         results = evaluate(model, folder, evaluator, config, out / f"guidance-{guidance:g}", progress=False)
         for measure in MEASURES:
@@ -192,6 +198,8 @@ class Arguments:
     """Steps of each transformer."""
     repeats: int = 5
     """Repeats of each evaluation."""
+    pool: int = 32
+    """Motions among which a text is to find its own (R-precision)."""
 
     def run(self) -> None:
         """Make what is missing; results.json grows line by line."""
@@ -199,6 +207,7 @@ class Arguments:
         evaluator = load_evaluator(folder)
         tokenizer = load_tokenizer(self.tokenizer).eval()
         told = {"evaluator": evaluator.name, **facts(folder), "preset": self.preset, "repeats": self.repeats}
+        told["pool"] = self.pool
         told |= {"tokenizer_steps": self.tokenizer_steps, "transformer_steps": self.transformer_steps}
         file = self.out / "results.json"
         results = json.loads(file.read_text()) if file.is_file() else {"tokenizer": {}, "transformer": {}}
@@ -234,6 +243,7 @@ class Arguments:
                         self.preset,
                         self.transformer_steps,
                         self.repeats,
+                        self.pool,
                         sets[phases, power],
                     )
                 results[part][name] = {"changes": changes, "numbers": numbers, **git_state()}

@@ -57,6 +57,8 @@ class TrainTokenizer(_Training):
     """How much more root and contacts count: 1, 5 (Guo's loaders, ours) or 25 (release)."""
     reset: Literal["dead", "release", "none"] | None = None
     """Dead codes are replaced when they die (ours), by the release's rule, or not."""
+    short: Literal["pad", "drop"] | None = None
+    """Clips shorter than 64 frames are padded, the padding not counting (ours), or left out (release, paper)."""
     optimizer: Literal["ours", "authors"] | None = None
     """A cosine that fits the size (ours), or 2e-4 that falls once, at two thirds of the steps."""
 
@@ -65,7 +67,7 @@ class TrainTokenizer(_Training):
         from mmm.recipes import fit_tokenizer
 
         model = {"parts": self.parts} | ({} if self.codes is None else {"codes": self.codes})
-        recipe = _recipe(self, "feature_bias", "reset", "optimizer")
+        recipe = _recipe(self, "feature_bias", "reset", "short", "optimizer")
         result = fit_tokenizer(
             MotionFolder.open(self.data), self.out, self.preset, model=model, recipe=recipe, **self.changes()
         )

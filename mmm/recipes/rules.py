@@ -172,10 +172,6 @@ def transformer_training(preset: str, recipe: Recipe) -> TrainConfig:
 
 def _training(ours: dict[str, TrainConfig], authors: TrainConfig, preset: str, recipe: Recipe) -> TrainConfig:
     require(preset in ours, f"preset is {preset!r}, expected one of {', '.join(ours)}.")
-    require(
-        recipe.optimizer in ("ours", "authors"),
-        f"optimizer is {recipe.optimizer!r}, expected ours or authors.",
-    )
     if recipe.optimizer == "ours":
         return ours[preset]
     budget = {

@@ -1,0 +1,61 @@
+"""Token sets by recipe, sets for the length estimator, and data that bring their clips mirrored."""
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from mmm.data import Clip, write_folder
+from mmm.motion import features_to_joints
+from mmm.recipes import RECIPES, Recipe, has_mirrored, length_sets, load_tokenizer, token_sets
+
+
+def mirrored_folder(toy, out):
+    """The toy set with every clip of train a second time as "M" + id, as HumanML3D has it."""
+    ids = toy.ids("train")
+    clips = [
+        Clip(name, x := toy.features(clip), features_to_joints(x), toy.captions(clip))
+        for clip in toy.ids("all")
+        for name in ([clip, f"M{clip}"] if clip in ids else [clip])
+    ]
+    splits = {
+        "train": ids + [f"M{clip}" for clip in ids],
+        **{name: toy.ids(name) for name in ("val", "test")},
+    }
+    return write_folder(out, clips, splits, {**toy.info, "name": "twice"})
+
+
+def test_data_that_bring_mirrored_clips_are_not_mirrored_again(toy, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    twice, tokenizer = mirrored_folder(toy, tmp_path / "twice"), load_tokenizer(trained / "tokenizer")
+    assert has_mirrored(twice) and not has_mirrored(toy)
+    once = len(toy.ids("train"))
+    for sets in (token_sets(twice, tokenizer), length_sets(twice, 4, 49)):
+        assert len(sets[0]) == 2 * once and not any(name.startswith("MM") for name in sets[0].ids)
+
+
+def test_phases_and_balance_follow_the_recipe(toy, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    tokenizer = load_tokenizer(trained / "tokenizer")
+    ours, val = token_sets(toy, tokenizer)
+    release, _ = token_sets(toy, tokenizer, recipe="release")
+    assert len(ours.lengths) == 4 * len(ours) and len(release.lengths) == len(release) == len(ours)
+    assert torch.equal(ours.tokens[ours.starts[:-1]], release.tokens)  # phase 0 is the clip as it is
+    assert len(set(release.weights)) == 1 and len(set(ours.weights)) > 1
+    assert len(val.lengths) == len(toy.ids("val"))
+
+
+def test_lengths_without_tokens_are_those_of_the_tokens(toy, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    tokenizer = load_tokenizer(trained / "tokenizer")
+    recipe = dataclasses.replace(Recipe(), all_phases=False)
+    encoded, bare = token_sets(toy, tokenizer, recipe=recipe), length_sets(toy, 4, 49)
+    for one, other in zip(encoded, bare, strict=True):
+        assert torch.equal(one.lengths, other.lengths) and one.ids == other.ids
+        assert one.captions == other.captions
+    assert np.allclose(encoded[0].weights, bare[0].weights)
+    assert int(length_sets(toy, 4, 10)[0].lengths.max()) == 10  # longer clips are cut, as their tokens are
+
+
+def test_recipes_differ():
+    assert len({recipe for recipe in RECIPES.values()}) == 3

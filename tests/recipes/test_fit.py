@@ -1,0 +1,74 @@
+"""Training by recipe from the command line, and a length estimator for a model that has none."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import yaml
+
+from mmm import MMM
+from mmm.cli import main
+from mmm.recipes import fit_length
+from mmm.tokenizer import Tokenizer
+
+
+def run(*args: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(arg) for arg in args])
+    return stop.value.code
+
+
+def test_a_model_by_the_release_s_recipe_with_one_choice_changed(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    common = ("--data", toy.path, "--preset", "tiny", "--steps", 2, "--cpu")
+    choices = ("--recipe", "paper", "--short", "pad", "--feature-bias", 5, "--reset", "release")
+    assert run("train", "tokenizer", *common, *choices, "--out", tmp_path / "tok") == 0
+    config = Tokenizer.from_pretrained(tmp_path / "tok" / "model").config
+    assert (config.reset, config.feature_bias, config.parts) == ("release", 5.0, 1)
+    told = yaml.safe_load((tmp_path / "tok" / "config.yaml").read_text())
+    assert told["windows"]["short"] == "pad" and told["train"]["schedule"] == "milestones"
+    args = ("--recipe", "release", "--random-codes", 0.1, "--out", tmp_path / "mmm")
+    assert run("train", "transformer", *common, *args, "--tokenizer", tmp_path / "tok") == 0
+    task = yaml.safe_load((tmp_path / "mmm" / "transformer" / "config.yaml").read_text())["task"]
+    assert (task["mask_law"], task["random_codes"], task["where"]) == ("uniform(0.5, 1)", 0.1, "all")
+    model = MMM.from_pretrained(tmp_path / "mmm")
+    assert model.transformer.config.text_dropout == 0 and model.info["guidance"] == 1
+
+
+@pytest.fixture
+def without_length(trained, tmp_path):
+    place = tmp_path / "bare"
+    shutil.copytree(trained / "model_run" / "model", place)
+    shutil.rmtree(place / "length")
+    return place
+
+
+def test_a_length_estimator_is_put_into_the_model(toy, without_length, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    assert MMM.from_pretrained(without_length).length is None
+    weights = (without_length / "transformer" / "model.safetensors").read_bytes()
+    args = ("--model", without_length, "--out", tmp_path / "length", "--steps", 20, "--cpu")
+    assert run("train", "length", "--data", toy.path, *args) == 0
+    model = MMM.from_pretrained(without_length)
+    assert 24 <= len(model.generate("a person bows", seed=0).features) <= 196
+    assert (without_length / "transformer" / "model.safetensors").read_bytes() == weights
+    assert json.loads((tmp_path / "length" / "metrics.json").read_text())["val/error_tokens"] >= 0
+
+
+def test_the_same_seed_gives_the_same_estimator(toy, without_length, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    quiet = {"progress": False, "cpu": True}
+    one, other = (
+        fit_length(toy, without_length, tmp_path / name, quiet, steps=5, seed=3) for name in ("a", "b")
+    )
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
+
+
+def test_another_skeleton_is_refused(toy, without_length, tmp_path):
+    config = without_length / "config.json"
+    config.write_text(config.read_text().replace('"humanml3d"', '"kit"'))
+    with pytest.raises(ValueError, match="motions of skeleton kit, but"):
+        fit_length(toy, without_length, tmp_path / "length")
+    assert not (without_length / "length").exists()
