@@ -1,11 +1,9 @@
 """The training loop: nothing may change what is learned but the settings, not even kill -9."""
 
 import json
-import os
 import runpy
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmm.training import TrainConfig, learning_rate, read_metrics, step_generator, train
-from mmm.training.process import take_slice
+from mmm.training import TrainConfig, read_metrics, train
 
 HERE = Path(__file__).parent
 TOY = SimpleNamespace(**runpy.run_path(str(HERE / "toy.py")))
@@ -285,79 +282,3 @@ def test_run_folder_tells_how_it_was_made(uninterrupted):
     assert "git_revision" in manifest and "git_dirty" in manifest
     assert "lr: 0.01" in (out / "config.yaml").read_text()
     assert [line["step"] for line in read_metrics(out / "timing.jsonl")] == [7, 14, 21, 28, 35, 40]
-
-
-@pytest.mark.parametrize(
-    ("setting", "sentence"),
-    [
-        ({"steps": 0}, "steps is 0"),
-        ({"schedule": "linear"}, "schedule is 'linear'"),
-        ({"precision": "fp8"}, "precision is 'fp8'"),
-        ({"ema": 1.0}, "ema is 1.0"),
-        ({"lr": -1.0}, "lr is -1.0"),
-    ],
-)
-def test_bad_settings_are_refused(setting, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        TrainConfig(**{"steps": 1, **setting})
-
-
-def test_schedules():
-    constant = TrainConfig(steps=100, lr=1.0, warmup=4)
-    assert [learning_rate(step, constant) for step in (0, 1, 3, 4, 99)] == [0.25, 0.5, 1, 1, 1]
-    paper = TrainConfig(steps=300, lr=1.0, schedule="milestones", milestones=(2 / 3, 5 / 6))
-    assert [learning_rate(step, paper) for step in (199, 200, 250)] == pytest.approx([1, 0.05, 0.0025])
-    cosine = TrainConfig(steps=110, lr=1.0, warmup=10, schedule="cosine")
-    assert [learning_rate(s, cosine) for s in (9, 60, 110)] == pytest.approx([1, 0.5, 0], abs=1e-9)
-
-
-def test_a_short_run_warms_up_over_a_tenth_of_its_steps():
-    short = TrainConfig(steps=40, lr=1.0, warmup=500, schedule="cosine")
-    assert [learning_rate(step, short) for step in (0, 3, 22)] == pytest.approx([0.25, 1, 0.5])
-    assert learning_rate(0, TrainConfig(steps=9, lr=1.0, warmup=500)) == 1
-
-
-def test_generators_of_steps_and_streams_are_unrelated():
-    draws = [torch.rand(3, generator=step_generator(*key)) for key in ((0, 1), (1, 0), (0, 1, 1), (0, 1))]
-    assert torch.equal(draws[0], draws[3])
-    assert not torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
-
-
-def test_processes_share_a_batch():
-    data = {"x": torch.arange(6), "texts": list("abcdef")}
-    shares = [take_slice(data, rank, 2) for rank in (0, 1)]
-    assert shares[0]["x"].tolist() == [0, 2, 4] and shares[1]["texts"] == ["b", "d", "f"]
-
-
-def test_two_processes_learn_what_one_learns(tmp_path):
-    # Without dropout and noise two halves of a batch are the batch.
-    lines = """
-def plain(model, data, generator):
-    return (model(data["x"]) - data["x"].flip(1)).square().mean(), {}
-
-def go(out):
-    config = TrainConfig(steps=5, batch_size=16, lr=1e-2, log_every=1)
-    train(toy(dropout=0.0).layers, batch, plain, config, out, progress=False, cpu=True)
-"""
-    out = {count: str(tmp_path / count) for count in ("one", "two")}
-    there = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    script = f"{IN_A_PROCESS}{lines}\ngo({out['two']!r})"
-    processes = [
-        subprocess.Popen([sys.executable, "-c", script], env=there | {"RANK": rank, "LOCAL_RANK": rank})
-        for rank in "01"
-    ]
-    here = {**TOY.__dict__, "train": train}
-    exec(lines, here)
-    here["go"](out["one"])
-    assert [process.wait(200) for process in processes] == [0, 0]
-    one, two = (read_metrics(tmp_path / count / "metrics.jsonl") for count in ("one", "two"))
-    assert [line["step"] for line in two] == [1, 2, 3, 4, 5]
-    for line, other in zip(one, two, strict=True):
-        assert line["loss"] == pytest.approx(other["loss"], rel=1e-5)
-    assert json.loads((tmp_path / "two" / "manifest.json").read_text())["processes"] == 2
-
-
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
