@@ -4,11 +4,14 @@ import dataclasses
 import runpy
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 from mmm import ablations
 from mmm.ablations import TOKENIZERS, TRANSFORMERS, Arguments, load_table, variant
 from mmm.data import Clip, write_folder
+from mmm.evaluation.plots import plot_choices
 from mmm.motion import features_to_joints
 from mmm.recipes import RECIPES, Recipe
 
@@ -75,3 +78,17 @@ def test_lines_are_trained_judged_and_not_made_twice(arguments, monkeypatch, cap
     assert file.read_bytes() == before
     with pytest.raises(ValueError, match="was made with other transformer_steps"):
         dataclasses.replace(arguments, transformer_steps=3).run()
+
+
+def test_the_picture_shows_the_table_and_what_seeds_alone_do():
+    table = pd.DataFrame(
+        {"r1": [0.9, 0.92, 0.5], "r1_half": 0.01, "fid": [1.0, 1.4, 9.0]},
+        index=["ours", "ours, seed 1", "recipe release"],
+    )
+    figure = plot_choices(table, {"r1": "R@1 ↑", "fid": "FID ↓"})
+    left, right = figure.axes
+    [dots] = [c for c in left.collections if isinstance(c, PathCollection)]
+    assert dots.get_offsets()[:, 0].tolist() == [0.9, 0.92, 0.5]
+    band = right.patches[0]
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((1.0, 1.4))
+    assert [tick.get_text() for tick in left.get_yticklabels()] == list(table.index)

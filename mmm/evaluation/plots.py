@@ -81,3 +81,31 @@ def plot_sweep(
                 ax.set_ylabel(QUALITY.get(measure) or PHYSICAL.get(measure, measure))
         axes[-1, column].set_xlabel(knob)
     return figure
+
+
+def plot_choices(table: pd.DataFrame, measures: Mapping[str, str], reference: str = "ours") -> Figure:
+    """What each choice of a recipe is worth: a panel for each measure, a dot for each training.
+
+    The grey band is what other seeds alone make of the reference's: a dot within it says nothing.
+
+    Args:
+        table: a row for each training; those whose names begin with `reference` make the band.
+        measures: column → what stands above its panel; COLUMN_half, where there is one, is half of an interval.
+    """
+    figure = Figure(figsize=(2.0 + 1.9 * len(measures), 0.9 + 0.26 * len(table)), layout="constrained")
+    same = table[[name.startswith(reference) for name in table.index]]
+    places = -np.arange(len(table))
+    for ax, (measure, label) in zip(
+        np.atleast_1d(figure.subplots(1, len(measures), sharey=True)), measures.items(), strict=True
+    ):
+        ax.axvspan(same[measure].min(), same[measure].max(), color="grey", alpha=0.3, linewidth=0)
+        colours = ["black" if name in same.index else "C3" for name in table.index]
+        ax.errorbar(
+            table[measure], places, xerr=table.get(f"{measure}_half"), fmt="none", ecolor="grey", linewidth=1
+        )
+        ax.scatter(table[measure], places, c=colours, s=18, zorder=3)
+        ax.set_yticks(places, table.index, fontsize=8)
+        ax.set_title(label, fontsize=9)
+        ax.tick_params(axis="x", labelsize=8)
+        ax.grid(alpha=0.3)
+    return figure
