@@ -10,14 +10,14 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from mmm.errors import require
+from mmm.transformer.config import TransformerConfig
 from mmm.transformer.masking import MASK, inside
-from mmm.transformer.model import TransformerConfig
 
 
 def check_canvas(
     config: TransformerConfig, canvas: Int64[Tensor, "b p n"], lengths: Int64[Tensor, " b"]
 ) -> None:
-    """Lengths in range, the model's parts, ids of its codebook, open places only in the upper part."""
+    """Lengths in range, the model's parts, ids of its codebook, open places only in parts that it predicts."""
     batch, parts, n = canvas.shape
     require(batch > 0, "the canvas has no items: give at least one")
     require(
@@ -37,10 +37,20 @@ def check_canvas(
         f"the canvas holds ids from {low} to {high}, expected 0 to {config.codes - 1} and MASK ({MASK}): "
         "use the tokenizer that the model was trained with",
     )
+    predicted = config.predicted
     require(
-        not (real & (canvas == MASK))[:, 1:].any(),
-        "the lower part (index 1) of the canvas has open places, but only the upper one can be filled: "
-        "give the codes of the lower part",
+        not (real & (canvas == MASK))[:, predicted:].any(),
+        f"the lower part (index {predicted}) of the canvas has open places, but this model predicts only the "
+        "upper one: give the lower part's codes of a motion",
+    )
+
+
+def check_predicts_all(config: TransformerConfig) -> None:
+    """A model that fills only some of the parts cannot make a motion out of nothing."""
+    require(
+        config.predicted == config.parts,
+        "this model predicts the upper body only and needs the lower body of a motion, so it cannot make a motion "
+        "from a text alone: use it to edit motions, or take a model that predicts both parts",
     )
 
 

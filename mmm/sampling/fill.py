@@ -119,8 +119,8 @@ def fill(
     """Replace every MASK of the canvas by a code; places that hold a code stay as they are.
 
     Before each pass the least sure of the open places are masked, fewer from pass to pass, and the pass
-    predicts them all at once; what is not masked again is final. Of two parts the upper one (index 0) is
-    filled.
+    predicts them all at once; what is not masked again is final. The open places of all parts stand in one
+    ranking; they may lie in any part that the model predicts.
 
     Args:
         lengths: tokens of each item; what the canvas holds beyond is ignored.
@@ -137,8 +137,9 @@ def fill(
         trace: keep every pass.
 
     Raises:
-        ValueError: an argument out of range (lengths, ids, an open place in the lower part, steps, schedule,
-            temperature, guidance of a model without text dropout, seeds missing or of another number).
+        ValueError: an argument out of range (lengths, ids, an open place in a part that the model does not
+            predict, steps, schedule, temperature, guidance of a model without text dropout, seeds missing or of
+            another number).
     """
     batch, _, width = canvas.shape
     check_canvas(model.config, canvas, lengths)
@@ -182,7 +183,7 @@ class _Item:
         schedule: str,
     ) -> None:
         self.tokens = canvas.clone()  # (P, N), N the item's own length
-        self.open = canvas[0] == MASK  # (N,), the places the next pass writes
+        self.open = canvas == MASK  # (P, N), the places the next pass writes
         # Places that are masked before each pass that is still to come, the next one's first.
         self.counts = masked_counts(int(self.open.sum()), steps or default_steps(canvas.shape[1]), schedule)
         self.passes: list[tuple[Tensor, Tensor, Tensor]] = []  # for the trace: what a Step holds
@@ -192,11 +193,16 @@ class _Item:
         self.generator, self.words, self.sentence = generator, words, sentence
 
     def mask_least_sure(self) -> None:
-        """Open again the least sure of the places the last pass wrote, as many as are due; ties go by place."""
-        order = self.sure[0].masked_fill(~self.open, math.inf).argsort(stable=True)
-        self.open = torch.zeros_like(self.open).index_fill_(0, order[: self.counts.pop(0)], True)
-        self.tokens[0, self.open] = MASK
-        self.sure[0, self.open] = 0.0
+        """Open again the least sure of the places the last pass wrote, as many as are due.
+
+        One ranking over all parts; ties go by part, then by place.
+        """
+        order = self.sure.masked_fill(~self.open, math.inf).flatten().argsort(stable=True)
+        least_sure = torch.zeros(self.open.numel(), dtype=torch.bool)
+        least_sure[order[: self.counts.pop(0)]] = True
+        self.open = least_sure.view_as(self.open)
+        self.tokens[self.open] = MASK
+        self.sure[self.open] = 0.0
 
     def uniform(self, codes: int) -> Tensor:
         """(open places, K) numbers in [0, 1) from the item's own generator, for its own places only."""
@@ -230,8 +236,8 @@ def _frames(items: list[_Item], group: int, max_tokens: int) -> Iterator[tuple[l
 
 def _predict(
     model: MaskedTransformer, frame: list[_Item], group: int, places: int, num_words: int, guidance: float
-) -> Float[Tensor, "group places k"]:
-    """Logits of the upper part; with guidance, rows with and without text go as one batch."""
+) -> Float[Tensor, "group r places k"]:
+    """Logits of the predicted parts; with guidance, rows with and without text go as one batch."""
     rows = frame + [frame[0]] * (group - len(frame))
     dtype, device = model.embed.weight.dtype, model.device
     canvas = _stack([item.tokens for item in rows], places).to(device)
@@ -242,19 +248,20 @@ def _predict(
     sentence = torch.stack([item.sentence for item in rows])
     words, sentence = words.to(device, dtype), sentence.to(device, dtype)
     if guidance == 1:
-        return model(canvas, lengths, words, mask, sentence)[:, 0].float()
+        return model(canvas, lengths, words, mask, sentence).float()
     twice = [torch.cat([value, value]) for value in (canvas, lengths, words, mask, sentence)]
     drop = torch.arange(2 * group, device=device) >= group
-    conditional, unconditional = model(*twice, drop_text=drop)[:, 0].float().chunk(2)
+    conditional, unconditional = model(*twice, drop_text=drop).float().chunk(2)
     return unconditional + guidance * (conditional - unconditional)
 
 
-def _write(frame: list[_Item], logits: Float[Tensor, "group places k"], temperature: float) -> None:
+def _write(frame: list[_Item], logits: Float[Tensor, "group r places k"], temperature: float) -> None:
     """Choose a code for every open place of the items, and note its probability."""
-    places, codes = logits.shape[1:]
+    predicted, places, codes = logits.shape[1:]
     if logits.device.type == "mps":
         logits = logits.cpu()  # has no double precision
-    is_open = torch.stack([F.pad(item.open, (0, places - len(item.open))) for item in frame])
+    # No other part has an open place: check_canvas.
+    is_open = _stack([item.open for item in frame], places)[:, :predicted]
     logits = logits[: len(frame)][is_open.to(logits.device)]  # (open places of all items, K)
     if frame[0].generator is None:
         chosen = logits.argmax(dim=1)
@@ -265,8 +272,8 @@ def _write(frame: list[_Item], logits: Float[Tensor, "group places k"], temperat
     counts = [int(item.open.sum()) for item in frame]
     written = zip(frame, chosen.cpu().split(counts), sure.cpu().split(counts), strict=True)
     for item, tokens, probabilities in written:
-        item.tokens[0, item.open] = tokens
-        item.sure[0, item.open] = probabilities
+        item.tokens[item.open] = tokens
+        item.sure[item.open] = probabilities
 
 
 def _results(items: list[_Item], width: int) -> tuple[Tensor, Tensor]:

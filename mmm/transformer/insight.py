@@ -9,7 +9,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mmm.text import TextEmbedding, TextSource
-from mmm.transformer.model import Attention, MaskedTransformer
+from mmm.transformer.layers import Attention
+from mmm.transformer.model import MaskedTransformer
 
 
 @dataclass(frozen=True)

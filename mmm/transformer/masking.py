@@ -49,22 +49,47 @@ def mask_shares(law: str, batch: int, generator: torch.Generator) -> Float[Tenso
     return low + (high - low) * u
 
 
+def draw_asked(
+    batch: int, predicted: int, both: float, generator: torch.Generator
+) -> Bool[Tensor, "b {predicted}"]:
+    """Which of the predicted parts each item is asked for: both, only the upper one, or only the lower one.
+
+    With chance `both` it is both parts; what is left is divided evenly between the two. Of one part there is
+    nothing to draw.
+
+    Raises:
+        ValueError: both is not in [0, 1].
+    """
+    require(0 <= both <= 1, f"both is {both}, expected a chance in [0, 1]")
+    if predicted == 1:
+        return torch.ones(batch, 1, dtype=torch.bool)
+    u, upper_until = torch.rand(batch, generator=generator), (1 + both) / 2
+    return torch.stack([u < upper_until, (u < both) | (u >= upper_until)], dim=1)
+
+
 def mask_tokens(
-    tokens: Int64[Tensor, "b p n"], lengths: Int64[Tensor, " b"], law: str, generator: torch.Generator
+    tokens: Int64[Tensor, "b p n"],
+    lengths: Int64[Tensor, " b"],
+    law: str,
+    generator: torch.Generator,
+    asked: Bool[Tensor, "b r"] | None = None,
 ) -> Int64[Tensor, "b p n"]:
     """A canvas: in every item a share (drawn by `law`, at least one place) of the real places becomes MASK.
 
-    Of two parts the upper one (index 0) is masked; the lower one is what the upper one is predicted from.
+    Args:
+        asked: which of the first r parts may be masked; all parts by default. The share is of the real places of
+            the parts that an item is asked for, taken together; its other parts stay in sight.
     """
-    batch, _, n = tokens.shape
-    real = lengths.cpu()
-    counts = (mask_shares(law, batch, generator) * real).round().clamp(min=1)
-    # The places with the smallest of n random numbers are a uniform draw without replacement; infinity keeps
-    # the places beyond the end out of it.
-    noise = torch.rand(batch, n, generator=generator).masked_fill(~inside(real, n), math.inf)
-    chosen = noise.argsort(dim=1).argsort(dim=1) < counts[:, None]
+    batch, parts, n = tokens.shape
+    asked = torch.ones(batch, parts, dtype=torch.bool) if asked is None else asked.cpu()
+    free = asked[:, :, None] & inside(lengths.cpu(), n)[:, None]
+    counts = (mask_shares(law, batch, generator) * free.sum((1, 2))).round().clamp(min=1)
+    # The places with the smallest of many random numbers are a uniform draw without replacement; infinity keeps
+    # the places that may not be masked out of it.
+    noise = torch.rand(free.shape, generator=generator).masked_fill(~free, math.inf).flatten(1)
+    chosen = (noise.argsort(dim=1).argsort(dim=1) < counts[:, None]).view_as(free)
     canvas = tokens.clone()
-    canvas[:, 0] = canvas[:, 0].masked_fill(chosen.to(tokens.device), MASK)
+    canvas[:, : asked.shape[1]].masked_fill_(chosen.to(tokens.device), MASK)
     return canvas
 
 
@@ -74,21 +99,27 @@ def corrupt_tokens(
     share: float,
     codes: int,
     generator: torch.Generator,
+    predicted: int | None = None,
 ) -> Int64[Tensor, "b p n"]:
     """Each real token becomes, with chance `share`, a random code (possibly itself).
 
     The sampler's own early choices can be wrong; a model that has seen wrong tokens trusts them less. The
-    release uses 0.5, the paper speaks of 0.1. Of two parts the upper one is changed.
+    release uses 0.5, the paper speaks of 0.1.
+
+    Args:
+        predicted: only the first so many parts are changed, all by default. What a model never predicts is
+            always right when it is used, and stays so.
 
     Raises:
         ValueError: share is not in [0, 1].
     """
     require(0 <= share <= 1, f"random_codes is {share}, expected a share in [0, 1]")
-    batch, _, n = tokens.shape
-    hit = (torch.rand(batch, n, generator=generator) < share) & inside(lengths.cpu(), n)
-    random = torch.randint(codes, (batch, n), generator=generator)
     result = tokens.clone()
-    result[:, 0] = torch.where(hit.to(tokens.device), random.to(tokens.device), result[:, 0])
+    changed = result[:, :predicted]
+    hit = torch.rand(changed.shape, generator=generator) < share
+    hit &= inside(lengths.cpu(), tokens.shape[2])[:, None]
+    random = torch.randint(codes, changed.shape, generator=generator)
+    changed.copy_(torch.where(hit.to(tokens.device), random.to(tokens.device), changed))
     return result
 
 
@@ -114,13 +145,13 @@ def drop_edge_token(
 
 
 def masked_loss(
-    logits: Float[Tensor, "b 1 n k"],
+    logits: Float[Tensor, "b r n k"],
     targets: Int64[Tensor, "b p n"],
     lengths: Int64[Tensor, " b"],
     where: Literal["all", "masked"] = "all",
     canvas: Int64[Tensor, "b p n"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of the predicted (upper) part, mean within a clip, then over the batch.
+    """Cross-entropy of the r predicted parts, mean within a clip over all its places, then over the batch.
 
     Args:
         targets: the true tokens, neither masked nor corrupted.
@@ -132,13 +163,14 @@ def masked_loss(
         ValueError: another `where`; "masked" without a canvas.
     """
     require(where in ("all", "masked"), f"where is {where!r}, expected 'all' or 'masked'")
-    counted = inside(lengths, targets.shape[2])
+    targets = targets[:, : logits.shape[1]]
+    counted = inside(lengths, targets.shape[2])[:, None].expand_as(targets)
     if where == "masked":
         require(
             canvas is not None, "where is 'masked', but no canvas was given: pass the canvas the model saw"
         )
-        counted = counted & (canvas[:, 0] == MASK)
-    target = targets[:, 0].masked_fill(~counted, 0)  # padding may hold anything, MASK too
-    loss = F.cross_entropy(logits[:, 0].float().transpose(1, 2), target, reduction="none")
-    weight = counted.to(loss.dtype)
+        counted = counted & (canvas[:, : logits.shape[1]] == MASK)
+    targets = targets.masked_fill(~counted, 0)  # padding may hold anything, MASK too
+    loss = F.cross_entropy(logits.float().movedim(-1, 1), targets, reduction="none").flatten(1)
+    weight = counted.flatten(1).to(loss.dtype)
     return ((loss * weight).sum(1) / weight.sum(1).clamp(min=1)).mean()

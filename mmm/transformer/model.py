@@ -9,7 +9,6 @@ END and PAD are private to this file: a canvas holds code ids and MASK (−1), `
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,137 +17,17 @@ from torch import Tensor, nn
 
 from mmm.errors import require
 from mmm.storage import load_config, load_state, save_module
+from mmm.transformer.config import TransformerConfig
+from mmm.transformer.layers import Block, sinusoids
 from mmm.transformer.masking import MASK
 
 
-@dataclass(frozen=True)
-class TransformerConfig:
-    """Sizes of a MaskedTransformer.
-
-    Attributes:
-        codes: codes in the codebook (K), of each part.
-        code_dim: width of a code vector of one part (C).
-        text_dim: width of the text encoder's embeddings (E): 384 for minilm, 512 for clip.
-        dim, heads, mlp_ratio, dropout: the blocks.
-        cross_layers: blocks that attend to the words. layers: self-attention blocks behind them.
-        max_tokens: longest motion (N), in tokens; there are two places more, for the sentence and END.
-        parts: 1 whole body, or 2 (upper, lower): both are seen, the upper one is predicted.
-        text_dropout: share of training texts that are dropped. Above 0 the model has vectors for "no text"
-            and can be guided; at 0 it has the authors' parameters exactly.
-    """
-
-    codes: int
-    code_dim: int
-    text_dim: int
-    dim: int
-    layers: int
-    cross_layers: int = 2
-    heads: int = 16
-    max_tokens: int = 49
-    mlp_ratio: int = 4
-    dropout: float = 0.1
-    parts: int = 1
-    text_dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        require(
-            self.dim % self.heads == 0 and self.dim % 2 == 0,
-            f"dim is {self.dim}, expected an even multiple of heads ({self.heads}): change one of them",
-        )
-        require(
-            self.parts in (1, 2), f"parts is {self.parts}, expected 1 (whole body) or 2 (upper and lower)"
-        )
-        require(
-            0 <= self.text_dropout < 1, f"text_dropout is {self.text_dropout}, expected a share in [0, 1)"
-        )
-
-
-# What a preset leaves open (codes, code_dim, text_dim) comes from the tokenizer and the text encoder. `small`
-# keeps one cross-attention block where the paper has two: with everything masked, the first of them knows no
-# more than its place, and at five blocks in all the self-attention needs the parameters more.
-PRESETS: dict[str, dict[str, int | float]] = {
-    "tiny": dict(dim=96, cross_layers=1, layers=2, heads=4),
-    "small": dict(dim=256, cross_layers=1, layers=4, heads=8),
-    "paper": dict(dim=1024, cross_layers=2, layers=16, heads=16, text_dropout=0.0),
-}
-
-
-def preset(
-    name: str, *, codes: int, code_dim: int, text_dim: int, **changes: int | float
-) -> TransformerConfig:
-    """The configuration of that name ("tiny", "small", "paper"), with `changes` made to it."""
-    require(name in PRESETS, f"preset is {name!r}, expected one of {', '.join(PRESETS)}")
-    return TransformerConfig(
-        codes=codes, code_dim=code_dim, text_dim=text_dim, **{**PRESETS[name], **changes}
-    )
-
-
-class Attention(nn.Module):
-    """Multi-head attention of x to `context` (or itself); keys where `mask` is False are not looked at."""
-
-    def __init__(self, dim: int, heads: int, dropout: float, cross: bool) -> None:
-        super().__init__()
-        self.heads, self.cross = heads, cross
-        self.dropout = dropout
-        # One matrix product instead of three (or two): the names query, key, value of the authors' arrays are
-        # mapped onto its rows in release.py.
-        if cross:
-            self.query = nn.Linear(dim, dim)
-            self.key_value = nn.Linear(dim, 2 * dim)
-        else:
-            self.query_key_value = nn.Linear(dim, 3 * dim)
-        self.out = nn.Linear(dim, dim)
-
-    def forward(
-        self,
-        x: Float[Tensor, "b q d"],
-        mask: Bool[Tensor, "b k"],
-        context: Float[Tensor, "b k d"] | None = None,
-    ) -> Float[Tensor, "b q d"]:
-        if context is None:
-            query, key, value = self.query_key_value(x).chunk(3, dim=-1)
-        else:
-            query, (key, value) = self.query(x), self.key_value(context).chunk(2, dim=-1)
-        query, key, value = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (query, key, value))
-        y = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask[:, None, None], dropout_p=self.dropout if self.training else 0.0
-        )
-        return self.out(y.transpose(1, 2).flatten(2))
-
-
-class Block(nn.Module):
-    """Pre-norm attention and MLP (GELU), each added to what came in; a cross block norms the words too."""
-
-    def __init__(self, config: TransformerConfig, cross: bool) -> None:
-        super().__init__()
-        dim, hidden = config.dim, config.dim * config.mlp_ratio
-        self.norm_attention = nn.LayerNorm(dim)
-        self.norm_words = nn.LayerNorm(dim) if cross else None
-        self.attention = Attention(dim, config.heads, config.dropout, cross)
-        self.norm_mlp = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(
-        self,
-        x: Float[Tensor, "b q d"],
-        mask: Bool[Tensor, "b k"],
-        words: Float[Tensor, "b k d"] | None = None,
-    ) -> Float[Tensor, "b q d"]:
-        context = None if self.norm_words is None else self.norm_words(words)
-        x = x + self.dropout(self.attention(self.norm_attention(x), mask, context))
-        return x + self.dropout(self.mlp(self.norm_mlp(x)))
-
-
-def sinusoids(places: int, dim: int) -> Float[Tensor, "places dim"]:
-    """Positions as in Vaswani et al. 2017, section 3.5: sines in even columns, cosines in odd ones."""
-    place = torch.arange(places, dtype=torch.float64)[:, None]
-    angle = place * 10000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float()
-
-
 class MaskedTransformer(nn.Module):
-    """Predicts, for every place of a canvas, which code belongs there."""
+    """Predicts, for every place of a canvas, which code belongs there; of two parts, in the first `predicted`.
+
+    The parts share everything but their codebooks: a time step is one place of the network, whose vector is made
+    of the code vectors of all parts and answers for all that are predicted.
+    """
 
     def __init__(self, config: TransformerConfig, codebook: Float[Tensor, "p k c"]) -> None:
         """
@@ -175,7 +54,7 @@ class MaskedTransformer(nn.Module):
         self.cross = nn.ModuleList(Block(config, cross=True) for _ in range(config.cross_layers))
         self.blocks = nn.ModuleList(Block(config, cross=False) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
-        self.head = nn.Linear(config.dim, config.codes, bias=False)
+        self.head = nn.Linear(config.dim, config.predicted * config.codes, bias=False)
         if config.text_dropout > 0:
             self.no_word = nn.Parameter(torch.empty(config.text_dim))
             self.no_sentence = nn.Parameter(torch.empty(config.text_dim))
@@ -205,8 +84,8 @@ class MaskedTransformer(nn.Module):
         word_mask: Bool[Tensor, "b s"],
         sentence: Float[Tensor, "b e"],
         drop_text: Bool[Tensor, " b"] | None = None,
-    ) -> Float[Tensor, "b 1 n k"]:
-        """Logits over the codes for every place of the canvas; of two parts, for the upper one.
+    ) -> Float[Tensor, "b r n k"]:
+        """Logits over the codes for every place of the first r = `config.predicted` parts of the canvas.
 
         Args:
             canvas: code ids, MASK (−1) where unknown; what stands at or beyond an item's length is ignored.
@@ -221,7 +100,8 @@ class MaskedTransformer(nn.Module):
         ids, valid = self.place_ids(canvas, lengths)
         if drop_text is not None:
             words, word_mask, sentence = self.without_text(words, word_mask, sentence, drop_text)
-        return self.forward_ids(ids, valid, words, word_mask, sentence)[:, None, 1:-1]
+        logits = self.forward_ids(ids, valid, words, word_mask, sentence)[:, 1:-1]
+        return logits.unflatten(-1, (self.config.predicted, -1)).transpose(1, 2)
 
     def place_ids(
         self, canvas: Int64[Tensor, "b p n"], lengths: Int64[Tensor, " b"]
@@ -268,8 +148,10 @@ class MaskedTransformer(nn.Module):
         words: Float[Tensor, "b s e"],
         word_mask: Bool[Tensor, "b s"],
         sentence: Float[Tensor, "b e"],
-    ) -> Float[Tensor, "b places+1 k"]:
+    ) -> Float[Tensor, "b places+1 rk"]:
         """Logits of every place, the sentence's first, from ids with END (K), PAD (K + 1) and MASK (K + 2).
+
+        The last axis holds the K logits of one predicted part after those of another.
 
         Args:
             valid: places that may be attended to (up to and including END).

@@ -92,6 +92,7 @@ def _config(state: Mapping[str, Tensor], codebook: Tensor, heads: int, max_token
         heads=heads,
         mlp_ratio=mlp.shape[0] // mlp.shape[1],
         parts=parts,
+        predicts=0 if parts == 1 else 1,  # of two parts the upper one
         max_tokens=max_tokens,
         text_dropout=0.0,
     )

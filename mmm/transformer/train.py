@@ -15,10 +15,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from mmm.processes import mean_count
 from mmm.text.cache import TextSource
 from mmm.training import TrainConfig, TrainResult, step_generator, train
 from mmm.transformer.length import LengthEstimator, length_loss
-from mmm.transformer.masking import MASK, corrupt_tokens, drop_edge_token, mask_tokens, masked_loss
+from mmm.transformer.masking import (
+    MASK,
+    corrupt_tokens,
+    draw_asked,
+    drop_edge_token,
+    mask_tokens,
+    masked_loss,
+)
 from mmm.transformer.model import MaskedTransformer
 from mmm.transformer.tokens import TokenSet
 
@@ -45,12 +53,17 @@ class TransformerTask:
         random_codes: share of the real tokens replaced by random codes (the release 0.5, the paper 0.1).
         drop_edge: chance of losing a token at head or tail.
         where: the loss counts "all" real places (the release) or the "masked" ones (the paper's equation).
+        both: of a model that predicts two body parts: the chance that an item is asked for both of them. The
+            rest is divided evenly between the upper part, all of the lower one being in sight, and the lower
+            one, the upper in sight. Half for generation, which needs both, half for editing, which needs
+            either; drawn over both parts at once, places would almost never leave one part whole.
     """
 
     mask_law: str = "cosine"
     random_codes: float = 0.1
     drop_edge: float = 1 / 3
     where: Literal["all", "masked"] = "all"
+    both: float = 0.5
 
 
 def train_transformer(
@@ -76,7 +89,8 @@ def train_transformer(
     def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         clips, variants = tokens.draw(config.batch_size, generator)
         captions = tokens.draw_captions(clips, generator)
-        data = pose_task(*tokens.batch(variants), transformer.config.codes, task, generator)
+        asked = draw_asked(config.batch_size, transformer.config.predicted, task.both, generator)
+        data = pose_task(*tokens.batch(variants), transformer.config.codes, task, generator, asked)
         # A model without text dropout has no vector for "no text".
         drop = torch.rand(config.batch_size, generator=generator) < transformer.config.text_dropout
         return data | _embeddings(text, captions) | {"drop_text": drop}
@@ -86,11 +100,10 @@ def train_transformer(
     ) -> tuple[Tensor, dict[str, Tensor]]:
         drop = data["drop_text"] if transformer.config.text_dropout else None
         value, hits, masked = _judge(model, data, drop, task.where)
-        return value.mean(), {"accuracy_masked": hits.sum() / masked.sum().clamp(min=1)}
+        return value.mean(), {"accuracy_masked": hits.sum() / mean_count(masked.sum()).clamp(min=1)}
 
     extra = {
-        "transformer": dataclasses.asdict(transformer.config),
-        "task": dataclasses.asdict(task),
+        **_settings(transformer, task),
         "text": text.name,
         "data": tokens.fingerprint,
         # Tokens of another codebook mean something else.
@@ -100,17 +113,41 @@ def train_transformer(
     return _train_and_save(transformer, batch, loss, config, out, judge, extra, options)
 
 
+def _settings(transformer: MaskedTransformer, task: TransformerTask) -> dict[str, dict[str, Any]]:
+    """Sizes and task as a run's configuration holds them.
+
+    What says nothing of a model of one part is left out: runs begun before there were two can be continued.
+    """
+    sizes, asked = dataclasses.asdict(transformer.config), dataclasses.asdict(task)
+    if transformer.config.parts == 1:
+        del sizes["predicts"]
+    if transformer.config.predicted == 1:
+        del asked["both"]
+    return {"transformer": sizes, "task": asked}
+
+
 def pose_task(
-    tokens: Tensor, lengths: Tensor, codes: int, task: TransformerTask, generator: torch.Generator
+    tokens: Tensor,
+    lengths: Tensor,
+    codes: int,
+    task: TransformerTask,
+    generator: torch.Generator,
+    asked: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """From true tokens (B, P, N) to what the model is shown (canvas) and has to answer (tokens)."""
+    """From true tokens (B, P, N) to what the model is shown (canvas) and has to answer (tokens).
+
+    Args:
+        asked: (B, r) of the r predicted parts those that are masked (`draw_asked`); by default all parts are
+            predicted and masked.
+    """
     if task.drop_edge:
         tokens, lengths = drop_edge_token(tokens, lengths, generator, task.drop_edge)
-    shown = corrupt_tokens(tokens, lengths, task.random_codes, codes, generator)
+    predicted = None if asked is None else asked.shape[1]
+    shown = corrupt_tokens(tokens, lengths, task.random_codes, codes, generator, predicted)
     return {
         "tokens": tokens,
         "lengths": lengths,
-        "canvas": mask_tokens(shown, lengths, task.mask_law, generator),
+        "canvas": mask_tokens(shown, lengths, task.mask_law, generator, asked),
     }
 
 
@@ -125,23 +162,49 @@ def evaluate_transformer(
 ) -> dict[str, float]:
     """Loss, and accuracy on the masked places, over all variants of `val`; the masks are always the same.
 
-    Tokens are neither dropped nor corrupted. Clips are taken by length; each gets one of its captions.
+    Tokens are neither dropped nor corrupted. Clips are taken by length; each gets one of its captions. A model that
+    predicts two parts is set each of its three tasks on every clip: the accuracy of each (accuracy_both,
+    accuracy_upper_given_lower, accuracy_lower_given_upper), and loss and accuracy over all, each task counting
+    for the chance that `task.both` gives it in training.
     """
-    device = transformer.device
+    device, predicted = transformer.device, transformer.config.predicted
     task = dataclasses.replace(task, drop_edge=0.0, random_codes=0.0)
+    kinds = _kinds(predicted, task.both)
     order = val.lengths.argsort(stable=True)
     clip_of = torch.repeat_interleave(torch.arange(len(val)), val.starts.diff())
-    loss, hits, masked = 0.0, 0.0, 0.0
+    loss = dict.fromkeys(kinds, 0.0)
+    hits, masked = dict(loss), dict(loss)
     for number, variants in enumerate(order.split(batch_size)):
         generator = step_generator(seed, number)
-        captions = val.draw_captions(clip_of[variants], generator)
-        data = pose_task(*val.batch(variants), transformer.config.codes, task, generator) | _embeddings(
-            text, captions
-        )
-        data = {name: tensor.to(device) for name, tensor in data.items()}
-        losses, right, asked = _judge(transformer, data, None, task.where)
-        loss, hits, masked = loss + float(losses) * len(variants), hits + float(right), masked + float(asked)
-    return {"loss": loss / len(order), "accuracy_masked": hits / masked}
+        text_of_batch = _embeddings(text, val.draw_captions(clip_of[variants], generator))
+        for kind, (asked, _) in kinds.items():
+            rows = torch.tensor(asked).expand(len(variants), -1)
+            data = pose_task(*val.batch(variants), transformer.config.codes, task, generator, rows)
+            data = {name: tensor.to(device) for name, tensor in (data | text_of_batch).items()}
+            losses, right, count = _judge(transformer, data, None, task.where)
+            loss[kind] += float(losses) * len(variants)
+            hits[kind] += float(right)
+            masked[kind] += float(count)
+
+    def mean(of: dict[str, float]) -> float:
+        return sum(chance * of[kind] for kind, (_, chance) in kinds.items())
+
+    found = {"loss": mean(loss) / len(order), "accuracy_masked": mean(hits) / mean(masked)}
+    if predicted == 1:
+        return found
+    return found | {f"accuracy_{kind}": hits[kind] / masked[kind] for kind in kinds}
+
+
+def _kinds(predicted: int, both: float) -> dict[str, tuple[tuple[bool, ...], float]]:
+    """The kinds of tasks that `draw_asked` draws: the parts asked for, and the chance of the kind."""
+    if predicted == 1:
+        return {"only": ((True,), 1.0)}
+    alone = (1 - both) / 2
+    return {
+        "both": ((True, True), both),
+        "upper_given_lower": ((True, False), alone),
+        "lower_given_upper": ((False, True), alone),
+    }
 
 
 def train_length(
@@ -206,8 +269,9 @@ def _judge(
     logits = model(canvas, lengths, data["words"], data["word_mask"], data["sentence"], drop_text)
     value = masked_loss(logits, tokens, lengths, where, canvas)
     with torch.no_grad():
-        masked = canvas[:, 0] == MASK
-        hits = (logits[:, 0].argmax(-1) == tokens[:, 0]) & masked
+        predicted = slice(logits.shape[1])
+        masked = canvas[:, predicted] == MASK
+        hits = (logits.argmax(-1) == tokens[:, predicted]) & masked
     return value, hits.sum(), masked.sum()
 
 

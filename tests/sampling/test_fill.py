@@ -64,21 +64,27 @@ def test_every_pass_of_the_golden_decodes(golden, group):
 
 
 @pytest.mark.parametrize(
-    ("sharpness", "guidance", "group"),
-    [(0.05, 1.0, 1), (1.0, 2.0, 1), (8.0, 1.0, 1), (0.05, 2.0, 3), (8.0, 1.0, 3)],
-)
-def test_alone_and_among_sixteen_others(sharpness, guidance, group):
-    model, differing, tried = make_model(sharpness), 0, 0
+    ("sharpness", "guidance", "group", "parts"),
+    [
+        (0.05, 1.0, 1, 1), (1.0, 2.0, 1, 1), (8.0, 1.0, 1, 1), (0.05, 2.0, 3, 1), (8.0, 1.0, 3, 1),
+        (1.0, 2.0, 1, 2), (1.0, 1.0, 3, 2),
+    ],
+)  # fmt: skip
+def test_alone_and_among_sixteen_others(sharpness, guidance, group, parts):
+    model, differing, tried = make_model(sharpness, parts=parts), 0, 0
     for trial in range(2):
         lengths = torch.randint(1, 50, (17,), generator=torch.Generator().manual_seed(trial))
-        canvas, _ = empty(*lengths.tolist())
+        canvas, _ = empty(*lengths.tolist(), parts=parts)
+        if parts == 2:  # every third item has its lower part given, every third its upper one
+            canvas[1::3, 1], canvas[2::3, 0] = 7, torch.arange(canvas.shape[2]) % 40
         text, seeds = make_text(17, seed=trial), list(range(100 * trial, 100 * trial + 17))
         together = fill(model, canvas, lengths, text, guidance=guidance, seeds=seeds, group=group)
         for item in range(trial, 17, 4):
             n = int(lengths[item])
             alone = fill(
                 model,
-                *empty(n),
+                canvas[item : item + 1, :, :n],
+                lengths[item : item + 1],
                 one_of(text, item),
                 guidance=guidance,
                 seeds=seeds[item : item + 1],
@@ -92,28 +98,35 @@ def test_alone_and_among_sixteen_others(sharpness, guidance, group):
     assert (differing, tried) == (0, 9)
 
 
-def test_noise_is_drawn_for_the_items_own_places_only():
-    model, text = make_model(), make_text(3)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_noise_is_drawn_for_the_items_own_places_only(parts):
+    model, text = make_model(parts=parts), make_text(3)
     mine = [torch.Generator().manual_seed(seed) for seed in (1, 2, 3)]
-    fill(model, *empty(20, 49, 7), text, generators=mine)
+    fill(model, *empty(20, 49, 7, parts=parts), text, generators=mine)
     alone = torch.Generator().manual_seed(3)
-    fill(model, *empty(7), one_of(text, 2), generators=[alone])
+    fill(model, *empty(7, parts=parts), one_of(text, 2), generators=[alone])
     assert torch.equal(mine[2].get_state(), alone.get_state())
-    seeded = fill(model, *empty(20, 49, 7), text, seeds=[1, 2, 3]).tokens
-    assert not torch.equal(seeded, fill(model, *empty(20, 49, 7), text, seeds=[1, 2, 4]).tokens)
+    plain = torch.Generator().manual_seed(3)  # one number for each code of each place that is open
+    for count in masked_counts(7 * parts, default_steps(7)):
+        torch.rand(count, 40, generator=plain)
+    assert torch.equal(plain.get_state(), alone.get_state())
+    given = empty(20, 49, 7, parts=parts)
+    seeded = fill(model, *given, text, seeds=[1, 2, 3]).tokens
+    assert not torch.equal(seeded, fill(model, *given, text, seeds=[1, 2, 4]).tokens)
     fresh = [torch.Generator().manual_seed(seed) for seed in (1, 2, 3)]
-    assert torch.equal(seeded, fill(model, *empty(20, 49, 7), text, generators=fresh).tokens)
+    assert torch.equal(seeded, fill(model, *given, text, generators=fresh).tokens)
 
 
-@pytest.mark.parametrize("group", [1, 3])
-def test_trace_keeps_the_rules(group):
-    model, text = make_model(), make_text(4)
-    canvas, lengths = empty(49, 30, 12, 9)
+@pytest.mark.parametrize(("group", "parts"), [(1, 1), (3, 1), (1, 2), (3, 2)])
+def test_trace_keeps_the_rules(group, parts):
+    model, text = make_model(parts=parts), make_text(4)
+    canvas, lengths = empty(49, 30, 12, 9, parts=parts)
     canvas[0, 0, :20] = torch.arange(20)
-    canvas[3, 0, :9] = 5  # nothing to fill
+    canvas[3, :, :9] = 5  # nothing to fill
     given = (canvas != MASK) & (torch.arange(49) < lengths[:, None, None])
     filled = fill(model, canvas, lengths, text, seeds=[0, 1, 2, 3], trace=True, group=group)
-    plans = [masked_counts(29, 10), masked_counts(30, 6), masked_counts(12, 2), []]
+    opened = [49 * parts - 20, 30 * parts, 12 * parts]  # of all parts; the passes go by the length alone
+    plans = [masked_counts(count, passes) for count, passes in zip(opened, (10, 6, 2), strict=True)] + [[]]
     assert len(filled.trace) == 10
     for number, step in enumerate(filled.trace):
         assert torch.equal(step.canvas[given], canvas[given])
@@ -134,7 +147,7 @@ def test_trace_keeps_the_rules(group):
     last = filled.trace[-1]
     assert torch.equal(last.tokens, filled.tokens) and torch.equal(last.confidence, filled.confidence)
     assert (filled.confidence[given] == 1).all() and torch.equal(filled.tokens[given], canvas[given])
-    assert filled.tokens[3, 0, 9:].eq(0).all() and filled.confidence[3, 0, 9:].eq(0).all()
+    assert filled.tokens[3, :, 9:].eq(0).all() and filled.confidence[3, :, 9:].eq(0).all()
     assert filled.confidence.min() >= 0 and filled.confidence.max() <= 1
     assert 0 <= filled.tokens.min() and filled.tokens.max() < 40
     assert (canvas[1] == MASK).all()  # the caller's canvas is left alone
@@ -195,7 +208,7 @@ def test_argmax_and_guidance():
 
 
 def test_upper_part_is_filled_to_a_given_lower_part():
-    model, text = make_model(parts=2), make_text(2)
+    model, text = make_model(parts=2, predicts=1), make_text(2)
     canvas, lengths = empty(20, 11, parts=2)
     canvas[:, 1] = torch.arange(20)
     filled = fill(model, canvas, lengths, text, seeds=[0, 1])
@@ -204,10 +217,65 @@ def test_upper_part_is_filled_to_a_given_lower_part():
     other[:, 1] += 15
     assert not torch.equal(fill(model, other, lengths, text, seeds=[0, 1]).tokens[:, 0], filled.tokens[:, 0])
     canvas[1, 1, 3] = MASK
-    with pytest.raises(ValueError, match="lower part .* has open places"):
+    with pytest.raises(
+        ValueError, match="lower part .* has open places, but this model predicts only the upper"
+    ):
         fill(model, canvas, lengths, text, seeds=[0, 1])
     canvas[1, 1, 3], canvas[1, 1, 11] = 0, MASK  # beyond the end of the item: no matter
     fill(model, canvas, lengths, text, seeds=[0, 1])
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_either_part_is_filled_to_the_other(part):
+    model, text = make_model(parts=2), make_text(2)
+    canvas, lengths = empty(20, 11, parts=2)
+    given = 1 - part
+    canvas[:, given] = torch.arange(20)
+    filled = fill(model, canvas, lengths, text, seeds=[0, 1])
+    for item, length in enumerate(lengths):
+        assert torch.equal(filled.tokens[item, given, :length], canvas[item, given, :length])
+        assert filled.confidence[item, given, :length].eq(1).all()
+        assert filled.confidence[item, part, :length].lt(1).all()
+    other = canvas.clone()
+    other[:, given] += 15
+    moved = fill(model, other, lengths, text, seeds=[0, 1]).tokens
+    assert not torch.equal(moved[:, part], filled.tokens[:, part])
+
+
+def test_the_open_places_of_both_parts_stand_in_one_ranking():
+    """A model whose answers are known: code 2 everywhere in the first pass, 1 in the second, 0 in the third."""
+    sure = [
+        [[0.80, 0.70, 0.60, 0.9], [0.50, 0.95, 0.85, 0.99]],
+        [[0.75, 0.70, 0.65, 0.9], [0.45, 0.95, 0.40, 0.99]],
+        [[0.70, 0.70, 0.70, 0.9], [0.70, 0.70, 0.70, 0.99]],
+    ]
+    model, calls = make_model(parts=2, codes=3), iter(zip((2, 1, 0), sure, strict=True))
+
+    def answer(canvas, lengths, words, mask, sentence):
+        code, table = next(calls)
+        chances = torch.tensor(table)[None, ..., None]
+        return torch.where(torch.arange(3) == code, chances, (1 - chances) / 2).log()
+
+    model.forward = answer
+    canvas, lengths = empty(4, parts=2)
+    canvas[0, :, 3] = 0  # given: six places are open, masked_counts(6, 3) = [6, 5, 2]
+    filled = fill(model, canvas, lengths, make_text(1), steps=3, argmax=True, trace=True)
+    o = MASK
+    assert [step.canvas[0].tolist() for step in filled.trace] == [
+        [[o, o, o, 0], [o, o, o, 0]],
+        [[o, o, o, 0], [o, 2, o, 0]],  # the surest of all, 0.95, stays
+        [[1, 1, 1, 0], [o, 2, o, 0]],  # the two least sure are both of the lower part
+    ]
+    assert filled.tokens[0].tolist() == [[1, 1, 1, 0], [0, 2, 0, 0]]
+    expected = torch.tensor([[0.75, 0.70, 0.65, 1.0], [0.70, 0.95, 0.70, 1.0]])
+    torch.testing.assert_close(filled.confidence[0], expected)
+
+
+def test_of_equally_sure_places_the_upper_part_comes_first():
+    model = make_model(parts=2, codes=3)
+    model.forward = lambda canvas, *_: torch.zeros(*canvas.shape, 3)
+    filled = fill(model, *empty(2, parts=2), make_text(1), steps=2, argmax=True, trace=True)
+    assert (filled.trace[1].canvas[0] == MASK).tolist() == [[True, True], [False, False]]
 
 
 def test_a_training_model_is_used_without_dropout_and_left_training():

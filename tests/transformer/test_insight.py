@@ -13,7 +13,7 @@ def small(**changes):
     config = TransformerConfig(
         codes=7, code_dim=4, text_dim=6, dim=8, layers=1, cross_layers=2, heads=2, **changes
     )
-    return MaskedTransformer(config, torch.randn(1, 7, 4)).eval()
+    return MaskedTransformer(config, torch.randn(config.parts, 7, 4)).eval()
 
 
 @pytest.fixture
@@ -25,12 +25,12 @@ def text():
     )
 
 
-@pytest.mark.parametrize("block", [0, 1])
-def test_the_attention_shown_gives_the_output_of_the_block(text, block):
-    model = small()
+@pytest.mark.parametrize(("block", "parts"), [(0, 1), (1, 1), (0, 2)])
+def test_the_attention_shown_gives_the_output_of_the_block(text, block, parts):
+    model = small(parts=parts)
     for parameter in model.parameters():  # the small initial weights attend to all words alike
         parameter.data *= 20
-    canvas, lengths = torch.full((2, 1, 3), MASK), torch.tensor([3, 2])
+    canvas, lengths = torch.full((2, parts, 3), MASK), torch.tensor([3, 2])
     weights = word_attention(model, canvas, lengths, text, block)
     assert weights.shape == (2, 2, 3, 5)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 2, 3))
@@ -59,8 +59,9 @@ class Source:
         return self.text[: len(captions)]
 
 
-def test_silence_is_what_dropped_texts_become(text):
-    model, canvas, lengths = small(), torch.full((2, 1, 3), MASK), torch.tensor([3, 2])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_silence_is_what_dropped_texts_become(text, parts):
+    model, canvas, lengths = small(parts=parts), torch.full((2, parts, 3), MASK), torch.tensor([3, 2])
     said = SilentText(Source(text), model).lookup(["a", "b"])
     silent = model(canvas, lengths, said.words, said.mask, said.sentence)
     dropped = model(canvas, lengths, text.words, text.mask, text.sentence, torch.ones(2, dtype=torch.bool))

@@ -6,6 +6,7 @@ import torch
 from mmm.transformer import (
     MASK,
     corrupt_tokens,
+    draw_asked,
     drop_edge_token,
     inside,
     mask_shares,
@@ -53,13 +54,55 @@ def test_no_place_is_preferred():
     assert (rate[:8] - 0.5).abs().max() < 0.03 and rate[8:].sum() == 0
 
 
-def test_of_two_parts_the_upper_one_is_masked_and_corrupted():
+def test_a_model_of_the_upper_part_is_asked_for_it_alone():
     tokens, lengths = batch(parts=2)
-    canvas = mask_tokens(
-        corrupt_tokens(tokens, lengths, 0.5, 64, generator()), lengths, "cosine", generator()
-    )
+    shown = corrupt_tokens(tokens, lengths, 0.5, 64, generator(), predicted=1)
+    canvas = mask_tokens(shown, lengths, "cosine", generator(), draw_asked(400, 1, 0.5, generator()))
     assert torch.equal(canvas[:, 1], tokens[:, 1])
-    assert (canvas[:, 0] == MASK).any()
+    # The same numbers are drawn as for a whole body, of which the upper part then is all.
+    whole = corrupt_tokens(tokens[:, :1], lengths, 0.5, 64, generator())
+    assert torch.equal(canvas[:, :1], mask_tokens(whole, lengths, "cosine", generator()))
+
+
+def test_the_three_kinds_of_tasks_come_as_often_as_said():
+    for both in (0.0, 0.5, 0.8, 1.0):
+        asked = draw_asked(20_000, 2, both, generator())
+        rates = [(asked == torch.tensor(kind)).all(1).double().mean() for kind in ((1, 1), (1, 0), (0, 1))]
+        expected = [both, (1 - both) / 2, (1 - both) / 2]
+        assert all(abs(rate - chance) < 0.01 for rate, chance in zip(rates, expected, strict=True))
+        assert asked.any(1).all()
+    untouched = generator()
+    assert draw_asked(5, 1, 0.5, untouched).all() and torch.equal(
+        untouched.get_state(), generator().get_state()
+    )
+    with pytest.raises(ValueError, match="both is 1.5, expected a chance"):
+        draw_asked(5, 2, 1.5, generator())
+
+
+def test_of_two_parts_those_asked_for_are_masked_by_one_share():
+    tokens, lengths = batch(parts=2)
+    kinds = torch.tensor([[True, True], [True, False], [False, True], [True, True]]).repeat(100, 1)
+    canvas = mask_tokens(tokens, lengths, "uniform(0.4, 0.4)", generator(), kinds)
+    masked = canvas == MASK
+    assert not (masked & ~(kinds[:, :, None] & inside(lengths, 49)[:, None])).any()
+    places = lengths * kinds.sum(1)  # of both parts together, not as many of each
+    assert torch.equal(masked.sum((1, 2)), (0.4 * places).round().long().clamp(min=1))
+    assert torch.equal(canvas[~masked], tokens[~masked])
+    both = masked[kinds.all(1)].sum(2)
+    assert (both[:, 0] != both[:, 1]).any() and abs((both[:, 0] - both[:, 1]).double().mean()) < 1
+    one = torch.zeros(300, 2, 1, dtype=torch.long)
+    single = (mask_tokens(one, torch.ones(300).long(), "uniform(0, 0)", generator()) == MASK)[:, :, 0]
+    assert (single.sum(1) == 1).all() and 0.4 < single[:, 0].double().mean() < 0.6
+
+
+def test_both_parts_are_corrupted_each_for_itself():
+    tokens, lengths = batch(parts=2)
+    wrong = corrupt_tokens(tokens, lengths, 0.5, 64, generator()) != tokens
+    real = inside(lengths, 49)
+    for part in (0, 1):
+        assert not wrong[:, part][~real].any()
+        assert abs(wrong[:, part][real].double().mean() - 0.5 * 63 / 64) < 0.01
+    assert abs((wrong[:, 0] & wrong[:, 1])[real].double().mean() - 0.25 * (63 / 64) ** 2) < 0.01
 
 
 def test_corruption():
@@ -89,6 +132,14 @@ def test_an_edge_token_is_dropped():
     assert torch.equal(dropped[tail], tokens[tail])
 
 
+def test_all_parts_lose_the_same_edge_token():
+    lengths = torch.full((300,), 8)
+    tokens = torch.stack([torch.arange(8), torch.arange(8) + 20]).expand(300, 2, 8).contiguous()
+    dropped, shorter = drop_edge_token(tokens, lengths, generator())
+    assert torch.equal(dropped[:, 1], dropped[:, 0] + 20)
+    assert 0.2 < (dropped[shorter == 7][:, 1, 0] == 21).double().mean() < 0.8
+
+
 def test_same_seed_same_task():
     tokens, lengths = batch()
     one, two, three = (mask_tokens(tokens, lengths, "cosine", generator(seed)) for seed in (5, 5, 6))
@@ -96,14 +147,17 @@ def test_same_seed_same_task():
 
 
 @pytest.mark.parametrize("where", ["all", "masked"])
-def test_loss_is_a_mean_of_means(where):
-    tokens, lengths = batch(size=6, n=12, codes=10)
-    canvas = mask_tokens(tokens, lengths, "cosine", generator())
-    logits = torch.randn(6, 1, 12, 10, generator=generator(3))
+@pytest.mark.parametrize(("parts", "predicted"), [(1, 1), (2, 1), (2, 2)])
+def test_loss_is_a_mean_of_means(where, parts, predicted):
+    tokens, lengths = batch(size=6, n=12, codes=10, parts=parts)
+    asked = draw_asked(6, predicted, 0.5, generator(4))
+    canvas = mask_tokens(tokens, lengths, "cosine", generator(), asked)
+    logits = torch.randn(6, predicted, 12, 10, generator=generator(3))
     clips = []
     for row in range(6):
-        places = [i for i in range(lengths[row]) if where == "all" or canvas[row, 0, i] == MASK]
-        terms = [-logits[row, 0, i].log_softmax(0)[tokens[row, 0, i]] for i in places]
+        places = [(part, i) for part in range(predicted) for i in range(lengths[row])]
+        places = [place for place in places if where == "all" or canvas[row][place] == MASK]
+        terms = [-logits[row][place].log_softmax(0)[tokens[row][place]] for place in places]
         clips.append(torch.stack(terms).mean())
     targets = tokens.masked_fill(~inside(lengths, 12)[:, None], MASK)  # padding may hold anything
     loss = masked_loss(logits, targets, lengths, where=where, canvas=canvas)

@@ -64,7 +64,7 @@ def test_logits_of_the_release(golden):
 def test_logits_of_the_release_with_two_parts(golden):
     arrays = golden("transformer_parts")
     config, model = from_release_state(*release(arrays, "codebook_upper", "codebook_lower"), heads=4)
-    assert (config.parts, config.code_dim) == (2, 4)
+    assert (config.parts, config.predicts, config.code_dim) == (2, 1, 4)
     ids = torch.stack(tensors(arrays, "upper", "lower"), dim=1)
     valid, words, sentence, expected = tensors(arrays, "valid", "words", "sentence", "logits")
     logits = model.forward_ids(ids, valid, words, torch.ones(words.shape[:2], dtype=torch.bool), sentence)
@@ -157,16 +157,59 @@ def test_dropped_text_is_one_and_the_same():
         plain(**one, drop_text=drop)
 
 
-def test_two_parts_share_the_special_vectors_and_the_codebook_is_not_trained():
-    model = small_model(parts=2)
-    assert model.specials.shape == (3, 6)
+@pytest.mark.parametrize(("predicts", "predicted"), [(0, 2), (1, 1), (2, 2)])
+def test_two_parts_share_the_special_vectors_and_the_codebook_is_not_trained(predicts, predicted):
+    model = small_model(parts=2, predicts=predicts)
+    assert model.specials.shape == (3, 6) and model.config.predicted == predicted
     given = random_input(parts=2)
     given["lengths"].fill_(9)
-    assert model(**given).shape == (3, 1, 9, 20)
+    assert model(**given).shape == (3, predicted, 9, 20)
     assert "codebook" not in dict(model.named_parameters()) and "codebook" in model.state_dict()
     model(**given).sum().backward()
     untouched = {name for name, parameter in model.named_parameters() if parameter.grad is None}
     assert untouched == {"no_word", "no_sentence"}
+
+
+@torch.no_grad()
+def test_each_part_has_its_own_rows_of_the_head_and_all_parts_are_seen():
+    model, given = small_model(parts=2), random_input(parts=2)
+    given["lengths"] = torch.tensor([9, 5, 3])
+    logits = model(**given)
+    ids, valid = model.place_ids(given["canvas"], given["lengths"])
+    flat = model.forward_ids(ids, valid, given["words"], given["word_mask"], given["sentence"])[:, 1:-1]
+    assert torch.equal(logits[:, 0], flat[..., :20]) and torch.equal(logits[:, 1], flat[..., 20:])
+    for part in (0, 1):
+        other = given["canvas"].clone()
+        other[:, part] = (other[:, part] + 2) % 20
+        moved = (model(**given | {"canvas": other}) - logits)[:, :, :3].abs().amax((2, 3))
+        assert (moved > 1e-4).all()  # what one part holds tells on the logits of both
+    model.head.weight[20:] = 0
+    assert torch.equal(model(**given)[:, 0], logits[:, 0]) and model(**given)[:, 1].eq(0).all()
+
+
+def test_a_folder_from_before_there_was_predicts_is_loaded(tmp_path):
+    model = small_model()
+    model.save_pretrained(tmp_path / "m")
+    config = tmp_path / "m" / "config.json"
+    values = json.loads(config.read_text())
+    del values["predicts"]
+    config.write_text(json.dumps(values))
+    again = MaskedTransformer.from_pretrained(tmp_path / "m")
+    assert again.config == model.config and again.config.predicted == 1
+    assert torch.equal(again.head.weight, model.head.weight)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("predicts", [1, 2])
+def test_two_parts_saved_and_loaded(tmp_path, predicts):
+    model, given = small_model(parts=2, predicts=predicts), random_input(parts=2)
+    model.save_pretrained(tmp_path / "m")
+    again = MaskedTransformer.from_pretrained(tmp_path / "m")
+    assert again.config == model.config and torch.equal(again(**given), model(**given))
+    config = tmp_path / "m" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"predicts": 3 - predicts}))
+    with pytest.raises(ValueError, match="does not fit its config.json: .*head.weight"):
+        MaskedTransformer.from_pretrained(tmp_path / "m")
 
 
 @torch.no_grad()
@@ -231,6 +274,9 @@ def test_refusals():
         preset("huge", codes=20, code_dim=6, text_dim=16)
     with pytest.raises(ValueError, match="parts is 3"):
         TransformerConfig(codes=20, code_dim=6, text_dim=16, dim=32, layers=1, parts=3)
+    for parts, predicts in ((1, 2), (2, 3), (2, -1)):
+        with pytest.raises(ValueError, match=f"predicts is {predicts}, expected 1 to {parts}"):
+            small_model(parts=parts, predicts=predicts)
     config = preset("tiny", codes=20, code_dim=6, text_dim=16)
     with pytest.raises(ValueError, match=r"codebook is \(1, 21, 6\), expected .* \(1, 20, 6\)"):
         MaskedTransformer(config, torch.zeros(1, 21, 6))

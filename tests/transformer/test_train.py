@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from mmm.data import PackedSplit
 from mmm.data.captions import Caption
@@ -12,7 +13,14 @@ from mmm.motion import mirror_features
 from mmm.text import TextCache
 from mmm.tokenizer import Tokenizer, TokenizerConfig
 from mmm.training import TrainConfig, read_metrics
-from mmm.transformer import MASK, LengthConfig, LengthEstimator, MaskedTransformer, TransformerConfig
+from mmm.transformer import (
+    MASK,
+    LengthConfig,
+    LengthEstimator,
+    MaskedTransformer,
+    TransformerConfig,
+    draw_asked,
+)
 from mmm.transformer.tokens import TokenSet, make_token_set
 from mmm.transformer.train import (
     TransformerTask,
@@ -26,10 +34,11 @@ CODES, WIDTH = 16, 12
 
 
 def token_set(lengths, captions, weights=None, parts=1):
-    """One clip for each length, of one variant; the tokens of clip i are i, i + 1, …"""
+    """One clip for each length, of one variant; the tokens of clip i are i, i + 1, …, of the lower part 5 more."""
     tokens = torch.zeros(len(lengths), parts, max(lengths), dtype=torch.int16)
     for i, length in enumerate(lengths):
-        tokens[i, :, :length] = (torch.arange(length) + i) % CODES
+        for part in range(parts):
+            tokens[i, part, :length] = (torch.arange(length) + i + 5 * part) % CODES
     weights = np.ones(len(lengths)) if weights is None else np.asarray(weights, float)
     starts = torch.arange(len(lengths) + 1)
     return TokenSet(tokens, torch.tensor(lengths), starts, captions, weights, [f"c{i}" for i in starts[:-1]])
@@ -44,11 +53,11 @@ def text_of(*captions):
     return TextCache("made-up", list(captions), words, torch.tensor([0, *np.cumsum(lengths)]), sentences)
 
 
-def transformer(text_dropout=0.1, parts=1, dropout=0.0):
+def transformer(text_dropout=0.1, parts=1, dropout=0.0, predicts=0):
     torch.manual_seed(0)
     config = TransformerConfig(
         codes=CODES, code_dim=8, text_dim=WIDTH, dim=32, layers=1, cross_layers=1, heads=4, max_tokens=12,
-        dropout=dropout, parts=parts, text_dropout=text_dropout,
+        dropout=dropout, parts=parts, text_dropout=text_dropout, predicts=predicts,
     )  # fmt: skip
     return MaskedTransformer(config, torch.randn(parts, CODES, 8))
 
@@ -85,6 +94,22 @@ def test_every_variant_holds_the_tokens_that_its_clip_gets_alone(tokenizer):
             alone = tokenizer.encode(torch.from_numpy(np.array(features[phase:]))[None])[0]
             found, lengths = tokens.batch(tokens.starts[place : place + 1] + phase)
             assert int(lengths) == alone.shape[1] and torch.equal(found[0], alone), (name, phase)
+
+
+def test_two_parts_are_two_rows_of_a_token_set():
+    torch.manual_seed(0)
+    halves = Tokenizer(TokenizerConfig(width=16, depth=1, codes=64, code_dim=8, parts=2)).eval()
+    for quantizer in halves.quantizers:
+        quantizer.set_codebook(0.1 * torch.randn(64, 4))
+    split = clips()
+    tokens = make_token_set(halves, split, batch_size=5)
+    assert tokens.tokens.shape == (24, 2, 11) and (tokens.tokens[:, 0] != tokens.tokens[:, 1]).any()
+    for variant in range(24):
+        features = split.clip(variant // 4 % 3)
+        features = mirror_features(features) if variant >= 12 else features
+        alone = halves.encode(torch.from_numpy(np.array(features[variant % 4 :]))[None])[0]
+        found, lengths = tokens.batch(torch.tensor([variant]))
+        assert int(lengths) == alone.shape[1] and torch.equal(found[0], alone), variant
 
 
 def test_long_clips_are_cut_and_validation_sets_are_plain(tokenizer):
@@ -183,12 +208,35 @@ def test_the_posed_task():
     assert torch.equal(plain["canvas"][shown], truth[shown]) and torch.equal(plain["tokens"], truth)
 
 
+def test_the_posed_task_of_two_parts():
+    truth, lengths = token_set([12] * 300, [["a"]] * 300, parts=2).batch(torch.arange(300))
+    task = TransformerTask(mask_law="uniform(0.5, 0.5)", random_codes=0.5, drop_edge=1.0)
+    asked = draw_asked(300, 2, task.both, torch.Generator().manual_seed(1))
+    data = pose_task(truth, lengths, CODES, task, torch.Generator().manual_seed(0), asked)
+    real = torch.arange(12) < 11
+    masked, wrong = data["canvas"] == MASK, data["canvas"] != data["tokens"]
+    assert not masked[..., ~real].any() and not masked[~asked].any()
+    assert torch.equal(masked.sum((1, 2)), torch.tensor([0, 6, 11])[asked.sum(1)])  # half of 11, half of 22
+    assert torch.equal(
+        data["tokens"][:, 1, :11], (data["tokens"][:, 0, :11] + 5) % CODES
+    )  # one and the same edge
+    for part in (0, 1):  # also where a part is only shown: in sampling it may hold what the model chose
+        for whole in (True, False):
+            shown = ~masked[:, part, :11] & ~(asked[:, part, None] ^ whole)
+            assert 0.4 < (wrong[:, part, :11] & shown).sum() / shown.sum() < 0.54
+    upper = pose_task(truth, lengths, CODES, task, torch.Generator().manual_seed(0), asked[:, :1] | True)
+    assert torch.equal(
+        upper["canvas"][:, 1], upper["tokens"][:, 1]
+    )  # a part that is never predicted stays right
+    assert torch.equal((upper["canvas"][:, 0] == MASK).sum(1), torch.full((300,), 6))
+
+
 CAPTIONS = [["walks", "someone walks"], ["jumps"], ["waves"], ["bows"]]
 TEXT = text_of(*sorted({text for texts in CAPTIONS for text in texts}))
 
 
 def go(out, steps, precision="no", task=None, **options):
-    tokens = token_set([8, 9, 10, 12], CAPTIONS)
+    tokens = token_set([8, 9, 10, 12], CAPTIONS, parts=options.get("parts", 1))
     model = transformer(**options)
     config = TrainConfig(
         steps=steps, batch_size=16, lr=5e-3, betas=(0.9, 0.98), ema=0.9, precision=precision, log_every=10
@@ -228,13 +276,68 @@ def test_text_dropout_trains_the_vectors_for_no_text(tmp_path):
     assert not hasattr(go(tmp_path / "without", 2, text_dropout=0.0).module, "no_sentence")
 
 
-def test_two_parts_and_the_loss_on_masked_places_alone(tmp_path):
+def test_two_parts_learn_their_three_tasks(tmp_path):
+    tokens, model = token_set([9] * 4, CAPTIONS, parts=2), transformer(parts=2, text_dropout=0.4)
+    config = TrainConfig(steps=140, batch_size=16, lr=5e-3, betas=(0.9, 0.98), ema=0.9)
+    task = TransformerTask(drop_edge=0.0, random_codes=0.0, both=0.3)
+    result = train_transformer(tokens, TEXT, model, config, tmp_path, tokens, task, progress=False)
+    tasks = {f"val/accuracy_{kind}" for kind in ("both", "upper_given_lower", "lower_given_upper")}
+    assert set(result.metrics) == {"val/loss", "val/accuracy_masked", *tasks}
+    assert min(result.metrics[name] for name in tasks) > 0.9
+    # Without a text only the other part tells which clip it is.
+    drop, (truth, lengths) = torch.ones(4, dtype=torch.bool), tokens.batch(torch.arange(4))
+    found = TEXT.lookup(["walks"] * 4)
+    for part in (0, 1):
+        canvas = truth.clone()
+        canvas[:, part] = MASK
+        answer = result.module(canvas, lengths, found.words, found.mask, found.sentence, drop).argmax(-1)
+        assert (answer[:, part] == truth[:, part]).double().mean() > 0.8
+
+
+def test_a_model_of_the_upper_part_is_judged_by_it_alone(tmp_path):
+    result = go(tmp_path, 3, parts=2, predicts=1)
+    assert set(result.metrics) == {"val/loss", "val/accuracy_masked"}
+    assert (MaskedTransformer.from_pretrained(tmp_path / "model").config.predicted) == 1
+
+
+def test_the_judgement_of_two_parts_weighs_the_tasks_as_training_does(tmp_path):
+    tokens, model = token_set([8, 9, 10, 12], CAPTIONS, parts=2), go(tmp_path, 12, parts=2).module
+    found = {
+        both: evaluate_transformer(model, tokens, TEXT, TransformerTask(both=both)) for both in (0, 0.3, 1)
+    }
+    assert found[0.3]["loss"] == pytest.approx(0.3 * found[1]["loss"] + 0.7 * found[0]["loss"])
+    assert found[1]["accuracy_masked"] == found[1]["accuracy_both"]
+    low, high = sorted(found[0][f"accuracy_{kind}"] for kind in ("upper_given_lower", "lower_given_upper"))
+    assert low < found[0]["accuracy_masked"] < high
+    for kind in ("both", "upper_given_lower", "lower_given_upper"):
+        assert found[0][f"accuracy_{kind}"] == found[1][f"accuracy_{kind}"]
+    assert (
+        len({found[0][f"accuracy_{kind}"] for kind in ("both", "upper_given_lower", "lower_given_upper")})
+        == 3
+    )
+
+
+def test_a_run_tells_of_parts_only_where_there_are_two(tmp_path):
+    go(tmp_path / "one", 1)
+    settings = yaml.safe_load((tmp_path / "one" / "config.yaml").read_text())
+    assert (
+        "predicts" not in settings["transformer"] and "both" not in settings["task"]
+    )  # as before there were
+    go(tmp_path / "one", 2)
+    go(tmp_path / "two", 1, parts=2)
+    with pytest.raises(ValueError, match="begun with task.both=0.5 and is to be continued with 0.9"):
+        go(tmp_path / "two", 2, task=TransformerTask(drop_edge=0.0, both=0.9), parts=2)
+    with pytest.raises(ValueError, match="begun with task.both=0.5"):
+        go(tmp_path / "two", 2, parts=2, predicts=1)
+
+
+@pytest.mark.parametrize("predicts", [1, 2])
+def test_two_parts_and_the_loss_on_masked_places_alone(tmp_path, predicts):
     tokens = token_set([8, 9, 10, 12], CAPTIONS, parts=2)
     config = TrainConfig(steps=3, batch_size=8)
     task = TransformerTask(where="masked")
-    result = train_transformer(
-        tokens, TEXT, transformer(parts=2), config, tmp_path, tokens, task, progress=False
-    )
+    model = transformer(parts=2, predicts=predicts)
+    result = train_transformer(tokens, TEXT, model, config, tmp_path, tokens, task, progress=False)
     assert np.isfinite(result.metrics["val/loss"])
     everywhere = evaluate_transformer(result.module, tokens, TEXT, dataclasses.replace(task, where="all"))
     assert everywhere["loss"] != result.metrics["val/loss"]
