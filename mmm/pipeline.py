@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import numbers
 import os
 from collections.abc import Sequence
@@ -15,8 +14,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from mmm.errors import atomic_dir, require
-from mmm.motion import Motion, get_skeleton
-from mmm.sampling import Filled, fill, generate_many
+from mmm.model_folder import find_model, read_info, short_card, write_info
+from mmm.motion import Motion
+from mmm.sampling import Filled, check_predicts_all, fill, generate_many
 from mmm.text import TextEmbedding, TextEncoder, load_text_encoder
 from mmm.tokenizer import Tokenizer
 from mmm.transformer import MASK, LengthEstimator, MaskedTransformer
@@ -91,8 +91,10 @@ class MMM:
                 length and seed alone, not on what else is in the list.
             options: steps, guidance, temperature, argmax, schedule, group: see `mmm.sampling.fill`.
         Raises:
-            ValueError: an empty text, a length out of range, not as many lengths or seeds as texts.
+            ValueError: an empty text, a length out of range, not as many lengths or seeds as texts; a model that
+                predicts only the upper body.
         """
+        check_predicts_all(self.transformer.config)  # before the texts are looked at
         texts = [text] if isinstance(text, str) else list(text)
         frames = self.frame_counts(texts, length)
         filled = self.sample(texts, frames, seed, **options)
@@ -116,7 +118,8 @@ class MMM:
             text: embeddings, one an item (`embed`, or a `mmm.text.TextCache`).
             frames, seeds: one an item. options: as for `generate`.
         Raises:
-            ValueError: a length out of range; texts, frames and seeds not equally many.
+            ValueError: a length out of range; texts, frames and seeds not equally many; a model that predicts
+                only the upper body.
         """
         self._check_frames(frames)
         options = {"guidance": self.info.get("guidance", 1.0), **options}
@@ -132,8 +135,9 @@ class MMM:
     ) -> Filled:
         """Tokens for texts and lengths in frames: the empty canvases of `generate`, filled.
 
-        With `trace=True` the result also holds every step of the sampler.
+        With `trace=True` the result also holds every step of the sampler. Raises ValueError as `generate` does.
         """
+        check_predicts_all(self.transformer.config)
         canvas, lengths = self.empty_canvas(self.frame_counts(texts, list(frames)))
         seeds = (
             [int(seed) + i for i in range(len(texts))] if isinstance(seed, numbers.Integral) else list(seed)
@@ -241,8 +245,7 @@ class MMM:
                 self.length.save_pretrained(part / "length", dtype)
             np.save(part / "Mean.npy", self.tokenizer.mean.cpu().numpy())
             np.save(part / "Std.npy", self.tokenizer.std.cpu().numpy())
-            (part / "config.json").write_text(json.dumps({"format": "mmm-1", **self.info}, indent=2) + "\n")
-            (part / "README.md").write_text(card or self._card())
+            write_info(part, self.info, card or short_card(self.info, self.count_parameters()))
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike = SHIPPED, device: str | torch.device = "cpu") -> MMM:
@@ -252,23 +255,8 @@ class MMM:
             FileNotFoundError: the folder or a part of it is missing.
             ValueError: a file is damaged, or parts do not belong together.
         """
-        folder = Path(folder)
-        if (folder / "model" / "transformer").is_dir():
-            folder = folder / "model"
-        for needed in (folder, folder / "config.json", folder / "tokenizer", folder / "transformer"):
-            if not needed.exists():
-                raise FileNotFoundError(
-                    f"there is no {needed}; give a model folder as `mmm train transformer` writes it."
-                )
-        try:
-            info = json.loads((folder / "config.json").read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{folder / 'config.json'} is not valid JSON ({error}); copy the model again."
-            ) from error
-        missing = [name for name in ("text_encoder", "fps", "skeleton") if name not in info]
-        require(not missing, f"{folder / 'config.json'} lacks {', '.join(missing)}; copy the model again.")
-        get_skeleton(info["skeleton"])
+        folder = find_model(folder)
+        info = read_info(folder)
         length = LengthEstimator.from_pretrained(folder / "length") if (folder / "length").is_dir() else None
         model = cls(
             Tokenizer.from_pretrained(folder / "tokenizer"),
@@ -290,16 +278,3 @@ class MMM:
     def _codebook_buffers(self) -> int:
         trained = any(name.endswith("codebook") for name, _ in self.tokenizer.named_parameters())
         return 0 if trained else self.tokenizer.codebook.numel()
-
-    def _card(self) -> str:
-        counts = self.count_parameters()
-        lines = [f"- {name}: {value}" for name, value in self.info.items()]
-        return "\n".join(
-            [
-                "# A text-to-motion model (MMM)",
-                "",
-                *lines,
-                "- parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()),
-                "",
-            ]
-        )

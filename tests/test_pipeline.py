@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -15,7 +16,20 @@ from mmm.recipes import (
     load_tokenizer,
     resolve,
 )
-from mmm.tokenizer import Tokenizer
+from mmm.tokenizer import PRESETS, Tokenizer
+from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer, preset
+
+
+def of_parts(model, predicts):
+    """A model of two body parts, of random weights, with the text encoder of `model`."""
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(dataclasses.replace(PRESETS["tiny"], parts=2)).eval()
+    for quantizer in tokenizer.quantizers:
+        quantizer.set_codebook(torch.randn(128, 8))
+    width = model.transformer.config.text_dim
+    sizes = preset("tiny", codes=128, code_dim=8, text_dim=width, parts=2, predicts=predicts)
+    transformer = MaskedTransformer(sizes, tokenizer.codebook).eval()
+    return MMM(tokenizer, transformer, LengthEstimator(LengthConfig(width)).eval(), model.info, model.encoder)
 
 
 def test_generate_gives_what_was_asked_for(model):
@@ -154,3 +168,36 @@ def test_an_unknown_preset_is_refused(toy: MotionFolder, tmp_path):
     with pytest.raises(ValueError, match="preset is 'huge', expected one of tiny, small, paper"):
         fit_tokenizer(toy, tmp_path / "run", "huge")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_of_two_parts_generates_and_is_saved(model, tmp_path):
+    halves = of_parts(model, predicts=2)
+    texts, frames = ["a person walks", "a person bows"], [50, 77]
+    motions = halves.generate(texts, frames, seed=3)
+    assert [motion.features.shape for motion in motions] == [(50, 263), (77, 263)]
+    assert np.array_equal(motions[1].features, halves.generate(texts[1], 77, seed=4).features)
+    tokens = halves.sample(texts, frames, 3).tokens
+    assert tokens.shape == (2, 2, 20) and (tokens[:, 0] != tokens[:, 1]).any()
+    assert halves.encode(motions[0]).shape == (1, 2, 13)
+    bulk = halves.generate_bulk(halves.embed(texts), frames, [3, 4], batch_size=1, precision="no")
+    for motion, features in zip(motions, bulk, strict=True):
+        np.testing.assert_allclose(features, motion.features, atol=1e-4)
+    halves.save_pretrained(tmp_path / "m", torch.float32)
+    again = MMM.from_pretrained(tmp_path / "m")
+    assert again.transformer.config.predicted == 2
+    assert np.array_equal(again.generate(texts, frames, seed=3)[0].features, motions[0].features)
+
+
+def test_a_model_of_the_upper_body_does_not_generate(model, tmp_path):
+    upper = of_parts(model, predicts=1)
+    upper.length = None  # as a converted one: the reason must be the body, not the length
+    text, refused = upper.embed(["bows"]), "predicts the upper body only and needs the lower body of a motion"
+    for call in (
+        lambda: upper.generate("bows"),
+        lambda: upper.sample(["bows"], [60]),
+        lambda: upper.generate_bulk(text, [60], [0]),
+    ):
+        with pytest.raises(ValueError, match=refused):
+            call()
+    upper.save_pretrained(tmp_path / "m")
+    assert MMM.from_pretrained(tmp_path / "m").transformer.config.predicted == 1

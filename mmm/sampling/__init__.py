@@ -1,6 +1,7 @@
 """Sampling: filling the open places of a canvas; many canvases at once."""
 
 from mmm.sampling.bulk import decode_many, generate_many
+from mmm.sampling.checks import check_predicts_all
 from mmm.sampling.fill import (
     SCHEDULES,
     Filled,
@@ -14,6 +15,7 @@ __all__ = [
     "SCHEDULES",
     "Filled",
     "Step",
+    "check_predicts_all",
     "decode_many",
     "default_steps",
     "fill",

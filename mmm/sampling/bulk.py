@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from mmm.errors import require
 from mmm.precision import resolve_precision
+from mmm.sampling.checks import check_predicts_all
 from mmm.sampling.fill import fill
 from mmm.text import TextEmbedding
 from mmm.tokenizer import Tokenizer
@@ -59,8 +60,10 @@ def generate_many(
         progress: show a bar.
         options: for `fill`: guidance, steps, temperature, argmax, schedule.
     Raises:
-        ValueError: texts, frames and seeds are not equally many, or none; and what `fill` refuses.
+        ValueError: texts, frames and seeds are not equally many, or none; the model predicts only the upper
+            body; and what `fill` refuses.
     """
+    check_predicts_all(transformer.config)
     require(len(frames) > 0, "no item was given: give texts, frames and seeds")
     require(
         len(text) == len(frames) == len(seeds),
