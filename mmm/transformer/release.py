@@ -11,7 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmm.errors import require
-from mmm.transformer.model import MaskedTransformer, TransformerConfig
+from mmm.storage import differences
+from mmm.transformer.config import TransformerConfig
+from mmm.transformer.model import MaskedTransformer
 
 RENAMED = {
     "trans_base.learn_tok_emb.weight": "specials",
@@ -50,28 +52,62 @@ def from_release_state(
         codebook: the frozen code vectors of the tokenizer; two of them (upper, lower) for body parts.
 
     Raises:
-        ValueError: an array is missing, unknown, or does not fit the codebook.
+        ValueError: arrays are missing, unknown or of another shape (they are listed), or do not fit the codebook.
     """
     places = state[POSITIONS].shape[0] if POSITIONS in state else 51
     state = {name: value for name, value in state.items() if not UNUSED.match(name)}
     config = _config(state, codebook, heads, max_tokens=places - 2)  # one for the sentence, one for END
-    ours = _renamed(state, local=_count(state, "trans_base.blocks"))
+    local = _count(state, "trans_base.blocks")
     model = MaskedTransformer(config, codebook)
-    wanted = dict(model.named_parameters())
-    differing = sorted(ours.keys() ^ wanted.keys()) or [n for n in ours if ours[n].shape != wanted[n].shape]
-    require(
-        not differing,
-        f"the released transformer does not fit: missing, unknown or of another shape are "
-        f"{', '.join(differing[:4])} ({len(differing)} in all, in our names); expected the authors' layout",
-    )
-    model.load_state_dict(ours, strict=False)  # the codebook is in place already
+    apart = differences(state, to_release_state(model, local))
+    require(not apart, f"the released transformer does not fit its own sizes: {apart}")
+    model.load_state_dict(_renamed(state, local), strict=False)  # the codebook is in place already
     return config, model.eval()
+
+
+def to_release_state(model: MaskedTransformer, local: int | None = None) -> dict[str, Tensor]:
+    """The weights under the release's names, without what it carries and does not use; views, not copies.
+
+    Args:
+        local: self-attention blocks that the release keeps in `trans_base`, the others being in `trans_head`; 7 of 16
+            there, and that share of others. The network is the same wherever the cut is.
+
+    Raises:
+        ValueError: the model has vectors for "no text", for which the release has no name.
+    """
+    require(
+        model.config.text_dropout == 0,
+        f"text_dropout is {model.config.text_dropout}, but the release has no vectors for a dropped text: expected 0",
+    )
+    local = model.config.layers * 7 // 16 if local is None else local
+    outer = {ours: theirs for theirs, ours in RENAMED.items()}
+    inner = {ours: theirs for theirs, ours in IN_BLOCK.items()}
+    state = {}
+    for name, value in model.named_parameters():
+        value, (stem, _, kind) = value.detach(), name.rpartition(".")
+        if name in outer or stem in outer:
+            state[outer[name] if name in outer else f"{outer[stem]}.{kind}"] = value
+            continue
+        group, number, part = stem.split(".", 2)
+        if group == "cross":
+            prefix = f"trans_base.cross_att.{number}"
+        elif int(number) < local:
+            prefix = f"trans_base.blocks.{number}"
+        else:
+            prefix = f"trans_head.blocks.{int(number) - local}"
+        if part in inner:
+            state[f"{prefix}.{inner[part]}.{kind}"] = value
+        else:  # "attention.query_key_value": its rows are three matrices there
+            own = part.removeprefix("attention.").split("_")
+            rows = zip(own, value.chunk(len(own)), strict=True)
+            state |= {f"{prefix}.attn.{each}.{kind}": share for each, share in rows}
+    return state
 
 
 def _config(state: Mapping[str, Tensor], codebook: Tensor, heads: int, max_tokens: int) -> TransformerConfig:
     needed = ["trans_base.to_emb.weight", "trans_base.cond_emb.weight", "trans_head.head.weight"]
     needed += ["trans_head.blocks.0.mlp.0.weight"]
-    missing = [name for name in needed if name not in state]
+    missing = [name for name in needed if name not in state or state[name].ndim != 2]
     require(
         not missing, f"the released transformer lacks {', '.join(missing)}: give the file of the transformer"
     )
@@ -114,14 +150,12 @@ def _renamed(state: Mapping[str, Tensor], local: int) -> dict[str, Tensor]:
             if inner in IN_BLOCK:
                 ours[f"{prefix}{IN_BLOCK[inner]}.{kind}"] = value
             elif inner == "attn.query":  # query, key and value are rows of one matrix of ours
-                rest = [state.get(name.replace("query", other), value[:0]) for other in ("key", "value")]
+                rest = [state[name.replace("query", other)] for other in ("key", "value")]
                 if cross:
                     ours[f"{prefix}attention.query.{kind}"] = value
                     ours[f"{prefix}attention.key_value.{kind}"] = torch.cat(rest)
                 else:
                     ours[f"{prefix}attention.query_key_value.{kind}"] = torch.cat([value, *rest])
-            elif inner not in ("attn.key", "attn.value"):
-                ours[name] = value  # unknown: reported by its own name
         else:
             stem, _, kind = name.rpartition(".")
             ours[RENAMED.get(name) or f"{RENAMED.get(stem, stem)}.{kind}"] = value
