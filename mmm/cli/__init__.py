@@ -12,6 +12,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from mmm.cli.bench import Bench
+from mmm.cli.convert import Convert
 from mmm.cli.course import Course
 from mmm.cli.evaluate import Evaluate
 from mmm.cli.generate import Generate
@@ -23,6 +24,7 @@ Command = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Generate, subcommand("generate")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Convert, subcommand("convert")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Course, subcommand("course")]
 )

@@ -24,8 +24,9 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from mmm.data import Caption, MotionFolder
 from mmm.errors import require
-from mmm.evaluation.guo_files import CHECKPOINT, find_files, read_checkpoint, read_statistics, what_is_missing
+from mmm.evaluation.guo_files import CHECKPOINT, find_files, read_checkpoint, what_is_missing
 from mmm.evaluation.vocabulary import CLASSES, WordVectorizer
+from mmm.interop import read_mean_std
 
 CONTACTS = 4  # the last numbers of a frame, which the evaluator does not look at
 UNIT = 4  # frames that become one place
@@ -226,7 +227,8 @@ class GuoEvaluator:
                 Std are of another width.
         """
         network = _network(read_checkpoint(checkpoint), str(checkpoint))
-        mean, std = read_statistics(meta, network.sizes.features)
+        remedy = "give the meta folder that came with the checkpoint"
+        mean, std = read_mean_std(meta, network.sizes.features, remedy)
         network.mean.copy_(torch.from_numpy(mean))
         network.std.copy_(torch.from_numpy(std))
         return cls(network, WordVectorizer.load(glove)).to(device)
@@ -287,7 +289,9 @@ def _network(states: dict[str, dict[str, Tensor]], source: str) -> GuoNetwork:
         if getattr(given[name], "shape", None) != value.shape
     ]
     require(not wrong, f"{source} has arrays whose shapes do not fit each other: {', '.join(wrong[:4])}.")
-    arrays = {name: value.float() for name, value in given.items()}
+    arrays = {
+        name: value.float().clone() for name, value in given.items()
+    }  # no longer those of a mapped file
     arrays |= {"mean": torch.zeros(sizes.features), "std": torch.ones(sizes.features)}
     network.load_state_dict(arrays, assign=True)
     return network

@@ -7,20 +7,18 @@ archives: t2m.zip (HumanML3D), kit.zip (KIT-ML) and glove.zip (the vocabulary of
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from mmm.data import MotionFolder
 from mmm.data.folder import load_array
 from mmm.errors import require
 from mmm.evaluation.vocabulary import FILES
+from mmm.interop import read_torch_file
 
 SOURCE = "github.com/EricGuo5513/text-to-motion"
 NETWORKS = ("text_encoder", "movement_encoder", "motion_encoder")
@@ -98,20 +96,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, dict[str, Tensor]
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, would run code, or is a checkpoint of something else.
     """
-    path = Path(path)
-    require(path.is_file(), f"there is no file {path}; it is in {SOURCE}'s archives.", FileNotFoundError)
-    try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # damaged zips and pickles fail in many ways; torch's own text runs over many lines
-        wanted = re.search(r"GLOBAL (\S+)", str(error))
-        reason = (
-            f"asks for {wanted[1]} to be imported, which no file of plain arrays needs; do not trust it,"
-            if wanted
-            else f"cannot be read as a torch file of plain arrays ({type(error).__name__});"
-        )
-        raise ValueError(f"{path} {reason} get it again from {SOURCE}.") from error
+    found = read_torch_file(path, f"get it again from {SOURCE}")
     missing = [
         name
         for name in NETWORKS
@@ -122,26 +107,3 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, dict[str, Tensor]
         f"{path} has no {', '.join(missing)}: it is no checkpoint of Guo et al.'s evaluator; give {CHECKPOINT}.",
     )
     return {name: dict(found[name]) for name in NETWORKS}
-
-
-def read_statistics(
-    meta: str | os.PathLike[str], width: int
-) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
-    """Mean and Std (D,), float32, that the evaluator normalises with.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file is damaged, of another width, or holds what nothing can be divided by.
-    """
-    found = []
-    for name in STATISTICS:
-        file = Path(meta) / name
-        values = load_array(file)
-        least = 0 if name == "std.npy" else -np.inf
-        require(
-            values.shape == (width,) and (np.isfinite(values) & (values > least)).all(),
-            f"{file} has shape {values.shape}, expected ({width},) finite numbers{' above 0' if least == 0 else ''}; "
-            "give the meta folder that came with the checkpoint.",
-        )
-        found.append(values.astype(np.float32))
-    return found[0], found[1]

@@ -164,8 +164,8 @@ class WordVectorizer:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Admits what pickle builds by itself: lists, dicts, strings, numbers. Whatever has to be imported is refused,
-    and nothing can be called without having been imported."""
+    """Admits what pickle builds by itself: lists, dicts, strings, numbers (and tuples, sets, bytes, as harmless).
+    Whatever has to be imported is refused, and nothing can be called without having been imported."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise _WouldRunCode(f"{module}.{name}")

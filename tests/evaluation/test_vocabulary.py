@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mmm.data import Caption
+from mmm.data.captions import parse_captions
 from mmm.evaluation.vocabulary import (
     CLASS_OF,
     CLASSES,
@@ -60,7 +61,9 @@ def test_a_captions_places_vectors_and_classes(glove, words):
         ("hand", "NOUN", "Body_VIP"),
         ("walk", "NOUN", "Act_VIP"),
         ("wave", "VERB", "VERB"),
-        ("person", "PROPN", "OTHER"),  # a tag that is none of the classes
+        ("person", "PROPN", "OTHER"),  # a tag that is none of the classes, as are those of "and" and "while"
+        ("a", "CCONJ", "OTHER"),
+        ("a", "SCONJ", "OTHER"),
         ("person", "", "OTHER"),
         ("unk", "NOUN", "NOUN"),
         ("chair", "NOUN", "OTHER"),  # in the lists, but not in this vocabulary
@@ -70,9 +73,27 @@ def test_classes(words, word, tag, expected):
     assert words.word_class(word, tag) == expected
 
 
+def test_a_line_of_humanml3d_with_times_is_read_from_text_to_classes(glove, words):
+    """A caption with start and end tells a piece of its clip; its words are read like any other's."""
+    line = (
+        "a person waves, walks.#a/DET person/NOUN wave/VERB and/CCONJ walk/VERB left/ADJ hand/NOUN#1.5#4.0\n"
+    )
+    (caption,) = parse_captions(line)
+    assert (caption.text, caption.start, caption.end) == ("a person waves, walks.", 1.5, 4.0)
+    found = words([caption])
+    assert found.lengths.tolist() == [9]
+    classes = [CLASSES[i] for i in found.classes[0, :9].argmax(1).tolist()]
+    lists = ["Act_VIP", "Loc_VIP", "Body_VIP"]  # and/CCONJ is no word of this vocabulary, and no class either
+    assert classes == ["OTHER", "DET", "NOUN", "VERB", "OTHER", *lists, "OTHER"]
+    assert torch.equal(found.vectors[0, 7], vector(glove, "hand"))
+
+
 def test_the_lists_are_disjoint_and_named_as_classes():
     assert sum(len(each.split()) for each in LISTS.values()) == len(CLASS_OF)
-    assert tuple(LISTS) == CLASSES[9:14] and len(CLASSES) == 15
+    assert tuple(LISTS) == CLASSES[9:14]
+    # the checkpoint knows a class by its place alone
+    order = "VERB NOUN DET ADP NUM AUX PRON ADJ ADV Loc_VIP Body_VIP Obj_VIP Act_VIP Desc_VIP OTHER"
+    assert " ".join(CLASSES) == order
 
 
 def test_long_captions_are_cut_to_twenty_words_and_keep_their_end(glove, words):

@@ -1,0 +1,48 @@
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from mmm.cli import main
+
+TESTS = Path(__file__).parent.parent
+made_up = SimpleNamespace(**runpy.run_path(str(TESTS / "interop" / "made_up_release.py")))
+made_up_clip = SimpleNamespace(**runpy.run_path(str(TESTS / "text" / "made_up_clip.py")))
+
+
+def run(*args) -> int:
+    """Exit code of `mmm ARGS`."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(arg) for arg in args])
+    return stop.value.code
+
+
+def test_checkpoints_become_a_model_that_generates(tmp_path, capsys):
+    vq, net = made_up.make_parts()
+    tokenizer, transformer, meta = made_up.write_release(tmp_path / "release", vq, net)
+    clip, out = made_up_clip.write_clip(tmp_path / "clip"), tmp_path / "model"
+    given = ["convert", "--tokenizer", tokenizer, "--transformer", transformer, "--out", out, "--heads", 4]
+    assert run(*given, "--mean-std", meta, "--text", clip) == 0
+    printed = capsys.readouterr().out
+    for told in ("width 16", "4 heads", "left aside", f"mmm train length --data DATA --model {out}"):
+        assert told in printed
+    motion = tmp_path / "walk.npy"
+    assert run("generate", "a person walks", "--model", out, "--length", 40, "--out", motion) == 0
+    assert np.load(motion).shape[0] == 40
+    assert run("generate", "a person walks", "--model", out, "--out", motion) == 2
+    assert "no length estimator" in capsys.readouterr().err
+
+
+def test_what_is_wrong_is_one_sentence_and_nothing_is_written(tmp_path, capsys):
+    tokenizer, transformer, meta = made_up.write_release(tmp_path / "release", *made_up.make_parts())
+    args = ["convert", "--transformer", tokenizer, "--out", tmp_path / "model", "--mean-std", meta]
+    assert run(*args) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("mmm: ") and "holds a tokenizer ('net'), expected a transformer" in err
+    assert err.count("\n") == 1 and not (tmp_path / "model").exists()
+    torch.save({"trans": {}}, transformer)
+    args[2] = transformer
+    assert run(*args) == 2 and "carries no tokenizer" in capsys.readouterr().err

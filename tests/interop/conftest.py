@@ -1,0 +1,32 @@
+"""What the tests of the authors' checkpoints share: their files, made of parts with random weights, and a tiny CLIP."""
+
+import dataclasses
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+HERE = Path(__file__).parent
+made_up = SimpleNamespace(**runpy.run_path(str(HERE / "made_up_release.py")))
+made_up_clip = SimpleNamespace(**runpy.run_path(str(HERE.parent / "text" / "made_up_clip.py")))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return str(made_up_clip.write_clip(tmp_path_factory.mktemp("clip")))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return made_up.make_parts()
+
+
+@pytest.fixture(scope="module")
+def upper():
+    return made_up.make_parts(dataclasses.replace(made_up.TINY_TOKENIZER, parts=2), seed=1)
+
+
+@pytest.fixture
+def files(whole, tmp_path):
+    return made_up.write_release(tmp_path / "release", *whole)
