@@ -1,0 +1,188 @@
+"""How far this project is from the arrays of the reference implementations: the largest difference of each.
+
+    python tests/goldens.py
+
+Prints one line an array, and exits 1 if one is beyond its tolerance. Of arrays of whole numbers (tokens) the number
+that differ is told. `tests/golden/` holds random weights and made-up motions; arrays that hold captured motion are
+read where there is a folder with them (MMM_SHARED, else ../shared).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from mmm.evaluation import fid, mm_dist, r_precision
+from mmm.evaluation.guo import GuoNetwork, Sizes
+from mmm.evaluation.guo_files import NETWORKS
+from mmm.motion import features_to_joints, joints_to_features
+from mmm.sampling import fill
+from mmm.tokenizer import from_release_state as tokenizer_from
+from mmm.transformer import MASK
+from mmm.transformer import from_release_state as transformer_from
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+SHARED = Path(os.environ.get("MMM_SHARED") or GOLDEN.parents[2] / "shared")
+Arrays = Mapping[str, np.ndarray]
+
+
+class Found(NamedTuple):
+    """One array: how far ours is from the reference's, and how far it may be."""
+
+    name: str
+    difference: float
+    tolerance: float
+    size: int
+
+    @property
+    def within(self) -> bool:
+        return self.difference <= self.tolerance
+
+
+def compare(name: str, ours: Any, reference: Any, tolerance: float) -> Found:
+    """Largest absolute difference; of whole numbers, how many differ."""
+    ours, reference = np.asarray(ours), np.asarray(reference)
+    assert ours.shape == reference.shape, (name, ours.shape, reference.shape)
+    if reference.dtype.kind in "iub":
+        return Found(name, float((ours != reference).sum()), tolerance, reference.size)
+    return Found(name, float(np.abs(ours.astype(np.float64) - reference).max()), tolerance, reference.size)
+
+
+def state_of(arrays: Arrays, prefix: str = "state/") -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix(prefix): torch.from_numpy(arrays[name])
+        for name in arrays
+        if name.startswith(prefix)
+    }
+
+
+def features(arrays: Arrays) -> Iterator[Found]:
+    for name in sorted({key.rsplit("/", 1)[0] for key in arrays if key.endswith("/joints")}):
+        made = joints_to_features(arrays[f"{name}/joints"])
+        back = features_to_joints(arrays[f"{name}/features"])
+        yield compare(f"{name}/features", made, arrays[f"{name}/features"], 1e-4)
+        yield compare(f"{name}/recovered_joints", back, arrays[f"{name}/recovered_joints"], 1e-4)
+
+
+def tokenizer(arrays: Arrays) -> Iterator[Found]:
+    model, x = tokenizer_from(state_of(arrays)), torch.from_numpy(arrays["x"])
+    out = model(x)
+    yield compare("tokens", out.tokens[:, 0], arrays["tokens"], 0)
+    yield compare("decoded", model.decode(out.tokens), arrays["decoded"], 1e-4)
+    for name in ("reconstruction", "commitment", "perplexity"):
+        yield compare(name, getattr(out, name), arrays[name], 1e-4)
+
+
+def tokenizer_parts(arrays: Arrays) -> Iterator[Found]:
+    mean, std = torch.from_numpy(arrays["mean"]), torch.from_numpy(arrays["std"])
+    model = tokenizer_from(state_of(arrays), mean, std)
+    tokens = torch.from_numpy(arrays["tokens"].transpose(0, 2, 1).copy())
+    yield compare("tokens", model(torch.from_numpy(arrays["x"])).tokens, tokens, 0)
+    yield compare("decoded", model.normalise(model.decode(tokens)), arrays["decoded"], 1e-4)
+
+
+def transformer(arrays: Arrays) -> Iterator[Found]:
+    parts = ("upper", "lower") if "upper" in arrays else ("canvas",)
+    books = ("codebook_upper", "codebook_lower") if "upper" in arrays else ("codebook",)
+    codebook = torch.stack([torch.from_numpy(arrays[name]) for name in books])
+    _, model = transformer_from(state_of(arrays), codebook, heads=4)
+    ids = torch.stack([torch.from_numpy(arrays[name]) for name in parts], dim=1)
+    valid, words, sentence = (torch.from_numpy(arrays[name]) for name in ("valid", "words", "sentence"))
+    every = torch.ones(words.shape[:2], dtype=torch.bool)
+    yield compare("logits", model.forward_ids(ids, valid, words, every, sentence), arrays["logits"], 1e-4)
+
+
+def sampling(arrays: Arrays) -> Iterator[Found]:
+    _, model = transformer_from(state_of(arrays), torch.from_numpy(arrays["codebook"])[None], heads=4)
+
+    def ours(ids: torch.Tensor) -> torch.Tensor:
+        return torch.where(ids == model.config.codes + 2, MASK, ids)
+
+    for case in sorted({name.split("/")[0] for name in arrays if name.endswith("/steps")}):
+        length = int(arrays[f"{case}/length"])
+        canvas = torch.full((1, 1, len(arrays[f"{case}/tokens"])), MASK)
+        if f"{case}/canvas" in arrays:
+            canvas = ours(torch.from_numpy(arrays[f"{case}/canvas"]))[None, None]
+        words, sentence = (torch.from_numpy(arrays[f"{case}/{name}"]) for name in ("words", "sentence"))
+        text = SimpleNamespace(
+            words=words, mask=torch.ones(words.shape[:2], dtype=torch.bool), sentence=sentence
+        )
+        lengths = torch.tensor([canvas.shape[2]])
+        assert length in (canvas.shape[2], canvas.shape[2] * 4), (case, length)
+        done = fill(model, canvas, lengths, text, argmax=True, trace=True)
+        steps = torch.stack([step.canvas[0, 0] for step in done.trace])
+        yield compare(f"{case}/steps", steps, ours(torch.from_numpy(arrays[f"{case}/steps"])), 0)
+        yield compare(f"{case}/tokens", done.tokens[0, 0], arrays[f"{case}/tokens"], 0)
+
+
+def metrics(arrays: Arrays) -> Iterator[Found]:
+    text, real, generated = (torch.from_numpy(arrays[name]) for name in ("text", "real", "generated"))
+    yield compare("r_precision", r_precision(text, generated), arrays["r_precision"], 1e-14)
+    yield compare("mm_dist", mm_dist(text, generated), arrays["mm_dist"], 1e-14)
+    yield compare("fid", fid(real, generated), arrays["fid"], 1e-10)
+
+
+def guo_evaluator(arrays: Arrays) -> Iterator[Found]:
+    states = {network: state_of(arrays, f"{network}/") for network in NETWORKS}
+    text, movement, motion = (states[network] for network in NETWORKS)
+    sizes = Sizes(
+        features=movement["main.0.weight"].shape[1] + 4,
+        word=len(text["pos_emb.weight"]),
+        text_hidden=len(text["input_emb.weight"]),
+        movement_hidden=len(movement["main.0.weight"]),
+        movement=len(movement["main.3.weight"]),
+        motion_hidden=len(motion["input_emb.weight"]),
+        width=len(text["output_net.3.weight"]),
+    )
+    network = GuoNetwork(sizes).eval()
+    for part, state in states.items():
+        getattr(network, part).load_state_dict(state)
+    x, lengths = torch.from_numpy(arrays["motion"]), torch.from_numpy(arrays["motion_lengths"])
+    given = (torch.from_numpy(arrays[name]) for name in ("words", "pos", "caption_lengths"))
+    yield compare("text_embedding", network.text_encoder(*given), arrays["text_embedding"], 1e-5)
+    yield compare("movement", network.movement_encoder(x[..., :-4]), arrays["movement"], 1e-5)
+    yield compare("motion_embedding", network.encode_motion(x, lengths), arrays["motion_embedding"], 1e-5)
+
+
+CHECKS = {
+    "features_free": features,
+    "tokenizer": tokenizer,
+    "tokenizer_parts": tokenizer_parts,
+    "transformer": transformer,
+    "transformer_parts": transformer,
+    "sampling": sampling,
+    "metrics": metrics,
+    "guo_evaluator": guo_evaluator,
+}
+
+
+@torch.no_grad()
+def differences() -> dict[str, list[Found]]:
+    """For each golden file, one entry an array."""
+    files = {name: (GOLDEN / f"{name}.npz", check) for name, check in CHECKS.items()}
+    if (SHARED / "golden" / "features.npz").is_file():
+        files["features (captures)"] = (SHARED / "golden" / "features.npz", features)
+    return {name: list(check(np.load(file, allow_pickle=False))) for name, (file, check) in files.items()}
+
+
+def main() -> int:
+    found = [(file, each) for file, arrays in differences().items() for each in arrays]
+    wide = max(len(each.name) for _, each in found)
+    print(f"{'golden':<20} {'array':<{wide}} {'numbers':>8} {'largest difference':>19} {'tolerance':>10}")
+    for file, each in found:
+        line = f"{file:<20} {each.name:<{wide}} {each.size:>8} {each.difference:>19.2g} {each.tolerance:>10g}"
+        print(line + ("" if each.within else "  BEYOND"))
+    beyond = sum(not each.within for _, each in found)
+    print(f"{beyond} beyond tolerance" if beyond else "all within tolerance")
+    return int(beyond > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
