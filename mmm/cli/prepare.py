@@ -94,7 +94,10 @@ class Prepare:
 def _report(folder) -> None:
     report = folder.path / "report.md"
     if report.is_file():
-        print(report.read_text())
+        from mmm.data.report import head
+
+        print(head(report.read_text(encoding="utf-8")))
+        print(f"Each of them by name, and what was done with it: {report}\n")
     for why, names in folder.info.get("left_out", {}).items():
         print(
             f"left out, {why}: {len(names)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''}; see dataset.json)"

@@ -2,6 +2,7 @@
 
 from mmm.data.batches import PackedSplit
 from mmm.data.captions import Caption, mirror_caption, mirror_text
-from mmm.data.folder import Clip, MotionFolder, write_folder
+from mmm.data.folder import MotionFolder
+from mmm.data.write import Clip, write_folder
 
 __all__ = ["Caption", "Clip", "MotionFolder", "PackedSplit", "mirror_caption", "mirror_text", "write_folder"]

@@ -29,7 +29,8 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from mmm.data.bandai_captions import CONTENTS, STYLES, write_captions
-from mmm.data.folder import MARK, Clip, MotionFolder, write_folder
+from mmm.data.folder import MARK, MotionFolder
+from mmm.data.write import Clip, write_folder
 from mmm.errors import check_replaceable, require
 from mmm.motion.bvh import BvhMotion, read_bvh, resample
 from mmm.motion.features import features_to_joints, joints_to_features

@@ -1,61 +1,30 @@
 """A data set on disk: a folder in the layout of HumanML3D, whatever its source (DESIGN.md, "What lies on disk")."""
 
-import dataclasses
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from mmm.data.batches import PACK_FORMAT, PackedSplit, pack
-from mmm.data.captions import Caption, format_caption, parse_captions
-from mmm.errors import atomic_dir, require
-from mmm.motion.features import feature_slices
-from mmm.motion.skeleton import get_skeleton
+from mmm.data.captions import Caption, parse_captions
+from mmm.data.reading import load_array, read_ids, read_text
+from mmm.data.usable import FRAMES, Unusable, check_length, to_features, to_statistics
+from mmm.errors import require
 
 MARK = "dataset.json"  # shows that a folder is a data set of ours and may be written again
 SPLITS = ("train", "val", "test")
-LAYOUT_FILES = (("new_joint_vecs", "npy"), ("texts", "txt"))
-MIN_FRAMES = {"humanml3d": 40, "kit": 24}  # of a piece of a clip, as in Guo's loaders
+MIN_FRAMES = {skeleton: shortest for skeleton, (shortest, _) in FRAMES.items()}  # of a piece of a clip too
 LAYOUT = "new_joint_vecs/, texts/, Mean.npy, Std.npy, train.txt, val.txt, test.txt"
-
-
-@dataclasses.dataclass(frozen=True)
-class Clip:
-    """One clip to be written: features (T, D), joints (T, J, 3) in metres, captions, and anything worth keeping."""
-
-    id: str
-    features: Float[np.ndarray, "t d"]
-    joints: Float[np.ndarray, "t j 3"]
-    captions: list[Caption]
-    program: dict | None = None
 
 
 def cache_dir() -> Path:
     """Where caches go: $MMM_CACHE, else mmm/ in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("MMM_CACHE") or Path(base) / "mmm")
-
-
-def mean_std(
-    features: Float[np.ndarray, "n d"], skeleton: str = "humanml3d"
-) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
-    """Mean per number and Std averaged within the feature groups 1|2|1|63|126|66|4, as HumanML3D computes them.
-
-    Raises:
-        ValueError: a group does not vary at all, so that nothing could be divided by its Std.
-    """
-    mean, std = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
-    for name, where in feature_slices(skeleton).items():
-        std[where] = std[where].mean()
-        require(
-            std[where][0] > 0, f"the {name} numbers of these {len(features)} frames never change; add clips."
-        )
-    return mean.astype(np.float32), std.astype(np.float32)
 
 
 def hash_splits(splits: dict[str, list[str]]) -> str:
@@ -74,7 +43,7 @@ def _read_info(path: Path) -> dict:
     if not file.is_file():
         return {"name": path.name, "fps": 20.0, "skeleton": "humanml3d"}
     try:
-        info = json.loads(file.read_text())
+        info = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{file} is not valid JSON ({error}); run `mmm prepare` again.") from error
     missing = [key for key in ("name", "fps", "skeleton") if not isinstance(info, dict) or key not in info]
@@ -84,6 +53,15 @@ def _read_info(path: Path) -> dict:
         f"{file} says fps {info['fps']!r}, expected frames per second above 0; run `mmm prepare` again.",
     )
     return info
+
+
+def _remedy(path: Path, info: dict) -> str:
+    """What to do about a file that cannot be used, by whose folder it is in."""
+    if not (path / MARK).is_file():
+        return f"run `mmm prepare humanml3d --source {path} --out FOLDER`, which names what is bad and leaves it out"
+    if "features_from" in info:
+        return "it has changed since it was checked, run `mmm prepare` again"
+    return "remove the clip from the splits or write it again"
 
 
 class MotionFolder:
@@ -121,15 +99,12 @@ class MotionFolder:
                 raise FileNotFoundError(
                     f"the data folder {path} has no {name}; expected {LAYOUT}: run `mmm prepare` again."
                 )
-            statistics[name] = load_array(where)
-        width = get_skeleton(info["skeleton"]).num_features
-        for name, values in statistics.items():
-            require(
-                values.shape == (width,) and np.isfinite(values).all(),
-                f"{path / name} has shape {values.shape}, expected ({width},) finite numbers for "
-                f"{info['skeleton']}; run `mmm prepare` again.",
-            )
-        splits = {file.stem: file.read_text().split() for file in sorted(path.glob("*.txt"))}
+            try:
+                statistics[name] = to_statistics(load_array(where), name, info["skeleton"])
+            except Unusable as error:
+                remedy = "run `mmm prepare` again" if (path / MARK).is_file() else "copy it again"
+                raise ValueError(f"{where} {error.detail}; {remedy}.") from None
+        splits = {file.stem: read_ids(file) for file in sorted(path.glob("*.txt"))}
         for name in SPLITS:
             if name not in splits:
                 raise FileNotFoundError(f"the data folder {path} has no {name}.txt; expected {LAYOUT}.")
@@ -140,6 +115,16 @@ class MotionFolder:
         require(split in self.splits, f"{self.path} has no split {split!r}; it has {', '.join(self.splits)}.")
         return self.splits[split]
 
+    @property
+    def is_checked(self) -> bool:
+        """Written or checked by us; not so a user's folder that is opened as it is."""
+        return (self.path / MARK).is_file()
+
+    @property
+    def is_ours(self) -> bool:
+        """Written by us as a whole, so that nothing in it is anybody else's."""
+        return self.is_checked and self.source == self.path
+
     def features(self, clip: str) -> Float[np.ndarray, "t d"]:
         """Features (T, D) of a clip, float32, not normalised.
 
@@ -148,68 +133,99 @@ class MotionFolder:
             ValueError: the file is cut off, has another width than the skeleton's, or holds NaN.
         """
         path = self.source / "new_joint_vecs" / f"{clip}.npy"
-        values = load_array(path)
-        width = len(self.mean)
-        require(
-            values.ndim == 2 and values.shape[1] == width,
-            f"{path} has shape {values.shape}, expected (T, {width}) for {self.skeleton}; remove the clip from the "
-            "splits or write its features again.",
-        )
-        bad = int((~np.isfinite(values)).any(1).sum())
-        require(
-            bad == 0,
-            f"{path} holds NaN or infinite numbers in {bad} of {len(values)} frames; remove the clip from the splits "
-            "or write its features again.",
-        )
-        return np.ascontiguousarray(values, np.float32)
+        try:
+            return to_features(load_array(path), len(self.mean))
+        except Unusable as error:
+            raise ValueError(f"{path}: {error}; {_remedy(self.path, self.info)}.") from None
+        except (ValueError, FileNotFoundError) as error:
+            if self.is_ours:
+                raise
+            raise type(error)(f"{str(error).rstrip('.')}; {_remedy(self.path, self.info)}.") from error
 
     def captions(self, clip: str) -> list[Caption]:
-        """Captions of a clip. Raises FileNotFoundError if it has none, ValueError for a malformed line."""
-        path = self._file("texts", clip, "txt")
+        """Captions of a clip. Raises FileNotFoundError if it has none, ValueError for a line that cannot be used."""
+        path, remedy = self.path / "texts" / f"{clip}.txt", _remedy(self.path, self.info)
+        if not path.is_file():  # ours, without the lines that could not be used, before the user's
+            path = self.source / "texts" / f"{clip}.txt"
         if not path.is_file():
-            raise FileNotFoundError(f"clip {clip} has no captions: expected {path}.")
-        return parse_captions(path.read_text(errors="replace"), str(path))
+            raise FileNotFoundError(f"clip {clip} has no captions: expected {path}; {remedy}.")
+        captions = parse_captions(read_text(path)[0], str(path), remedy)
+        require(captions or self.is_ours, f"{path} is empty, expected one caption a line; {remedy}.")
+        return captions
 
     def program(self, clip: str) -> dict | None:
         """What is known about a clip beside its captions (programs/ID.json), or None."""
         path = self.path / "programs" / f"{clip}.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def pack(self, split: str) -> PackedSplit:
-        """The split in one memory-mapped array; made once, kept in the user's cache folder (see `cache_dir`)."""
+        """The split in one memory-mapped array; made once, kept in the user's cache folder (see `cache_dir`).
+
+        Raises:
+            FileNotFoundError, ValueError: a file of a clip is missing or cannot be used. In a user's folder that
+                was not prepared, also: a clip is too short or too long, or in two splits.
+        """
         ids = self.ids(split)
-        files = [self._file(folder, i, end) for i in ids for folder, end in LAYOUT_FILES]
-        about = f"{PACK_FORMAT} {self.fps} {self.skeleton} {self.path.resolve()}\n"
-        stamp = hashlib.sha256(about.encode())
-        for file in files:
-            # size and time tell a rewritten file; hashing 4 GB of HumanML3D at each start would not pay
-            state = file.stat() if file.is_file() else None
-            stamp.update(
-                f"{file.name} {state.st_size} {state.st_mtime_ns}\n".encode() if state else b"missing\n"
+        stamp = self._stamp(ids)
+        return pack(cache_dir() / "packed" / f"{self.name}-{split}-{stamp}", self._pieces(split))
+
+    def _stamp(self, ids: list[str]) -> str:
+        """Hash of which files a pack is made of, each with its size and time.
+
+        They tell a rewritten file; hashing HumanML3D's 4 GB at each start would not pay. The times of the folders
+        alone would not do: a file that is overwritten in place does not change them.
+        """
+        told = [f"{PACK_FORMAT} {self.fps} {self.skeleton} {self.path.resolve()}"]
+        ours = set()
+        if self.source != self.path and (self.path / "texts").is_dir():
+            ours = set(os.listdir(self.path / "texts"))
+        for clip in ids:
+            text = f"texts/{clip}.txt"
+            files = (
+                f"{self.source}/new_joint_vecs/{clip}.npy",
+                f"{self.path if f'{clip}.txt' in ours else self.source}/{text}",
             )
-        return pack(
-            cache_dir() / "packed" / f"{self.name}-{split}-{stamp.hexdigest()[:16]}", self._pieces(ids)
-        )
+            for file in files:  # plain strings: Path objects for 29,232 files take ten times as long
+                try:
+                    state = os.stat(file)
+                    told.append(f"{clip} {state.st_size} {state.st_mtime_ns}")
+                except OSError:
+                    told.append(f"{clip} missing")
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
-    def _file(self, folder: str, clip: str, end: str) -> Path:
-        """A clip's file, ours before the user's: captions that lost a bad line lie in our folder."""
-        ours = self.path / folder / f"{clip}.{end}"
-        return ours if ours.is_file() else self.source / folder / f"{clip}.{end}"
-
-    def _pieces(self, ids: list[str]) -> Iterator[tuple[str, np.ndarray, list[Caption]]]:
+    def _pieces(self, split: str) -> Iterator[tuple[str, np.ndarray, list[Caption]]]:
         """Clips as they are trained on: a caption with start and end becomes a clip of its own (REPRODUCTION.md,
         "Evaluation"), `ID@1` for the first, unless less than MIN_FRAMES are left of it."""
         shortest = MIN_FRAMES.get(self.skeleton, 40)
-        for clip in ids:
+        if not self.is_checked:
+            self._refuse_leaks(split)
+        for clip in self.ids(split):
             features, captions = self.features(clip), self.captions(clip)
-            whole = [caption for caption in captions if caption.start == caption.end == 0]
+            if not self.is_checked:
+                self._refuse_lengths(clip, len(features))
+            whole = [caption for caption in captions if not caption.is_part]
             if whole:
                 yield clip, features, whole
-            for number, caption in enumerate((c for c in captions if not c.start == c.end == 0), 1):
-                start, end = (max(int(time * self.fps), 0) for time in (caption.start, caption.end))
-                piece = features[start:end]
-                if len(piece) >= shortest:
-                    yield f"{clip}@{number}", piece, [caption]
+            for number, caption in enumerate((c for c in captions if c.is_part), 1):
+                first, last = caption.part(self.fps, len(features))
+                if last - first >= shortest:
+                    yield f"{clip}@{number}", features[first:last], [caption]
+
+    def _refuse_leaks(self, split: str) -> None:
+        for other in {*SPLITS} - {split} if split in SPLITS else ():
+            shared = [clip for clip in self.ids(split) if clip in {*self.ids(other)}]
+            require(
+                not shared,
+                f"{self.path / split}.txt and {other}.txt both list {len(shared)} clips, {shared[:1]} for one; "
+                f"{_remedy(self.path, self.info)}.",
+            )
+
+    def _refuse_lengths(self, clip: str, frames: int) -> None:
+        try:
+            check_length(frames, self.skeleton)
+        except Unusable as error:
+            path = self.path / "new_joint_vecs" / f"{clip}.npy"
+            raise ValueError(f"{path}: {error}; {_remedy(self.path, self.info)}.") from None
 
     @property
     def content_hash(self) -> str:
@@ -224,61 +240,3 @@ class MotionFolder:
     def splits_hash(self) -> str:
         """Hash of the train, val and test lists as they are now, which `content_hash` does not cover."""
         return hash_splits(self.splits)
-
-
-def load_array(path: Path) -> np.ndarray:
-    """np.load without pickle. Raises FileNotFoundError, or ValueError in one sentence for a broken file."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no file {path}.")
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a NumPy array ({error}); copy it again.") from error
-
-
-def write_folder(
-    out: str | os.PathLike, clips: Iterable[Clip], splits: dict[str, list[str]], info: dict
-) -> MotionFolder:
-    """Write a data set in HumanML3D's layout and open it; the folder appears only when it is whole.
-
-    Mean and Std come from the train split, as a model must not know the others.
-
-    Args:
-        out: the folder; one that stands there is replaced if it is a data set.
-        clips: clips in any order (an iterator will do; they are written as they come).
-        splits: ids per split; train, val and test must be there, others are written as they are.
-        info: name, fps, skeleton, source, licence, seed of `dataset.json`.
-    Raises:
-        ValueError: no clips, a split names a clip that never came, or `out` is a folder of something else.
-    """
-    train, digest, seen, rows = set(splits["train"]), hashlib.sha256(), [], []
-    with atomic_dir(out, MARK) as part:
-        for folder in ("new_joint_vecs", "new_joints", "texts", "programs"):
-            (part / folder).mkdir()
-        for clip in clips:
-            np.save(part / "new_joint_vecs" / f"{clip.id}.npy", clip.features)
-            np.save(part / "new_joints" / f"{clip.id}.npy", clip.joints)
-            lines = "\n".join(format_caption(caption) for caption in clip.captions) + "\n"
-            (part / "texts" / f"{clip.id}.txt").write_text(lines)
-            if clip.program is not None:
-                text = json.dumps(clip.program, indent=1)
-                (part / "programs" / f"{clip.id}.json").write_text(text)
-            digest.update(clip.id.encode() + clip.features.tobytes() + lines.encode())
-            seen.append(clip.id)
-            if clip.id in train:
-                rows.append(clip.features)
-        missing = sorted({i for ids in splits.values() for i in ids} - set(seen))
-        require(bool(rows), "no clip of the train split was given, so Mean and Std cannot be computed.")
-        require(not missing, f"the splits name {len(missing)} clips that were not given: {missing[:1]}.")
-        mean, std = mean_std(np.concatenate(rows), info["skeleton"])
-        np.save(part / "Mean.npy", mean)
-        np.save(part / "Std.npy", std)
-        splits = splits | {"train_val": [*splits["train"], *splits["val"]], "all": seen}
-        for name, ids in splits.items():
-            (part / f"{name}.txt").write_text("".join(f"{i}\n" for i in ids))
-        hashes = {"content_hash": digest.hexdigest()[:16], "splits_hash": hash_splits(splits)}
-        info = info | {"clips": len(seen)} | hashes
-        (part / MARK).write_text(json.dumps(info, indent=1) + "\n")
-        if not any((part / "programs").iterdir()):
-            shutil.rmtree(part / "programs")
-    return MotionFolder.open(out)

@@ -9,31 +9,26 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from mmm.data.captions import Caption, parse_captions
-from mmm.data.folder import LAYOUT, MARK, SPLITS, MotionFolder, hash_splits, load_array
+from mmm.data.check import check_clip, check_splits
+from mmm.data.folder import LAYOUT, MARK, SPLITS, MotionFolder, hash_splits
+from mmm.data.reading import load_array
 from mmm.data.report import Fault, Report
+from mmm.data.usable import Unusable, to_statistics
 from mmm.errors import atomic_dir, check_replaceable, require
 from mmm.motion.skeleton import get_skeleton
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What is known of a data set: its clips have `shortest` to `longest` frames (REPRODUCTION, Evaluation).
-
-    `known_bad` are ids that are left out whatever their files hold, with the reason.
-    """
+    """What is known of a data set; `known_bad` are ids to leave out whatever their files hold, with the reason."""
 
     title: str
     skeleton: str
-    shortest: int
-    longest: int
     known_bad: dict[str, str]
     licence: str
 
@@ -54,16 +49,12 @@ KINDS = {
     "humanml3d": Kind(
         title="HumanML3D",
         skeleton="humanml3d",
-        shortest=40,
-        longest=199,
         known_bad=_HUMANML3D_BAD,
         licence="texts MIT; motions under the licences of AMASS and HumanAct12",
     ),
     "kit": Kind(
         title="KIT-ML",
         skeleton="kit",
-        shortest=24,
-        longest=199,
         known_bad={},
         licence="the terms of the KIT Motion-Language Dataset",
     ),
@@ -74,50 +65,54 @@ def check_folder(path: str | os.PathLike, kind: str = "humanml3d", progress: boo
     """Read a whole HumanML3D or KIT-ML folder and report what can be used; nothing is written.
 
     A clip is left out if its id is known to be bad, its features are missing, cannot be read, are not (T, D)
-    numbers, hold NaN, or are too short or too long, or if it has no usable caption. A caption is left out if
-    its line is malformed or empty, or if the part of the clip that it speaks of is too short.
+    floating-point numbers, hold NaN or infinite ones, or are too short or too long, or if it has no usable caption.
+    A caption is left out if its line is malformed or empty, or if the part of the clip that it speaks of ends
+    before it starts, lies outside the clip or is too short. Other things are mended and told: see `check_splits`,
+    `read_text`.
 
     Raises:
         FileNotFoundError: the folder or one of its parts is missing.
-        ValueError: unknown `kind`; Mean or Std of another skeleton; a split of which nothing is usable.
+        ValueError: unknown `kind`; Mean or Std of another skeleton, or unusable; a split of which nothing is usable.
     """
     require(kind in KINDS, f"there is no data set kind {kind!r}; known ones: {', '.join(KINDS)}.")
-    source = Path(path).resolve()
-    _check_parts(source, kind)
-    listed = {split: (source / f"{split}.txt").read_text().split() for split in SPLITS}
-    unique = list(dict.fromkeys(clip for ids in listed.values() for clip in ids))
-    clip_faults, caption_faults, mended, segments = [], [], {}, 0
+    source, about = Path(path).resolve(), KINDS[kind]
+    used = _check_parts(source, about.skeleton)
+    listed, splits, odd = check_splits(source)
+    used += odd
+    left_out, captions, mended, segments = [], [], {}, 0
     digest = hashlib.sha256()
+    unique = list(dict.fromkeys(clip for ids in splits.values() for clip in ids))
     for clip in tqdm(unique, desc=f"checking {source.name}", unit="clip", disable=not progress):
-        features = _check_features(source, clip, kind)
-        if isinstance(features, Fault):
-            clip_faults.append(features)
+        found = check_clip(source, clip, about.skeleton, about.known_bad)
+        captions += found.captions
+        if found.left_out:
+            left_out.append(found.left_out)
             continue
-        kept, faults, segment_count = _check_captions(source, clip, kind, len(features))
-        if not kept:
-            detail = faults[0].detail if faults else "texts has nothing for it"
-            clip_faults.append(Fault(clip, "no caption", detail))
-            continue
-        if faults:
-            mended[clip] = kept
-        caption_faults += faults
-        segments += segment_count
-        digest.update(clip.encode() + features.tobytes() + "\n".join(kept).encode())
-    bad = {fault.id for fault in clip_faults}
-    splits = {split: [c for c in dict.fromkeys(ids) if c not in bad] for split, ids in listed.items()}
+        used += found.used
+        segments += found.segments
+        if found.captions:
+            mended[clip] = found.lines
+        digest.update(clip.encode() + found.features.tobytes() + "\n".join(found.lines).encode())
+    bad = {fault.id: f"{fault.reason}: {fault.detail}" for fault in left_out}
+    elsewhere = {(fault.id, fault.where): fault.detail for fault in odd if fault.reason == "in two splits"}
     for split, ids in splits.items():
-        why = f"; {clip_faults[0].id} for one: {clip_faults[0].detail}" if clip_faults else ""
-        require(ids, f"no clip in {source}/{split}.txt can be used ({len(listed[split])} are listed{why}).")
+        splits[split] = [clip for clip in ids if clip not in bad]
+        whys = [bad.get(clip) or elsewhere.get((clip, f"{split}.txt")) for clip in listed[split]]
+        why = f"; {listed[split][0]} for one: {whys[0]}" if whys else ""
+        require(
+            splits[split],
+            f"no clip in {source}/{split}.txt can be used ({len(listed[split])} are listed{why}).",
+        )
     return Report(
         source=source,
-        title=KINDS[kind].title,
-        listed={split: len(ids) for split, ids in listed.items()},
+        title=about.title,
+        listed=listed,
         splits=splits,
-        clips=clip_faults,
-        captions=caption_faults,
+        clips=left_out,
+        captions=captions,
+        used=used,
         mended=mended,
         segments=segments,
-        notes=_notes(listed),
         content_hash=digest.hexdigest()[:16],
     )
 
@@ -145,8 +140,7 @@ def prepare(
     )
     check_replaceable(out, MARK)
     report = check_folder(source, kind, progress)
-    ids = list(dict.fromkeys(clip for split in SPLITS for clip in report.splits[split]))
-    train_val = [clip for clip in ids if clip in {*report.splits["train"], *report.splits["val"]}]
+    ids = [clip for split in SPLITS for clip in report.splits[split]]
     about = KINDS[kind]
     info = {
         "name": kind,
@@ -160,24 +154,22 @@ def prepare(
         "content_hash": report.content_hash,
         "splits_hash": hash_splits(report.splits),
     }
+    splits = report.splits | {"train_val": report.splits["train"] + report.splits["val"], "all": ids}
+    files = {f"{split}.txt": "".join(f"{clip}\n" for clip in clips) for split, clips in splits.items()}
+    files |= {
+        f"texts/{clip}.txt": "".join(f"{line}\n" for line in kept) for clip, kept in report.mended.items()
+    }
+    files |= {"report.md": report.table(), "report.json": json.dumps(report.told(), indent=1) + "\n"}
     with atomic_dir(out, MARK) as part:
-        for split, kept in (report.splits | {"train_val": train_val, "all": ids}).items():
-            (part / f"{split}.txt").write_text("".join(f"{clip}\n" for clip in kept))
-        if report.mended:
-            (part / "texts").mkdir()
-        for clip, lines in report.mended.items():
-            (part / "texts" / f"{clip}.txt").write_text("".join(f"{line}\n" for line in lines))
-        faults = {"clips": report.clips, "captions": report.captions}
-        told = {name: [dataclasses.asdict(fault) for fault in found] for name, found in faults.items()}
-        (part / "report.json").write_text(json.dumps(told, indent=1) + "\n")
-        (part / "report.md").write_text(report.table(names=None))
-        (part / MARK).write_text(json.dumps(info, indent=1) + "\n")
+        (part / "texts").mkdir()
+        for name, content in (files | {MARK: json.dumps(info, indent=1) + "\n"}).items():
+            (part / name).write_text(content, encoding="utf-8")
     return MotionFolder.open(out)
 
 
-def _check_parts(source: Path, kind: str) -> None:
-    """The parts of the layout are there, and Mean and Std are those of this kind."""
-    require(source.is_dir(), f"there is no folder {source}: give the {kind} folder.", FileNotFoundError)
+def _check_parts(source: Path, skeleton: str) -> list[Fault]:
+    """The parts of the layout are there, and Mean and Std are those of this skeleton; what is odd about them."""
+    require(source.is_dir(), f"there is no folder {source}: give the data set's folder.", FileNotFoundError)
     parts = ["new_joint_vecs", "texts", "Mean.npy", "Std.npy", *(f"{split}.txt" for split in SPLITS)]
     missing = [part for part in parts if not (source / part).exists()]
     zipped = "; texts.zip is there, unpack it first" if (source / "texts.zip").is_file() else ""
@@ -186,93 +178,15 @@ def _check_parts(source: Path, kind: str) -> None:
         f"{source} has no {', '.join(missing)}; expected {LAYOUT}{zipped}.",
         FileNotFoundError,
     )
-    width = get_skeleton(KINDS[kind].skeleton).num_features
+    odd = []
     for name in ("Mean.npy", "Std.npy"):
         values = load_array(source / name)
-        others = [k for k, v in KINDS.items() if values.shape == (get_skeleton(v.skeleton).num_features,)]
-        hint = f"; it looks like {others[0]}, prepare it as that" if others and kind not in others else ""
-        require(
-            values.shape == (width,) and values.dtype.kind == "f" and bool(np.isfinite(values).all()),
-            f"{source / name} has shape {values.shape}, expected ({width},) finite numbers for {kind}{hint}.",
-        )
-        require(
-            name != "Std.npy" or bool((values > 0).all()),
-            f"{source / name} holds numbers that are not above 0, but we divide by it: copy it again.",
-        )
-
-
-def _check_features(source: Path, clip: str, kind: str) -> np.ndarray | Fault:
-    """The features (T, D) of a clip, or why they cannot be used."""
-    about = KINDS[kind]
-    width = get_skeleton(about.skeleton).num_features
-    if clip in about.known_bad:
-        return Fault(clip, "known bad id", about.known_bad[clip])
-    path = source / "new_joint_vecs" / f"{clip}.npy"
-    if not path.is_file():
-        return Fault(clip, "no features", f"no new_joint_vecs/{clip}.npy")
-    try:
-        values = load_array(path)
-    except ValueError as error:
-        return Fault(clip, "unreadable features", str(error))
-    if values.ndim != 2 or values.shape[1] != width or values.dtype.kind != "f":
-        return Fault(clip, "wrong shape", f"{values.dtype} {values.shape}, expected float (T, {width})")
-    bad = int((~np.isfinite(values)).any(1).sum())
-    if bad:
-        return Fault(clip, "NaN or infinite numbers", f"in {bad} of {len(values)} frames")
-    if not about.shortest <= len(values) <= about.longest:
-        reason = "too short" if len(values) < about.shortest else "too long"
-        return Fault(clip, reason, f"{len(values)} frames, expected {about.shortest} to {about.longest}")
-    return values
-
-
-def _check_captions(source: Path, clip: str, kind: str, frames: int) -> tuple[list[str], list[Fault], int]:
-    """The usable caption lines of a clip, the faults of the others, how many speak of a part of the clip."""
-    path = source / "texts" / f"{clip}.txt"
-    if not path.is_file():
-        return [], [Fault(clip, "no caption", f"no texts/{clip}.txt")], 0
-    kept, faults, segments = [], [], 0
-    for number, line in _lines(path):
-        where = f"line {number} of texts/{clip}.txt"
         try:
-            [caption] = parse_captions(line, where)
-        except ValueError as error:
-            faults.append(Fault(clip, "malformed line", str(error)))
-            continue
-        if not caption.text:
-            faults.append(Fault(clip, "empty caption", where))
-            continue
-        is_part = (caption.start, caption.end) != (0.0, 0.0)
-        left = _segment_frames(caption, kind, frames) if is_part else frames
-        if left < KINDS[kind].shortest:
-            faults.append(Fault(clip, "part of a clip too short", f"{where}: {max(left, 0)} frames"))
-            continue
-        kept.append(line)
-        segments += is_part
-    return kept, faults, segments
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines that are not blank."""
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
-        if line.strip():
-            yield number, line.strip()
-
-
-def _segment_frames(caption: Caption, kind: str, frames: int) -> int:
-    """Frames of the part of a clip that a caption speaks of, as Guo's loader cuts it (both ends floored)."""
-    fps = get_skeleton(KINDS[kind].skeleton).fps
-    return min(int(caption.end * fps), frames) - int(max(caption.start, 0.0) * fps)
-
-
-def _notes(listed: dict[str, list[str]]) -> list[str]:
-    """What is odd about the splits but leaves nothing out."""
-    notes = []
-    for split, ids in listed.items():
-        twice = [clip for clip, count in Counter(ids).items() if count > 1]
-        if twice:
-            notes.append(f"{split}.txt lists {len(twice)} clips more than once, such as {twice[0]}.")
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        both = sorted(set(listed[one]) & set(listed[other]))
-        if both:
-            notes.append(f"{len(both)} clips are in {one}.txt and in {other}.txt, such as {both[0]}.")
-    return notes
+            to_statistics(values, name, skeleton)
+        except Unusable as error:
+            raise ValueError(f"{source / name} {error.detail}; copy it again.") from None
+        if values.dtype != np.float32:
+            odd.append(
+                Fault("", f"{values.dtype} {name[:-4]}", name, "expected float32", "converted to float32")
+            )
+    return odd

@@ -35,3 +35,25 @@ def test_mirror_swaps_sides_and_only_whole_words():
 def test_counterclockwise_is_not_read_as_clockwise():
     assert mirror_text("turns counterclockwise") == "turns clockwise"
     assert mirror_caption(Caption("turns clockwise")).text == "turns counterclockwise"
+
+
+@pytest.mark.parametrize("line", [" #a/DET#0.0#0.0", "a#b/NOUN#0.0#inf", "a#b/NOUN#-1e999#0"])
+def test_empty_captions_and_endless_times_are_refused(line):
+    with pytest.raises(ValueError, match="texts/1.txt, line 1: .*; mend it.$"):
+        parse_captions(line, "texts/1.txt", "mend it")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "frames"),
+    [
+        (0.0, 0.0, (0, 50)),
+        (0.96, 1.99, (19, 39)),  # both ends floored
+        (-1.0, 9.0, (0, 50)),
+        (4.0, 9.0, (50, 50)),
+        (2.0, 1.0, (40, 40)),
+        (1e300, 1e308, (50, 50)),
+    ],
+)
+def test_the_part_of_a_clip_that_a_caption_speaks_of(start, end, frames):
+    assert Caption("walks", (), start, end).part(20.0, 50) == frames
+    assert Caption("walks", (), start, end).is_part == (frames != (0, 50) or start < 0)

@@ -1,10 +1,11 @@
 import json
+import os
 
 import numpy as np
 import pytest
 
 from mmm.data import Caption, Clip, MotionFolder, write_folder
-from mmm.data.folder import mean_std
+from mmm.data.write import mean_std
 from mmm.motion import feature_slices, features_to_joints
 
 INFO = {"name": "toy", "fps": 20.0, "skeleton": "humanml3d", "source": "test", "licence": "none", "seed": 0}
@@ -64,6 +65,21 @@ def test_pack_is_one_array_and_follows_changes(folder):
     assert np.array_equal(folder.pack("train").clip(1), changed)
 
 
+@pytest.mark.parametrize("name", ["new_joint_vecs/000001.npy", "texts/000001.txt"])
+def test_a_file_rewritten_in_place_makes_another_pack(folder, name):
+    """Of the same size, so that only its own time can tell; the folder's time stays as it is."""
+    path = folder.path / name
+    before, parent = folder._stamp(folder.ids("train")), path.parent.stat().st_mtime_ns
+    data, times = path.read_bytes(), path.stat()
+    path.write_bytes(data)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1_000_000))
+    assert path.parent.stat().st_mtime_ns == parent
+    assert folder._stamp(folder.ids("train")) != before
+    assert folder._stamp(folder.ids("val")) == folder._stamp(folder.ids("val"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert folder._stamp(folder.ids("train")) == before
+
+
 def test_captions_with_times_become_clips_of_their_own(folder):
     path = folder.path / "texts/000001.txt"
     timed = "walks#walk/VERB#1.0#3.5\ntoo short#short/ADJ#0.0#1.0\n"
@@ -107,7 +123,7 @@ def test_a_damaged_description_is_refused_in_one_sentence(folder, text, message)
         MotionFolder.open(folder.path)
 
 
-@pytest.mark.parametrize("name", ["features.f32", "starts.npy", "captions.json"])
+@pytest.mark.parametrize("name", ["features.f32", "starts.npy", "captions.txt", "pack.json"])
 @pytest.mark.parametrize("share", [0, 0.5])
 def test_a_cut_pack_is_named(folder, tmp_path, name, share):
     folder.pack("train")
@@ -138,8 +154,11 @@ def test_missing_std_is_named(folder):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.zeros((50, 262), np.float32), r"shape \(50, 262\), expected \(T, 263\)"),
-        (np.full((50, 263), np.nan, np.float32), "NaN or infinite numbers in 50 of 50 frames"),
+        (np.zeros((50, 262), np.float32), r"wrong shape: float32 \(50, 262\), expected float \(T, 263\)"),
+        (
+            np.full((50, 263), np.nan, np.float32),
+            "000002.npy: NaN: in 50 of 50 frames, the first is frame 0; remove",
+        ),
     ],
 )
 def test_bad_clips_are_refused(folder, values, message):

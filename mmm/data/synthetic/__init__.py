@@ -16,7 +16,8 @@ from multiprocessing import get_context
 import numpy as np
 from tqdm import tqdm
 
-from mmm.data.folder import Clip, MotionFolder, write_folder
+from mmm.data.folder import MotionFolder
+from mmm.data.write import Clip, write_folder
 from mmm.errors import require
 from mmm.motion.features import features_to_joints, joints_to_features
 

@@ -1,0 +1,67 @@
+"""`mmm prepare` of a user's folder: what the screen shows, what it exits with, and what training says without it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmm.cli import main
+from mmm.data.report import BY_NAME
+
+LINE = "a man walks#a/DET man/NOUN walk/VERB#0.0#0.0\n"
+
+
+def run(*args: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(arg) for arg in args])
+    return stop.value.code
+
+
+@pytest.fixture
+def users(tmp_path: Path, monkeypatch) -> Path:
+    """30 clips of which 6 have a hole, and Windows line ends."""
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "HumanML3D"
+    for part in ("new_joint_vecs", "texts"):
+        (path / part).mkdir(parents=True)
+    np.save(path / "Mean.npy", np.zeros(263, np.float32))
+    np.save(path / "Std.npy", np.ones(263, np.float32))
+    ids = [f"{number:06d}" for number in range(30)]
+    for number, clip in enumerate(ids):
+        values = np.zeros((60, 263), np.float32)
+        values[7] = np.nan if number % 5 == 0 else 0
+        np.save(path / f"new_joint_vecs/{clip}.npy", values)
+        (path / f"texts/{clip}.txt").write_text(LINE)
+    for split, chosen in {"train": ids[:20], "val": ids[20:25], "test": ids[25:]}.items():
+        (path / f"{split}.txt").write_bytes("".join(f"{clip}\r\n" for clip in chosen).encode())
+    return path
+
+
+def test_the_screen_has_the_head_of_the_report_and_where_the_rest_is(users, tmp_path, capsys):
+    assert run("prepare", "humanml3d", "--source", users, "--out", tmp_path / "data") == 0
+    shown = capsys.readouterr().out
+    assert "- NaN, 6: 000000 (in 1 of 60 frames, the first is frame 7); 000005 (" in shown
+    assert "and 3 more" in shown and "000025" not in shown and BY_NAME not in shown
+    assert "- Windows line ends, 3: train.txt (20 of them: read as line ends);" in shown
+    assert f"{tmp_path / 'data/report.md'}\n" in shown
+    assert shown.endswith(f"{tmp_path / 'data'}: all 24, test 4, train 16, train_val 20, val 4\n")
+    assert "| 000025 | NaN" in (tmp_path / "data/report.md").read_text()
+
+
+def test_a_folder_that_cannot_be_used_leaves_nothing(users, tmp_path, capsys):
+    np.save(users / "Std.npy", np.zeros(263, np.float32))
+    assert run("prepare", "humanml3d", "--source", users, "--out", tmp_path / "data") == 2
+    error = capsys.readouterr().err
+    assert (
+        "Std.npy holds numbers that are not above 0 (in 263 of 263 places" in error
+        and "Traceback" not in error
+    )
+    assert not (tmp_path / "data").exists()
+
+
+def test_training_on_a_folder_that_was_not_prepared_says_what_to_do(users, tmp_path, capsys):
+    args = ("--data", users, "--out", tmp_path / "run", "--preset", "tiny", "--steps", "1")
+    assert run("train", "tokenizer", *args) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"mmm: {users}/new_joint_vecs/000000.npy: NaN: in 1 of 60 frames")
+    assert f"run `mmm prepare humanml3d --source {users} --out FOLDER`" in error

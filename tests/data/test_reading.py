@@ -1,0 +1,61 @@
+import io
+
+import numpy as np
+import pytest
+
+from mmm.data.reading import load_array, read_ids, read_text
+
+
+@pytest.mark.parametrize(
+    ("data", "content", "odd"),
+    [
+        (b"", "", []),
+        ("a café\n".encode(), "a café\n", []),
+        (b"a\r\nb\rc\n", "a\nb\nc\n", ["Windows line ends"]),
+        (b"\xef\xbb\xbfa\n", "a\n", ["byte order mark"]),
+        ("a café\r\n".encode("utf-16"), "a café\n", ["UTF-16", "Windows line ends"]),
+        ("a café\n".encode("latin-1"), "a café\n", ["not UTF-8"]),
+        (b"caf\xe9, caf\xc3\xa9, don\x92t\n", "café, café, don’t\n", ["not UTF-8"]),  # only what is no UTF-8
+        (b"\x81\n", "\ufffd\n", ["not UTF-8"]),  # nothing in Windows-1252 either
+    ],
+)
+def test_text_in_any_encoding(tmp_path, data, content, odd):
+    path = tmp_path / "a.txt"
+    path.write_bytes(data)
+    found, oddities = read_text(path)
+    assert found == content and [reason for reason, *_ in oddities] == odd
+
+
+def test_the_byte_that_is_no_utf8_is_named(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\ntwo\ncaf\xe9\nna\xefve\n")
+    [(reason, found, done)] = read_text(path)[1]
+    assert (found, done) == ("byte 0xE9 in line 3", "read as Windows-1252, 'é'")
+
+
+def test_ids_once_each_without_spaces(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_bytes(b"\xef\xbb\xbf000002\r\n  000001\t\r\n\r\n000002\r\n000003")
+    assert read_ids(path) == ["000002", "000001", "000003"]
+
+
+def test_an_array_in_whatever_state_is_read_or_refused_in_one_sentence(tmp_path):
+    """Headers are parsed as Python, so that damage raises nearly anything."""
+    whole, path, rng = io.BytesIO(), tmp_path / "a.npy", np.random.default_rng(0)
+    np.save(whole, np.arange(12, dtype=np.float32).reshape(3, 4))
+    data, refused = np.frombuffer(whole.getvalue(), np.uint8), 0
+    for _ in range(60):
+        damaged = data.copy()
+        damaged[rng.integers(0, 80, 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(damaged.tobytes())
+        try:
+            assert isinstance(load_array(path), np.ndarray)
+        except ValueError as error:
+            assert str(error).startswith(f"{path} cannot be read as a NumPy array (")
+            refused += 1
+    assert refused > 40
+    np.savez(tmp_path / "b", a=data)
+    with pytest.raises(ValueError, match="it is an archive"):
+        load_array(tmp_path / "b.npz")
+    with pytest.raises(FileNotFoundError, match="there is no file .*c.npy"):
+        load_array(tmp_path / "c.npy")
