@@ -36,7 +36,7 @@ def folder(toy, tmp_path_factory):
         Clip(clip, x := toy.features(clip), features_to_joints(x), toy.captions(clip), toy.program(clip))
         for clip in ids
     ]
-    splits = {"train": ids[:9], "val": ids[9:-2], "test": ids[-2:]}
+    splits = {"train": ids[::3], "val": [*ids[1::3], *ids[2::3]], "test": ids[-2:]}
     return write_folder(tmp_path_factory.mktemp("more") / "more", clips, splits, {**toy.info, "name": "more"})
 
 

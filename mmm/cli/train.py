@@ -57,6 +57,9 @@ class TrainTokenizer(_Training):
     """How much more root and contacts count: 1, 5 (Guo's loaders, ours) or 25 (release)."""
     reset: Literal["dead", "release", "none"] | None = None
     """Dead codes are replaced when they die (ours), by the release's rule, or not."""
+    mean_std: Path | None = None
+    """Folder with Mean.npy and Std.npy to train with instead of the data's. The release takes those of Guo et al.'s
+    evaluator, in which the feature bias is contained: --feature-bias is 1 then, unless you give it."""
     short: Literal["pad", "drop"] | None = None
     """Clips shorter than 64 frames are padded, the padding not counting (ours), or left out (release, paper)."""
     optimizer: Literal["ours", "authors"] | None = None
@@ -67,9 +70,12 @@ class TrainTokenizer(_Training):
         from mmm.recipes import fit_tokenizer
 
         model = {"parts": self.parts} | ({} if self.codes is None else {"codes": self.codes})
+        if self.mean_std is not None and self.feature_bias is None:
+            self.feature_bias = 1.0
         recipe = _recipe(self, "feature_bias", "reset", "short", "optimizer")
+        rules = {"recipe": recipe, "mean_std": self.mean_std}
         result = fit_tokenizer(
-            MotionFolder.open(self.data), self.out, self.preset, model=model, recipe=recipe, **self.changes()
+            MotionFolder.open(self.data), self.out, self.preset, model=model, **rules, **self.changes()
         )
         _print_metrics(result.metrics)
         print(f"tokenizer: {self.out / 'model'}")

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mmm.data import MotionFolder
 from mmm.errors import require
+from mmm.interop import read_mean_std
 from mmm.pipeline import MMM
 from mmm.precision import resolve_precision
 from mmm.recipes.data import (
@@ -66,6 +68,7 @@ def fit_tokenizer(
     model: dict[str, Any] | None = None,
     options: dict[str, Any] | None = None,
     recipe: Recipe | str = "ours",
+    mean_std: str | os.PathLike | None = None,
     **changes: Any,
 ) -> TrainResult:
     """Train a tokenizer of a preset on the train split, judged on val; the model goes to OUT/model.
@@ -76,6 +79,9 @@ def fit_tokenizer(
         model: changes to the preset's `TokenizerConfig`. changes: to its `TrainConfig`.
         options: for `mmm.training.train` (resume, cpu, progress).
         recipe: a `Recipe`, or the name of one.
+        mean_std: a folder with Mean.npy and Std.npy (or mean.npy, std.npy) to train with instead of the data's own. The
+            release takes those of Guo et al.'s evaluator, which hold a feature bias already: give a recipe
+            with feature_bias 1 then.
     """
     _known(preset)
     options, recipe = options or {}, get_recipe(recipe)
@@ -86,8 +92,7 @@ def fit_tokenizer(
     sizes = recipe.tokenizer(TOKENIZERS[preset])
     tokenizer = Tokenizer(
         dataclasses.replace(sizes, **{"features": len(folder.mean), **(model or {})}),
-        torch.from_numpy(folder.mean),
-        torch.from_numpy(folder.std),
+        *_statistics(folder, mean_std),
     )
     amounts = np.maximum(train.lengths, rule.window)
     weights = balanced_weights(folder, train, amounts, recipe.tokenizer_balance)
@@ -95,6 +100,16 @@ def fit_tokenizer(
     return tokenizer_train.train_tokenizer(
         train, val, tokenizer, config, out, rule, weights, manifest=facts(folder), **options
     )
+
+
+def _statistics(folder: MotionFolder, place: str | os.PathLike | None) -> tuple[Tensor, Tensor]:
+    """Mean and Std of the data, or those in another folder."""
+    if place is None:
+        return torch.from_numpy(folder.mean), torch.from_numpy(folder.std)
+    mean, std = read_mean_std(
+        place, len(folder.mean), "give the folder of a Mean and a Std of these features"
+    )
+    return torch.from_numpy(mean), torch.from_numpy(std)
 
 
 def load_tokenizer(path: str | os.PathLike) -> Tokenizer:

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -34,6 +35,20 @@ def test_a_model_by_the_release_s_recipe_with_one_choice_changed(toy, tmp_path, 
     assert (task["mask_law"], task["random_codes"], task["where"]) == ("uniform(0.5, 1)", 0.1, "all")
     model = MMM.from_pretrained(tmp_path / "mmm")
     assert model.transformer.config.text_dropout == 0 and model.info["guidance"] == 1
+
+
+def test_another_mean_and_std_with_their_own_feature_bias(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "meta").mkdir()
+    mean, std = toy.mean + 1, toy.std * 2
+    np.save(tmp_path / "meta" / "mean.npy", mean)
+    np.save(tmp_path / "meta" / "std.npy", std)
+    args = ("--data", toy.path, "--preset", "tiny", "--steps", 2, "--cpu", "--mean-std", tmp_path / "meta")
+    assert run("train", "tokenizer", *args, "--out", tmp_path / "tok") == 0
+    tokenizer = Tokenizer.from_pretrained(tmp_path / "tok" / "model")
+    assert np.array_equal(tokenizer.mean.numpy(), mean) and np.array_equal(tokenizer.scale.numpy(), std)
+    wrong = ("--out", tmp_path / "other", "--mean-std", tmp_path)
+    assert run("train", "tokenizer", *args[:-2], *wrong) == 2 and not (tmp_path / "other").exists()
 
 
 @pytest.fixture
