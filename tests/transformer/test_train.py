@@ -307,6 +307,10 @@ def test_the_judgement_of_two_parts_weighs_the_tasks_as_training_does(tmp_path):
     }
     assert found[0.3]["loss"] == pytest.approx(0.3 * found[1]["loss"] + 0.7 * found[0]["loss"])
     assert found[1]["accuracy_masked"] == found[1]["accuracy_both"]
+    with torch.no_grad():
+        model.head.weight.zero_()  # knows nothing: whatever the weights, they sum to 1
+    blank = evaluate_transformer(model, tokens, TEXT, TransformerTask(both=0.3))
+    assert blank["loss"] == pytest.approx(np.log(CODES))
     low, high = sorted(found[0][f"accuracy_{kind}"] for kind in ("upper_given_lower", "lower_given_upper"))
     assert low < found[0]["accuracy_masked"] < high
     for kind in ("both", "upper_given_lower", "lower_given_upper"):
@@ -315,6 +319,20 @@ def test_the_judgement_of_two_parts_weighs_the_tasks_as_training_does(tmp_path):
         len({found[0][f"accuracy_{kind}"] for kind in ("both", "upper_given_lower", "lower_given_upper")})
         == 3
     )
+
+
+@pytest.mark.parametrize(("predicts", "expected"), [(2, [0.6, 0.2, 0.2]), (1, [0, 1, 0])])
+def test_training_poses_the_kinds_of_tasks_as_often_as_said(tmp_path, monkeypatch, predicts, expected):
+    seen, model = [], transformer(parts=2, predicts=predicts)
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda canvas, *rest: seen.append(canvas) or forward(canvas, *rest))
+    tokens = token_set([9] * 4, CAPTIONS, parts=2)
+    task = TransformerTask("uniform(1, 1)", random_codes=0.0, drop_edge=0.0, both=0.6)
+    config = TrainConfig(steps=2, batch_size=500)
+    train_transformer(tokens, TEXT, model, config, tmp_path, task=task, progress=False)
+    masked = (torch.cat(seen) == MASK).all(2)
+    rates = [(masked == torch.tensor(kind)).all(1).double().mean() for kind in ((1, 1), (1, 0), (0, 1))]
+    assert all(abs(rate - share) < 0.06 for rate, share in zip(rates, expected, strict=True))
 
 
 def test_a_run_tells_of_parts_only_where_there_are_two(tmp_path):
