@@ -41,6 +41,7 @@ from mmm.tokenizer import PRESETS as TOKENIZERS
 from mmm.tokenizer import Tokenizer
 from mmm.tokenizer import train as tokenizer_train
 from mmm.training import TrainConfig, TrainResult
+from mmm.training.process import main_process_first
 from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer
 from mmm.transformer import preset as transformer_preset
 from mmm.transformer import train as transformer_train
@@ -87,7 +88,8 @@ def fit_tokenizer(
     options, recipe = options or {}, get_recipe(recipe)
     config = resolve(tokenizer_training(preset, recipe), options.get("cpu", False), **changes)
     rule = rule or tokenizer_train.WindowRule(short=recipe.short, mirror=not has_mirrored(folder))
-    train, val = folder.pack("train"), folder.pack("val")
+    with main_process_first(options.get("cpu", False)):
+        train, val = folder.pack("train"), folder.pack("val")
     torch.manual_seed(config.seed)  # initial weights come from torch's own generator
     sizes = recipe.tokenizer(TOKENIZERS[preset])
     tokenizer = Tokenizer(
@@ -156,9 +158,13 @@ def fit_transformer(
         )  # a stale model must not be taken for this run's
     config = resolve(transformer_training(preset, recipe), options.get("cpu", False), **changes)
     progress = options.get("progress", True)
-    text_encoder = load_text_encoder(encoder)
-    train, val = sets or token_sets(folder, tokenizer, progress, recipe)
-    text = captions_source(folder, train.texts() + val.texts(), text_encoder, progress)
+    with main_process_first(options.get("cpu", False)) as device:
+        for split in ("train", "val"):
+            folder.pack(split)
+    text_encoder = load_text_encoder(encoder, device)
+    train, val = sets or token_sets(folder, tokenizer.to(device), progress, recipe)
+    with main_process_first(options.get("cpu", False)):
+        text = captions_source(folder, train.texts() + val.texts(), text_encoder, progress)
     parts, codes, code_dim = tokenizer.codebook.shape
     torch.manual_seed(config.seed)
     own = {"parts": parts, "text_dropout": recipe.text_dropout, **(model or {})}
@@ -192,6 +198,7 @@ def fit_transformer(
         "text_encoder": text_encoder.name,
         "guidance": recipe.guidance if sizes.text_dropout > 0 else 1.0,
     }
+    text_encoder.model.cpu()
     whole = MMM(tokenizer.cpu().eval(), transformer.cpu().eval(), estimator.cpu().eval(), info, text_encoder)
     if result.is_main_process:
         whole.save_pretrained(Path(out) / "model", dtype=torch.float32)
@@ -222,8 +229,11 @@ def fit_length(
         f"the model in {place} makes motions of skeleton {whole.info['skeleton']}, but {folder.path} has "
         f"{folder.skeleton}; give the data it was trained on.",
     )
-    train, val = length_sets(folder, whole.tokenizer.config.ratio, whole.transformer.config.max_tokens)
-    text = captions_source(folder, train.texts() + val.texts(), whole.encoder, options.get("progress", True))
+    with main_process_first(options.get("cpu", False)):
+        train, val = length_sets(folder, whole.tokenizer.config.ratio, whole.transformer.config.max_tokens)
+        text = captions_source(
+            folder, train.texts() + val.texts(), whole.encoder, options.get("progress", True)
+        )
     config = resolve(LENGTH_TRAINING, **{**changes, "precision": "no"})
     torch.manual_seed(config.seed)
     estimator = LengthEstimator(LengthConfig(whole.encoder.width, whole.transformer.config.max_tokens))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.state import PartialState
 
 from mmm.data import PackedSplit
 from mmm.data.captions import Caption
@@ -16,6 +17,7 @@ from mmm.text import TextCache
 from mmm.tokenizer import Tokenizer, TokenizerConfig
 from mmm.tokenizer.train import WindowRule, train_tokenizer
 from mmm.training import TrainConfig
+from mmm.training.process import main_process_first
 from mmm.transformer import MaskedTransformer, TransformerConfig
 from mmm.transformer.tokens import TokenSet
 from mmm.transformer.train import TransformerTask, train_transformer
@@ -62,7 +64,12 @@ def learn_transformer(out, where="all"):
 
 
 def learn(out):
-    """Everything once, each in a folder of its own below `out`."""
+    """Everything once, each in a folder of its own below `out`; `out`/order says who went first through a block."""
+    with main_process_first(cpu=True) as device:
+        assert device.type == "cpu"
+        Path(out).mkdir(exist_ok=True)
+        with Path(out, "order").open("a") as file:
+            file.write(str(PartialState().process_index))
     for reset in ("dead", "release", "none"):
         learn_tokenizer(Path(out) / f"tokenizer, reset {reset}", reset)
     for where in ("all", "masked"):
