@@ -73,8 +73,12 @@ def to_release_state(model: MaskedTransformer, local: int | None = None) -> dict
             there, and that share of others. The network is the same wherever the cut is.
 
     Raises:
-        ValueError: the model has vectors for "no text", for which the release has no name.
+        ValueError: the model has vectors for "no text", for which the release has no name, or predicts two parts.
     """
+    require(
+        model.config.predicted == 1,
+        f"the model predicts {model.config.predicted} body parts, but the release's predict the upper one alone",
+    )
     require(
         model.config.text_dropout == 0,
         f"text_dropout is {model.config.text_dropout}, but the release has no vectors for a dropped text: expected 0",

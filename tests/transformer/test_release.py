@@ -64,3 +64,8 @@ def test_what_does_not_fit_is_listed_in_the_authors_names():
 def test_vectors_for_no_text_have_no_name_there():
     with pytest.raises(ValueError, match="no vectors for a dropped text"):
         to_release_state(make_model(text_dropout=0.1))
+
+
+def test_a_model_of_both_parts_has_no_name_there():
+    with pytest.raises(ValueError, match="predicts 2 body parts"):
+        to_release_state(make_model(parts=2, predicts=2))
