@@ -1,12 +1,14 @@
 """How long should the motion be? Text → a distribution over its number of tokens.
 
 Source: MMM (arXiv 2312.03596), section 3.3: a pretrained estimator gives the length at inference. The release
-ships none; this is a small one on the sentence embedding.
+ships none; this is a small one on the sentence embedding. Whether its distributions can be believed is measured
+by `mmm.transformer.length_calibration`.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,16 +18,33 @@ from torch import Tensor, nn
 
 from mmm.errors import require
 from mmm.storage import load_config, load_state, save_module
+from mmm.training import step_generator
 
 
 @dataclass(frozen=True)
 class LengthConfig:
-    """text_dim: width of the sentence embedding (E). max_tokens: longest motion. hidden, dropout: the MLP."""
+    """Sizes of the estimator, and what keeps it from being surer than it can be.
+
+    Args:
+        text_dim: width of the sentence embedding (E).
+        max_tokens: the longest motion.
+        hidden, dropout: of the MLP.
+        blur: in training a length counts as a bell of this standard deviation around it (tokens), 0 = as itself
+            alone. A clip of 20 tokens might as well have had 19 or 21; not so told, the network learns by heart
+            which lengths happened to occur.
+
+    Raises:
+        ValueError: blur is negative.
+    """
 
     text_dim: int
     max_tokens: int = 49
     hidden: int = 192
     dropout: float = 0.1
+    blur: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.blur >= 0, f"blur is {self.blur} tokens, expected 0 or more")
 
 
 class LengthEstimator(nn.Module):
@@ -50,23 +69,54 @@ class LengthEstimator(nn.Module):
         return self.layers(sentence)
 
     @torch.no_grad()
-    def estimate(
-        self, sentence: Float[Tensor, "b e"], generator: torch.Generator | None = None
-    ) -> Int64[Tensor, " b"]:
-        """Lengths in tokens: the likeliest ones, or with a CPU `generator` a draw from the distribution.
+    def distribution(self, sentence: Float[Tensor, "b e"]) -> Float[Tensor, "b max_tokens"]:
+        """Probabilities (float64, on the CPU); column i stands for a motion of i + 1 tokens.
 
         Dropout is off whatever the mode. Every item goes through on its own, so that the last bits of its
-        logits, hence its length, do not depend on its batch mates.
+        probabilities, hence its length, do not depend on its batch mates.
         """
         training = self.training
         self.eval()
         try:
-            logits = torch.cat([self(row[None]) for row in sentence]).cpu()
+            logits = torch.cat([self(row[None]) for row in sentence])
         finally:
             self.train(training)
-        if generator is None:
-            return logits.argmax(dim=1) + 1
-        return torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0] + 1
+        return logits.cpu().double().softmax(1)
+
+    def estimate(
+        self,
+        sentence: Float[Tensor, "b e"],
+        rule: str = "median",
+        seeds: Sequence[int] | None = None,
+    ) -> Int64[Tensor, " b"]:
+        """Lengths in tokens.
+
+        Args:
+            rule: "median" is off by the fewest tokens on average; "argmax" is the likeliest length, which is no
+                better than its neighbours where the distribution is broad; "draw" varies as the data do.
+            seeds: one for each item, for "draw" only; an item's draw depends on its sentence and seed alone.
+
+        Raises:
+            ValueError: an unknown rule; draws without seeds, not as many seeds as items, or seeds without draws.
+        """
+        rules = ("median", "argmax", "draw")
+        require(rule in rules, f"rule is {rule!r}, expected one of {', '.join(rules)}")
+        require(
+            (seeds is None) == (rule != "draw"),
+            f"rule {rule!r} with seeds {seeds}: a draw needs a seed for each item, the other rules none",
+        )
+        probabilities = self.distribution(sentence)
+        if rule == "argmax":
+            return probabilities.argmax(1) + 1
+        level = torch.full((len(sentence), 1), 0.5, dtype=torch.float64)
+        if seeds is not None:
+            require(len(seeds) == len(level), f"{len(seeds)} seeds for {len(level)} items, expected one each")
+            for row, seed in zip(level, seeds, strict=True):
+                # A stream of its own: the sampler will draw from a generator with the same seed.
+                row.uniform_(generator=step_generator(int(seed) % (1 << 64), 0))
+        # The first length that is not exceeded with this probability.
+        below = (probabilities.cumsum(1) < level).sum(1)
+        return (below + 1).clamp(max=self.config.max_tokens)  # all may sum to a hair less than 1
 
     def save_pretrained(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
         """Write config.json and model.safetensors."""
@@ -84,8 +134,13 @@ class LengthEstimator(nn.Module):
         return model.eval()
 
 
-def length_loss(logits: Float[Tensor, "b m"], lengths: Int64[Tensor, " b"]) -> Float[Tensor, ""]:
+def length_loss(
+    logits: Float[Tensor, "b m"], lengths: Int64[Tensor, " b"], blur: float = 0.0
+) -> Float[Tensor, ""]:
     """Cross-entropy of the true lengths (tokens, 1 … m), mean over the batch.
+
+    Args:
+        blur: standard deviation (tokens) of the bell that stands for a length; 0 = the length alone.
 
     Raises:
         ValueError: a length is below 1 or above m.
@@ -95,4 +150,8 @@ def length_loss(logits: Float[Tensor, "b m"], lengths: Int64[Tensor, " b"]) -> F
         1 <= low and high <= logits.shape[1],
         f"lengths run from {low} to {high} tokens, expected 1 to {logits.shape[1]}: leave the others out",
     )
-    return F.cross_entropy(logits.float(), lengths - 1)
+    if not blur:
+        return F.cross_entropy(logits.float(), lengths - 1)
+    places = torch.arange(1, logits.shape[1] + 1, device=logits.device)
+    distance = (places - lengths[:, None]) / blur
+    return F.cross_entropy(logits.float(), (-0.5 * distance.square()).softmax(1))

@@ -119,3 +119,40 @@ def plot_lengths(
     ax.legend(frameon=False, fontsize=8)
     ax.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def plot_length_calibration(
+    levels: Sequence[float],
+    coverage: Mapping[str, Float[np.ndarray, " levels"]],
+    pit: Mapping[str, Float[np.ndarray, " bins"]],
+    clips: int,
+) -> Figure:
+    """Left: coverage of central intervals beside the diagonal. Right: histograms of the PIT beside 1.
+
+    Args:
+        levels: of the intervals. coverage, pit: of each estimator (`length_calibration`).
+        clips: how many lengths were judged; grey is where 95 % of calibrated estimators lie with so many.
+    """
+    figure = Figure(figsize=(9.5, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    ideal, bins = np.linspace(0, 1, 101), len(next(iter(pit.values())))
+    spread = 1.96 * np.sqrt(ideal * (1 - ideal) / clips)
+    left.fill_between(ideal, ideal - spread, ideal + spread, color="grey", alpha=0.2, linewidth=0)
+    left.plot(ideal, ideal, color="grey", linewidth=1)
+    chance = 1.96 * np.sqrt((1 / bins) * (1 - 1 / bins) / clips) * bins
+    right.axhspan(1 - chance, 1 + chance, color="grey", alpha=0.2, linewidth=0)
+    right.axhline(1, color="grey", linewidth=1)
+    for number, (label, values) in enumerate(coverage.items()):
+        left.plot(levels, values, "o-", color=f"C{number}", markersize=3, label=label)
+    for number, (label, values) in enumerate(pit.items()):
+        right.stairs(values, np.linspace(0, 1, bins + 1), color=f"C{number}", linewidth=1.8, label=label)
+    left.set(
+        xlim=(0, 1), ylim=(0, 1), xlabel="the interval should hold", ylabel="and holds, of the true lengths"
+    )
+    left.set(title="intervals: below the line, too narrow")
+    right.set(xlim=(0, 1), ylim=(0, None), xlabel="where the true length lies: 0 shortest, 1 longest said")
+    right.set(ylabel="density", title="PIT: high at both ends, too narrow")
+    left.legend(frameon=False, fontsize=9)
+    for ax in (left, right):
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -229,9 +229,12 @@ def train_length(
     def loss(
         model: nn.Module, data: dict[str, Tensor], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        return length_loss(model(data["sentence"]), data["lengths"]), {}
+        return length_loss(model(data["sentence"]), data["lengths"], estimator.config.blur), {}
 
-    extra = {"length": dataclasses.asdict(estimator.config), "text": text.name, "data": tokens.fingerprint}
+    sizes = dataclasses.asdict(estimator.config)
+    if not sizes["blur"]:  # runs begun before there was one can be continued
+        del sizes["blur"]
+    extra = {"length": sizes, "text": text.name, "data": tokens.fingerprint}
     judge = None if val is None else lambda model: evaluate_length(model, val, text)
     return _train_and_save(estimator, batch, loss, config, out, judge, extra, options)
 

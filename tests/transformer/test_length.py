@@ -1,5 +1,10 @@
+import json
+import math
+
+import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from mmm.transformer import LengthConfig, LengthEstimator, length_loss
 
@@ -24,28 +29,91 @@ def test_it_learns_which_text_is_long():
     assert model.training  # as it was
 
 
-def test_estimates_do_not_depend_on_the_batch_and_draws_follow_the_distribution():
+def fixed(probabilities):
+    """An estimator that says the same of every sentence."""
     model = estimator()
-    sentences = torch.randn(64, 12, generator=torch.Generator().manual_seed(0))
-    together = model.estimate(sentences)
-    assert together.tolist() == [model.estimate(row[None]).item() for row in sentences]
-    assert 1 <= together.min() and together.max() <= 49
-
     with torch.no_grad():
         model.layers[-1].weight.zero_()
-        model.layers[-1].bias.fill_(-20.0)
-        model.layers[-1].bias[[0, 48]] = torch.tensor([0.0, 0.0]) + torch.tensor([0.75, 0.25]).log()
-    drawn = model.estimate(sentences.repeat(20, 1), torch.Generator().manual_seed(1))
+        model.layers[-1].bias.fill_(-40.0)
+        for length, probability in probabilities.items():
+            model.layers[-1].bias[length - 1] = math.log(probability)
+    return model
+
+
+def sentences(count):
+    return torch.randn(count, 12, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("rule", ["median", "argmax", "draw"])
+def test_a_length_depends_on_its_sentence_and_seed_alone(rule):
+    model, batch = estimator(), sentences(64)
+    seeds = list(range(64)) if rule == "draw" else None
+    together = model.estimate(batch, rule, seeds)
+    alone = [
+        model.estimate(row[None], rule, seeds and [seed]).item()
+        for row, seed in zip(batch, seeds or batch, strict=True)
+    ]
+    assert together.tolist() == alone
+    assert 1 <= together.min() and together.max() <= 49
+    assert model.training  # dropout was off, and is on again
+
+
+def test_the_rules_on_a_distribution_with_known_answers():
+    model, batch = fixed({10: 0.4, 20: 0.35, 30: 0.25}), sentences(3)
+    torch.testing.assert_close(
+        model.distribution(batch)[:, [9, 19, 29]], torch.tensor([[0.4, 0.35, 0.25]] * 3).double()
+    )
+    assert model.estimate(batch, "argmax").tolist() == [10] * 3
+    assert model.estimate(batch).tolist() == model.estimate(batch, "median").tolist() == [20] * 3
+    assert fixed({7: 1.0}).estimate(batch).tolist() == [7] * 3
+
+
+def test_draws_follow_the_distribution_and_their_seeds():
+    model, batch = fixed({1: 0.75, 49: 0.25}), sentences(600)
+    drawn = model.estimate(batch, "draw", range(600))
     assert set(drawn.tolist()) == {1, 49}
-    assert abs((drawn == 1).float().mean() - 0.75) < 0.05
-    again = model.estimate(sentences.repeat(20, 1), torch.Generator().manual_seed(1))
-    assert torch.equal(drawn, again)
+    assert abs((drawn == 1).float().mean() - 0.75) < 0.06
+    assert torch.equal(drawn, model.estimate(batch, "draw", range(600)))
+    assert not torch.equal(drawn, model.estimate(batch, "draw", range(1, 601)))
+    # The sampler starts a generator with the same seed: its first number must not be the length's.
+    sampler = torch.tensor(
+        [torch.rand(1, generator=torch.Generator().manual_seed(seed)) for seed in range(600)]
+    )
+    share = (drawn[sampler < 0.5] == 1).float().mean() - (drawn[sampler >= 0.5] == 1).float().mean()
+    assert abs(share) < 0.12
+
+
+@pytest.mark.parametrize(
+    ("rule", "seeds", "message"),
+    [
+        ("mode", None, "rule is 'mode', expected one of median, argmax, draw"),
+        ("draw", None, "a draw needs a seed for each item"),
+        ("median", [1, 2], "a draw needs a seed for each item, the other rules none"),
+        ("draw", [1], "1 seeds for 2 items"),
+    ],
+)
+def test_requests_that_say_two_things_are_refused(rule, seeds, message):
+    with pytest.raises(ValueError, match=message):
+        estimator().estimate(sentences(2), rule, seeds)
+
+
+def test_a_blurred_length_is_a_bell():
+    """Checked against torch's own cross-entropy with probabilities from scipy's normal density."""
+    logits, lengths = torch.randn(2, 49, generator=torch.Generator().manual_seed(1)), torch.tensor([2, 30])
+    bell = norm.pdf(np.arange(1, 50), lengths.numpy()[:, None], 1.5)
+    target = torch.from_numpy(bell / bell.sum(1, keepdims=True)).float()
+    expected = -(target * logits.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(length_loss(logits, lengths, blur=1.5), expected)
+    torch.testing.assert_close(length_loss(logits, lengths, blur=0.01), length_loss(logits, lengths))
+    with pytest.raises(ValueError, match="blur is -1"):
+        LengthConfig(12, blur=-1)
 
 
 def test_loss_refuses_lengths_it_does_not_know():
     for lengths, found in (([0, 3], "from 0 to 3"), ([3, 50], "from 3 to 50")):
-        with pytest.raises(ValueError, match=f"lengths run {found} tokens, expected 1 to 49"):
-            length_loss(torch.zeros(2, 49), torch.tensor(lengths))
+        for blur in (0.0, 1.0):
+            with pytest.raises(ValueError, match=f"lengths run {found} tokens, expected 1 to 49"):
+                length_loss(torch.zeros(2, 49), torch.tensor(lengths), blur)
 
 
 def test_saved_and_loaded(tmp_path):
@@ -55,3 +123,13 @@ def test_saved_and_loaded(tmp_path):
     sentences = torch.randn(3, 12)
     assert again.config == model.config
     assert torch.equal(again(sentences), model(sentences))
+
+
+def test_a_folder_from_before_there_was_a_blur_loads(tmp_path):
+    model = estimator()
+    model.save_pretrained(tmp_path / "length")
+    path = tmp_path / "length" / "config.json"
+    config = json.loads(path.read_text())
+    del config["blur"]
+    path.write_text(json.dumps(config))
+    assert LengthEstimator.from_pretrained(tmp_path / "length").config == model.config

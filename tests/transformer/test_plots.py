@@ -46,3 +46,19 @@ def test_words_are_rows_of_the_attention():
     ).axes[0]
     assert ax.images[0].get_array().shape == (2, 3)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["walks", "fast"]
+
+
+def test_calibration_is_drawn_beside_what_it_should_be():
+    levels, said = [0.5, 0.8], {"model": np.array([0.4, 0.7]), "marginal": np.array([0.5, 0.8])}
+    pit = {"model": np.array([1.5, 0.5, 0.5, 1.5]), "marginal": np.ones(4)}
+    left, right = plots.plot_length_calibration(levels, said, pit, clips=100).axes
+    curves = {line.get_label(): line.get_xydata().tolist() for line in left.lines}
+    assert curves["model"] == [[0.5, 0.4], [0.8, 0.7]] and curves["marginal"] == [[0.5, 0.5], [0.8, 0.8]]
+    diagonal = left.lines[0].get_xydata()
+    np.testing.assert_array_equal(diagonal[:, 0], diagonal[:, 1])
+    stairs = {patch.get_label(): patch.get_data() for patch in right.patches if hasattr(patch, "get_data")}
+    np.testing.assert_array_equal(stairs["model"].values, pit["model"])
+    np.testing.assert_allclose(stairs["model"].edges, [0, 0.25, 0.5, 0.75, 1])
+    # Of 100 clips a quarter each: 25 ± 8.5 in a bin, so a density of 1 ± 0.34.
+    band = next(patch for patch in right.patches if not hasattr(patch, "get_data"))
+    assert band.get_height() == pytest.approx(2 * 0.3395, abs=1e-3)
