@@ -185,11 +185,21 @@ class MMM:
             )
         return motions
 
-    def estimate_length(self, text: str | Sequence[str]) -> int | list[int]:
-        """Likeliest length in frames, at least MIN_FRAMES. Raises ValueError if the model has no estimator."""
+    def estimate_length(
+        self, text: str | Sequence[str], rule: str = "median", seed: numbers.Integral = 0
+    ) -> int | list[int]:
+        """Length in frames, at least MIN_FRAMES.
+
+        Args:
+            rule: "median", "argmax" or "draw", see `LengthEstimator.estimate`.
+            seed: of the draws; item i of a list has seed + i.
+        Raises:
+            ValueError: the model has no estimator; an unknown rule.
+        """
         require(self.length is not None, "this model has no length estimator; give a length in frames.")
         texts = [text] if isinstance(text, str) else list(text)
-        tokens = self.length.estimate(self.embed(texts).sentence)
+        seeds = [int(seed) + i for i in range(len(texts))] if rule == "draw" else None
+        tokens = self.length.estimate(self.embed(texts).sentence, rule, seeds)
         frames = [max(MIN_FRAMES, int(n) * self.tokenizer.config.ratio) for n in tokens]
         return frames[0] if isinstance(text, str) else frames
 

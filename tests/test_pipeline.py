@@ -61,6 +61,15 @@ def test_estimated_length_is_legal(model):
     assert len(model.generate("a person walks forward").features) == frames
 
 
+def test_a_drawn_length_depends_on_its_text_and_seed_alone(model):
+    texts = ["a person bows"] * 12
+    drawn = model.estimate_length(texts, "draw", seed=5)
+    assert len(set(drawn)) > 1 and all(24 <= frames <= 196 for frames in drawn)
+    assert model.estimate_length(texts[0], "draw", seed=8) == drawn[3]
+    with pytest.raises(ValueError, match="rule is 'mode'"):
+        model.estimate_length("a person bows", "mode")
+
+
 @pytest.mark.parametrize(
     ("text", "length", "message"),
     [

@@ -135,6 +135,10 @@ class _Evaluation:
         self.accelerator, self.main = rows.accelerator, rows.accelerator.is_main_process
         self.progress = progress and self.main
         protocol = dataclasses.asdict(config) | {"official": rows.official, "precision": rows.precision}
+        if "estimated" in config.lengths:
+            protocol["length_rule"] = (
+                "median"  # it was the likeliest length once: such repeats are of another kind
+            )
         self.resolved = json.loads(json.dumps({"protocol": protocol, **facts}))
 
     def begin(self, resume: bool) -> None:

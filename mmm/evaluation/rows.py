@@ -195,7 +195,7 @@ class Rows:
         return make
 
     def _estimated(self, draw: Draw) -> Int64[np.ndarray, " n"]:
-        """Likeliest lengths in frames, as `MMM.estimate_length` gives them."""
+        """Lengths in frames, as `MMM.estimate_length` gives them."""
         texts = [caption.text for caption in draw.captions]
         unique = list(dict.fromkeys(texts))
         sentences = self.text().lookup(unique).sentence.to(self.model.device)

@@ -19,6 +19,7 @@ from mmm.processes import mean_count
 from mmm.text.cache import TextSource
 from mmm.training import TrainConfig, TrainResult, step_generator, train
 from mmm.transformer.length import LengthEstimator, length_loss
+from mmm.transformer.length_calibration import point_errors
 from mmm.transformer.masking import (
     MASK,
     corrupt_tokens,
@@ -241,7 +242,7 @@ def train_length(
 
 @torch.no_grad()
 def evaluate_length(estimator: LengthEstimator, val: TokenSet, text: TextSource) -> dict[str, float]:
-    """Loss (nats), and how far the likeliest length is off (tokens, mean distance), over all captions."""
+    """Loss (nats), and how far the length that is taken, the median, is off (tokens, on average), over all captions."""
     pairs = [
         (caption, int(val.lengths[int(val.starts[clip])]))
         for clip, captions in enumerate(val.captions)
@@ -255,8 +256,8 @@ def evaluate_length(estimator: LengthEstimator, val: TokenSet, text: TextSource)
             for i in range(0, len(pairs), 256)
         ]
     )
-    wrong = (logits.argmax(1) + 1 - true).abs().double().mean()
-    return {"loss": float(length_loss(logits, true)), "error_tokens": float(wrong)}
+    errors = point_errors(logits.double().softmax(1).cpu().numpy(), true.cpu().numpy())
+    return {"loss": float(length_loss(logits, true)), "error_tokens": errors["median"]}
 
 
 def _embeddings(text: TextSource, captions: list[str]) -> dict[str, Tensor]:
