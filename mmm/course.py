@@ -19,6 +19,8 @@ from mmm.errors import atomic_write, require
 from mmm.execution import NotebookResult, check_parameters, keep_outputs, run_notebook
 from mmm.profiles import NOTEBOOKS, read_profile, route_overrides
 
+PREPARED = ("synthetic", "bandai", "humanml3d", "kit")  # what `prepare_data` can make
+
 
 @dataclass(frozen=True)
 class CourseResult:
@@ -58,8 +60,9 @@ def run_course(
         only: chapters to run ("02", "2" or "02_tokenizer"); all by default.
         set_values: settings to change: `{"steps": 100}` in every chapter that has it, `{"02.steps": 100}` in
             one; `seed` is the seed of every notebook.
-        data: "synthetic", "bandai", or the folder of a data set.
-        source: for "bandai": folders or archives to prepare it from, needed the first time only.
+        data: "synthetic", "bandai", "humanml3d", "kit", or the folder of a data set.
+        source: folders or archives to prepare it from (one folder for humanml3d and kit), needed the first time only;
+            for synthetic none.
         out: folder for everything that is written, `runs/course-DATA-PROFILE` by default. The executed
             notebooks go to OUT/notebooks, the verdicts to OUT/summary.md and OUT/course.json, and OUT is the
             `run_dir` of every notebook.
@@ -142,15 +145,24 @@ def prepare_data(
     data: str, source: Sequence[str | Path], content: Mapping[str, Mapping[str, Any]], folder: Path
 ) -> None:
     """Make the data set of that name if its folder is not there yet; a folder that is there is left alone."""
-    if (folder / "Mean.npy").is_file():
+    if any((folder / file).is_file() for file in ("Mean.npy", "dataset.json")):
         print(f"data: {folder} is there and used as it is (remove it to prepare it again)", flush=True)
         return
     known = ", ".join(sorted(content["data"])) or "none"
     require(
-        data in ("synthetic", "bandai") and data in content["data"],
-        f"data {data!r}: found no data set (a folder with Mean.npy) at {folder}; give the folder of one, "
-        f"or a name of the profile: {known}",
+        data in PREPARED and data in content["data"],
+        f"data {data!r}: found no data set (a folder with Mean.npy or dataset.json) at {folder}; give the folder of "
+        f"one, or a name of the profile: {known}",
         FileNotFoundError,
+    )
+    require(
+        source or data == "synthetic",
+        f"data {data!r} is not prepared yet ({folder}) and needs a source: add SOURCE=PLACE to make, --source PLACE "
+        "to mmm course (data/README.md says where to get it)",
+    )
+    require(
+        len(source) == 1 or data not in ("humanml3d", "kit"),
+        f"data {data!r} is prepared from one folder, but {len(source)} sources were given; give one",
     )
     arguments = {key: value for key, value in content["data"][data].items() if key != "folder"}
     print(f"data: preparing {data} in {folder} ...", flush=True)
@@ -159,15 +171,14 @@ def prepare_data(
         from mmm.data.synthetic import prepare
 
         prepare(folder, **arguments)
-    else:
-        require(
-            source,
-            f"data 'bandai' is not prepared yet ({folder}) and needs a source: add SOURCE=FOLDER_OR_ARCHIVE "
-            "to make, --source to mmm course (data/README.md says where to get it)",
-        )
+    elif data == "bandai":
         from mmm.data.bandai import prepare
 
         prepare(folder, list(source), **arguments)
+    else:
+        from mmm.data.humanml3d import prepare
+
+        prepare(source[0], folder, data, **arguments)
     print(f"data: {folder} prepared in {time.perf_counter() - start:.0f} s", flush=True)
 
 

@@ -200,13 +200,24 @@ def test_data_that_cannot_be_prepared_is_named(tmp_path):
 
 
 def test_missing_data_is_prepared_as_the_profile_says(tmp_path, monkeypatch):
-    from mmm.data import bandai, synthetic
+    from mmm.data import bandai, humanml3d, synthetic
 
     calls = []
     monkeypatch.setattr(synthetic, "prepare", lambda *a, **k: calls.append((a, k)))
     monkeypatch.setattr(bandai, "prepare", lambda *a, **k: calls.append((a, k)))
+    monkeypatch.setattr(humanml3d, "prepare", lambda *a, **k: calls.append((a, k)))
     content = {"data": {"synthetic": {"folder": "x", "clips": 3, "seed": 0}, "bandai": {"folder": "y"}}}
+    content["data"] |= {name: {"folder": name} for name in ("humanml3d", "kit")}
     prepare_data("synthetic", [], content, tmp_path / "x")
     prepare_data("bandai", ["s.zip"], content, tmp_path / "y")
     assert calls == [((tmp_path / "x",), {"clips": 3, "seed": 0}), ((tmp_path / "y", ["s.zip"]), {})]
+    for name in ("humanml3d", "kit"):
+        prepare_data(name, ["mine"], content, tmp_path / name)
+        assert calls.pop() == (("mine", tmp_path / name, name), {})
+        with pytest.raises(ValueError, match=f"'{name}' is prepared from one folder, but 2 sources"):
+            prepare_data(name, ["mine", "other"], content, tmp_path / name)
     assert os.listdir(tmp_path) == []
+    (tmp_path / "kit").mkdir()
+    (tmp_path / "kit" / "dataset.json").touch()  # what refers to a user's folder has no Mean.npy
+    prepare_data("kit", [], content, tmp_path / "kit")
+    assert len(calls) == 2

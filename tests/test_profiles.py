@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from mmm.course import PREPARED
 from mmm.profiles import (
     NOTEBOOKS,
     keep_figure,
@@ -93,7 +94,7 @@ def test_overrides_go_to_the_chapters_that_know_them():
 def test_the_two_profiles_of_the_project_offer_the_same_settings():
     quick, full = read_profile("quick"), read_profile("full")
     assert set(quick["course"]) == set(full["course"]) == {"cell_timeout", "notebook_timeout"}
-    assert set(quick["data"]) == set(full["data"]) == {"synthetic", "bandai"}
+    assert set(quick["data"]) == set(full["data"]) == set(PREPARED)
     assert quick["settings"].keys() == full["settings"].keys()
     for chapter, settings in quick["settings"].items():
         assert settings.keys() == full["settings"][chapter].keys(), f"chapter {chapter}"

@@ -19,9 +19,9 @@ class Course:
     set: UseAppendAction[tuple[str, ...]] = ()
     """Change a setting of the profile: --set steps=100, or --set 02.steps=100 in one chapter."""
     data: str = "synthetic"
-    """synthetic, bandai, or the folder of a data set."""
+    """synthetic, bandai, humanml3d, kit, or the folder of a data set."""
     source: UseAppendAction[tuple[Path, ...]] = ()
-    """For bandai: folder or archives to prepare it from, the first time."""
+    """Folder or archives to prepare the data from, the first time; synthetic needs none."""
     out: Path | None = None
     """Where everything goes; runs/course-DATA-PROFILE by default."""
     keep: bool = False
