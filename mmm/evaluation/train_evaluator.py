@@ -224,8 +224,15 @@ def fit_evaluator(
         encoder: name or folder of the frozen text encoder.
         model: changes to `EvaluatorConfig`. changes: to its `TrainConfig`.
         options: for `mmm.training.train` (resume, cpu, progress).
+    Raises:
+        ValueError: clips without captions; several processes.
     """
     options = options or {}
+    require(
+        int(os.environ.get("WORLD_SIZE", 1)) == 1,
+        "an evaluator learns by telling all clips of a batch apart, of which several processes would each see a part: "
+        "run `mmm train evaluator` without accelerate launch (it takes minutes).",
+    )
     config = resolve(TRAINING, options.get("cpu", False), **changes)
     packed, val = folder.pack("train"), folder.pack("val")
     require(

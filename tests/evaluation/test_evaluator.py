@@ -45,6 +45,13 @@ def evaluator(run):
     return TrainedEvaluator.from_pretrained(run / "model")
 
 
+def test_several_processes_are_refused(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="run `mmm train evaluator` without accelerate launch"):
+        fit_evaluator(toy, tmp_path / "run", model=SMALL, options=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
 def test_it_learns_what_belongs_together(run, evaluator, toy):
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]

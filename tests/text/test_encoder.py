@@ -163,9 +163,11 @@ def test_truncated_weights(bert_folder: Path):
 # -- other models -----------------------------------------------------------------------------------------
 
 
-def test_any_folder_is_named_with_its_weights_checksum(bert_folder: Path):
+def test_any_folder_is_named_with_its_weights_checksum(bert_folder: Path, monkeypatch):
     first = load_text_encoder(str(bert_folder))
     assert first.width == 12 and first.name.startswith(f"{bert_folder}@")
+    monkeypatch.chdir(bert_folder.parent)
+    assert load_text_encoder(f"./{bert_folder.name}").name == first.name  # wherever it is called from
     assert first.encode(["a person walks"]).words.shape == (1, 5, 12)
     assert load_text_encoder(first.name).name == first.name
     other = AutoModel.from_pretrained(bert_folder)
