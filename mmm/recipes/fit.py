@@ -29,6 +29,7 @@ from mmm.recipes.data import (
     token_sets,
 )
 from mmm.recipes.rules import (
+    LENGTH_MODEL,
     LENGTH_TRAINING,
     PRESETS,
     Recipe,
@@ -182,7 +183,8 @@ def fit_transformer(
         manifest=known,
         **options,
     )
-    estimator = LengthEstimator(LengthConfig(text_encoder.width))
+    train, val = length_sets(folder, tokenizer.config.ratio, sizes.max_tokens)
+    estimator = LengthEstimator(LengthConfig(text_encoder.width, sizes.max_tokens, **LENGTH_MODEL))
     steps = min(LENGTH_TRAINING.steps, config.steps) if length_steps is None else length_steps
     length = resolve(LENGTH_TRAINING, steps=steps, seed=config.seed, precision="no")
     transformer_train.train_length(
@@ -236,7 +238,8 @@ def fit_length(
         )
     config = resolve(LENGTH_TRAINING, **{**changes, "precision": "no"})
     torch.manual_seed(config.seed)
-    estimator = LengthEstimator(LengthConfig(whole.encoder.width, whole.transformer.config.max_tokens))
+    places = whole.transformer.config.max_tokens
+    estimator = LengthEstimator(LengthConfig(whole.encoder.width, places, **LENGTH_MODEL))
     result = transformer_train.train_length(
         train, text, estimator, config, out, val, manifest=facts(folder), **options
     )

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import torch
 
 from mmm.data import Clip, write_folder
@@ -53,7 +52,7 @@ def test_lengths_without_tokens_are_those_of_the_tokens(toy, trained, tmp_path, 
     for one, other in zip(encoded, bare, strict=True):
         assert torch.equal(one.lengths, other.lengths) and one.ids == other.ids
         assert one.captions == other.captions
-    assert np.allclose(encoded[0].weights, bare[0].weights)
+    assert set(bare[0].weights) == {1.0}  # every clip counts alike, whatever the transformer is shown more often
     assert int(length_sets(toy, 4, 10)[0].lengths.max()) == 10  # longer clips are cut, as their tokens are
 
 
