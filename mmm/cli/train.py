@@ -140,7 +140,7 @@ class TrainLength:
     out: Path = Path("runs/length")
     """The run: checkpoints, metrics.jsonl. Run again to continue where it stopped."""
     steps: int | None = None
-    """Optimizer steps, 1500 by default (half a minute on two cores)."""
+    """Optimizer steps; by default as many as show each clip 50 times."""
     seed: int = 0
     """Same seed, same run."""
     fresh: bool = False

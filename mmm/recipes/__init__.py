@@ -10,6 +10,7 @@ from mmm.recipes.rules import (
     TRANSFORMER_TRAINING,
     Recipe,
     get_recipe,
+    length_training,
     tokenizer_training,
     transformer_training,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "get_recipe",
     "has_mirrored",
     "length_sets",
+    "length_training",
     "load_tokenizer",
     "resolve",
     "token_sets",

@@ -30,10 +30,10 @@ from mmm.recipes.data import (
 )
 from mmm.recipes.rules import (
     LENGTH_MODEL,
-    LENGTH_TRAINING,
     PRESETS,
     Recipe,
     get_recipe,
+    length_training,
     tokenizer_training,
     transformer_training,
 )
@@ -185,8 +185,9 @@ def fit_transformer(
     )
     train, val = length_sets(folder, tokenizer.config.ratio, sizes.max_tokens)
     estimator = LengthEstimator(LengthConfig(text_encoder.width, sizes.max_tokens, **LENGTH_MODEL))
-    steps = min(LENGTH_TRAINING.steps, config.steps) if length_steps is None else length_steps
-    length = resolve(LENGTH_TRAINING, steps=steps, seed=config.seed, precision="no")
+    length = length_training(len(train))
+    steps = min(length.steps, config.steps) if length_steps is None else length_steps
+    length = resolve(length, steps=steps, seed=config.seed, precision="no")
     transformer_train.train_length(
         train, text, estimator, length, Path(out) / "length", val, manifest=known, **options
     )
@@ -220,7 +221,7 @@ def fit_length(
 
     Args:
         model: model folder, or folder of a run. out: folder of this training.
-        options: for `mmm.training.train` (resume, cpu, progress). changes: to `LENGTH_TRAINING`.
+        options: for `mmm.training.train` (resume, cpu, progress). changes: to `length_training`'s.
     Raises:
         FileNotFoundError, ValueError: no model there; it makes motions of another skeleton.
     """
@@ -236,7 +237,7 @@ def fit_length(
         text = captions_source(
             folder, train.texts() + val.texts(), whole.encoder, options.get("progress", True)
         )
-    config = resolve(LENGTH_TRAINING, **{**changes, "precision": "no"})
+    config = resolve(length_training(len(train)), **{**changes, "precision": "no"})
     torch.manual_seed(config.seed)
     places = whole.transformer.config.max_tokens
     estimator = LengthEstimator(LengthConfig(whole.encoder.width, places, **LENGTH_MODEL))

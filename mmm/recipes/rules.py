@@ -139,6 +139,7 @@ TRANSFORMER_TRAINING = {
         **_OURS,
     ),
 }
+# The steps are those for Bandai; other data get as many rounds over their clips (`length_training`).
 LENGTH_TRAINING = TrainConfig(
     steps=1500, batch_size=128, lr=1e-3, weight_decay=0.01, warmup=50, schedule="cosine"
 )
@@ -146,7 +147,19 @@ LENGTH_TRAINING = TrainConfig(
 # (what it expects of itself: 2.37 and 2.66 nats). No temperature is needed besides: one fitted on a tenth of the
 # training clips is 1.04.
 LENGTH_MODEL = {"dropout": 0.5, "blur": 1.0}
+LENGTH_ROUNDS = 50
 PRESETS = tuple(TOKENIZER_TRAINING)
+
+
+def length_training(clips: int, **changes: object) -> TrainConfig:
+    """How the length estimator is trained on so many clips (a mirrored one counts): each is drawn about 50 times.
+
+    With a fixed number of steps few clips are learned by heart: on the 288 clips of the quick profile (576 with
+    mirrored ones) 1,500 steps give a log loss on val of 4.18, worse than not reading at all (3.54), 50 rounds 3.43;
+    on the 1,450 of the synthetic set 3.24 and 3.21; on Bandai both are the same.
+    """
+    steps = max(1, round(LENGTH_ROUNDS * clips / LENGTH_TRAINING.batch_size))
+    return dataclasses.replace(LENGTH_TRAINING, steps=steps, **changes)
 
 
 def get_recipe(recipe: Recipe | str, **changes: object) -> Recipe:

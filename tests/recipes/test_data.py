@@ -52,7 +52,8 @@ def test_lengths_without_tokens_are_those_of_the_tokens(toy, trained, tmp_path, 
     for one, other in zip(encoded, bare, strict=True):
         assert torch.equal(one.lengths, other.lengths) and one.ids == other.ids
         assert one.captions == other.captions
-    assert set(bare[0].weights) == {1.0}  # every clip counts alike, whatever the transformer is shown more often
+    # Every clip counts alike, whatever the transformer is shown more often.
+    assert set(bare[0].weights) == {1.0}
     assert int(length_sets(toy, 4, 10)[0].lengths.max()) == 10  # longer clips are cut, as their tokens are
 
 

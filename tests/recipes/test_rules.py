@@ -2,7 +2,15 @@
 
 import pytest
 
-from mmm.recipes import RECIPES, Recipe, get_recipe, resolve, tokenizer_training, transformer_training
+from mmm.recipes import (
+    RECIPES,
+    Recipe,
+    get_recipe,
+    length_training,
+    resolve,
+    tokenizer_training,
+    transformer_training,
+)
 from mmm.tokenizer import PRESETS
 from mmm.training.config import learning_rate
 
@@ -71,3 +79,8 @@ def test_choices_reach_task_and_tokenizer():
 def test_refusals(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def test_the_length_estimator_sees_few_clips_as_often_as_many():
+    assert [length_training(clips).steps for clips in (576, 3916, 46_000, 1)] == [225, 1530, 17_969, 1]
+    assert length_training(3916).batch_size == 128
