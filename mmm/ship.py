@@ -48,7 +48,7 @@ Text to 3D human motion (22 joints, 20 frames per second, 24 to 196 frames), mas
 | perplexity of the codes | {perplexity:.0f} |
 | transformer: accuracy on masked places | {accuracy_masked:.1%} |
 | transformer: loss over all places | {loss:.3f} nats |
-| length estimator: mean error | {error_tokens:.1f} tokens of 4 frames |
+| length estimator: mean error of the median | {error_tokens:.1f} tokens of 4 frames |
 
 What it can: walk, run, dash, turn, wave, raise the hands, bow, show the way, in the styles of the data. What it
 cannot: anything the data do not show (sitting, jumping, dancing at length), two actions one after the other.
