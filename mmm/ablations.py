@@ -24,11 +24,10 @@ from accelerate import Accelerator
 
 from mmm.data import MotionFolder
 from mmm.errors import require
-from mmm.evaluation.embed import pad_features
 from mmm.evaluation.evaluator import Evaluator, load_evaluator
 from mmm.evaluation.metrics import fid
 from mmm.evaluation.protocol import ProtocolConfig, evaluate
-from mmm.evaluation.workers import Make, Workers
+from mmm.evaluation.workers import Workers, as_they_are, reconstructed
 from mmm.pipeline import SHIPPED
 from mmm.recipes import (
     Recipe,
@@ -96,29 +95,15 @@ def ablate_tokenizer(
         mpjpe_local, mpjpe_global (cm), usage, perplexity; FID against val itself, skating, jerk_mean.
     """
     recipe, seed = variant(changes)
-    fit_tokenizer(
-        folder, out, preset, recipe=recipe, steps=steps, seed=seed, eval_every=0, options={"progress": True}
-    )
+    fit_tokenizer(folder, out, preset, recipe=recipe, steps=steps, seed=seed, eval_every=0)
     tokenizer, val = load_tokenizer(out), folder.pack("val")
     found = evaluate_tokenizer(tokenizer, val, folder.skeleton)
     clips = [np.asarray(val.clip(i)) for i in range(len(val))]
     workers = Workers(Accelerator(cpu=True), evaluator, folder.fps, folder.skeleton)
-    real = workers.measure(val.lengths, lambda chunks: [clips[i] for chunk in chunks for i in chunk])
-    made = workers.measure(val.lengths, _reconstruction(tokenizer, clips))
+    real = workers.measure(val.lengths, as_they_are(clips))
+    made = workers.measure(val.lengths, reconstructed(tokenizer, clips))
     found["fid"] = fid(real.embeddings, made.embeddings)
     return found | {name: float(made.numbers[name].mean()) for name in ("skating", "jerk_mean")}
-
-
-def _reconstruction(tokenizer: Tokenizer, clips: list[np.ndarray]) -> Make:
-    def make(chunks: list[np.ndarray]) -> list[np.ndarray]:
-        made = []
-        for chunk in chunks:
-            padded, frames = pad_features([clips[i] for i in chunk])
-            rows = tokenizer.decode(tokenizer.encode(padded, frames), frames).numpy()
-            made += [row[: len(clips[i])] for row, i in zip(rows, chunk, strict=True)]
-        return made
-
-    return make
 
 
 def ablate_transformer(

@@ -107,7 +107,7 @@ def _transformer(job: Job) -> Prepared:
 def _length(job: Job) -> Prepared:
     tokens = _tokens(job)
     text, encoder = _text(job, tokens.texts())
-    model = LengthEstimator(LengthConfig(encoder.width))
+    model = LengthEstimator(LengthConfig(encoder.width, **recipes.LENGTH_MODEL))
     config = recipes.resolve(recipes.LENGTH_TRAINING, precision="no")  # as `fit_transformer` trains it
 
     def train(config: TrainConfig, options: dict[str, Any]) -> None:

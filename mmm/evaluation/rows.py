@@ -23,10 +23,9 @@ from mmm.data.folder import cache_dir
 from mmm.evaluation import metrics
 from mmm.evaluation.aits import measure_speed
 from mmm.evaluation.config import PAPERS, ProtocolConfig
-from mmm.evaluation.embed import pad_features
 from mmm.evaluation.evaluator import Evaluator
 from mmm.evaluation.repeat import Draw, draw_repeat, generator, seeds
-from mmm.evaluation.workers import Make, Measured, Workers
+from mmm.evaluation.workers import Make, Measured, Workers, as_they_are, reconstructed
 from mmm.pipeline import MIN_FRAMES, MMM
 from mmm.precision import resolve_precision
 from mmm.text import TextSource, text_source
@@ -152,31 +151,20 @@ class Rows:
             return self._fixed[1]
         real = self._pieces(draw.clips, draw.starts, draw.frames)
         found = {
-            "real": self.workers.measure(draw.frames, _as_they_are(real)),
-            "reconstruction": self.workers.measure(draw.frames, self._reconstructor(real), truth=real),
+            "real": self.workers.measure(draw.frames, as_they_are(real)),
+            "reconstruction": self.workers.measure(
+                draw.frames, reconstructed(self.model.tokenizer, real), truth=real
+            ),
         }
         if self.official:
             other = self._pieces(draw.clips, draw.other_starts, draw.other_frames)
-            found["other"] = self.workers.measure(draw.other_frames, _as_they_are(other), physical=False)
+            found["other"] = self.workers.measure(draw.other_frames, as_they_are(other), physical=False)
         self._fixed = (key, found)
         return found
 
     def _pieces(self, clips: np.ndarray, starts: np.ndarray, frames: np.ndarray) -> list[np.ndarray]:
         ends = starts + frames
         return [self.packed.clip(int(i))[a:b] for i, a, b in zip(clips, starts, ends, strict=True)]
-
-    def _reconstructor(self, real: list[np.ndarray]) -> Make:
-        tokenizer, device = self.model.tokenizer, self.model.device
-
-        def make(chunks: list[np.ndarray]) -> list[np.ndarray]:
-            made = []
-            for chunk in chunks:
-                padded, frames = (x.to(device) for x in pad_features([real[i] for i in chunk]))
-                features = tokenizer.decode(tokenizer.encode(padded, frames), frames).cpu().numpy()
-                made += [row[: len(real[i])] for row, i in zip(features, chunk, strict=True)]
-            return made
-
-        return make
 
     def _sampler(self, texts: list[str], frames: Int64[np.ndarray, " n"], noise: list[int]) -> Make:
         def make(chunks: list[np.ndarray]) -> list[np.ndarray]:
@@ -254,10 +242,6 @@ class Rows:
         order = torch.randperm(len(real.embeddings), generator=generator(self.config.seed, repeat, "halves"))
         middle = len(order) // 2
         return _fid(real.embeddings[order[:middle]], other.embeddings[order[middle:]])
-
-
-def _as_they_are(motions: list[np.ndarray]) -> Make:
-    return lambda chunks: [motions[i] for chunk in chunks for i in chunk]
 
 
 def _fid(real: Tensor, generated: Tensor) -> float:

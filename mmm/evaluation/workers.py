@@ -20,10 +20,31 @@ from torch import Tensor
 from mmm.evaluation.embed import pad_features
 from mmm.evaluation.evaluator import Evaluator
 from mmm.motion import features_to_joints, measures
+from mmm.tokenizer import Tokenizer
 
 PORTION = 8  # chunks that are made at one go: enough to sort by length, few enough for a progress bar to move
 
 Make = Callable[[list[np.ndarray]], list[np.ndarray]]
+
+
+def as_they_are(clips: Sequence[np.ndarray]) -> Make:
+    """Real motion: nothing is made."""
+    return lambda chunks: [clips[i] for chunk in chunks for i in chunk]
+
+
+def reconstructed(tokenizer: Tokenizer, clips: Sequence[np.ndarray]) -> Make:
+    """Clips (T, D) through the tokenizer and back."""
+    device = tokenizer.codebook.device
+
+    def make(chunks: list[np.ndarray]) -> list[np.ndarray]:
+        made = []
+        for chunk in chunks:
+            padded, frames = (x.to(device) for x in pad_features([clips[i] for i in chunk]))
+            features = tokenizer.decode(tokenizer.encode(padded, frames), frames).cpu().numpy()
+            made += [row[: len(clips[i])] for row, i in zip(features, chunk, strict=True)]
+        return made
+
+    return make
 
 
 @dataclass(frozen=True)

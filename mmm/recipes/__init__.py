@@ -3,6 +3,7 @@
 from mmm.recipes.data import balanced_weights, captions_source, facts, has_mirrored, length_sets, token_sets
 from mmm.recipes.fit import fit_length, fit_tokenizer, fit_transformer, load_tokenizer, resolve
 from mmm.recipes.rules import (
+    LENGTH_MODEL,
     LENGTH_TRAINING,
     PRESETS,
     RECIPES,
@@ -16,6 +17,7 @@ from mmm.recipes.rules import (
 )
 
 __all__ = [
+    "LENGTH_MODEL",
     "LENGTH_TRAINING",
     "PRESETS",
     "RECIPES",

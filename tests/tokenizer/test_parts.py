@@ -1,14 +1,27 @@
 """Body parts: each answers for its own features, so that editing one leaves the other where it was."""
 
 import dataclasses
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from mmm.motion import features_to_joints
-from mmm.tokenizer import PRESETS, Tokenizer
+from mmm.tokenizer import PRESETS, Tokenizer, TokenizerConfig
 from mmm.tokenizer import parts as body
+
+made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "made_up_tokenizer.py")))
+SMALL, seeded, noise, made, raw = made_up.SMALL, made_up.seeded, made_up.noise, made_up.made, made_up.raw
+
+
+@pytest.fixture(scope="module")
+def two_parts() -> Tokenizer:
+    model = made(dataclasses.replace(SMALL, parts=2))
+    model.set_normalisation(model.mean, model.std, body.relative_height_statistics(raw(model, 500)))
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +70,46 @@ def test_statistics_of_heights_above_the_root():
     mean, std = body.relative_height_statistics(features)
     torch.testing.assert_close(mean, 0.6 + torch.arange(13.0))
     torch.testing.assert_close(std, torch.full((13,), 0.03**0.5))
+
+
+def test_parts_cover_every_feature_once():
+    assert sorted(body.UPPER + body.LOWER) == list(range(263))
+    assert (len(body.UPPER), len(body.LOWER), len(body.UPPER_HEIGHTS)) == (156, 107, 13)
+    assert body.UPPER_HEIGHTS[0] == 4 + 3 * 2 + 1  # y of joint 3, the first of the upper body
+
+
+def test_split_and_merge_are_inverse(two_parts):
+    m = two_parts
+    x, statistics = noise(2, 8, 263), (m.mean, m.scale, m.upper_mean, m.upper_std)
+    upper, lower = body.split(x, *statistics)
+    torch.testing.assert_close(body.merge(upper, lower, *statistics), x, atol=1e-5, rtol=1e-5)
+
+
+def test_upper_tokens_say_nothing_of_the_legs(two_parts):
+    features = raw(two_parts, 2, 32)
+    legs = features.clone()
+    legs[..., body.LOWER] += noise(2, 32, 107, seed=9)
+    legs[..., body.ROOT_HEIGHT] = features[..., body.ROOT_HEIGHT]
+    # the whole body is lifted: relative heights stay
+    legs[..., body.ROOT_HEIGHT] += 0.3
+    legs[..., body.UPPER_HEIGHTS] += 0.3
+    before, after = two_parts.encode(features), two_parts.encode(legs)
+    assert torch.equal(before[:, 0], after[:, 0])
+    assert (before[:, 1] != after[:, 1]).any()
+
+
+def test_decoded_upper_body_rides_on_the_decoded_root(two_parts):
+    tokens = torch.randint(0, 32, (1, 2, 8), generator=seeded())
+    other = tokens.clone()
+    other[:, 1] = (other[:, 1] + 7) % 32  # another lower body
+    a, b = two_parts.decode(tokens), two_parts.decode(other)
+    rise = (b - a)[..., body.ROOT_HEIGHT, None]
+    assert rise.abs().max() > 1e-3
+    torch.testing.assert_close((b - a)[..., body.UPPER_HEIGHTS], rise.expand(1, 32, 13), atol=1e-5, rtol=1e-4)
+
+
+def test_wrong_parts_are_refused():
+    with pytest.raises(ValueError, match="parts is 3, expected 1"):
+        TokenizerConfig(parts=3)
+    with pytest.raises(ValueError, match="features is 251, but body parts are defined for 263"):
+        TokenizerConfig(parts=2, features=251)

@@ -1,13 +1,15 @@
 """The tokenizer: goldens, masks and ragged batches, normalisation, body parts, loss, files."""
 
 import json
+import runpy
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from mmm.tokenizer import (
     PRESETS,
@@ -21,29 +23,8 @@ from mmm.tokenizer import (
 )
 from mmm.tokenizer import parts as body
 
-SMALL = TokenizerConfig(width=16, depth=2, codes=32, code_dim=8)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=seeded(seed))
-
-
-def made(config: TokenizerConfig = SMALL, seed: int = 0) -> Tokenizer:
-    """A random tokenizer whose codes are spread over what its encoder gives, in evaluation mode."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = Tokenizer(config)
-    model.set_normalisation(noise(config.features, seed=1), noise(config.features, seed=2).exp())
-    model.train()(noise(8, 64, config.features, seed=3), generator=seeded())
-    return model.eval()
-
-
-def raw(model: Tokenizer, *shape: int, seed: int = 7) -> Tensor:
-    return model.denormalise(noise(*shape, model.config.features, seed=seed))
+made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "made_up_tokenizer.py")))
+SMALL, seeded, noise, made, raw = made_up.SMALL, made_up.seeded, made_up.noise, made_up.made, made_up.raw
 
 
 def state_of(arrays) -> dict[str, np.ndarray]:
@@ -275,52 +256,6 @@ def test_it_learns_also_in_bfloat16(number, ema):
     assert errors[-1] < 0.5 * errors[0]
     if ema == 0:
         assert all(q.codebook.grad is not None for q in model.quantizers)
-
-
-# ---------------------------------------------------------------------- body parts
-
-
-def test_parts_cover_every_feature_once():
-    assert sorted(body.UPPER + body.LOWER) == list(range(263))
-    assert (len(body.UPPER), len(body.LOWER), len(body.UPPER_HEIGHTS)) == (156, 107, 13)
-    assert body.UPPER_HEIGHTS[0] == 4 + 3 * 2 + 1  # y of joint 3, the first of the upper body
-
-
-def test_split_and_merge_are_inverse(two_parts):
-    m = two_parts
-    x, statistics = noise(2, 8, 263), (m.mean, m.scale, m.upper_mean, m.upper_std)
-    upper, lower = body.split(x, *statistics)
-    torch.testing.assert_close(body.merge(upper, lower, *statistics), x, atol=1e-5, rtol=1e-5)
-
-
-def test_upper_tokens_say_nothing_of_the_legs(two_parts):
-    features = raw(two_parts, 2, 32)
-    legs = features.clone()
-    legs[..., body.LOWER] += noise(2, 32, 107, seed=9)
-    legs[..., body.ROOT_HEIGHT] = features[..., body.ROOT_HEIGHT]
-    # the whole body is lifted: relative heights stay
-    legs[..., body.ROOT_HEIGHT] += 0.3
-    legs[..., body.UPPER_HEIGHTS] += 0.3
-    before, after = two_parts.encode(features), two_parts.encode(legs)
-    assert torch.equal(before[:, 0], after[:, 0])
-    assert (before[:, 1] != after[:, 1]).any()
-
-
-def test_decoded_upper_body_rides_on_the_decoded_root(two_parts):
-    tokens = torch.randint(0, 32, (1, 2, 8), generator=seeded())
-    other = tokens.clone()
-    other[:, 1] = (other[:, 1] + 7) % 32  # another lower body
-    a, b = two_parts.decode(tokens), two_parts.decode(other)
-    rise = (b - a)[..., body.ROOT_HEIGHT, None]
-    assert rise.abs().max() > 1e-3
-    torch.testing.assert_close((b - a)[..., body.UPPER_HEIGHTS], rise.expand(1, 32, 13), atol=1e-5, rtol=1e-4)
-
-
-def test_wrong_parts_are_refused():
-    with pytest.raises(ValueError, match="parts is 3, expected 1"):
-        TokenizerConfig(parts=3)
-    with pytest.raises(ValueError, match="features is 251, but body parts are defined for 263"):
-        TokenizerConfig(parts=2, features=251)
 
 
 # ---------------------------------------------------------------------- files

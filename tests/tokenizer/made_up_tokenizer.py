@@ -1,0 +1,30 @@
+"""Small random tokenizers for the tests, and noise to put into them."""
+
+import torch
+from torch import Tensor
+
+from mmm.tokenizer import Tokenizer, TokenizerConfig
+
+SMALL = TokenizerConfig(width=16, depth=2, codes=32, code_dim=8)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=seeded(seed))
+
+
+def made(config: TokenizerConfig = SMALL, seed: int = 0) -> Tokenizer:
+    """A random tokenizer whose codes are spread over what its encoder gives, in evaluation mode."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Tokenizer(config)
+    model.set_normalisation(noise(config.features, seed=1), noise(config.features, seed=2).exp())
+    model.train()(noise(8, 64, config.features, seed=3), generator=seeded())
+    return model.eval()
+
+
+def raw(model: Tokenizer, *shape: int, seed: int = 7) -> Tensor:
+    return model.denormalise(noise(*shape, model.config.features, seed=seed))
