@@ -63,7 +63,7 @@ def test_choices_reach_task_and_tokenizer():
     )  # None leaves the paper's
     sizes = recipe.tokenizer(PRESETS["small"])
     assert (sizes.reset, sizes.feature_bias, sizes.width) == ("none", 1.0, PRESETS["small"].width)
-    assert get_recipe(recipe) is not None and get_recipe(recipe) == recipe
+    assert get_recipe(recipe) == recipe
 
 
 @pytest.mark.parametrize(
