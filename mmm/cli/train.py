@@ -106,6 +106,9 @@ class TrainTransformer(_Training):
     """How closely the model follows the text when it samples: 1 is none (release, paper), 2 ours."""
     optimizer: Literal["ours", "authors"] | None = None
     """A cosine that fits the size and averaged weights (ours), or 2e-4 that falls once, at half of the steps."""
+    hold_back: float = 0.0
+    """Share of train's takes that the transformer never sees, so that its confidence can be calibrated on them
+    (chapter 04): 0.1 is a tenth."""
 
     def run(self) -> None:
         from mmm.data import MotionFolder
@@ -123,7 +126,8 @@ class TrainTransformer(_Training):
         recipe = _recipe(self, *options)
         tokenizer = load_tokenizer(self.tokenizer)
         folder = MotionFolder.open(self.data)
-        fit_transformer(folder, tokenizer, self.out, self.preset, self.text, recipe=recipe, **self.changes())
+        changes = self.changes() | {"hold_back": self.hold_back}
+        fit_transformer(folder, tokenizer, self.out, self.preset, self.text, recipe=recipe, **changes)
         print(
             f'model: {self.out / "model"}\ntry: mmm generate "a person walks" --model {self.out} --out walk.gif'
         )

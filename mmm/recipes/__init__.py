@@ -1,6 +1,14 @@
 """From a data folder to a trained model: recipes, and the few calls that join the rooms."""
 
-from mmm.recipes.data import balanced_weights, captions_source, facts, has_mirrored, length_sets, token_sets
+from mmm.recipes.data import (
+    balanced_weights,
+    captions_source,
+    facts,
+    has_mirrored,
+    held_back,
+    length_sets,
+    token_sets,
+)
 from mmm.recipes.fit import fit_length, fit_tokenizer, fit_transformer, load_tokenizer, resolve
 from mmm.recipes.rules import (
     LENGTH_MODEL,
@@ -32,6 +40,7 @@ __all__ = [
     "fit_transformer",
     "get_recipe",
     "has_mirrored",
+    "held_back",
     "length_sets",
     "length_training",
     "load_tokenizer",

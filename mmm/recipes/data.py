@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 
 from mmm.data import MotionFolder, PackedSplit
 from mmm.data.captions import mirror_text
 from mmm.data.folder import cache_dir
+from mmm.errors import require
 from mmm.recipes.rules import Recipe, get_recipe
 from mmm.text import TextEncoder, TextSource, text_source
 from mmm.tokenizer import Tokenizer
@@ -68,6 +70,28 @@ def token_sets(
         make_token_set(tokenizer, train, phases, weights=weights, **how),
         make_token_set(tokenizer, val, (0,), False, skeleton=folder.skeleton),
     )
+
+
+def held_back(ids: Sequence[str], share: float) -> Bool[np.ndarray, " clips"]:
+    """Which of the clips the transformer is not to see, so that its confidence can be judged on them.
+
+    Takes are put aside whole: a clip, its mirror image (M…) and its pieces (…@1) together. Which ones is decided by a
+    hash of their names, so that it is the same whenever it is asked.
+
+    Args:
+        share: of the takes, in [0, 1); at least one take where it is above 0.
+    Raises:
+        ValueError: a share out of range, or nothing would be left to learn from.
+    """
+    require(0 <= share < 1, f"hold_back is {share}, expected a share of the clips in [0, 1).")
+    takes = [name.removeprefix("M").split("@")[0] for name in ids]
+    order = sorted(set(takes), key=lambda take: hashlib.sha256(take.encode()).digest())
+    count = max(1, round(share * len(order))) if share else 0
+    require(
+        count < len(order), f"hold_back {share} of {len(order)} takes leaves none to learn from; give less."
+    )
+    aside = set(order[:count])
+    return np.array([take in aside for take in takes], dtype=bool)
 
 
 def length_sets(folder: MotionFolder, ratio: int, max_tokens: int) -> tuple[TokenSet, TokenSet]:

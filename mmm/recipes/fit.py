@@ -25,6 +25,7 @@ from mmm.recipes.data import (
     captions_source,
     facts,
     has_mirrored,
+    held_back,
     length_sets,
     token_sets,
 )
@@ -135,6 +136,7 @@ def fit_transformer(
     options: dict[str, Any] | None = None,
     recipe: Recipe | str = "ours",
     sets: tuple[TokenSet, TokenSet] | None = None,
+    hold_back: float = 0.0,
     **changes: Any,
 ) -> MMM:
     """Train transformer and length estimator of a preset; OUT/model is a whole model that can generate.
@@ -146,6 +148,8 @@ def fit_transformer(
         options: for `mmm.training.train` (resume, cpu, progress).
         recipe: a `Recipe`, or the name of one.
         sets: train and val as tokens, where they are at hand; made by `token_sets` by default.
+        hold_back: share of the training clips that the transformer never sees, to calibrate its confidence on
+            (`held_back`); the length estimator sees them.
     """
     _known(preset)
     require(
@@ -164,6 +168,7 @@ def fit_transformer(
             folder.pack(split)
     text_encoder = load_text_encoder(encoder, device)
     train, val = sets or token_sets(folder, tokenizer.to(device), progress, recipe)
+    seen = train.select(~held_back(train.ids, hold_back)) if hold_back else train
     with main_process_first(options.get("cpu", False)):
         text = captions_source(folder, train.texts() + val.texts(), text_encoder, progress)
     parts, codes, code_dim = tokenizer.codebook.shape
@@ -173,7 +178,7 @@ def fit_transformer(
     transformer = MaskedTransformer(sizes, tokenizer.codebook.detach().cpu())
     known = facts(folder)
     result = transformer_train.train_transformer(
-        train,
+        seen,
         text,
         transformer,
         config,
@@ -200,7 +205,7 @@ def fit_transformer(
         "skeleton": folder.skeleton,
         "text_encoder": text_encoder.name,
         "guidance": recipe.guidance if sizes.text_dropout > 0 else 1.0,
-    }
+    } | ({"held_back": hold_back} if hold_back else {})
     text_encoder.model.cpu()
     whole = MMM(tokenizer.cpu().eval(), transformer.cpu().eval(), estimator.cpu().eval(), info, text_encoder)
     if result.is_main_process:

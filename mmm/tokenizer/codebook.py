@@ -54,15 +54,17 @@ def entropy(counts: Int[Tensor, "*p k"] | Float[Tensor, "*p k"]) -> Float[Tensor
     return -torch.special.xlogy(share, share).sum(-1) / torch.log(torch.tensor(2.0, dtype=torch.float64))
 
 
+def usage_report(counts: Int[Tensor, " k"]) -> CodebookReport:
+    """Of how often each code was chosen.
+
+    Raises:
+        ValueError: none was.
+    """
+    require(bool(counts.sum() > 0), "no code was chosen even once: there are no tokens to count")
+    bits = float(entropy(counts))
+    return CodebookReport(len(counts), int(counts.sum()), int((counts > 0).sum()), bits, 2**bits)
+
+
 def codebook_report(tokens: Int[Tensor, "*batch p n"] | list[Tensor], codes: int) -> list[CodebookReport]:
     """One report per part."""
-    return [
-        CodebookReport(
-            codes=codes,
-            tokens=int(counts.sum()),
-            used=int((counts > 0).sum()),
-            entropy=float(entropy(counts)),
-            perplexity=float(2 ** entropy(counts)),
-        )
-        for counts in code_counts(tokens, codes)
-    ]
+    return [usage_report(counts) for counts in code_counts(tokens, codes)]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 
 from mmm.errors import require
@@ -77,6 +77,9 @@ class Quantizer(nn.Module):
         self.register_buffer("ema_counts", torch.zeros(codes))
         self.register_buffer("used", torch.zeros(codes, dtype=torch.bool))  # the release's flags
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        # For the log, not part of a model: how often each code was chosen since `take_usage`, and replaced in all.
+        self.register_buffer("chosen", torch.zeros(codes, dtype=torch.int64), persistent=False)
+        self.register_buffer("resets", torch.zeros(codes, dtype=torch.int64), persistent=False)
         self.register_buffer("initialised", torch.zeros((), dtype=torch.bool))
 
     def forward(
@@ -135,6 +138,13 @@ class Quantizer(nn.Module):
         self.ema_counts.fill_(1)
         self.initialised.fill_(True)
 
+    @torch.no_grad()
+    def take_usage(self) -> Int64[Tensor, " k"]:
+        """How often each code was chosen in training since the last call (over all processes); counts anew."""
+        found = self.chosen.clone()
+        self.chosen.zero_()
+        return found
+
     def _counts(self, tokens: Int[Tensor, " m"]) -> Float[Tensor, " k"]:
         """How often each code was chosen in this step, over all processes."""
         ones = torch.ones(len(tokens), device=tokens.device)
@@ -155,6 +165,7 @@ class Quantizer(nn.Module):
         with them, after a while, the codebooks.
         """
         self.step += 1
+        self.chosen += counts.long()
         self.ema_counts.lerp_(counts, 1 - (self.ema or USAGE_DECAY))
         self.used |= self.ema_counts >= 1
         if self.ema:
@@ -182,6 +193,7 @@ class Quantizer(nn.Module):
         Drawn for all codes in every step: the generator's state never depends on how many are needed.
         """
         self.codebook.copy_(torch.where(which[:, None], self._draw(z, generator), self.codebook))
+        self.resets += which
 
     def _draw(self, z: Float[Tensor, "m c"], generator: torch.Generator | None) -> Float[Tensor, "k c"]:
         """K different rows of z, in random order; fewer than K are tiled with noise of 0.01 / √C."""

@@ -18,11 +18,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mmm.data.batches import PackedSplit, draw_weighted
-from mmm.errors import require
+from mmm.errors import atomic_write, require
 from mmm.motion import measures
 from mmm.motion.mirror import mirror_features
 from mmm.tokenizer import parts
-from mmm.tokenizer.codebook import codebook_report
+from mmm.tokenizer.codebook import codebook_report, usage_report
 from mmm.tokenizer.vqvae import Tokenizer, tokenizer_loss
 from mmm.training import TrainConfig, TrainResult, train
 
@@ -97,6 +97,11 @@ class Windows:
         self._weights = weights
         self._lengths, self._starts = torch.from_numpy(lengths), torch.from_numpy(packed.starts)
 
+    def epoch(self, batch_size: int) -> int:
+        """Steps in which as many windows are drawn as hold every clip's frames once, at least 1."""
+        window = self.rule.window
+        return max(1, round(-(-self._lengths // window).sum().item() / batch_size))
+
     def draw(
         self, count: int, generator: torch.Generator
     ) -> tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]:
@@ -125,6 +130,10 @@ def train_tokenizer(
     **options: Any,
 ) -> TrainResult:
     """Train `tokenizer` on windows of `packed` and write it to `out/model`.
+
+    After every epoch (`Windows.epoch`) metrics.jsonl gets a line of how the codebook was used in it: epoch/entropy
+    (bits), epoch/perplexity, epoch/dead (codes), and epoch/resets, the replacements so far; means over body parts.
+    At the end `out/resets.npy` says how often each code was replaced, int64 (P, K).
 
     Args:
         val: judged every `config.eval_every` steps and at the end (`evaluate_tokenizer`).
@@ -157,10 +166,31 @@ def train_tokenizer(
     }
     options = {**options, "config_extra": {**extra, **options.get("config_extra", {})}}
     judge = None if val is None else lambda model: evaluate_tokenizer(model, val, rule.skeleton)
-    result = train(tokenizer, batch, loss, config, out, judge, **options)
+    epoch = windows.epoch(config.batch_size)
+
+    def watch(module: nn.Module, step: int) -> dict[str, float] | None:
+        return usage_in_epoch(tokenizer, step / epoch) if step % epoch == 0 else None
+
+    result = train(tokenizer, batch, loss, config, out, judge, watch=watch, **options)
     if result.is_main_process:
         tokenizer.save_pretrained(Path(out) / "model")
+        with atomic_write(Path(out) / "resets.npy") as part:
+            with part.open("wb") as file:
+                np.save(file, torch.stack([q.resets for q in tokenizer.quantizers]).cpu().numpy())
     return result
+
+
+def usage_in_epoch(tokenizer: Tokenizer, epoch: float) -> dict[str, float]:
+    """How the codebooks were used in training since this was last asked, a line of metrics.jsonl."""
+    reports = [usage_report(quantizer.take_usage()) for quantizer in tokenizer.quantizers]
+    return {
+        "epoch": epoch,
+        **{
+            f"epoch/{name}": float(np.mean([getattr(report, name) for report in reports]))
+            for name in ("entropy", "perplexity", "dead")
+        },
+        "epoch/resets": float(np.mean([int(quantizer.resets.sum()) for quantizer in tokenizer.quantizers])),
+    }
 
 
 @torch.no_grad()

@@ -34,6 +34,7 @@ from mmm.training.process import interruptible, make_accelerator, require_equal_
 Batch = Callable[[int, torch.Generator], dict[str, Any]]
 Loss = Callable[[nn.Module, Any, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 Evaluate = Callable[[nn.Module], dict[str, float]]
+Watch = Callable[[nn.Module, int], dict[str, float] | None]
 
 
 @dataclass
@@ -59,6 +60,7 @@ def train(
     manifest: dict[str, Any] | None = None,
     cpu: bool = False,
     progress: bool = True,
+    watch: Watch | None = None,
 ) -> TrainResult:
     """Train `module`; `out` gets checkpoints/, metrics.jsonl and metrics.json, timing.jsonl,
     manifest.json, config.yaml.
@@ -73,6 +75,8 @@ def train(
         config_extra: the rest of the configuration (model, data); a run is continued only with the same.
         manifest: facts to note that may differ between a run and its continuation.
         cpu: stay on the CPU even if there is a GPU.
+        watch: (module, steps taken) → numbers for a line of metrics.jsonl, or None; called after every step in every
+            process. What it counts must lie in buffers of the module, so that a checkpoint holds it.
 
     Raises:
         ValueError: `out` holds another run, a longer run or only damaged checkpoints; fp16 without a GPU; a batch
@@ -80,7 +84,7 @@ def train(
         FloatingPointError: the loss is no longer finite.
         KeyboardInterrupt: after Ctrl-C or SIGTERM; the step is finished and a checkpoint written first.
     """
-    run = _Run(module, batch, loss, config, Path(out), evaluate, config_extra or {}, cpu, progress)
+    run = _Run(module, batch, loss, config, Path(out), evaluate, config_extra or {}, cpu, progress, watch)
     run.begin(resume, manifest or {})
     return run.go()
 
@@ -99,8 +103,10 @@ class _Run:
         config_extra: dict[str, Any],
         cpu: bool,
         progress: bool,
+        watch: Watch | None,
     ) -> None:
         self.batch, self.loss, self.config, self.out, self.evaluate = batch, loss, config, out, evaluate
+        self.watch = watch
         # As JSON gives it back, so that it can be compared with what a checkpoint says.
         self.resolved = json.loads(json.dumps({"train": dataclasses.asdict(config), **config_extra}))
         self.accelerator = make_accelerator(config.precision, cpu)
@@ -174,6 +180,8 @@ class _Run:
             self.module.train()
             for data in self.batches():
                 self.take_step(data)
+                if self.watch and (seen := self.watch(self.module, self.step)) is not None and self.main:
+                    run_folder.append_metrics(self.out / "metrics.jsonl", {"step": self.step, **seen})
                 last = self.step == config.steps
                 if last or self.step % config.log_every == 0:
                     bar.set_postfix(loss=f"{self.log(time.perf_counter() - began, first):.4g}", refresh=False)

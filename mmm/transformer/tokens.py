@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int, Int64
+from jaxtyping import Bool, Int, Int64
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -72,6 +72,19 @@ class TokenSet:
     def texts(self) -> list[str]:
         """All different captions, sorted: what a text cache must hold."""
         return sorted({text for texts in self.captions for text in texts})
+
+    def select(self, keep: Bool[np.ndarray, " clips"]) -> TokenSet:
+        """The set of those clips alone, in their order."""
+        rows = torch.from_numpy(np.repeat(keep, self.starts.diff().numpy()))
+        counts = self.starts.diff()[torch.from_numpy(keep)]
+        return TokenSet(
+            self.tokens[rows],
+            self.lengths[rows],
+            torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+            [captions for captions, kept in zip(self.captions, keep, strict=True) if kept],
+            self.weights[keep],
+            [name for name, kept in zip(self.ids, keep, strict=True) if kept],
+        )
 
     def draw(
         self, count: int, generator: torch.Generator, like_length: bool = True
