@@ -43,6 +43,8 @@ class Evaluate:
     """How closely to follow the text; by default the model's own."""
     temperature: float = 1.0
     """Below 1 more of the same, above 1 more varied."""
+    remask: Literal["least", "most", "random"] = "least"
+    """Which places a pass asks for again: those the model is least sure of (the paper's rule), surest of, or any."""
     batch_size: int = 32
     """Motions that are sampled together; another size is another rounding, hence other numbers in the last digits."""
     precision: Literal["auto", "no", "bf16"] = "auto"
@@ -72,6 +74,7 @@ class Evaluate:
             steps=self.steps,
             guidance=self.guidance,
             temperature=self.temperature,
+            remask=self.remask,
             batch_size=self.batch_size,
             precision=self.precision,
             aits=self.aits,

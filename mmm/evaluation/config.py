@@ -27,6 +27,7 @@ class ProtocolConfig:
         official: Guo et al.'s pieces and pools (see `repeat.py`); by default for the paper's data sets only.
         seed: of everything that is drawn.
         steps, guidance, temperature: of the sampler; by default the model's own.
+        remask: the sampler's rule for what is masked again (`mmm.sampling.REMASKING`).
         batch_size: motions that are sampled, and embedded, together.
         precision: "auto" (bf16 where the machine is fast in it), "no" (float32) or "bf16", of sampling.
         aits: also sample the clips one by one and take the time.
@@ -49,6 +50,7 @@ class ProtocolConfig:
     steps: int | None = None
     guidance: float | None = None
     temperature: float = 1.0
+    remask: str = "least"
     batch_size: int = 32
     precision: str = "auto"
     aits: bool = True
@@ -83,4 +85,5 @@ class ProtocolConfig:
     def sampler(self) -> dict[str, Any]:
         """Options of the sampler; guidance is the model's own unless it was given."""
         guided = {} if self.guidance is None else {"guidance": self.guidance}
-        return {"steps": self.steps, "temperature": self.temperature, **guided}
+        own = {"steps": self.steps, "temperature": self.temperature, "remask": self.remask}
+        return own | guided

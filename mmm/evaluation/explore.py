@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,7 @@ def motions_of(
     options = {
         name: protocol[name] for name in ("steps", "guidance", "temperature", "batch_size", "precision")
     }
+    options["remask"] = protocol.get("remask", "least")
     if options["guidance"] is None:
         del options["guidance"]
     made = model.generate_bulk(
@@ -156,7 +158,7 @@ def sweep(
     model: MMM,
     folder: MotionFolder,
     evaluator: Evaluator,
-    settings: dict[str, dict[str, float]],
+    settings: dict[str, dict[str, Any]],
     config: ProtocolConfig,
     out: Path,
     other_splits: bool = False,
@@ -165,7 +167,7 @@ def sweep(
     """The evaluation with other settings of the sampler: a line each, with R@1, R@3, FID, MM-Dist, skating, jerk.
 
     Args:
-        settings: name → changes to `config` (steps, guidance, temperature).
+        settings: name → changes to `config` (steps, guidance, temperature, remask).
         config: what is common to all; given lengths only, without MultiModality and AITS.
         out: a folder for each, OUT/NAME; what is there already is not made again.
         other_splits: as in `evaluate`.

@@ -34,7 +34,6 @@ from mmm.evaluation.evaluator import Evaluator
 from mmm.evaluation.results import EMBEDDINGS, NUMBERS, Results, collect, read_config
 from mmm.evaluation.rows import Rows
 from mmm.pipeline import MMM
-from mmm.sampling import SCHEDULES
 from mmm.sampling.checks import check_options
 from mmm.training.process import make_accelerator
 from mmm.training.run_folder import check_same_config, write_config, write_json, write_manifest
@@ -114,7 +113,7 @@ def _check_model(model: MMM, folder: MotionFolder, config: ProtocolConfig, other
         model.transformer.config,
         config.steps,
         "cosine",
-        tuple(SCHEDULES),
+        config.remask,
         config.temperature,
         guidance,
         config.batch_size,
@@ -135,6 +134,8 @@ class _Evaluation:
         self.accelerator, self.main = rows.accelerator, rows.accelerator.is_main_process
         self.progress = progress and self.main
         protocol = dataclasses.asdict(config) | {"official": rows.official, "precision": rows.precision}
+        if config.remask == "least":  # evaluations begun before there were other rules can be gone on with
+            del protocol["remask"]
         if "estimated" in config.lengths:
             protocol["length_rule"] = (
                 "median"  # it was the likeliest length once: such repeats are of another kind

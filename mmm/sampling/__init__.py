@@ -2,16 +2,11 @@
 
 from mmm.sampling.bulk import decode_many, generate_many
 from mmm.sampling.checks import check_predicts_all
-from mmm.sampling.fill import (
-    SCHEDULES,
-    Filled,
-    Step,
-    default_steps,
-    fill,
-    masked_counts,
-)
+from mmm.sampling.fill import Filled, Step, fill
+from mmm.sampling.schedule import REMASKING, SCHEDULES, default_steps, masked_counts
 
 __all__ = [
+    "REMASKING",
     "SCHEDULES",
     "Filled",
     "Step",

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from mmm.errors import require
+from mmm.sampling.schedule import REMASKING, SCHEDULES
 from mmm.transformer.config import TransformerConfig
 from mmm.transformer.masking import MASK, inside
 
@@ -65,7 +66,7 @@ def check_options(
     config: TransformerConfig,
     steps: int | None,
     schedule: str,
-    schedules: Sequence[str],
+    remask: str,
     temperature: float,
     guidance: float,
     group: int | None,
@@ -73,7 +74,8 @@ def check_options(
     """Numbers in range; guidance only of a model that knows what no text is."""
     require(steps is None or steps >= 1, f"steps is {steps}, expected at least 1 (or None for the rule)")
     require(group is None or group >= 1, f"group is {group}, expected at least 1 (or None)")
-    require(schedule in schedules, f"schedule is {schedule!r}, expected one of {', '.join(schedules)}")
+    require(schedule in SCHEDULES, f"schedule is {schedule!r}, expected one of {', '.join(SCHEDULES)}")
+    require(remask in REMASKING, f"remask is {remask!r}, expected one of {', '.join(REMASKING)}")
     require(
         0 < temperature < math.inf,
         f"temperature is {temperature}, expected a number above 0: use argmax=True for the likeliest codes",

@@ -13,8 +13,7 @@ copies, as wide as its own length and words rounded up (elsewhere, and in bulk).
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -24,6 +23,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mmm.sampling.checks import check_canvas, check_options, check_text, make_generators
+from mmm.sampling.schedule import default_steps, masked_counts
 from mmm.transformer.masking import MASK
 from mmm.transformer.model import MaskedTransformer
 
@@ -31,20 +31,6 @@ ACCELERATOR_GROUP = 8
 # In groups, places and words are padded to a multiple of these: a pass costs more for being half empty than
 # for being wide, so it is better to have few different shapes and full groups.
 PLACES_MULTIPLE, WORDS_MULTIPLE = 16, 32
-
-
-def _cosine(progress: float) -> float:
-    # The angle is rounded to single precision, as in the golden decodes: at two thirds of the passes the
-    # cosine is then a little under 1/2, not a little over, and an even number of places gives one place less.
-    (angle,) = struct.unpack("f", struct.pack("f", math.pi / 2 * progress))
-    return math.cos(angle)
-
-
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "cosine": _cosine,
-    "linear": lambda progress: 1.0 - progress,
-}
-"""Share of the open places that is masked when that share of the passes is done; 1 at the start."""
 
 
 @runtime_checkable
@@ -87,18 +73,6 @@ class Filled:
     trace: list[Step] | None = None
 
 
-def default_steps(length: int) -> int:
-    """S = round(10 · N / 49), at least 1: ten passes for the longest motion of HumanML3D."""
-    return max(1, round(10 * length / 49))
-
-
-def masked_counts(places: int, steps: int, schedule: str = "cosine") -> list[int]:
-    """How many of `places` open places are masked before each pass, at least one; no pass if none is open."""
-    if places == 0:
-        return []
-    return [max(1, math.floor(SCHEDULES[schedule](step / steps) * places)) for step in range(steps)]
-
-
 @torch.no_grad()
 def fill(
     model: MaskedTransformer,
@@ -108,6 +82,7 @@ def fill(
     *,
     steps: int | None = None,
     schedule: str = "cosine",
+    remask: str = "least",
     temperature: float = 1.0,
     argmax: bool = False,
     guidance: float = 1.0,
@@ -127,8 +102,10 @@ def fill(
         text: one text an item.
         steps: passes for every item; by default `default_steps` of its own length.
         schedule: "cosine" (the paper) or "linear".
+        remask: which places are masked again before a pass: the "least" sure (the paper), the "most" sure, or
+            "random" ones (`REMASKING`).
         temperature: the logits are divided by it before a code is drawn (Gumbel maximum).
-        argmax: take the likeliest code instead of drawing; needs no seeds.
+        argmax: take the likeliest code instead of drawing; needs no seeds, but for remask="random".
         guidance: g in uncond + g · (cond − uncond); 1 is the conditional model alone.
         seeds, generators: the noise: one seed, or one CPU generator, an item; one of the two.
         group: items that go through the network together; by default 1 on the CPU, 8 elsewhere. It bears on
@@ -138,17 +115,19 @@ def fill(
 
     Raises:
         ValueError: an argument out of range (lengths, ids, an open place in a part that the model does not
-            predict, steps, schedule, temperature, guidance of a model without text dropout, seeds missing or of
-            another number).
+            predict, steps, schedule, remask, temperature, guidance of a model without text dropout, seeds missing or
+            of another number).
     """
     batch, _, width = canvas.shape
     check_canvas(model.config, canvas, lengths)
     check_text(text.mask, batch)
-    check_options(model.config, steps, schedule, tuple(SCHEDULES), temperature, guidance, group)
-    noise = [None] * batch if argmax else make_generators(batch, seeds, generators)
+    check_options(model.config, steps, schedule, remask, temperature, guidance, group)
+    needs_noise = not argmax or remask == "random"
+    noise = make_generators(batch, seeds, generators) if needs_noise else [None] * batch
     group = group or (1 if model.device.type == "cpu" else ACCELERATOR_GROUP)
+    rule = (steps, schedule, remask)
     items = [
-        _Item(row[:, :size], noise[i], text.words[i][text.mask[i]], text.sentence[i], steps, schedule)
+        _Item(row[:, :size], noise[i], text.words[i][text.mask[i]], text.sentence[i], *rule)
         for i, (row, size) in enumerate(zip(canvas.cpu(), lengths.tolist(), strict=True))
     ]
     training = model.training
@@ -156,10 +135,10 @@ def fill(
     try:
         for frame, places, num_words in _frames(items, group, model.config.max_tokens):
             for item in frame:
-                item.mask_least_sure()
+                item.mask_again()
             before = [item.tokens.clone() for item in frame] if trace else []
             logits = _predict(model, frame, group, places, num_words, guidance)
-            _write(frame, logits, temperature)
+            _write(frame, logits, temperature, argmax)
             if trace:
                 for item, seen in zip(frame, before, strict=True):
                     item.passes.append((seen, item.tokens.clone(), item.sure.clone()))
@@ -181,6 +160,7 @@ class _Item:
         sentence: Tensor,
         steps: int | None,
         schedule: str,
+        remask: str,
     ) -> None:
         self.tokens = canvas.clone()  # (P, N), N the item's own length
         self.open = canvas == MASK  # (P, N), the places the next pass writes
@@ -190,17 +170,20 @@ class _Item:
         # In double precision: where the model is sure, single precision would make all confidences 1, and the
         # order of the places would decide.
         self.sure = (canvas != MASK).double()  # (P, N)
-        self.generator, self.words, self.sentence = generator, words, sentence
+        self.generator, self.words, self.sentence, self.remask = generator, words, sentence, remask
 
-    def mask_least_sure(self) -> None:
-        """Open again the least sure of the places the last pass wrote, as many as are due.
+    def mask_again(self) -> None:
+        """Open again the least sure (or others: `remask`) of the places the last pass wrote, as many as are due.
 
         One ranking over all parts; ties go by part, then by place.
         """
-        order = self.sure.masked_fill(~self.open, math.inf).flatten().argsort(stable=True)
-        least_sure = torch.zeros(self.open.numel(), dtype=torch.bool)
-        least_sure[order[: self.counts.pop(0)]] = True
-        self.open = least_sure.view_as(self.open)
+        rank = {"least": self.sure, "most": -self.sure}.get(self.remask)
+        if rank is None:
+            rank = torch.rand(self.open.shape, generator=self.generator)
+        order = rank.masked_fill(~self.open, math.inf).flatten().argsort(stable=True)
+        again = torch.zeros(self.open.numel(), dtype=torch.bool)
+        again[order[: self.counts.pop(0)]] = True
+        self.open = again.view_as(self.open)
         self.tokens[self.open] = MASK
         self.sure[self.open] = 0.0
 
@@ -255,7 +238,9 @@ def _predict(
     return unconditional + guidance * (conditional - unconditional)
 
 
-def _write(frame: list[_Item], logits: Float[Tensor, "group r places k"], temperature: float) -> None:
+def _write(
+    frame: list[_Item], logits: Float[Tensor, "group r places k"], temperature: float, argmax: bool
+) -> None:
     """Choose a code for every open place of the items, and note its probability."""
     predicted, places, codes = logits.shape[1:]
     if logits.device.type == "mps":
@@ -263,7 +248,7 @@ def _write(frame: list[_Item], logits: Float[Tensor, "group r places k"], temper
     # No other part has an open place: check_canvas.
     is_open = _stack([item.open for item in frame], places)[:, :predicted]
     logits = logits[: len(frame)][is_open.to(logits.device)]  # (open places of all items, K)
-    if frame[0].generator is None:
+    if argmax:
         chosen = logits.argmax(dim=1)
     else:
         uniform = torch.cat([item.uniform(codes) for item in frame]).to(logits.device)

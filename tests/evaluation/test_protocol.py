@@ -172,6 +172,24 @@ def test_what_is_not_the_same_evaluation_is_refused(whole, model, toy, tmp_path)
     assert (tmp_path / "thesis.txt").is_file() and (whole.folder / "repeats" / "000.json").is_file()
 
 
+def test_the_rule_of_re_masking_reaches_the_sampler_and_is_part_of_what_is_gone_on_with(
+    whole, model, toy, tmp_path
+):
+    told = whole.config["protocol"]
+    assert "remask" not in told, "evaluations begun before there was a choice could not be gone on with"
+    config = dataclasses.replace(SMALL, repeats=1, steps=4, multimodality="none", lengths=("given",))
+    found = {}
+    for rule in ("least", "most", "random"):
+        own = dataclasses.replace(config, remask=rule)
+        found[rule] = run(model, toy, tmp_path / rule, own).stored(0)["given"]
+    assert not torch.equal(found["least"], found["most"]) and not torch.equal(found["least"], found["random"])
+    with pytest.raises(ValueError, match="protocol.remask"):
+        run(model, toy, tmp_path / "least", dataclasses.replace(config, remask="most"))
+    with pytest.raises(ValueError, match="remask is 'worst'"):
+        run(model, toy, tmp_path / "worst", dataclasses.replace(config, remask="worst"))
+    assert not (tmp_path / "worst").exists()
+
+
 def test_fresh_begins_anew(model, toy, tmp_path):
     config = dataclasses.replace(SMALL, repeats=1, lengths=("given",), multimodality="none")
     first = run(model, toy, tmp_path, config)

@@ -139,6 +139,21 @@ def test_all_variants_and_captions_are_drawn():
     }  # fmt: skip
 
 
+def test_some_clips_of_a_set_keep_all_that_is_theirs(tokenizer):
+    whole = make_token_set(tokenizer, clips(), weights=[1, 2, 3])
+    some = whole.select(np.array([False, True, False, False, True, True]))
+    assert some.ids == ["c1", "Mc1", "Mc2"] and some.weights.tolist() == [2, 2, 3]
+    assert some.captions == [whole.captions[i] for i in (1, 4, 5)]
+    for new, old in enumerate((1, 4, 5)):
+        for phase in range(4):
+            a, b = (
+                some.batch(some.starts[new : new + 1] + phase),
+                whole.batch(whole.starts[old : old + 1] + phase),
+            )
+            assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+    assert len(some.tokens) == int(some.starts[-1]) == 12
+
+
 def test_bad_token_sets_are_refused():
     with pytest.raises(ValueError, match="1 clips have no caption, .*c1"):
         token_set([3, 4], [["a"], []])
