@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import pytest
 import torch
 
 from mmm.data import Clip, write_folder
 from mmm.motion import features_to_joints
-from mmm.recipes import RECIPES, Recipe, has_mirrored, length_sets, load_tokenizer, token_sets
+from mmm.recipes import RECIPES, Recipe, has_mirrored, held_back, length_sets, load_tokenizer, token_sets
 
 
 def mirrored_folder(toy, out):
@@ -55,6 +56,23 @@ def test_lengths_without_tokens_are_those_of_the_tokens(toy, trained, tmp_path, 
     # Every clip counts alike, whatever the transformer is shown more often.
     assert set(bare[0].weights) == {1.0}
     assert int(length_sets(toy, 4, 10)[0].lengths.max()) == 10  # longer clips are cut, as their tokens are
+
+
+def test_takes_are_held_back_whole_and_always_the_same():
+    ids = [f"{i:06d}" for i in range(100)]
+    everything = ids + [f"M{name}" for name in ids] + [f"{name}@1" for name in ids]
+    aside = held_back(everything, 0.1)
+    takes = {
+        name.removeprefix("M").split("@")[0] for name, kept in zip(everything, aside, strict=True) if kept
+    }
+    assert len(takes) == 10 and aside.sum() == 30, "a mirror image or a piece of a take stayed in training"
+    assert takes != set(ids[:10]), "in the order of their names"
+    backwards = held_back(everything[::-1], 0.1)
+    assert (backwards[::-1] == aside).all()
+    assert not held_back(ids, 0).any() and held_back(ids, 0.001).sum() == 1
+    for share, sentence in ((1.0, "hold_back is 1.0"), (-0.1, "hold_back is -0.1"), (0.999, "leaves none")):
+        with pytest.raises(ValueError, match=sentence):
+            held_back(ids, share)
 
 
 def test_recipes_differ():

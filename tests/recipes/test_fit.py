@@ -10,8 +10,9 @@ import yaml
 
 from mmm import MMM
 from mmm.cli import main
-from mmm.recipes import fit_length
+from mmm.recipes import fit_length, held_back
 from mmm.tokenizer import Tokenizer
+from mmm.transformer.tokens import TokenSet
 
 
 def run(*args: object) -> int:
@@ -49,6 +50,36 @@ def test_another_mean_and_std_with_their_own_feature_bias(toy, tmp_path, monkeyp
     assert np.array_equal(tokenizer.mean.numpy(), mean) and np.array_equal(tokenizer.scale.numpy(), std)
     wrong = ("--out", tmp_path / "other", "--mean-std", tmp_path)
     assert run("train", "tokenizer", *args[:-2], *wrong) == 2 and not (tmp_path / "other").exists()
+
+
+def test_clips_that_are_held_back_are_never_drawn_and_the_model_says_so(toy, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    seen = []
+    draw = TokenSet.draw
+    monkeypatch.setattr(
+        TokenSet, "draw", lambda self, *args, **how: seen.append(self.ids) or draw(self, *args, **how)
+    )
+    args = (
+        "--data",
+        toy.path,
+        "--tokenizer",
+        trained / "tokenizer",
+        "--preset",
+        "tiny",
+        "--steps",
+        2,
+        "--cpu",
+    )
+    assert run("train", "transformer", *args, "--hold-back", 0.2, "--out", tmp_path / "mmm") == 0
+    ids = toy.ids("train")
+    aside = {name for name, kept in zip(ids, held_back(ids, 0.2), strict=True) if kept}
+    transformer, length = seen[0], seen[-1]
+    assert aside and not aside & {name.removeprefix("M") for name in transformer}
+    assert {name.removeprefix("M") for name in transformer} == set(ids) - aside
+    assert {name.removeprefix("M") for name in length} == set(ids), "the length estimator sees them all"
+    assert MMM.from_pretrained(tmp_path / "mmm").info["held_back"] == 0.2
+    assert "held_back" not in MMM.from_pretrained(trained / "model_run").info
+    assert run("train", "transformer", *args, "--hold-back", 1, "--out", tmp_path / "none") == 2
 
 
 @pytest.fixture
