@@ -217,6 +217,14 @@ def cross_fitted_temperatures(
     return found, fold
 
 
+def scaled_answers(
+    logits: Logits, targets: Targets, temperatures: Sequence[float], fold: Int[np.ndarray, " _n"]
+) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """`answers`, the rows of each fold at its own temperature."""
+    rows, true = _rows(logits, targets)
+    return answers(rows / torch.tensor([temperatures[number] for number in fold])[:, None], true)
+
+
 def _pair(
     confidence: Confidence, correct: Correct
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:

@@ -174,6 +174,7 @@ def plot_temperature(
         axes[2].axvline(value, color=f"C{number}", linestyle="--", linewidth=1, label=f"{label}: {value:.2f}")
     axes[2].set(xscale="log", xlabel="temperature", ylabel="log loss, nats")
     axes[2].set_xticks([0.5, 1, 2], ["0.5", "1", "2"])
+    axes[2].minorticks_off()
     axes[2].set_title("which temperature?", fontsize=10)
     axes[2].legend(fontsize=8, frameon=False)
     axes[2].grid(alpha=0.3)

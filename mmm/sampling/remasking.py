@@ -98,16 +98,24 @@ def compare_rules(
 def rules_table(
     errors: Mapping[tuple[str, int], Float[np.ndarray, " b"]], against: str = "random"
 ) -> pd.DataFrame:
-    """By rule and passes: the mean error, and the mean difference from `against` at as many passes, clip by clip.
+    """By rule and passes: the mean error, and mean differences clip by clip.
 
-    Columns error, half (of the 95 % interval over clips), less (how much smaller the error is than `against`'s, cm),
-    less_half. Differences of the same clips have a far smaller spread than the errors themselves.
+    Errors of the same clips are compared: hard clips are hard for every rule, so that differences have a far smaller
+    spread than the errors themselves.
+
+    Args:
+        errors: of `compare_rules`, one pass among them.
+    Returns:
+        columns error (cm); change, from everything in one pass; less, how much smaller the error is than that of the
+        rule `against` with as many passes; of both the half of the 95 % interval over clips, change_half and less_half.
     """
     rows = {}
     for (rule, count), values in errors.items():
-        less = errors[against, count] - values
+        change, less = values - errors[rule, 1], errors[against, count] - values
         rows[rule, count] = {
-            "error": values.mean(), "half": _half(values), "less": less.mean(), "less_half": _half(less),
+            "error": values.mean(),
+            "change": change.mean(), "change_half": _half(change),
+            "less": less.mean(), "less_half": _half(less),
         }  # fmt: skip
     return pd.DataFrame(rows).T.rename_axis(["rule", "passes"])
 

@@ -1,21 +1,27 @@
-"""Pictures of notebook 02: quantisation in the plane, errors by joint, usage of the codes, codes as poses."""
+"""Pictures of notebook 02: quantisation in the plane, errors of what comes back, codes as poses.
+
+Those of the codebook are in `codebook_plots`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from mmm.motion import get_skeleton
 from mmm.motion.body import DARK, LEFT, RIGHT, body_shapes
 from mmm.motion.camera import Camera, facing
 
-FEW = 2 / 3  # share of all tokens that is marked in the usage picture
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def plot_quantisation(
@@ -61,28 +67,63 @@ def plot_joint_errors(errors: Float[Tensor, " bones"], skeleton: str = "humanml3
     return figure
 
 
-def plot_usage(counts: Int[Tensor, " k"], title: str = "") -> Figure:
-    """How often each code is used: by rank, and as a histogram; both with a logarithmic axis.
+def plot_content_errors(table: DataFrame, title: str = "local error by content") -> Figure:
+    """Bars: mean error (cm) of each content, worst first, with the number of clips that show it.
 
-    The dashed line is where all codes would lie if they were used alike.
+    Args:
+        table: of `error_by_content`: index content; columns error, frames, clips.
     """
-    used = np.sort(counts.cpu().numpy())[::-1]
-    alike, dead = used.sum() / len(used), int((used == 0).sum())
-    figure = Figure(figsize=(9.5, 3.3), layout="constrained")
-    by_rank, histogram = figure.subplots(1, 2)
-    by_rank.bar(range(1, len(used) + 1), used, width=1.0)
-    most = int(np.searchsorted(used.cumsum(), FEW * used.sum())) + 1
-    by_rank.axvspan(0.5, most + 0.5, color="C1", alpha=0.15, label=f"{most} codes: two thirds of all tokens")
-    by_rank.axhline(alike, color="black", linestyle="--", linewidth=1)
-    by_rank.set(yscale="log", xlabel="code, by rank", ylabel="times used", title=title or "codes by rank")
-    by_rank.legend(frameon=False, fontsize=8)
-    bins = np.geomspace(0.75, max(used.max(), 1) * 1.1, 25)
-    histogram.hist(used[used > 0], bins=bins)
-    histogram.axvline(alike, color="black", linestyle="--", linewidth=1, label="all used alike")
-    histogram.set(xscale="log", xlabel="times used", ylabel="codes")
-    histogram.set_title(f"{len(used)} codes, {dead} never used")
-    histogram.legend(frameon=False, fontsize=8)
-    for ax in (by_rank, histogram):
+    figure = Figure(figsize=(7.0, 0.8 + 0.19 * len(table)), layout="constrained")
+    ax = figure.subplots()
+    names = [f"{name}  ({clips})" for name, clips in table["clips"].items()]
+    bars = ax.barh(names, table["error"], color="#2a788e", height=0.75)
+    ax.bar_label(bars, fmt="%.1f", fontsize=8, padding=3, bbox={"fc": "white", "ec": "none", "pad": 0.3})
+    mean = float(np.average(table["error"], weights=table["frames"]))
+    ax.axvline(mean, color="grey", linewidth=1, linestyle="--", zorder=0)
+    ax.annotate(f"mean {mean:.1f} cm", (mean, 1), xycoords=("data", "axes fraction"), fontsize=8, va="bottom")
+    ax.set(xlabel="MPJPE, cm (in brackets: clips that show it)")
+    ax.set_title(title, pad=14)
+    ax.tick_params(axis="y", labelsize=8, length=0)
+    ax.margins(x=0.1, y=0.01)
+    ax.invert_yaxis()
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_frequency_errors(table: DataFrame) -> Figure:
+    """Movement, its copy and the error in each band of frequency (left, cm), and error / movement (right).
+
+    Args:
+        table: of `error_by_frequency`: index band; columns true, made, error, ratio.
+    """
+    figure = Figure(figsize=(9.0, 3.2), layout="constrained")
+    sizes, ratio = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.5, 1]})
+    at = np.arange(len(table))
+    kinds = {
+        "true": ("true movement", "#3b3f46", "o-"),
+        "made": ("from tokens", "#2a788e", "s:"),
+        "error": ("error", "#e07b39", "D-"),
+    }
+    for column, (label, colour, style) in kinds.items():
+        sizes.plot(at, table[column], style, color=colour, label=label, markersize=5)
+    sizes.set(yscale="log", ylabel="root mean square, cm", title="how much moves, and how much is wrong")
+    sizes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    sizes.legend(frameon=False, fontsize=8)
+    sizes.grid(alpha=0.3, which="both")
+    bars = ratio.bar(at, table["ratio"], color="#e07b39", width=0.6)
+    ratio.bar_label(bars, fmt="%.2f", fontsize=8)
+    ratio.axhline(1, color="grey", linewidth=1, linestyle="--")
+    ratio.set(title="error / true movement", ylim=(0, max(1.15, 1.1 * float(table["ratio"].max()))))
+    ratio.annotate(
+        "1: no better than leaving it out",
+        (0.02, 1),
+        xycoords=("axes fraction", "data"),
+        fontsize=8,
+        va="bottom",
+    )
+    names = [name.replace(" ", "\n", 1) for name in table.index]
+    for ax in (sizes, ratio):
+        ax.set_xticks(at, names, fontsize=8)
         ax.spines[["top", "right"]].set_visible(False)
     return figure
 

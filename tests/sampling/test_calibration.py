@@ -127,6 +127,12 @@ def test_no_group_helps_to_choose_its_own_temperature():
     )  # changes only what the other fold's temperature is fitted on
     changed, _ = calibration.cross_fitted_temperatures(logits, spoilt, groups, folds=2)
     assert changed[0] == temperatures[0] and changed[1] > 2 * temperatures[1]
+    said, right = calibration.scaled_answers(logits, targets, [1.0, 3.0], fold)
+    for number, temperature in enumerate((1.0, 3.0)):
+        own = fold == number
+        expected, same = calibration.answers(logits[own], targets[own], temperature)
+        np.testing.assert_allclose(said[own], expected)
+        assert np.array_equal(right[own], same)
 
 
 def test_correlation_and_an_interval_that_knows_of_clips():

@@ -111,10 +111,16 @@ def test_rules_are_compared_on_the_same_clips_with_the_same_noise(model, toy):
 
 def test_the_table_compares_clip_by_clip():
     hard = np.array([1.0, 5.0, 30.0, 2.0])
-    errors = {("random", 5): hard, ("least", 5): hard - 0.5, ("most", 5): hard + np.array([1.0, -1, 1, -1])}
+    wobble = np.array([1.0, -1, 1, -1])
+    errors = {(rule, 1): hard + 1 for rule in REMASKING}
+    errors |= {("random", 5): hard, ("least", 5): hard - 0.5, ("most", 5): hard + wobble}
     table = remasking.rules_table(errors)
     assert table.loc[("least", 5), "less"] == pytest.approx(0.5)
     assert table.loc[("least", 5), "less_half"] == pytest.approx(0, abs=1e-9)
-    assert table.loc[("least", 5), "half"] > 5, "the errors themselves differ far more than the rules"
-    assert table.loc[("most", 5), "less"] == 0 and table.loc[("most", 5), "less_half"] > 0.5
+    assert table.loc[("most", 5), "less"] == 0
+    assert table.loc[("most", 5), "less_half"] == pytest.approx(1.96 * wobble.std(ddof=1) / 2)
     assert table.loc[("random", 5), "error"] == pytest.approx(9.5)
+    assert table.change.unstack(0).loc[5].to_dict() == pytest.approx(
+        {"least": -1.5, "most": -1, "random": -1}
+    )
+    assert (table.xs(1, level="passes")[["change", "change_half", "less"]] == 0).all(axis=None)

@@ -1,6 +1,7 @@
 """Pictures of notebook 02, on arrays with known answers."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from matplotlib.collections import PolyCollection
@@ -27,13 +28,25 @@ def test_joints_stand_in_the_order_of_their_errors_under_their_names():
     assert ax.texts[0].get_text() == "mean 10.0 cm"
 
 
-def test_usage_counts_dead_codes_and_those_that_make_two_thirds():
-    by_rank, histogram = plots.plot_usage(torch.tensor([0, 10, 0, 70, 10, 10])).axes
-    assert histogram.get_title() == "6 codes, 2 never used"
-    assert "1 codes: two thirds" in by_rank.get_legend().get_texts()[0].get_text()
-    assert sum(bar.get_height() for bar in histogram.patches) == 4, "a dead code has no place on a log axis"
-    bars = [patch.get_height() for patch in by_rank.patches if patch.get_width() == 1.0]
-    assert bars[:4] == [70, 10, 10, 10]
+def test_contents_stand_with_the_number_of_their_clips():
+    rows = {"bow": (4.0, 10, 2), "walk": (1.0, 30, 7)}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["error", "frames", "clips"])
+    ax = plots.plot_content_errors(table).axes[0]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["bow  (2)", "walk  (7)"]
+    assert [bar.get_width() for bar in ax.patches] == [4, 1] and ax.yaxis_inverted()  # the first on top
+    assert "mean 1.8 cm" in [text.get_text() for text in ax.texts]  # over frames, not contents
+
+
+def test_bands_show_movement_copy_error_and_their_ratio():
+    table = pd.DataFrame(
+        {"true": [8.0, 2.0], "made": [7.0, 1.0], "error": [2.0, 3.0], "ratio": [0.25, 1.5]},
+        index=["0–1 Hz", "1–2 Hz"],
+    )
+    sizes, ratio = plots.plot_frequency_errors(table).axes
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in sizes.lines}
+    assert drawn == {"true movement": [8, 2], "from tokens": [7, 1], "error": [2, 3]}
+    assert [bar.get_height() for bar in ratio.patches] == [0.25, 1.5]
+    assert ratio.get_ylim()[1] > 1.5 and sizes.get_yscale() == "log"
 
 
 @pytest.mark.parametrize("height", [0.0, 1.5])

@@ -1,6 +1,7 @@
 """Training of the tokenizer: what windows are drawn, that it learns and resumes, how it is judged."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from mmm.data import PackedSplit
 from mmm.data.captions import Caption
 from mmm.motion import mirror_features
 from mmm.tokenizer import Tokenizer, TokenizerConfig
-from mmm.tokenizer.train import WindowRule, Windows, evaluate_tokenizer, train_tokenizer
+from mmm.tokenizer.train import WindowRule, Windows, evaluate_tokenizer, train_tokenizer, usage_in_epoch
 from mmm.training import TrainConfig, read_metrics
 
 SMALL = TokenizerConfig(width=16, depth=1, codes=32, code_dim=8)
@@ -151,6 +152,69 @@ def test_a_run_is_not_continued_on_other_data(tmp_path):
         train_tokenizer(other, None, tokenizer, quick(3), tmp_path, progress=False)
     config = json.loads(json.dumps(SMALL.__dict__))
     assert "width: 16" in (tmp_path / "config.yaml").read_text() and config["width"] == 16
+
+
+# ---------------------------------------------------------------------- notes on the codebook
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batch", "steps"),
+    [((64, 64), 1, 2), ((65, 10), 1, 3), ((64,) * 10, 4, 2), ((64,) * 11, 4, 3), ((24,), 8, 1)],
+)
+def test_an_epoch_draws_as_many_windows_as_hold_every_clip_once(lengths, batch, steps):
+    assert Windows(packed(lengths), WindowRule(window=64)).epoch(batch) == steps
+
+
+def notes(run):
+    return [line for line in read_metrics(run / "metrics.jsonl") if "epoch" in line]
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_each_epoch_is_noted_and_a_resumed_run_notes_the_same(tmp_path, parts):
+    split = packed((40, 24, 64, 80))
+    rule = WindowRule(window=32, mirror=False)
+    # A limit near the average and a short memory: codes die and are replaced within these few steps.
+    config = replace(SMALL, parts=parts, ema=0.8, dead_below=0.9)
+    epoch = Windows(split, rule).epoch(2)
+    assert epoch == 4  # 2 + 1 + 2 + 3 windows, 2 a step
+
+    def go(name, steps, **changes):
+        tokenizer = small_tokenizer(split, config)
+        settings = quick(steps, batch_size=2, checkpoint_every=5, **changes)
+        train_tokenizer(split, None, tokenizer, settings, tmp_path / name, rule, progress=False)
+
+    go("whole", 22)
+    lines = notes(tmp_path / "whole")
+    assert [line["step"] for line in lines] == [4, 8, 12, 16, 20]
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+    for line in lines:
+        assert line["epoch/perplexity"] == pytest.approx(2 ** line["epoch/entropy"], rel=0.3)
+        assert 0 <= line["epoch/dead"] < 32
+    resets = np.load(tmp_path / "whole" / "resets.npy")
+    assert resets.shape == (parts, 32) and resets.dtype == np.int64 and resets.sum() > 0
+    so_far = [line["epoch/resets"] for line in lines]
+    assert so_far == sorted(so_far) and so_far[-1] <= resets.sum() / parts
+    go("parts", 10)  # within the third epoch, whose choices so far the checkpoint must hold
+    go("parts", 22)
+    assert notes(tmp_path / "parts") == lines
+    assert np.array_equal(np.load(tmp_path / "parts" / "resets.npy"), resets)
+
+
+def test_an_epoch_s_notes_are_of_its_own_choices():
+    tokenizer = Tokenizer(SMALL)
+    (quantizer,) = tokenizer.quantizers
+    quantizer.chosen[:4], quantizer.resets[5] = 7, 3
+    noted = usage_in_epoch(tokenizer, 2.0)
+    assert noted == {
+        "epoch": 2.0,
+        "epoch/entropy": pytest.approx(2),
+        "epoch/perplexity": pytest.approx(4),
+        "epoch/dead": 28,
+        "epoch/resets": 3,
+    }
+    quantizer.chosen[0] = 1
+    again = usage_in_epoch(tokenizer, 3.0)
+    assert again["epoch/perplexity"] == pytest.approx(1) and again["epoch/resets"] == 3
 
 
 class Perfect(Tokenizer):
