@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -136,23 +136,3 @@ def plot_reliability(
     ax.set_title(title, fontsize=10)
     ax.legend(loc="upper left", fontsize=8, frameon=False)
     ax.grid(alpha=0.3)
-
-
-def plot_right_and_wrong(
-    ax: Axes,
-    confidence: Numbers,
-    correct: Bool[np.ndarray, " n"] | Bool[Tensor, " n"],
-    title: str = "who is unsure?",
-) -> None:
-    """How confidence is distributed over the right answers and over the wrong ones, each to a sum of 1."""
-    confidence, correct = np.asarray(confidence), np.asarray(correct)
-    groups = [(WRONG, "wrong", confidence[~correct]), (RIGHT, "right", confidence[correct])]
-    for colour, name, values in groups:
-        weights = np.full(len(values), 1 / max(len(values), 1))
-        ax.hist(
-            values, np.linspace(0, 1, 21), weights=weights, color=colour, alpha=0.6,
-            label=f"{name} ({len(values)})",
-        )  # fmt: skip
-    ax.set(xlim=(0, 1), xlabel="confidence", ylabel="share of the places")
-    ax.set_title(title, fontsize=10)
-    ax.legend(loc="upper right", fontsize=8, frameon=False)

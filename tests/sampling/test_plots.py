@@ -62,15 +62,3 @@ def test_reliability_puts_dots_at_confidence_and_accuracy_with_areas_by_share():
     assert large > 2 * small
     ends = [np.sort(path.vertices[:, 1]) for path in gaps.get_paths()]
     np.testing.assert_allclose(ends, [[0.2, 0.5], [0.4, 0.8]], rtol=1e-6)
-
-
-@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
-def test_right_and_wrong_answers_are_each_a_distribution(kind):
-    ax = Figure().subplots()
-    plots.plot_right_and_wrong(ax, kind([0.1, 0.12, 0.93, 0.3]), kind([False, False, True, False]))
-    wrong, right = ax.containers
-    assert sum(bar.get_height() for bar in wrong) == pytest.approx(1)
-    assert [bar.get_height() for bar in right][18] == pytest.approx(1)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["wrong (3)", "right (1)"]
-    all_right = Figure().subplots()  # nothing is wrong: an empty distribution, no division by zero
-    plots.plot_right_and_wrong(all_right, kind([0.5]), kind([True]))
