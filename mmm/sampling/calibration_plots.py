@@ -188,7 +188,7 @@ def plot_rules(panels: Mapping[str, DataFrame], better: Mapping[str, str] | None
         panels: title → index (rule, passes), columns value and half (of the 95 % interval).
         better: title → "less" or "more"; written under the title.
     """
-    figure = Figure(figsize=(3.4 * len(panels), 3.2), layout="constrained")
+    figure = Figure(figsize=(2.8 * len(panels), 3.2), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (title, table) in zip(axes, panels.items(), strict=True):
         for shift, (rule, colour) in enumerate(RULES.items()):

@@ -67,6 +67,7 @@ def compare_rules(
     steps: Sequence[int],
     rules: Sequence[str] = REMASKING,
     seeds: Sequence[int] = (0,),
+    share: float = 0.5,
     skeleton: str = "humanml3d",
     **options: Any,
 ) -> dict[tuple[str, int], Float[np.ndarray, " b"]]:
@@ -76,9 +77,10 @@ def compare_rules(
 
     Args:
         truth, sizes, text, motions: the clips as tokens, their captions and features, in one order.
+        share: of each clip that is the gap (`cut_gap`).
         options: for `fill` (guidance, temperature, argmax).
     """
-    canvas = cut_gap(truth, sizes)
+    canvas = cut_gap(truth, sizes, share)
     found: dict[tuple[str, int], np.ndarray] = {}
     for count in steps:
         for rule in rules:

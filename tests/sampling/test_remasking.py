@@ -107,6 +107,8 @@ def test_rules_are_compared_on_the_same_clips_with_the_same_noise(model, toy):
     again = remasking.compare_rules(*call, steps=(3,), rules=("least",), seeds=(0, 1))
     assert np.array_equal(again["least", 3], found["least", 3])
     assert not np.array_equal(found["most", 3], found["least", 3])
+    wide = remasking.compare_rules(*call, steps=(3,), rules=("least",), seeds=(0, 1), share=1.0)
+    assert not np.array_equal(wide["least", 3], found["least", 3])
 
 
 def test_the_table_compares_clip_by_clip():
