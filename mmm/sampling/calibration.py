@@ -73,7 +73,8 @@ def honest_ece(
 ) -> tuple[float, float]:
     """Mean and standard deviation of the ECE that luck alone leaves to an honest model of these confidences.
 
-    Of so many answers even a perfectly calibrated model has an ECE above 0; below this, there is nothing to mend.
+    Of so many answers even a perfectly calibrated model has an ECE above 0; below this, there is nothing to mend. The
+    answers are taken for independent; where several are of one clip, luck leaves more.
     """
     said, rng = _pair(confidence, np.zeros(len(confidence), bool))[0], np.random.default_rng(seed)
     found = [ece(said, rng.random(len(said)) < said, bins) for _ in range(repeats)]
@@ -94,8 +95,8 @@ def sharpness(confidence: Confidence) -> float:
 def roc_auc(confidence: Confidence, correct: Correct) -> float:
     """Chance that a right answer was given with more confidence than a wrong one: 1 perfect, 1/2 a coin.
 
-    Ties count half. It depends on the order alone, so no temperature can change it. NaN where all answers are right,
-    or all wrong.
+    Ties count half. Any rising function of the confidences leaves it as it is; a temperature of the logits is none
+    from one row to another, and moves it a little. NaN where all answers are right, or all wrong.
     """
     said, true = _pair(confidence, correct)
     right, wrong = int(true.sum()), int((1 - true).sum())

@@ -200,6 +200,8 @@ def plot_rules(panels: Mapping[str, DataFrame], better: Mapping[str, str] | None
                 color=colour, markersize=4, capsize=2, linewidth=1.4, label=RULE_NAMES[rule],
             )  # fmt: skip
         once = table.loc["least"].loc[1]
+        spread = (once["value"] - once["half"], once["value"] + once["half"])
+        ax.axhspan(*spread, color="black", alpha=0.08, linewidth=0)
         ax.axhline(once["value"], color="black", linestyle=":", linewidth=1.4, label="none: all in one pass")
         ax.set(xscale="log", xlabel="passes")
         passes = sorted({count for _, count in table.index})
