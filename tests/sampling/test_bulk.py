@@ -32,20 +32,27 @@ def some(given, items):
 
 @pytest.mark.parametrize(
     ("precision", "batch_size", "options"),
-    [("no", 4, {}), ("bf16", 4, {}), ("bf16", 5, {"guidance": 1.0}), ("bf16", 32, {"steps": 2})],
+    [
+        ("no", 4, {}),
+        ("bf16", 4, {"steps": 2}),
+        ("bf16", 5, {"steps": 2, "guidance": 1.0}),
+        ("bf16", 32, {"steps": 1, "guidance": 1.0}),
+    ],
 )
 def test_mates_order_and_number_do_not_matter(shipped, precision, batch_size, options):
-    given = made_up(shipped, 40)
+    # Fewer items and passes in bfloat16: a CPU that is not made for it is ten times slower in it.
+    count = 40 if precision == "no" else 16
+    given = made_up(shipped, count)
 
     def generate(items):
         how = {"batch_size": batch_size, "precision": precision, **options}
         return dict(zip(items, shipped.generate_bulk(*some(given, items), **how), strict=True))
 
-    everyone = generate(range(40))
-    assert [len(everyone[item]) for item in range(40)] == given[1]
-    shards = generate(range(0, 40, 2)) | generate(range(1, 40, 2))
-    few = generate([31]) | generate([3, 17, 8])
-    for other in (generate(range(39, -1, -1)), shards, few):
+    everyone = generate(range(count))
+    assert [len(everyone[item]) for item in range(count)] == given[1]
+    shards = generate(range(0, count, 2)) | generate(range(1, count, 2))
+    few = generate([count - 1]) | generate([3, count // 2, 6])
+    for other in (generate(range(count - 1, -1, -1)), shards, few):
         differing = [item for item in other if not np.array_equal(other[item], everyone[item])]
         assert differing == []
 
