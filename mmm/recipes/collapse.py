@@ -92,7 +92,7 @@ def usage_history(run: str | os.PathLike) -> pd.DataFrame:
     replacements since the start.
 
     Raises:
-        ValueError: the run noted none (it is shorter than an epoch, or older than these notes).
+        ValueError: the run noted none (it is too short, or older than these notes).
     """
     lines = [line for line in read_metrics(Path(run) / "metrics.jsonl") if "epoch" in line]
     require(lines, f"the run in {run} has noted no epoch; train it for longer, or anew.")

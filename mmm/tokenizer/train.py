@@ -39,6 +39,10 @@ PAPER_TRAINING = TrainConfig(
     grad_clip=0.0,
 )
 
+NOTE_EVERY = (
+    120  # steps at most between two notes of the codebook's use: an epoch of a large data set is long
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class WindowRule:
@@ -131,8 +135,9 @@ def train_tokenizer(
 ) -> TrainResult:
     """Train `tokenizer` on windows of `packed` and write it to `out/model`.
 
-    After every epoch (`Windows.epoch`) metrics.jsonl gets a line of how the codebook was used in it: epoch/entropy
-    (bits), epoch/perplexity, epoch/dead (codes), and epoch/resets, the replacements so far; means over body parts.
+    After every epoch (`Windows.epoch`), or `NOTE_EVERY` steps where it is longer, metrics.jsonl gets a line of how the
+    codebook was used since the last one: epoch (which may be a fraction), epoch/entropy (bits), epoch/perplexity,
+    epoch/dead (codes), and epoch/resets, the replacements so far; means over body parts.
     At the end `out/resets.npy` says how often each code was replaced, int64 (P, K).
 
     Args:
@@ -167,9 +172,10 @@ def train_tokenizer(
     options = {**options, "config_extra": {**extra, **options.get("config_extra", {})}}
     judge = None if val is None else lambda model: evaluate_tokenizer(model, val, rule.skeleton)
     epoch = windows.epoch(config.batch_size)
+    every = min(epoch, NOTE_EVERY)
 
     def watch(module: nn.Module, step: int) -> dict[str, float] | None:
-        return usage_in_epoch(tokenizer, step / epoch) if step % epoch == 0 else None
+        return usage_in_epoch(tokenizer, step / epoch) if step % every == 0 else None
 
     result = train(tokenizer, batch, loss, config, out, judge, watch=watch, **options)
     if result.is_main_process:

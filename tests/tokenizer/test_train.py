@@ -10,7 +10,7 @@ import torch
 from mmm.data import PackedSplit
 from mmm.data.captions import Caption
 from mmm.motion import mirror_features
-from mmm.tokenizer import Tokenizer, TokenizerConfig
+from mmm.tokenizer import Tokenizer, TokenizerConfig, train
 from mmm.tokenizer.train import WindowRule, Windows, evaluate_tokenizer, train_tokenizer, usage_in_epoch
 from mmm.training import TrainConfig, read_metrics
 
@@ -198,6 +198,17 @@ def test_each_epoch_is_noted_and_a_resumed_run_notes_the_same(tmp_path, parts):
     go("parts", 22)
     assert notes(tmp_path / "parts") == lines
     assert np.array_equal(np.load(tmp_path / "parts" / "resets.npy"), resets)
+
+
+def test_a_long_epoch_is_noted_in_between(tmp_path, monkeypatch):
+    """A run shorter than an epoch would have no history at all otherwise."""
+    monkeypatch.setattr(train, "NOTE_EVERY", 3)
+    split = packed((40, 24, 64, 80))
+    rule = WindowRule(window=32, mirror=False)
+    train_tokenizer(
+        split, None, small_tokenizer(split), quick(7, batch_size=2), tmp_path, rule, progress=False
+    )
+    assert [(line["step"], line["epoch"]) for line in notes(tmp_path)] == [(3, 0.75), (6, 1.5)]
 
 
 def test_an_epoch_s_notes_are_of_its_own_choices():
