@@ -22,7 +22,7 @@ from mmm.tokenizer import PRESETS as TOKENIZERS
 from mmm.training import read_metrics
 
 EMA = 0.99
-COLUMNS = ("narrow", "ema", "reset")
+FLAGS = tuple(product((True, False), repeat=3))  # narrow, EMA, reset of each combination
 
 
 def combinations(preset: str) -> dict[str, dict[str, Any]]:
@@ -35,7 +35,7 @@ def combinations(preset: str) -> dict[str, dict[str, Any]]:
     """
     require(preset in TOKENIZERS, f"preset is {preset!r}, expected one of {', '.join(TOKENIZERS)}.")
     sizes, found = TOKENIZERS[preset], {}
-    for narrow, ema, reset in product((True, False), repeat=3):
+    for narrow, ema, reset in FLAGS:
         name = " · ".join([
             "narrow" if narrow else "wide",
             "EMA" if ema else "gradient",
@@ -69,20 +69,14 @@ def race(
         (bits), perplexity, dead, resets.
     """
     rows, histories = {}, {}
-    for name, switches in combinations(preset).items():
+    for (name, switches), (narrow, ema, reset) in zip(combinations(preset).items(), FLAGS, strict=True):
         place = Path(out) / name.replace(" · ", "-").replace(" ", "-")
         model = {**switches, "codes": codes}
         result = fit_tokenizer(folder, place, preset, model=model, options=dict(options or {}), **changes)
-        flags = dict(zip(COLUMNS, switches_of(switches, preset), strict=True))
+        flags = {"narrow": narrow, "ema": ema, "reset": reset}
         rows[name] = flags | {key.removeprefix("val/"): value for key, value in result.metrics.items()}
         histories[name] = usage_history(place)
     return pd.DataFrame(rows).T.drop(columns="turn_share").infer_objects(), histories
-
-
-def switches_of(switches: Mapping[str, Any], preset: str) -> tuple[bool, bool, bool]:
-    """Which of the three means a combination has: narrow, EMA, reset."""
-    narrow = switches["code_dim"] != TOKENIZERS[preset].width
-    return narrow, switches["ema"] > 0, switches["reset"] != "none"
 
 
 def usage_history(run: str | os.PathLike) -> pd.DataFrame:

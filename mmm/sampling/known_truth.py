@@ -107,15 +107,19 @@ def probabilities(
     canvas: Int64[Tensor, "rows n"],
 ) -> Float[Tensor, "rows n k"]:
     """What the model gives every code at every place of some canvases of one length, one text for all."""
-    device, rows = transformer.device, len(canvas)
+    device = transformer.device
     transformer.eval()
     words, mask, sentence = (value[:1].to(device) for value in (text.words, text.mask, text.sentence))
-    found = []
+    found = [
+        torch.empty(0, canvas.shape[1], transformer.config.codes)
+    ]  # a program may have no case to ask about
     for part in canvas[:, None].to(device).split(32):
+        if not len(part):
+            continue
         lengths = torch.full((len(part),), canvas.shape[1], device=device)
         own = (value.expand(len(part), *value.shape[1:]) for value in (words, mask, sentence))
         found.append(transformer(part, lengths, *own).float().softmax(-1)[:, 0].cpu())
-    return torch.cat(found) if rows else torch.empty(0)
+    return torch.cat(found)
 
 
 def followers(

@@ -104,15 +104,12 @@ def nearest_distances(codebook: Float[Tensor, "k c"]) -> Float[Tensor, " k"]:
 @torch.no_grad()
 def quantisation_distances(tokenizer: Tokenizer, clips: Sequence[Clip]) -> Float[Tensor, "p m"]:
     """How far each encoder output is from the code that stands for it, over all tokens of raw clips."""
-    ratio, found = tokenizer.config.ratio, []
+    found = []
     for clip in clips:
-        features = _frames(clip).float().to(tokenizer.mean.device)
-        features = torch.cat([features, features[-1:].expand(-len(features) % ratio, -1)])  # as `encode` does
-        pieces = tokenizer._split(tokenizer.normalise(features[None]))
-        outputs = [encoder(piece, None)[0] for encoder, piece in zip(tokenizer.encoders, pieces, strict=True)]
+        outputs, _ = tokenizer.encoder_outputs(_frames(clip).float().to(tokenizer.mean.device)[None])
         found.append(
             torch.stack([
-                (z - quantizer.lookup(quantizer.nearest(z))).norm(dim=1)
+                (z[0] - quantizer.lookup(quantizer.nearest(z[0]))).norm(dim=1)
                 for z, quantizer in zip(outputs, tokenizer.quantizers, strict=True)
             ])
         )  # fmt: skip

@@ -183,6 +183,15 @@ class Tokenizer(nn.Module):
         Raises:
             ValueError: a length is below 1 or above T.
         """
+        outputs, mask = self.encoder_outputs(features, lengths)
+        tokens = [quantizer.nearest(z) for quantizer, z in zip(self.quantizers, outputs, strict=True)]
+        return torch.stack(tokens, 1) * mask[:, None]
+
+    @torch.no_grad()
+    def encoder_outputs(
+        self, features: Float[Tensor, "b t d"], lengths: Int[Tensor, " b"] | None = None
+    ) -> tuple[list[Float[Tensor, "b n c"]], Bool[Tensor, "b n"]]:
+        """What the encoders say of raw features before that is quantised, and which places are real; see `encode`."""
         ratio, frames = self.config.ratio, features.shape[1]
         lengths = _frame_counts(lengths, features, frames)
         count = -(-frames // ratio)
@@ -191,11 +200,8 @@ class Tokenizer(nn.Module):
         places = torch.arange(count * ratio, device=features.device).expand(len(features), -1)
         x = self.normalise(features[rows, torch.minimum(places, last)])
         mask = places[:, ::ratio] <= last
-        tokens = [
-            quantizer.nearest(encoder(part, mask))
-            for encoder, quantizer, part in zip(self.encoders, self.quantizers, self._split(x), strict=True)
-        ]
-        return torch.stack(tokens, 1) * mask[:, None]
+        outputs = [encoder(part, mask) for encoder, part in zip(self.encoders, self._split(x), strict=True)]
+        return outputs, mask
 
     @torch.no_grad()
     def decode(

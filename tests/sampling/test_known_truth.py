@@ -78,6 +78,10 @@ def test_probabilities_are_the_models_own():
     with torch.no_grad():
         one = model(canvas[1:, None], torch.tensor([3]), text.words, text.mask, text.sentence)
     torch.testing.assert_close(found[1], one[0, 0].softmax(-1), rtol=1e-4, atol=1e-6)
+    none = known_truth.probabilities(
+        model, text_of(text), canvas[:0]
+    )  # no token is frequent enough to be shown
+    assert none.shape == (0, 3, 6) and none[torch.arange(0), torch.arange(0)].shape == (0, 6)
 
 
 def text_of(text):

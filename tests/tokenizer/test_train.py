@@ -188,7 +188,13 @@ def test_each_epoch_is_noted_and_a_resumed_run_notes_the_same(tmp_path, parts):
     assert [line["step"] for line in lines] == [4, 8, 12, 16, 20]
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5]
     for line in lines:
-        assert line["epoch/perplexity"] == pytest.approx(2 ** line["epoch/entropy"], rel=0.3)
+        # Of two parts both are means, and the mean of the powers is not the power of the mean, but above it.
+        of_entropy = 2 ** line["epoch/entropy"]
+        assert (
+            line["epoch/perplexity"] == pytest.approx(of_entropy)
+            if parts == 1
+            else (of_entropy <= line["epoch/perplexity"] < 32)
+        )
         assert 0 <= line["epoch/dead"] < 32
     resets = np.load(tmp_path / "whole" / "resets.npy")
     assert resets.shape == (parts, 32) and resets.dtype == np.int64 and resets.sum() > 0
