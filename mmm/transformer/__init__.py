@@ -4,6 +4,7 @@ from mmm.transformer.config import PRESETS, TransformerConfig, preset
 from mmm.transformer.length import LengthConfig, LengthEstimator, length_loss
 from mmm.transformer.masking import (
     MASK,
+    borrow_sight,
     corrupt_tokens,
     draw_asked,
     drop_edge_token,
@@ -22,6 +23,7 @@ __all__ = [
     "LengthEstimator",
     "MaskedTransformer",
     "TransformerConfig",
+    "borrow_sight",
     "corrupt_tokens",
     "draw_asked",
     "drop_edge_token",

@@ -67,6 +67,35 @@ def draw_asked(
     return torch.stack([u < upper_until, (u < both) | (u >= upper_until)], dim=1)
 
 
+def borrow_sight(
+    tokens: Int64[Tensor, "b p n"],
+    lengths: Int64[Tensor, " b"],
+    asked: Bool[Tensor, "b r"],
+    chance: float,
+    generator: torch.Generator,
+) -> Int64[Tensor, "b p n"]:
+    """Of items that are asked for one body part, some get the other one from another clip of the batch.
+
+    Where every clip shows one action, a lower body in sight tells the upper one's action better than the text does: a
+    model learns to look there, and asked to make someone wave who walks, it swings the arms. A borrowed lower body
+    says nothing of the action, so that the text has to be read. Only from clips that are at least as long.
+
+    Raises:
+        ValueError: chance is not in [0, 1].
+    """
+    require(0 <= chance <= 1, f"borrow is {chance}, expected a chance in [0, 1]")
+    if chance == 0 or asked.shape[1] < 2:
+        return tokens
+    batch = len(tokens)
+    draw, lender = torch.rand(batch, generator=generator), torch.randperm(batch, generator=generator)
+    asked, sizes = asked.cpu(), lengths.cpu()
+    rows = ((asked.sum(1) == 1) & (draw < chance) & (sizes[lender] >= sizes)).nonzero()[:, 0]
+    seen = (~asked[rows]).int().argmax(1)
+    result = tokens.clone()
+    result[rows, seen] = tokens[lender[rows], seen]
+    return result
+
+
 def mask_tokens(
     tokens: Int64[Tensor, "b p n"],
     lengths: Int64[Tensor, " b"],

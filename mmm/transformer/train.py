@@ -22,6 +22,7 @@ from mmm.transformer.length import LengthEstimator, length_loss
 from mmm.transformer.length_calibration import point_errors
 from mmm.transformer.masking import (
     MASK,
+    borrow_sight,
     corrupt_tokens,
     draw_asked,
     drop_edge_token,
@@ -58,6 +59,8 @@ class TransformerTask:
             rest is divided evenly between the upper part, all of the lower one being in sight, and the lower
             one, the upper in sight. Half for generation, which needs both, half for editing, which needs
             either; drawn over both parts at once, places would almost never leave one part whole.
+        borrow: the chance that an item asked for one of two parts has the other one from another clip
+            (`borrow_sight`), so that editing follows the text.
     """
 
     mask_law: str = "cosine"
@@ -65,6 +68,7 @@ class TransformerTask:
     drop_edge: float = 1 / 3
     where: Literal["all", "masked"] = "all"
     both: float = 0.5
+    borrow: float = 0.0
 
 
 def train_transformer(
@@ -124,6 +128,8 @@ def _settings(transformer: MaskedTransformer, task: TransformerTask) -> dict[str
         del sizes["predicts"]
     if transformer.config.predicted == 1:
         del asked["both"]
+    if transformer.config.predicted == 1 or not task.borrow:
+        del asked["borrow"]
     return {"transformer": sizes, "task": asked}
 
 
@@ -144,6 +150,8 @@ def pose_task(
     if task.drop_edge:
         tokens, lengths = drop_edge_token(tokens, lengths, generator, task.drop_edge)
     predicted = None if asked is None else asked.shape[1]
+    if asked is not None:
+        tokens = borrow_sight(tokens, lengths, asked, task.borrow, generator)
     shown = corrupt_tokens(tokens, lengths, task.random_codes, codes, generator, predicted)
     return {
         "tokens": tokens,
@@ -163,13 +171,13 @@ def evaluate_transformer(
 ) -> dict[str, float]:
     """Loss, and accuracy on the masked places, over all variants of `val`; the masks are always the same.
 
-    Tokens are neither dropped nor corrupted. Clips are taken by length; each gets one of its captions. A model that
-    predicts two parts is set each of its three tasks on every clip: the accuracy of each (accuracy_both,
+    Tokens are neither dropped nor corrupted nor borrowed. Clips are taken by length; each gets one of its captions.
+    A model that predicts two parts is set each of its three tasks on every clip: the accuracy of each (accuracy_both,
     accuracy_upper_given_lower, accuracy_lower_given_upper), and loss and accuracy over all, each task counting
     for the chance that `task.both` gives it in training.
     """
     device, predicted = transformer.device, transformer.config.predicted
-    task = dataclasses.replace(task, drop_edge=0.0, random_codes=0.0)
+    task = dataclasses.replace(task, drop_edge=0.0, random_codes=0.0, borrow=0.0)
     kinds = _kinds(predicted, task.both)
     order = val.lengths.argsort(stable=True)
     clip_of = torch.repeat_interleave(torch.arange(len(val)), val.starts.diff())

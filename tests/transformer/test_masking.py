@@ -5,6 +5,7 @@ import torch
 
 from mmm.transformer import (
     MASK,
+    borrow_sight,
     corrupt_tokens,
     draw_asked,
     drop_edge_token,
@@ -103,6 +104,28 @@ def test_both_parts_are_corrupted_each_for_itself():
         assert not wrong[:, part][~real].any()
         assert abs(wrong[:, part][real].double().mean() - 0.5 * 63 / 64) < 0.01
     assert abs((wrong[:, 0] & wrong[:, 1])[real].double().mean() - 0.25 * (63 / 64) ** 2) < 0.01
+
+
+def test_the_part_in_sight_may_be_borrowed_from_a_clip_that_is_long_enough():
+    lengths = torch.tensor([4, 9]).repeat(300)
+    number = torch.arange(600)[:, None, None]
+    tokens = (number * 100 + torch.tensor([0, 50])[:, None] + torch.arange(9)).contiguous()
+    asked = draw_asked(600, 2, 0.4, generator(2))
+    lent = borrow_sight(tokens, lengths, asked, 0.5, generator())
+    owner = lent // 100
+    changed = (owner != number).any(2)
+    assert not changed[asked].any(), "a part that is asked for is the clip's own"
+    assert not changed[asked.all(1)].any()
+    alone = asked.sum(1) == 1
+    assert torch.equal(lent % 100, tokens % 100), "the same part, place by place"
+    assert (lengths[owner[:, :, 0]] >= lengths[:, None]).all()
+    # of the short clips half (the chance), of the long ones as many as draw a long one
+    short, long = (changed.any(1)[alone & (lengths == n)].double().mean() for n in (4, 9))
+    assert abs(short - 0.5) < 0.1 and abs(long - 0.25) < 0.1
+    assert torch.equal(borrow_sight(tokens, lengths, asked, 0.0, generator()), tokens)
+    assert torch.equal(borrow_sight(tokens, lengths, asked[:, :1], 0.5, generator()), tokens)
+    with pytest.raises(ValueError, match="borrow is 1.5"):
+        borrow_sight(tokens, lengths, asked, 1.5, generator())
 
 
 def test_corruption():
