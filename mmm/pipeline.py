@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from mmm.editing.methods import EditingMethods
 from mmm.errors import atomic_dir, require
 from mmm.model_folder import find_model, read_info, short_card, write_info
 from mmm.motion import Motion
@@ -26,7 +27,7 @@ MIN_FRAMES = 24  # KIT-ML's shortest clips; below, six tokens could not say much
 PARTS = ("tokenizer", "transformer", "length")
 
 
-class MMM:
+class MMM(EditingMethods):
     """A text-to-motion model: tokenizer, masked transformer, length estimator, and the text encoder they expect.
 
     Args:
@@ -234,7 +235,7 @@ class MMM:
             require(
                 MIN_FRAMES <= n <= self.max_frames,
                 f"length is {n} frames, expected {MIN_FRAMES} to {self.max_frames} ({self.info['fps']:g} per second); "
-                "generate longer motions in pieces.",
+                "longer motions are made of several texts: generate_long.",
             )
 
     # ------------------------------------------------------------------ on disk

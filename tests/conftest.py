@@ -4,6 +4,7 @@ The import hook must stand before the first import of `mmm`: it wraps every func
 its jaxtyping annotations (`Float[Tensor, "b t 263"]`) are checked by beartype at every call.
 """
 
+import dataclasses
 import os
 import sys
 import types
@@ -33,6 +34,8 @@ from mmm import MMM
 from mmm.data import Caption, Clip, MotionFolder, write_folder
 from mmm.motion import features_to_joints
 from mmm.recipes import fit_tokenizer, fit_transformer, load_tokenizer
+from mmm.tokenizer import PRESETS, Tokenizer
+from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer, preset
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -101,3 +104,21 @@ def trained(toy, tmp_path_factory) -> Path:
 def model(trained) -> MMM:
     """The model of `trained`."""
     return MMM.from_pretrained(trained / "model_run")
+
+
+@pytest.fixture(scope="session")
+def of_parts(model) -> Callable[[int], MMM]:
+    """`of_parts(predicts)` → a model of two body parts, of random weights, with the text encoder of `model`."""
+
+    def make(predicts: int = 2) -> MMM:
+        torch.manual_seed(0)
+        tokenizer = Tokenizer(dataclasses.replace(PRESETS["tiny"], parts=2)).eval()
+        for quantizer in tokenizer.quantizers:
+            quantizer.set_codebook(torch.randn(128, 8))
+        width = model.transformer.config.text_dim
+        sizes = preset("tiny", codes=128, code_dim=8, text_dim=width, parts=2, predicts=predicts)
+        transformer = MaskedTransformer(sizes, tokenizer.codebook).eval()
+        estimator = LengthEstimator(LengthConfig(width)).eval()
+        return MMM(tokenizer, transformer, estimator, model.info, model.encoder)
+
+    return make

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import shutil
 
@@ -16,20 +15,7 @@ from mmm.recipes import (
     load_tokenizer,
     resolve,
 )
-from mmm.tokenizer import PRESETS, Tokenizer
-from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer, preset
-
-
-def of_parts(model, predicts):
-    """A model of two body parts, of random weights, with the text encoder of `model`."""
-    torch.manual_seed(0)
-    tokenizer = Tokenizer(dataclasses.replace(PRESETS["tiny"], parts=2)).eval()
-    for quantizer in tokenizer.quantizers:
-        quantizer.set_codebook(torch.randn(128, 8))
-    width = model.transformer.config.text_dim
-    sizes = preset("tiny", codes=128, code_dim=8, text_dim=width, parts=2, predicts=predicts)
-    transformer = MaskedTransformer(sizes, tokenizer.codebook).eval()
-    return MMM(tokenizer, transformer, LengthEstimator(LengthConfig(width)).eval(), model.info, model.encoder)
+from mmm.tokenizer import Tokenizer
 
 
 def test_generate_gives_what_was_asked_for(model):
@@ -179,8 +165,8 @@ def test_an_unknown_preset_is_refused(toy: MotionFolder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_model_of_two_parts_generates_and_is_saved(model, tmp_path):
-    halves = of_parts(model, predicts=2)
+def test_a_model_of_two_parts_generates_and_is_saved(of_parts, tmp_path):
+    halves = of_parts(2)
     texts, frames = ["a person walks", "a person bows"], [50, 77]
     motions = halves.generate(texts, frames, seed=3)
     assert [motion.features.shape for motion in motions] == [(50, 263), (77, 263)]
@@ -197,8 +183,8 @@ def test_a_model_of_two_parts_generates_and_is_saved(model, tmp_path):
     assert np.array_equal(again.generate(texts, frames, seed=3)[0].features, motions[0].features)
 
 
-def test_a_model_of_the_upper_body_does_not_generate(model, tmp_path):
-    upper = of_parts(model, predicts=1)
+def test_a_model_of_the_upper_body_does_not_generate(of_parts, tmp_path):
+    upper = of_parts(1)
     upper.length = None  # as a converted one: the reason must be the body, not the length
     text, refused = upper.embed(["bows"]), "predicts the upper body only and needs the lower body of a motion"
     for call in (

@@ -78,7 +78,8 @@ def joints_to_features(
         return joints_to_features(_from_numpy(joints), skeleton, target_offsets).numpy()
     _check_joints(joints, skeleton)
     positions = _stand_at_origin(_retarget(joints.float(), skeleton, target_offsets), skeleton)
-    return _features_of_placed(positions.to(_exact(joints)), skeleton).to(joints.dtype)
+    positions = positions.to(_exact(joints))
+    return placed_features(positions, _root_turn(positions, skeleton), skeleton).to(joints.dtype)
 
 
 def features_to_joints(
@@ -269,14 +270,15 @@ def _root_turn(positions: Tensor, skeleton: Skeleton) -> Tensor:
     return torch.cat((identity, turn[..., 1:, :]), dim=-2)
 
 
-def _features_of_placed(positions: Tensor, skeleton: Skeleton) -> Tensor:
-    """Steps 3 to 5 for positions (..., T, J, 3) that step 2 has placed; gives (..., T-1, D)."""
+def placed_features(
+    positions: Float[Tensor, "*batch t j xyz"], turn: Float[Tensor, "*batch t wxyz"], skeleton: Skeleton
+) -> Float[Tensor, "*batch t-1 d"]:
+    """Steps 3 to 5 for positions that step 2 has placed, and the quaternions that turn each frame onto z+."""
     device = positions.device
     steps = positions[..., 1:, :, :] - positions[..., :-1, :, :]
     feet = [joint for side in skeleton.feet for joint in side]
     contacts = steps[..., feet, :].square().sum(-1) < skeleton.contact_threshold
 
-    turn = _root_turn(positions, skeleton)
     parents = torch.tensor(skeleton.parents[1:], device=device)
     bones = normalize(positions[..., 1:, :] - positions[..., parents, :], dim=-1)
     raw = torch.tensor(skeleton.raw_offsets[1:], dtype=positions.dtype, device=device)
