@@ -22,7 +22,9 @@ from mmm.text import TextEmbedding, TextEncoder, load_text_encoder
 from mmm.tokenizer import Tokenizer
 from mmm.transformer import MASK, LengthEstimator, MaskedTransformer
 
-SHIPPED = Path(__file__).resolve().parent.parent / "data" / "pretrained" / "bandai-small"
+PRETRAINED = Path(__file__).resolve().parent.parent / "data" / "pretrained"
+SHIPPED = PRETRAINED / "bandai-small"
+SHIPPED_PARTS = PRETRAINED / "bandai-parts"  # codes for upper and lower body
 MIN_FRAMES = 24  # KIT-ML's shortest clips; below, six tokens could not say much
 PARTS = ("tokenizer", "transformer", "length")
 

@@ -1,4 +1,4 @@
-"""From a training run to a model folder that is shipped: float16 files, measured as they lie there, and their card.
+"""From a training run to a model folder that is shipped: small files, measured as they lie there, and their card.
 
     python -m mmm.ship --run runs/small --data data/bandai --out data/pretrained/bandai-small
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Literal
 
 import torch
 import tyro
@@ -35,7 +36,7 @@ Text to 3D human motion (22 joints, 20 frames per second, 24 to 196 frames), mas
 - **Data**: {source} ({licence}); content hash {data_hash}. Captions written by this project from content and style.
 - **Licence of these weights: {licence}**, as the data: no commercial use, name the source.
 - **Text encoder**: {text_encoder}, frozen, not in this folder.
-- **Size**: {counts}; {megabytes:.1f} MB in float16.
+- **Size**: {counts}; {megabytes:.1f} MB in {stored}.
 - **Made by** `mmm train tokenizer` ({tokenizer_steps} steps), `mmm train transformer` ({transformer_steps} steps) and
   `python -m mmm.ship`, which measured the figures below on these files. Settings and versions: `training.json`.
 
@@ -55,13 +56,16 @@ cannot: anything the data do not show (sitting, jumping, dancing at length), two
 """
 
 
-def ship(run: Path, data: Path, out: Path) -> dict[str, float]:
+def ship(run: Path, data: Path, out: Path, bits: int = 16) -> dict[str, float]:
     """Write the model folder `out`, whole or not at all, and return what was measured on it.
 
+    Args:
+        bits: 16 (float16), or 8 (the weights of layers; see `mmm.storage.save_module`).
     Raises:
         FileNotFoundError: the run is not complete.
         ValueError: the data have other splits than the run's, the weights exceed 14 MB, `out` is no model folder.
     """
+    require(bits in (8, 16), f"bits is {bits}, expected 8 or 16")
     folder, model = MotionFolder.open(data), MMM.from_pretrained(run / "model_run")
     runs = {name: run / place for name, place in PLACES.items()}
     training = {
@@ -82,7 +86,7 @@ def ship(run: Path, data: Path, out: Path) -> dict[str, float]:
     )
     model.info |= {"data_hash": folder.content_hash, "splits_hash": folder.splits_hash}
     with atomic_dir(out, mark="config.json") as part:
-        model.save_pretrained(part, torch.float16)
+        model.save_pretrained(part, torch.float16 if bits == 16 else torch.int8)
         size = sum(path.stat().st_size for path in part.rglob("*.safetensors"))
         require(
             size <= LIMIT, f"the weights are {size / 1e6:.1f} MB, at most {LIMIT / 1e6:.0f} can be shipped."
@@ -91,6 +95,7 @@ def ship(run: Path, data: Path, out: Path) -> dict[str, float]:
         counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in model.count_parameters().items())
         card = CARD.format(
             name=out.name,
+            stored="float16" if bits == 16 else "8 bits, a scale for each row of a layer's weights",
             counts=counts,
             val=len(folder.ids("val")),
             codes=model.tokenizer.config.codes,
@@ -119,7 +124,7 @@ def measure(model: MMM, folder: MotionFolder) -> dict[str, float]:
 
 @dataclasses.dataclass
 class Arguments:
-    """Ship a trained model: float16 files of at most 14 MB, measured as they lie there, and their model card."""
+    """Ship a trained model: files of at most 14 MB, measured as they lie there, and their model card."""
 
     run: Path
     """What `mmm train` left: RUN/tokenizer and RUN/model_run."""
@@ -127,8 +132,10 @@ class Arguments:
     """The data folder it was trained on."""
     out: Path
     """The model folder to write; one that is there is replaced."""
+    bits: Literal[16, 8] = 16
+    """16: float16. 8: half of that, the weights of layers as whole numbers with a scale for each row."""
 
 
 if __name__ == "__main__":
     arguments = tyro.cli(Arguments)
-    print(json.dumps(ship(arguments.run, arguments.data, arguments.out), indent=1))
+    print(json.dumps(ship(arguments.run, arguments.data, arguments.out, arguments.bits), indent=1))

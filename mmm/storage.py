@@ -22,6 +22,7 @@ from mmm.errors import atomic_dir, require
 
 SHARD_SIZE = "16MB"
 INDEX = "model.safetensors.index.json"
+SCALE = ".row_scale"  # of a weight that is stored in 8 bits: what each of its rows is to be multiplied by
 
 
 def save_module(
@@ -35,13 +36,18 @@ def save_module(
 
     Args:
         dtype: the type floating-point arrays are stored in, e.g. torch.float16 for half the size; None keeps
-            them as they are.
+            them as they are. torch.int8: a quarter, the weights of layers as whole numbers of ±127 and a scale for
+            each row, everything else (codebooks, biases, norms) in float16.
         keep_float32: names of arrays that `dtype` leaves in float32, since they are small and touch every number.
     """
-    state = {
-        name: _stored(value, torch.float32 if name in keep_float32 else dtype)
-        for name, value in module.state_dict().items()
-    }
+    weights = {name for name, value in module.named_parameters() if value.ndim > 1}
+    state: dict[str, Tensor] = {}
+    for name, value in module.state_dict().items():
+        if dtype == torch.int8 and name in weights and name not in keep_float32:
+            state[name], state[name + SCALE] = _in_8_bits(value)
+        else:
+            kind = torch.float16 if dtype == torch.int8 else dtype
+            state[name] = _stored(value, torch.float32 if name in keep_float32 else kind)
     with atomic_dir(folder, mark="config.json") as part:
         save_torch_state_dict(state, part, max_shard_size=SHARD_SIZE)
         text = json.dumps(dataclasses.asdict(config), indent=2)
@@ -67,7 +73,7 @@ def load_config(kind: type, folder: str | os.PathLike[str]) -> Any:
 
 
 def load_state(module: nn.Module, folder: str | os.PathLike[str]) -> None:
-    """Fill `module` with what `folder` holds, in the module's own types (float16 files become float32 again).
+    """Fill `module` with what `folder` holds, in the module's own types (float16 and 8 bits become float32 again).
 
     Raises:
         FileNotFoundError: a safetensors file is missing.
@@ -82,6 +88,10 @@ def load_state(module: nn.Module, folder: str | os.PathLike[str]) -> None:
             state |= load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
             raise ValueError(f"{path} is damaged or cut off ({error}): copy or save it again") from error
+    for name in [name for name in state if name.endswith(SCALE)]:
+        scale, weight = state.pop(name), name.removesuffix(SCALE)
+        require(weight in state, f"{folder} has {name} but no {weight}; save the model again")
+        state[weight] = state[weight].float() * scale.view(-1, *[1] * (state[weight].ndim - 1))
     apart = differences(state, module.state_dict())
     require(not apart, f"{folder} does not fit its config.json: {apart}; save the model again")
     module.load_state_dict(state)
@@ -124,3 +134,11 @@ def _files(folder: Path) -> list[str]:
 def _stored(value: Tensor, dtype: torch.dtype | None) -> Tensor:
     value = value.detach().cpu()
     return value.to(dtype) if dtype is not None and value.is_floating_point() else value
+
+
+def _in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole numbers of ±127 in the weight's shape, and the scale of each row (of one output of the layer)."""
+    weight = weight.detach().cpu().float()
+    scale = weight.flatten(1).abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    whole = (weight / scale.view(-1, *[1] * (weight.ndim - 1))).round()
+    return whole.to(torch.int8), scale

@@ -76,3 +76,25 @@ def test_differences_between_sets_of_arrays_are_listed_up_to_a_number():
     given = {"a": torch.zeros(2, 3), "b": torch.zeros(3), "x": torch.zeros(1)}
     found = "missing: c, d and 2 more; unknown: x; of another shape: b (3,) instead of (2, 3)"
     assert storage.differences(given, expected, most=2) == found
+
+
+def test_8_bits_are_a_quarter_of_the_size_and_nearly_the_same(tmp_path):
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv1d(64, 96, 3), torch.nn.Linear(64, 256))
+    module[0].weight.data[5] = 0  # a row that says nothing has no scale
+    module[1].weight.data[3] *= 100
+    module.register_buffer("codebook", torch.randn(40, 8))
+    for folder, dtype in (("whole", None), ("small", torch.int8)):
+        storage.save_module(module, Config(), tmp_path / folder, dtype)
+    sizes = [(tmp_path / f / "model.safetensors").stat().st_size for f in ("whole", "small")]
+    assert sizes[1] < 0.3 * sizes[0]
+    again = torch.nn.Sequential(torch.nn.Conv1d(64, 96, 3), torch.nn.Linear(64, 256))
+    again.register_buffer("codebook", torch.zeros(40, 8))
+    storage.load_state(again, tmp_path / "small")
+    for old, new in ((module[0].weight, again[0].weight), (module[1].weight, again[1].weight)):
+        largest = old.flatten(1).abs().amax(1)
+        assert ((old - new).flatten(1).abs().amax(1) <= largest / 254 + 1e-9).all(), (
+            "half a step of its own row"
+        )
+    assert torch.equal(again.codebook, module.codebook.half().float()), "codes are looked up: not in 8 bits"
+    assert torch.equal(again[1].bias, module[1].bias.half().float())

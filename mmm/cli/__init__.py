@@ -14,6 +14,7 @@ from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 from mmm.cli.bench import Bench
 from mmm.cli.convert import Convert
 from mmm.cli.course import Course
+from mmm.cli.edit import EditCommand
 from mmm.cli.evaluate import Evaluate
 from mmm.cli.generate import Generate
 from mmm.cli.prepare import Prepare
@@ -23,6 +24,7 @@ Command = (
     Annotated[Prepare, subcommand("prepare")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Generate, subcommand("generate")]
+    | Annotated[EditCommand, subcommand("edit")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Convert, subcommand("convert")]
     | Annotated[Bench, subcommand("bench")]

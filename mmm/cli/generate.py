@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tyro.conf import Positional, UseAppendAction
@@ -36,24 +37,11 @@ class Generate:
     """cpu, cuda, mps."""
 
     def run(self) -> None:
-        import torch
-
-        from mmm.motion.clip import SUFFIXES
         from mmm.pipeline import MMM, SHIPPED
 
-        require(
-            self.device.split(":")[0] in ("cpu", "cuda", "mps")
-            and (not self.device.startswith("cuda") or torch.cuda.is_available())
-            and (self.device != "mps" or torch.backends.mps.is_available()),
-            f"--device {self.device}: this machine has no such device for torch; use cpu.",
-        )
+        check_device(self.device)
         outs = self.out or (Path("motion.gif"),)
-        for path in outs:
-            require(
-                path.suffix.lower() in SUFFIXES,
-                f"--out {path}: cannot write {path.suffix or 'a file without suffix'}; "
-                f"use one of {', '.join(SUFFIXES)}.",
-            )
+        check_outs(outs)
         start = time.perf_counter()
         model = MMM.from_pretrained(self.model or SHIPPED, self.device)
         length = self.length[0] if len(self.length) == 1 else list(self.length) or None
@@ -75,4 +63,27 @@ class Generate:
         print(
             f"loaded in {loaded - start:.1f} s, sampled in {sampled - loaded:.2f} s, "
             f"written in {time.perf_counter() - sampled:.1f} s"
+        )
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not have here."""
+    import torch
+
+    require(
+        device.split(":")[0] in ("cpu", "cuda", "mps")
+        and (not device.startswith("cuda") or torch.cuda.is_available())
+        and (device != "mps" or torch.backends.mps.is_available()),
+        f"--device {device}: this machine has no such device for torch; use cpu.",
+    )
+
+
+def check_outs(outs: Sequence[Path]) -> None:
+    """Refuse a file that no motion can be written to, before anything is made."""
+    from mmm.motion.clip import SUFFIXES
+
+    for path in outs:
+        require(
+            path.suffix.lower() in SUFFIXES,
+            f"--out {path}: cannot write {path.suffix or 'a file without suffix'}; use one of {', '.join(SUFFIXES)}.",
         )

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -78,7 +78,50 @@ def animate(
     if suffix == ".gif":
         _write_gif(path, frames, fps)
     else:
-        _write_mp4(path, frames, fps, size)
+        _write_mp4(path, frames, fps, size, size)
+    return path
+
+
+def animate_beside(
+    motions: Sequence,
+    path: str | os.PathLike[str],
+    titles: Sequence[str] | None = None,
+    *,
+    size: int = 320,
+) -> Path:
+    """Write motions as one animation, side by side, such as before and after an edit; one that ends earlier waits.
+
+    Args:
+        motions: Motions of one frame rate. titles: their texts by default.
+        path, size: as for `animate`; size is that of each picture.
+    Raises:
+        ValueError: no motion, different frame rates, titles of another number; as for `animate`.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    require(suffix in (".gif", ".mp4"), f"{path} cannot be written: an animation's suffix is .gif or .mp4.")
+    require(size >= 64 and size % 2 == 0, f"size is {size}, expected an even number of pixels, 64 or more.")
+    require(len(motions) > 0, "there is no motion to draw; give at least one.")
+    scenes = [as_scene(motion) for motion in motions]
+    rates = sorted({fps for _, fps, _, _ in scenes})
+    require(len(rates) == 1, f"the motions have {rates} frames per second, expected one rate; resample them.")
+    titles = [text for *_, text in scenes] if titles is None else list(titles)
+    require(len(titles) == len(scenes), f"{len(titles)} titles for {len(scenes)} motions; give one each.")
+    longest = max(len(joints) for joints, *_ in scenes)
+    rows = zip(
+        *(
+            _frames(
+                np.concatenate([joints, joints[-1:].repeat(longest - len(joints), 0)]), fps, body, title, size
+            )
+            for (joints, fps, body, _), title in zip(scenes, titles, strict=True)
+        ),
+        strict=True,
+    )
+    frames = (Image.fromarray(np.concatenate([np.asarray(picture) for picture in row], 1)) for row in rows)
+    if suffix == ".gif":
+        _write_gif(path, frames, rates[0])
+    else:
+        _write_mp4(path, frames, rates[0], size * len(scenes), size)
     return path
 
 
@@ -185,7 +228,7 @@ def _palette(samples: list[UInt8[np.ndarray, "h w 3"]]) -> tuple[UInt8[np.ndarra
 _SOLID: tuple[Colour, ...] = (PAPER, LEFT, RIGHT, FLOOR, DARK, PATH, ARROW, NOSE, SKIN, FRONT, BACK, SHADOW)
 
 
-def _write_mp4(path: Path, frames: Iterable[Image.Image], fps: float, size: int) -> None:
+def _write_mp4(path: Path, frames: Iterable[Image.Image], fps: float, width: int, height: int) -> None:
     """Raw frames through a pipe to ffmpeg; H.264, which every browser and phone plays."""
     program = shutil.which("ffmpeg")
     require(
@@ -193,7 +236,7 @@ def _write_mp4(path: Path, frames: Iterable[Image.Image], fps: float, size: int)
         f"{path} needs the ffmpeg program, which is not installed; write a .gif instead or install ffmpeg.",
     )
     with atomic_write(path) as target:
-        raw = f"-f rawvideo -pix_fmt rgb24 -s {size}x{size} -r {fps:g} -i -".split()
+        raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps:g} -i -".split()
         out = "-pix_fmt yuv420p -movflags +faststart".split()
         command = [program, "-y", "-loglevel", "error", *raw, *out, str(target)]
         pipe = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)

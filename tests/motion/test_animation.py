@@ -5,9 +5,10 @@ import stat
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from mmm.motion import Motion
+from mmm.motion.animation import animate_beside
 from mmm.motion.body import LEFT, RIGHT
 from mmm.motion.draw import animate
 
@@ -81,3 +82,22 @@ def test_other_suffixes_and_sizes_are_refused(tmp_path, joints):
     with pytest.raises(ValueError, match="size is 65"):
         animate(joints, tmp_path / "a.gif", size=65)
     assert not list(tmp_path.iterdir())
+
+
+def test_side_by_side_the_shorter_one_waits(golden, tmp_path):
+    joints = golden("features_free")["0/recovered_joints"][:12]
+    long, short = Motion.from_joints(joints, text="long"), Motion.from_joints(joints[:5], text="short")
+    path = animate_beside([long, short], tmp_path / "two.gif", size=96)
+    with Image.open(path) as gif:
+        assert gif.size == (192, 96) and gif.n_frames == 12
+        pictures = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(gif)]
+    moved = np.abs(np.diff(np.stack(pictures)[:, :80].astype(int), axis=0)).sum((1, 3))  # without the clocks
+    assert moved[5:, 96:].sum() == 0
+    assert moved[5:, :96].sum() > 0
+    with pytest.raises(ValueError, match="there is no motion to draw"):
+        animate_beside([], tmp_path / "none.gif")
+    with pytest.raises(ValueError, match="1 titles for 2 motions"):
+        animate_beside([long, short], tmp_path / "x.gif", ["one"])
+    with pytest.raises(ValueError, match="frames per second, expected one rate"):
+        animate_beside([long, Motion.from_joints(joints, fps=30)], tmp_path / "x.gif")
+    assert [file.name for file in tmp_path.iterdir()] == ["two.gif"]
