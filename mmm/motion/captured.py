@@ -30,6 +30,7 @@ from mmm.motion.placement import (
     metres_of,
     place,
     to_y_up,
+    toes_point_back,
 )
 
 SUFFIXES = (".bvh", ".npy")
@@ -86,6 +87,10 @@ class Captured:
             f"unit    {self.unit} ({guessed[self.unit_guessed]}): {size}",
             f"up      {self.placement.up} ({guessed[self.up_guessed]})",
         ]
+        if toes_point_back(motion.joints):
+            lines.append(
+                "note    the toes point backwards: left and right may be swapped in the file or its map"
+            )
         return "\n".join(lines)
 
 

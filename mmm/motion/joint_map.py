@@ -148,7 +148,7 @@ def choose_map(motion: BvhMotion, given: str | os.PathLike | JointMap | None = N
         f"the joints cannot be told by their names: found none for {', '.join(lost)} among "
         f"{', '.join(motion.names)}; {HOW}.",
     )
-    return JointMap("guessed", places)
+    return JointMap("guessed", {joint: places[joint] for joint in HUMANML3D.joints})
 
 
 def _parse(text: str, name: str) -> JointMap:

@@ -7,7 +7,6 @@ HumanML3D's features know one body, which starts above the origin and faces z+ (
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -24,9 +23,15 @@ AXES = {
     "-y": ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
     "-z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
 }
-UNITS = {"cm": 0.01, "m": 1.0, "mm": 0.001, "inch": 0.0254, "CMU's": 0.0254 / 0.45}  # metres
-HEIGHTS = (0.5, 2.5)  # metres, from ankle to head along the bones: from a small child to a giant
-USUAL_HEIGHT = 1.5
+UNITS = {
+    "cm": 0.01,
+    "m": 1.0,
+    "mm": 0.001,
+    "inch": 0.0254,
+    "cmu": 0.0254 / 0.45,
+}  # metres, the most usual first
+# Metres from ankle to head along the bones; HumanML3D's body has 1.47. First what people are, then what figures may be.
+USUAL_HEIGHTS, HEIGHTS = (0.75, 2.0), (0.5, 2.5)
 _LEG, _TRUNK = (2, 5, 8), (0, 3, 6, 9, 12, 15)
 
 
@@ -61,7 +66,9 @@ class Placement:
             (T, 22, 3) in metres, y up, float32: of the user's size, where the user's motion was.
         """
         placed = np.asarray(joints, np.float64) @ _about_y(self.heading).T * self.scale + np.array(self.start)
-        return (placed if self.bones is None else _with_lengths(placed, self.bones)).astype(np.float32)
+        return (placed if self.bones is None else _with_lengths(placed, np.array(self.bones))).astype(
+            np.float32
+        )
 
     def to_file(self, joints: Float[np.ndarray, "t 22 3"]) -> Float[np.ndarray, "t 22 3"]:
         """The same in the unit and the axes of the user's file."""
@@ -74,7 +81,7 @@ def _about_y(angle: float) -> Float[np.ndarray, "3 3"]:
 
 
 def _with_lengths(
-    joints: Float[np.ndarray, "t 22 3"], lengths: Sequence[float]
+    joints: Float[np.ndarray, "t 22 3"], lengths: Float[np.ndarray, " 22"]
 ) -> Float[np.ndarray, "t 22 3"]:
     """The same root and directions of bones, with other lengths."""
     body = joints.copy()
@@ -141,11 +148,22 @@ def body_height(joints: Float[np.ndarray, "t 22 3"]) -> float:
     return float(sum(lengths.sum() for lengths in bones))
 
 
+def toes_point_back(joints: Float[np.ndarray, "t 22 3"]) -> bool:
+    """Do the feet, in most frames, point away from where hips and shoulders face? Then left and right are swapped."""
+    right_hip, left_hip, right_shoulder, left_shoulder = HUMANML3D.face
+    across = joints[:, right_hip] - joints[:, left_hip] + joints[:, right_shoulder] - joints[:, left_shoulder]
+    toes = (joints[:, [10, 11]] - joints[:, [7, 8]]).sum(1)
+    return bool(np.median(toes[:, 0] * across[:, 2] - toes[:, 2] * across[:, 0]) < 0)  # along y × across
+
+
 def guess_unit(joints: Float[np.ndarray, "t 22 3"]) -> str | None:
-    """The name of the usual unit in which the body is nearest to the usual height; None if in none it is a body."""
-    heights = {name: body_height(joints) * metres for name, metres in UNITS.items()}
-    fits = [name for name, height in heights.items() if HEIGHTS[0] <= height <= HEIGHTS[1]]
-    return min(fits, key=lambda name: abs(np.log(heights[name] / USUAL_HEIGHT)), default=None)
+    """The name of the first unit in which the body has a usual height, else a possible one; None if there is none."""
+    height = body_height(joints)
+    for low, high in (USUAL_HEIGHTS, HEIGHTS):
+        for name, metres in UNITS.items():
+            if low <= height * metres <= high:
+                return name
+    return None
 
 
 def metres_of(unit: str | float) -> float:
@@ -162,6 +180,6 @@ def metres_of(unit: str | float) -> float:
         metres = 0.0
     require(
         0 < metres < float("inf"),
-        f"unit is {unit!r}, expected cm, m, mm, inch or a number, the metres that one unit of the file is.",
+        f"unit is {unit!r}, expected cm, m, mm, inch, cmu or a number: the metres that one unit of the file is.",
     )
     return metres
