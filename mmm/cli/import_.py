@@ -30,8 +30,8 @@ class Import:
     captions: Path | None = None
     """Of a folder: the table of captions, CSV in UTF-8 with the columns file,caption or file,caption,start,end."""
     map: str | None = None
-    """Joint map: a YAML file of yours, or cmu, mixamo, bandai. By default the known one that fits, else guessed.
-    A line for each of HumanML3D's joints: `left_hip: LeftUpLeg`, `spine2: [Spine, Chest]` (halfway),
+    """Joint map: a YAML file of yours, or cmu, mixamo, bandai, humanml3d. By default the known one that fits, else
+    guessed. A line for each of HumanML3D's joints: `left_hip: LeftUpLeg`, `spine2: [Spine, Chest]` (halfway),
     `left_foot: LeftFoot/end` (End Site)."""
     unit: str | None = None
     """Unit of the file: cm, m, mm, inch, cmu (5.6 cm, CMU's captures) or the metres of one unit. By default guessed
@@ -77,6 +77,7 @@ class Import:
     def _folder(self) -> None:
         from mmm.cli.prepare import _report
         from mmm.data import own
+        from mmm.motion.clip import SUFFIXES
 
         require(
             self.captions is not None,
@@ -84,7 +85,7 @@ class Import:
             "one of its files.",
         )
         require(
-            len(self.out) == 1 and not self.out[0].suffix,
+            len(self.out) == 1 and self.out[0].suffix.lower() not in SUFFIXES,
             f"--out is {', '.join(map(str, self.out)) or 'missing'}, expected one folder for the data set, such as "
             "data/mine.",
         )

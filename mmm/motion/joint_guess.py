@@ -98,14 +98,16 @@ class _Guess:
         self.found: dict[str, Place] = {}
 
     def places(self) -> dict[str, Place]:
+        # without hands (Blender's simple rigs), the End Site of the forearm is the wrist
+        elbows = {side: self.first(side, _ELBOW) for side in ("left", "right")}
         hands = {side: self.first(side, _HAND, _FINGERS) for side in ("left", "right")}
         feet = {side: self.first(side, _FOOT, _TOE) for side in ("left", "right")}
-        legs_meet, arms_meet = self.meet(feet), self.meet(hands)
+        legs_meet, arms_meet = self.meet(feet), self.meet(elbows if None in hands.values() else hands)
         for side in ("left", "right"):
             self.leg(side, feet[side], legs_meet)
         self.trunk(legs_meet, arms_meet)
         for side in ("left", "right"):
-            self.arm(side, hands[side], arms_meet)
+            self.arm(side, hands[side], elbows[side], arms_meet)
         return self.found
 
     def put(self, joint: str, name: int) -> None:
@@ -190,6 +192,9 @@ class _Guess:
         self.put("pelvis", pelvis)
         head = self.first("", _HEAD)
         necks = [j for j, word in enumerate(self.words) if re.search(_NECK, word) and not self.helper[j]]
+        if head is None and necks:  # called otherwise: what the neck carries
+            carried = [j for j in self.body.below(necks[-1]) if not (self.sides[j] or self.helper[j])]
+            head = carried[0] if len(carried) == 1 else None
         if head is not None:
             self.put("head", head)
             necks = [joint for joint in self.body.above(head)[::-1] if joint in necks]
@@ -233,11 +238,15 @@ class _Guess:
             self.between("spine2", pelvis, spine[0], 0.8)
             self.put("spine3", spine[0])
 
-    def arm(self, side: str, hand: int | None, top: int | None) -> None:
-        if hand is None:
+    def arm(self, side: str, hand: int | None, forearm: int | None, top: int | None) -> None:
+        if hand is not None:
+            self.put(f"{side}_wrist", hand)
+            chain = self.chain(hand, top) if top is not None else []
+        elif forearm is not None:
+            self.end(f"{side}_wrist", forearm)
+            chain = [forearm, *(self.chain(forearm, top) if top is not None else [])]
+        else:
             return
-        self.put(f"{side}_wrist", hand)
-        chain = self.chain(hand, top) if top is not None else []
         elbow = self.pick(chain, _ELBOW)
         if elbow is None:
             return

@@ -28,7 +28,7 @@ from mmm.motion.bvh import BvhMotion
 from mmm.motion.joint_guess import Body, Place, guess_places
 from mmm.motion.skeleton import HUMANML3D
 
-KNOWN = ("mixamo", "cmu", "bandai")
+KNOWN = ("mixamo", "cmu", "bandai", "humanml3d")
 HOW = "give a map of your own with --map my.yaml (one line for each of the 22 joints, such as `left_hip: LeftUpLeg`)"
 
 
@@ -37,7 +37,7 @@ class JointMap:
     """Where HumanML3D's joints are in a file.
 
     Attributes:
-        name: "cmu", "mixamo", "bandai", the path of a user's map, or "guessed".
+        name: "cmu", "mixamo", "bandai", "humanml3d", the path of a user's map, or "guessed".
         places: (name, other name, share) for each of the 22 joints; the same name twice where it is one joint.
     """
 

@@ -96,6 +96,26 @@ def test_without_a_toe_the_end_site_of_the_foot_is_taken_and_without_that_it_is_
         choose_map(make(tmp_path, tree, ends=0))
 
 
+def test_a_rig_without_hands_and_head_gives_what_is_there(tmp_path):
+    tree = made_up["tree"](
+        "pelvis@pelvis+spine@spine1+spine.001@spine3+neck@neck+face@head",
+        "pelvis>thigh.{S}@hip+shin.{S}@knee+foot.{S}@ankle+toe.{S}@toe",
+        "spine.001>shoulder.{S}@collar+upper_arm.{S}@shoulder+forearm.{S}@elbow",
+        "L",
+        "R",
+    )
+    found = choose_map(make(tmp_path, tree)).places
+    assert found["head"][0] == "face" and found["left_wrist"][0] == "forearm.L/end"
+    assert (found["right_collar"][0], found["right_shoulder"][0]) == ("shoulder.R", "upper_arm.R")
+
+
+def test_what_we_write_is_no_guess(tmp_path, golden):
+    from mmm.motion.clip import Motion
+
+    path = Motion.from_joints(golden("features_free")["0/recovered_joints"]).save(tmp_path / "a.bvh")
+    assert choose_map(read_bvh(path)).name == "humanml3d"
+
+
 def test_names_that_say_nothing_are_refused_with_all_that_is_needed(tmp_path):
     tree = {f"Bone{i}": row for i, row in enumerate(made_up["TREES"]["mixamo"].values())}
     names = dict(zip(made_up["TREES"]["mixamo"], tree, strict=True))
