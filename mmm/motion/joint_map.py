@@ -116,7 +116,7 @@ def load_map(path: str | os.PathLike) -> JointMap:
         raise FileNotFoundError(
             f"there is no joint map {path}; give a YAML file, or none to have it guessed."
         )
-    return _parse(path.read_text(encoding="utf-8-sig"), str(path))
+    return _parse(path.read_text(encoding="utf-8-sig", errors="replace"), str(path))
 
 
 @lru_cache

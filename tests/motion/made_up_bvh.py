@@ -91,6 +91,20 @@ TREES = {
         "SpineBase>Hip{S}@hip+Knee{S}@knee+Ankle{S}@ankle+Foot{S}@toe",
         "SpineShoulder>Shoulder{S}@shoulder+Elbow{S}@elbow+Wrist{S}@wrist",
     ),
+    "smpl": tree(
+        "Pelvis@pelvis+Spine1@spine1+Spine2@spine2+Spine3@spine3+Neck@neck+Head@head",
+        "Pelvis>{S}_Hip@hip+{S}_Knee@knee+{S}_Ankle@ankle+{S}_Foot@toe",
+        "Spine3>{S}_Collar@collar+{S}_Shoulder@shoulder+{S}_Elbow@elbow+{S}_Wrist@wrist",
+        "L",
+        "R",
+    ),
+    "optitrack": tree(
+        "Hip@pelvis+Ab@spine1+Chest@spine3+Neck@neck+Head@head",
+        "Hip>{S}Thigh@hip+{S}Shin@knee+{S}Foot@ankle+{S}Toe@toe",
+        "Chest>{S}Shoulder@collar+{S}UArm@shoulder+{S}FArm@elbow+{S}Hand@wrist",
+        "L",
+        "R",
+    ),
     "lowercase": tree(
         "torso@pelvis+back@spine3+head@head",
         "torso>{S}thigh@hip+{S}knee@knee+{S}foot@ankle+{S}toes@toe",

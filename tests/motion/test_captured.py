@@ -154,6 +154,17 @@ def test_other_files_are_refused(tmp_path):
         load_motion(tmp_path / "pose.bvh")
 
 
+def test_a_map_that_makes_bones_without_length_is_refused(tmp_path):
+    path = tmp_path / "a.bvh"
+    made_up["write"](path, TREES["cmu"], 10, unit=0.0254 / 0.45)
+    lines = (f"{joint}: {name}" for joint, (name, _, _) in load_motion(path).source.joint_map.places.items())
+    (tmp_path / "my.yaml").write_text("\n".join(lines))  # without what is halfway
+    with pytest.raises(
+        ValueError, match="a.bvh: spine1, left_collar, right_collar lie in the same place as the joint"
+    ):
+        load_motion(path, tmp_path / "my.yaml")
+
+
 def test_an_edited_motion_goes_where_the_old_one_was():
     placement = Placement(scale=2.0, start=(1.0, -0.5, 3.0), heading=np.pi / 2)
     joints = np.zeros((1, 22, 3), np.float32)
