@@ -95,5 +95,9 @@ class Import:
         )
         for line in folder.info["understood"]:
             print(line)
+        if any("map guessed" in line for line in folder.info["understood"]):
+            print(
+                "the joints of some were guessed: look at one of them with `mmm import FILE --out look.html`"
+            )
         _report(folder)
         print(f"try: mmm train tokenizer --data {folder.path} --preset tiny")

@@ -172,7 +172,7 @@ def understand(
     """
     kinds = defaultdict(list)
     for take, source in sources.items():
-        kinds[source.path.suffix.lower(), source.joint_map and source.joint_map.name].append(take)
+        kinds[source.joint_map and source.joint_map.needed].append(take)
     for names in kinds.values():
         units = Counter(filter(None, (guess_unit(sources[take].joints) for take in names)))
         axes = Counter(filter(None, (guess_up(sources[take].joints) for take in names)))

@@ -18,7 +18,7 @@ from mmm.errors import require
 from mmm.motion.bvh import read_bvh, resample
 from mmm.motion.clip import Motion
 from mmm.motion.features import features_to_joints
-from mmm.motion.joint_map import HUMANML3D, JointMap, choose_map
+from mmm.motion.joint_map import JointMap, choose_map
 from mmm.motion.placement import (
     AXES,
     HEIGHTS,
@@ -32,6 +32,7 @@ from mmm.motion.placement import (
     to_y_up,
     toes_point_back,
 )
+from mmm.motion.skeleton import HUMANML3D
 
 SUFFIXES = (".bvh", ".npy")
 

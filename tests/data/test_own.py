@@ -121,6 +121,17 @@ def test_one_who_lies_down_is_understood_as_the_others_are(takes, tmp_path):
     )  # still lying
 
 
+def test_each_skeleton_has_its_own_unit(takes, tmp_path):
+    for name, tree, unit in (("a", "unreal", 1.0), ("b", "vrm", 0.001)):
+        made_up["write"](takes / f"{name}.bvh", made_up["TREES"][tree], 60, 20, unit=unit)
+    folder = own.prepare(tmp_path / "mine", takes, table(takes, *ALL, "a,sways", "b,sways"))
+    assert folder.info["understood"] == [
+        "6 takes: joint map mixamo, 20 fps, unit cm, up y",
+        "1 takes: joint map guessed, 20 fps, unit m, up y",
+        "1 takes: joint map guessed, 20 fps, unit mm, up y",
+    ]
+
+
 @pytest.mark.parametrize(
     ("lines", "header", "sentence"),
     [
