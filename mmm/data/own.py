@@ -94,7 +94,7 @@ def prepare(
         "licence": "not stated; that of the motions",
         "seed": seed,
         "takes": len(rows),
-        "understood": [f"{count} takes: {kind}" for kind, count in kinds.most_common()],
+        "understood": [f"{_takes(count)}: {kind}" for kind, count in kinds.most_common()],
         "left_out": {
             "without a caption": sorted(set(takes) - set(rows)),
             f"shorter than {MIN_FRAMES} frames at {FPS:g} fps": short,
@@ -156,7 +156,7 @@ def match_rows(
             lost.append(row.file)
     require(
         not lost,
-        f"{table} names {len(lost)} files that are not in the folder: {', '.join(lost[:3])}"
+        f"{table} names {len(lost)} file(s) that are not in the folder: {', '.join(lost[:3])}"
         f"{', …' if len(lost) > 3 else ''}; mend their names or remove their lines.",
     )
     return {take: found[take] for take in takes if take in found}
@@ -180,6 +180,10 @@ def understand(
         most_axis = up or next((axis for axis, _ in axes.most_common(1)), None)
         for take in names:
             yield take, capture(sources[take], most_unit, most_axis)
+
+
+def _takes(count: int) -> str:
+    return f"{count} take{'' if count == 1 else 's'}"
 
 
 def _summary(captured: Captured) -> str:
@@ -237,7 +241,7 @@ def split_takes(takes: list[str], seed: int, val: float, test: float) -> dict[st
     counts = [max(1, round(share * count)) for share in (val, test)]
     require(
         count >= MIN_TAKES and sum(counts) < count,
-        f"{count} takes with a caption are {MIN_FRAMES / FPS:g} s or longer, and train, val and test need one each: "
+        f"{_takes(count)} with a caption and {MIN_FRAMES / FPS:g} s or more: train, val and test need one each; "
         f"give {MIN_TAKES} or more, and leave some for train.",
     )
     order = np.random.default_rng(seed).permutation(sorted(takes)).tolist()

@@ -102,7 +102,10 @@ class _Guess:
         elbows = {side: self.first(side, _ELBOW) for side in ("left", "right")}
         hands = {side: self.first(side, _HAND, _FINGERS) for side in ("left", "right")}
         feet = {side: self.first(side, _FOOT, _TOE) for side in ("left", "right")}
-        legs_meet, arms_meet = self.meet(feet), self.meet(elbows if None in hands.values() else hands)
+        legs_meet = self.meet(feet)
+        arms_meet = self.meet(elbows if None in hands.values() else hands)
+        if legs_meet is None:  # a foot that cannot be told is no reason to lose trunk and other leg, too
+            legs_meet = self.first("", _PELVIS)
         for side in ("left", "right"):
             self.leg(side, feet[side], legs_meet)
         self.trunk(legs_meet, arms_meet)
@@ -139,7 +142,8 @@ class _Guess:
     def chain(self, end: int, top: int) -> list[int]:
         """Joints strictly between, from the end up, without helpers such as rolls."""
         above = self.body.above(end)
-        return [joint for joint in above[: above.index(top)] if not self.helper[joint]]
+        above = above[: above.index(top)] if top in above else []
+        return [joint for joint in above if not self.helper[joint]]
 
     def pick(self, chain: list[int], pattern: str) -> int | None:
         """Where in the chain the first is that is called so; else its first joint."""

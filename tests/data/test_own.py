@@ -95,7 +95,10 @@ def test_a_few_takes_are_enough_and_what_has_no_caption_is_left_out_by_name(take
     folder = own.prepare(tmp_path / "mine", takes, table(takes, *ALL[:3]))
     assert [len(folder.ids(name)) for name in ("train", "val", "test")] == [1, 1, 1]
     assert folder.info["left_out"] == {"without a caption": ["long_dance", "take_3", "take_4", "take_5"]}
-    with pytest.raises(ValueError, match="2 takes with a caption are 1.2 s or longer, .* give 3 or more"):
+    with pytest.raises(
+        ValueError,
+        match="2 takes with a caption and 1.2 s or more: train, val and test need one each; give 3",
+    ):
         own.prepare(tmp_path / "two", takes, table(takes, *ALL[:2]))
     assert not (tmp_path / "two").exists()
 
@@ -127,8 +130,8 @@ def test_each_skeleton_has_its_own_unit(takes, tmp_path):
     folder = own.prepare(tmp_path / "mine", takes, table(takes, *ALL, "a,sways", "b,sways"))
     assert folder.info["understood"] == [
         "6 takes: joint map mixamo, 20 fps, unit cm, up y",
-        "1 takes: joint map guessed, 20 fps, unit m, up y",
-        "1 takes: joint map guessed, 20 fps, unit mm, up y",
+        "1 take: joint map guessed, 20 fps, unit m, up y",
+        "1 take: joint map guessed, 20 fps, unit mm, up y",
     ]
 
 
@@ -150,7 +153,7 @@ def test_each_skeleton_has_its_own_unit(takes, tmp_path):
         (
             ["a.bvh,x", "b.bvh,x", "c.bvh,x", "d.bvh,x", *ALL],
             "file,caption",
-            "names 4 files .* a.bvh, b.bvh, c.bvh, …",
+            "names 4 file.s. .* a.bvh, b.bvh, c.bvh, …",
         ),
         (
             ["dance,x,2,1"],
@@ -195,7 +198,8 @@ def test_folders_that_cannot_be_used(takes, tmp_path):
         own.prepare(tmp_path / "mine", takes, csv)
     (takes / "take 2.bvh").write_text(text.replace("LeftFoot", "Thing1"))
     with pytest.raises(
-        ValueError, match="take 2.bvh: the joints cannot be told .* found none for .*left_hip"
+        ValueError,
+        match="take 2.bvh: the joints cannot be told .* found none for left_hip, left_knee, left_ankle",
     ):
         own.prepare(tmp_path / "mine", takes, csv)
     assert not (tmp_path / "mine").exists() and not list(tmp_path.glob(".*"))
