@@ -17,11 +17,13 @@ from mmm.cli.course import Course
 from mmm.cli.edit import EditCommand
 from mmm.cli.evaluate import Evaluate
 from mmm.cli.generate import Generate
+from mmm.cli.import_ import Import
 from mmm.cli.prepare import Prepare
 from mmm.cli.train import Train
 
 Command = (
     Annotated[Prepare, subcommand("prepare")]
+    | Annotated[Import, subcommand("import")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Generate, subcommand("generate")]
     | Annotated[EditCommand, subcommand("edit")]

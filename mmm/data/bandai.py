@@ -34,17 +34,13 @@ from mmm.data.write import Clip, write_folder
 from mmm.errors import check_replaceable, require
 from mmm.motion.bvh import BvhMotion, read_bvh, resample
 from mmm.motion.features import features_to_joints, joints_to_features
+from mmm.motion.joint_map import known_map
 
 FPS = 20.0
 MIN_FRAMES, MAX_FRAMES = 24, 196  # 24 is KIT-ML's minimum, 196 what 49 tokens hold
 MIN_TAKES = 5  # of a content, to be divided between the splits: one of two cannot stand for it
 ARCHIVES = (".zip", ".tar.xz", ".tar.gz", ".tar")
 _NAME = re.compile(r"(dataset-[12])_([a-z-]+)_([a-z-]+)_(\d+)")
-# HumanML3D's joints in order; the captures have one spine joint less, so spine2 is halfway from Spine to Chest
-_JOINTS = (
-    "Hips UpperLeg_L UpperLeg_R Spine LowerLeg_L LowerLeg_R - Foot_L Foot_R Chest Toes_L Toes_R Neck Shoulder_L "
-    "Shoulder_R Head UpperArm_L UpperArm_R LowerArm_L LowerArm_R Hand_L Hand_R"
-).split()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,14 +86,13 @@ def to_humanml3d(motion: BvhMotion) -> Float[np.ndarray, "t 22 3"]:
     Raises:
         ValueError: the file has other joints.
     """
-    missing = [name for name in (*_JOINTS, "Spine", "Chest") if name not in (*motion.names, "-")]
+    joint_map = known_map("bandai")
+    missing = joint_map.missing(motion)
     require(
         not missing,
         f"the BVH file lacks the joint {missing[:1]}; expected the skeleton of Bandai-Namco's data.",
     )
-    joint = {name: motion.joints[:, i] for i, name in enumerate(motion.names)}
-    joint["-"] = (joint["Spine"] + joint["Chest"]) / 2
-    return np.stack([joint[name] for name in _JOINTS], 1)
+    return joint_map.apply(motion)
 
 
 def cut(frames: int) -> list[slice]:

@@ -1,4 +1,4 @@
-"""BVH motion capture files in and out (upc-pymotion parses and writes, we check and give world joints)."""
+"""BVH motion capture files in and out: world joints of a file, and a file of world joints."""
 
 import dataclasses
 import os
@@ -11,6 +11,7 @@ from pymotion.io.bvh import BVH
 from pymotion.ops.skeleton import from_root_positions
 
 from mmm.errors import atomic_write, require
+from mmm.motion.bvh_text import parse_bvh
 from mmm.motion.skeleton import get_skeleton
 
 CENTIMETRES = 100.0  # per metre: the unit of most BVH files, and what viewers' cameras are set for
@@ -18,77 +19,81 @@ CENTIMETRES = 100.0  # per metre: the unit of most BVH files, and what viewers' 
 
 @dataclasses.dataclass(frozen=True)
 class BvhMotion:
-    """A BVH file: names and parents (root −1) of its J joints, world joints (T, J, 3) in metres, frames per second."""
+    """A BVH file: names and parents (root −1) of its J joints, world joints (T, J, 3) in metres, frames per second.
+
+    Also the E End Sites, which have no names: (T, E, 3) in metres, and the joint that each belongs to.
+    """
 
     names: tuple[str, ...]
     parents: tuple[int, ...]
     joints: Float[np.ndarray, "t j 3"]
     fps: float
-
-
-def _check_text(path: Path) -> None:
-    """Raise ValueError if the file is cut off (pymotion would leave zeros) or time does not go on in it."""
-    head, motion, rest = path.read_text(errors="replace").partition("MOTION")
-    lines = rest.split("\n")
-    try:
-        frames = int(lines[1].split(":")[1])
-        frame_time = float(lines[2].split(":")[1])
-        channels = sum(int(line.split()[1]) for line in head.split("\n") if "CHANNELS" in line)
-    except (IndexError, ValueError):
-        motion = ""
-    require(
-        bool(motion) and "HIERARCHY" in head,
-        f"{path} is not a whole BVH file: expected HIERARCHY, then MOTION with 'Frames:' and 'Frame Time:'; "
-        "copy or export it again.",
-    )
-    require(
-        0 < frame_time < float("inf"),
-        f"{path} has the frame time {frame_time:g} s, expected one above 0; mend its 'Frame Time:' line or export "
-        "it again.",
-    )
-    rows = [line for line in lines[3:] if line.strip()]
-    last = len(rows[-1].split()) if rows else 0
-    require(
-        len(rows) == frames and last == channels,
-        f"{path} is cut off: found {len(rows)} frames, the last with {last} numbers, expected {frames} frames of "
-        f"{channels} numbers; copy or export it again.",
-    )
+    ends: Float[np.ndarray, "t e 3"]
+    end_parents: tuple[int, ...]
 
 
 def read_bvh(path: str | os.PathLike, unit: float = 1 / CENTIMETRES) -> BvhMotion:
     """Read a BVH file and run forward kinematics.
 
-    Joints may have position channels of their own (Bandai-Namco's files have six channels everywhere).
+    Joints may have position channels of their own (Bandai-Namco's files have six channels everywhere), and any order
+    of rotations.
 
     Args:
         path: the file.
         unit: metres per unit of the file (centimetres by default).
     Returns:
-        World joints (T, J, 3) in metres, y up, with names, parents and frames per second.
+        World joints (T, J, 3) in metres, in the axes of the file, with names, parents, End Sites and frames per second.
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a BVH file, one that is cut off, or one whose frame time is not above 0.
+        ValueError: not a BVH file, one that is cut off or holds NaN, or one whose frame time is not above 0.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no BVH file {path}; give the path of an existing .bvh file.")
-    _check_text(path)
-    bvh = BVH()
-    try:
-        bvh.load(str(path))
-    except (ValueError, IndexError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read as BVH ({error}); copy or export it again.") from error
-    rotations, positions, parents, *_ = bvh.get_data()
-    turn, place = [rotations[:, 0]], [positions[:, 0]]
-    for joint, parent in list(enumerate(parents))[1:]:
-        turn.append(quat.mul(turn[parent], rotations[:, joint]))
-        place.append(place[parent] + quat.mul_vec(turn[parent], positions[:, joint]))
+    text = parse_bvh(path)
+    turn, place, first = [], [], 0
+    for joint, (parent, channels) in enumerate(zip(text.parents, text.channels, strict=True)):
+        own = text.rows[:, first : first + len(channels)]
+        first += len(channels)
+        rotation, position = _rotation(channels, own), _position(text.offsets[joint], channels, own)
+        turn.append(rotation if parent < 0 else quat.mul(turn[parent], rotation))
+        place.append(position if parent < 0 else place[parent] + quat.mul_vec(turn[parent], position))
+    ends = [
+        place[joint] + quat.mul_vec(turn[joint], np.broadcast_to(offset, place[joint].shape))
+        for joint, offset in zip(text.end_parents, text.ends, strict=True)
+    ]
     return BvhMotion(
-        names=tuple(str(name) for name in bvh.data["names"]),
-        parents=(-1, *(int(parent) for parent in parents[1:])),
+        names=tuple(text.names),
+        parents=tuple(text.parents),
         joints=(np.stack(place, 1) * unit).astype(np.float32),
-        fps=round(1 / bvh.data["frame_time"], 3),  # files say 0.0333333 and mean a thirtieth
+        fps=round(1 / text.frame_time, 3),  # files say 0.0333333 and mean a thirtieth
+        ends=(np.stack(ends, 1) * unit if ends else np.zeros((len(text.rows), 0, 3))).astype(np.float32),
+        end_parents=tuple(text.end_parents),
     )
+
+
+def _rotation(channels: tuple[str, ...], values: Float[np.ndarray, "t c"]) -> Float[np.ndarray, "t 4"]:
+    """A joint's own rotation, the first channel outermost; none where it has no such channel."""
+    rotation = None
+    for channel, angle in reversed(list(zip(channels, values.T, strict=True))):
+        if channel.endswith("rotation"):
+            axis = np.eye(3)["xyz".index(channel[0])]
+            one = quat.from_angle_axis(np.radians(angle)[:, None], axis)
+            rotation = one if rotation is None else quat.mul(one, rotation)
+    if rotation is None:
+        return np.tile([1.0, 0.0, 0.0, 0.0], (len(values), 1))
+    return quat.normalize(rotation)
+
+
+def _position(
+    offset: Float[np.ndarray, " 3"], channels: tuple[str, ...], values: Float[np.ndarray, "t c"]
+) -> Float[np.ndarray, "t 3"]:
+    """Where a joint is as its parent sees it: position channels replace its offset, they are not added to it."""
+    position = np.tile(offset, (len(values), 1))
+    for channel, value in zip(channels, values.T, strict=True):
+        if channel.endswith("position"):
+            position[:, "xyz".index(channel[0])] = value
+    return position
 
 
 def resample(values: Float[np.ndarray, "t ..."], fps: float, to: float) -> Float[np.ndarray, "n ..."]:

@@ -1,0 +1,185 @@
+"""The user's world and HumanML3D's: size, place, heading, unit and axes of a motion, there and back.
+
+HumanML3D's features know one body, which starts above the origin and faces z+ (features.py, steps 1 and 2). A
+`Placement` is what they forget.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from mmm.errors import require
+from mmm.motion.skeleton import HUMANML3D
+
+# Rows: what x, y (up) and z are in the axes of the file. Each is a turn, so that left stays left.
+AXES = {
+    "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
+    "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "z": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    "-x": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
+    "-y": ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
+    "-z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+}
+UNITS = {
+    "cm": 0.01,
+    "m": 1.0,
+    "mm": 0.001,
+    "inch": 0.0254,
+    "cmu": 0.0254 / 0.45,
+}  # metres, the most usual first
+# Metres from ankle to head along the bones; HumanML3D's body has 1.47. First what people are, then what figures may be.
+USUAL_HEIGHTS, HEIGHTS = (0.75, 2.0), (0.5, 2.5)
+_LEG, _TRUNK = (2, 5, 8), (0, 3, 6, 9, 12, 15)
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """How to give a motion of HumanML3D's body back in the world that it came from.
+
+    Attributes:
+        scale: how much larger the user's body is: its leg length ÷ HumanML3D's.
+        start: (x, y, z) in metres, y up: the user's root in the first frame, and y of HumanML3D's floor.
+        heading: radians about y from z+ to where the user's body faces in the first frame.
+        bones: the user's lengths in metres of the bones to the 22 joints (0 for the root); None: HumanML3D's × scale.
+        fps: frames per second of the file. unit: metres per unit of the file. up: its axis that points up.
+    """
+
+    scale: float = 1.0
+    start: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    heading: float = 0.0
+    bones: tuple[float, ...] | None = None
+    fps: float = HUMANML3D.fps
+    unit: float = 1.0
+    up: str = "y"
+
+    def to_world(self, joints: Float[np.ndarray, "t 22 3"]) -> Float[np.ndarray, "t 22 3"]:
+        """Joints as features give them (first root above the origin, facing z+), in the user's world.
+
+        The root's path is scaled back, bones keep their directions and get the user's lengths: the inverse of step 1.
+        The feet of a motion that was generated stand where HumanML3D's legs, scaled, would stand, to within the
+        difference between its proportions of thigh and shin and the user's.
+
+        Returns:
+            (T, 22, 3) in metres, y up, float32: of the user's size, where the user's motion was.
+        """
+        placed = np.asarray(joints, np.float64) @ _about_y(self.heading).T * self.scale + np.array(self.start)
+        return (placed if self.bones is None else _with_lengths(placed, np.array(self.bones))).astype(
+            np.float32
+        )
+
+    def to_file(self, joints: Float[np.ndarray, "t 22 3"]) -> Float[np.ndarray, "t 22 3"]:
+        """The same in the unit and the axes of the user's file."""
+        return (self.to_world(joints) @ np.array(AXES[self.up], np.float64) / self.unit).astype(np.float32)
+
+
+def _about_y(angle: float) -> Float[np.ndarray, "3 3"]:
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array(((cos, 0, sin), (0, 1, 0), (-sin, 0, cos)))
+
+
+def _with_lengths(
+    joints: Float[np.ndarray, "t 22 3"], lengths: Float[np.ndarray, " 22"]
+) -> Float[np.ndarray, "t 22 3"]:
+    """The same root and directions of bones, with other lengths."""
+    body = joints.copy()
+    for joint, parent in enumerate(HUMANML3D.parents):  # parents come before their children
+        if parent >= 0:
+            bone = joints[:, joint] - joints[:, parent]
+            bone /= np.maximum(np.linalg.norm(bone, axis=-1, keepdims=True), 1e-9)
+            body[:, joint] = body[:, parent] + bone * lengths[joint]
+    return body
+
+
+def place(joints: Float[np.ndarray, "t 22 3"]) -> tuple[Float[np.ndarray, "t 22 3"], Placement]:
+    """HumanML3D's body in the user's motion, standing at the origin, and the way back.
+
+    Bones get the directions of the user's and the lengths of HumanML3D's, the root's path is scaled by the length of
+    the legs: steps 1 and 2 of the features, for all frames (features have one less).
+
+    Args:
+        joints: the user's, metres, y up.
+    Raises:
+        ValueError: a bone without length in some frame.
+    """
+    joints = np.asarray(joints, np.float64)
+    lengths = np.linalg.norm(joints - joints[:, [0, *HUMANML3D.parents[1:]]], axis=-1)
+    empty = [HUMANML3D.joints[joint] for joint in np.flatnonzero((lengths < 1e-6).any(0)) if joint > 0]
+    require(
+        not empty,
+        f"{', '.join(empty)} lie in the same place as the joint above them, expected bones with length; give a map "
+        "that takes other joints for them.",
+    )
+    target, legs = np.linalg.norm(HUMANML3D.target_offsets, axis=-1), list(HUMANML3D.legs)
+    scale = float(lengths[0, legs].sum() / target[legs].sum())
+    body = _with_lengths(joints + joints[:, :1] * (1 / scale - 1), target)
+    start = np.array((body[0, 0, 0], body[..., 1].min(), body[0, 0, 2]))
+    right_hip, left_hip, right_shoulder, left_shoulder = HUMANML3D.face
+    across = body[0, right_hip] - body[0, left_hip] + body[0, right_shoulder] - body[0, left_shoulder]
+    heading = float(np.arctan2(across[2], -across[0]))  # of y × across, to which z+ is to be turned
+    placed = (body - start) @ _about_y(heading)
+    # the median: linear resampling in time shortens the bones between two frames a little
+    bones = tuple(map(float, np.median(lengths, axis=0)))
+    return placed.astype(np.float32), Placement(scale, tuple(map(float, start * scale)), heading, bones)
+
+
+def to_y_up(joints: Float[np.ndarray, "t 22 3"], up: str) -> Float[np.ndarray, "t 22 3"]:
+    """Joints whose axis `up` points up, with y up."""
+    return (joints @ np.array(AXES[up], joints.dtype).T).astype(joints.dtype)
+
+
+def guess_up(joints: Float[np.ndarray, "t 22 3"]) -> str | None:
+    """The axis along which the head is above the feet, in the middle of all frames; None where there is none.
+
+    From the frames and not from a rest pose: in many files that is a heap of bones along one axis.
+    """
+    body = joints[:, HUMANML3D.joints.index("head")] - joints[:, [7, 8]].mean(1)
+    rise = np.median(body / np.maximum(np.linalg.norm(body, axis=-1, keepdims=True), 1e-12), axis=0)
+    axis = int(np.abs(rise).argmax())
+    # 37 degrees: a body that leans less than this is upright; one that crawls or lies says nothing
+    return None if abs(rise[axis]) < 0.8 else ("-" if rise[axis] < 0 else "") + "xyz"[axis]
+
+
+def body_height(joints: Float[np.ndarray, "t 22 3"]) -> float:
+    """From ankle to hip and on from pelvis to head, along the bones of the first frame; in the unit of `joints`."""
+    bones = [np.linalg.norm(np.diff(joints[0, list(way)], axis=0), axis=-1) for way in (_LEG, _TRUNK)]
+    return float(sum(lengths.sum() for lengths in bones))
+
+
+def toes_point_back(joints: Float[np.ndarray, "t 22 3"]) -> bool:
+    """Do the feet, in most frames, point away from where hips and shoulders face? Then left and right are swapped."""
+    right_hip, left_hip, right_shoulder, left_shoulder = HUMANML3D.face
+    across = joints[:, right_hip] - joints[:, left_hip] + joints[:, right_shoulder] - joints[:, left_shoulder]
+    toes = (joints[:, [10, 11]] - joints[:, [7, 8]]).sum(1)
+    return bool(np.median(toes[:, 0] * across[:, 2] - toes[:, 2] * across[:, 0]) < 0)  # along y × across
+
+
+def guess_unit(joints: Float[np.ndarray, "t 22 3"]) -> str | None:
+    """The name of the first unit in which the body has a usual height, else a possible one; None if there is none."""
+    height = body_height(joints)
+    for low, high in (USUAL_HEIGHTS, HEIGHTS):
+        for name, metres in UNITS.items():
+            if low <= height * metres <= high:
+                return name
+    return None
+
+
+def metres_of(unit: str | float) -> float:
+    """Metres per unit: of a name of UNITS, or a number.
+
+    Raises:
+        ValueError: neither.
+    """
+    if unit in UNITS:
+        return UNITS[unit]
+    try:
+        metres = float(unit)
+    except ValueError:
+        metres = 0.0
+    require(
+        0 < metres < float("inf"),
+        f"unit is {unit!r}, expected cm, m, mm, inch, cmu or a number: the metres that one unit of the file is.",
+    )
+    return metres

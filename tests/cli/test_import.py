@@ -1,0 +1,117 @@
+"""`mmm import`: what the screen shows, what is written, and what is refused."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from mmm.cli import main
+from mmm.data import MotionFolder
+from mmm.motion.joint_map import known_map
+
+made_up = runpy.run_path(str(Path(__file__).parent.parent / "motion" / "made_up_bvh.py"))
+
+
+def run(*args: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(["import", *(str(arg) for arg in args)])
+    return stop.value.code
+
+
+@pytest.fixture
+def walk(tmp_path) -> Path:
+    """Two seconds at 120 fps, in inches, z up, with MotionBuilder's names."""
+    path = tmp_path / "walk.bvh"
+    made_up["write"](path, made_up["TREES"]["motionbuilder"], 241, 120, unit=0.0254, up="z")
+    return path
+
+
+def test_help_teaches(capsys):
+    assert run("--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for word in ("file,caption", "`left_hip: LeftUpLeg`", "--unit", "mmm import walk.bvh --out walk.html"):
+        assert word in shown
+
+
+def test_one_file_is_shown_as_it_was_understood(walk, tmp_path, capsys):
+    outs = [tmp_path / "out" / f"walk.{suffix}" for suffix in ("npy", "html", "bvh", "png")]
+    assert run(walk, *(word for out in outs for word in ("--out", out))) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "joint map: guessed"
+    assert lines[1:3] == ["pelvis          Hips", "left_hip        LeftHip"]
+    assert lines[19:23] == [
+        "left_elbow      LeftElbow",
+        "right_elbow     RightElbow",
+        "left_wrist      LeftWrist",
+        "right_wrist     RightWrist",
+    ]
+    assert lines[23:27] == [
+        "frames  241 at 120 fps, 41 at 20 fps",
+        "length  2.0 s",
+        "unit    inch (guessed): the body is 1.43 m from ankle to head",
+        "up      z (guessed)",
+    ]
+    assert lines[27] == f"{outs[0]}: HumanML3D's body, 41 frames"
+    assert np.load(outs[0]).shape == (41, 22, 3) and all(out.stat().st_size > 1000 for out in outs)
+    assert run(outs[2]) == 0
+    assert "joint map: humanml3d" in capsys.readouterr().out
+
+
+def test_what_is_given_is_taken(walk, tmp_path, capsys):
+    lines = {joint: name for joint, (name, _, _) in known_map("mixamo").places.items()}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(lines))
+    path = tmp_path / "mixamo.bvh"
+    made_up["write"](path, made_up["TREES"]["mixamo"], 60, prefix="mixamorig:")
+    assert run(path, "--map", tmp_path / "my.yaml", "--unit", "0.02", "--up", "y") == 0
+    shown = capsys.readouterr().out
+    assert f"joint map: {tmp_path}/my.yaml" in shown and "unit    0.02 (as given)" in shown
+    assert run(path, "--up=-z", "--map", "mixamo") == 0  # upside is what the user says it is
+    assert "up      -z (as given)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["nowhere.bvh"], "mmm: there is no motion nowhere.bvh; give the path"),
+        (["{walk}", "--out", "{tmp}/walk.fbx"], "walk.fbx: cannot write .fbx; use one of .gif"),
+        (["{walk}", "--out", "{walk}"], "walk.bvh is the source; name another file"),
+        (["{walk}", "--captions", "c.csv"], "--captions is for a folder, but"),
+        (["{walk}", "--map", "cmu"], "the file lacks LeftUpLeg, RightUpLeg, LowerBack"),
+        (["{walk}", "--unit", "feet"], "unit is 'feet', expected cm, m, mm, inch"),
+        (["{tmp}"], "is a folder: give its captions with --captions captions.csv"),
+        (["{tmp}", "--captions", "c.csv"], "--out is missing, expected one folder for the data set"),
+        (["{tmp}", "--captions", "c.csv", "--out", "a.npy"], "--out is a.npy, expected one folder"),
+        (["{tmp}", "--captions", "{tmp}/c.csv", "--out", "{tmp}/mine"], "there is no table of captions"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(walk, tmp_path, capsys, args, sentence):
+    before = sorted(tmp_path.rglob("*"))
+    assert run(*(arg.format(walk=walk, tmp=tmp_path) for arg in args)) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_becomes_a_data_set(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    takes = tmp_path / "takes"
+    takes.mkdir()
+    for number in range(5):
+        frames = 20 if number == 4 else 70
+        made_up["write"](
+            takes / f"{number}.bvh", made_up["TREES"]["cmu"], frames, unit=0.0254 / 0.45, seed=number
+        )
+    (takes / "captions.csv").write_text("file,caption\n0.bvh,sways\n1,sways\n2,sways\n4,stops\n")
+    out = tmp_path / "mine"
+    assert run(takes, "--captions", takes / "captions.csv", "--out", out, "--seed", 3) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == [
+        "4 takes: joint map cmu, 30 fps, unit cmu, up y",
+        "left out, without a caption: 1 (3; see dataset.json)",
+        "left out, shorter than 24 frames at 20 fps: 1 (4; see dataset.json)",
+        f"{out}: all 3, test 1, train 1, train_val 2, val 1",
+        f"try: mmm train tokenizer --data {out} --preset tiny",
+    ]
+    assert MotionFolder.open(out).info["seed"] == 3
