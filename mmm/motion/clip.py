@@ -135,7 +135,7 @@ class Motion:
         elif suffix in (".gif", ".mp4"):
             animate(self, path)
         elif suffix == ".bvh":
-            from mmm.motion.bvh import write_bvh  # its parser takes half a second to import
+            from mmm.motion.export import write_bvh  # its parser takes half a second to import
 
             body = get_skeleton(self.skeleton)
             write_bvh(path, self.joints * (0.001 if body.unit == "mm" else 1.0), self.fps, self.skeleton)
