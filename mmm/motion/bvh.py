@@ -1,4 +1,4 @@
-"""BVH motion capture files in and out: world joints of a file, and a file of world joints."""
+"""BVH motion capture files read: world joints of a file, whatever its channels (`mmm.motion.export` writes them)."""
 
 import dataclasses
 import os
@@ -7,12 +7,8 @@ from pathlib import Path
 import numpy as np
 import pymotion.rotations.quat_np as quat
 from jaxtyping import Float
-from pymotion.io.bvh import BVH
-from pymotion.ops.skeleton import from_root_positions
 
-from mmm.errors import atomic_write, require
 from mmm.motion.bvh_text import parse_bvh
-from mmm.motion.skeleton import get_skeleton
 
 CENTIMETRES = 100.0  # per metre: the unit of most BVH files, and what viewers' cameras are set for
 
@@ -106,53 +102,3 @@ def resample(values: Float[np.ndarray, "t ..."], fps: float, to: float) -> Float
     right = np.minimum(left + 1, len(values) - 1)
     share = np.clip(at - left, 0, 1).reshape(-1, *[1] * (values.ndim - 1))
     return (values[left] * (1 - share) + values[right] * share).astype(values.dtype)
-
-
-def write_bvh(
-    path: str | os.PathLike,
-    joints: Float[np.ndarray, "t j 3"],
-    fps: float = 20.0,
-    skeleton: str = "humanml3d",
-) -> None:
-    """Write world joints as a BVH file in centimetres, rotations fitted to the directions of the bones.
-
-    Bone lengths are those of the first frame, so that other tools see a rigid skeleton. Written beside its place
-    and renamed.
-
-    Args:
-        path: the file to write.
-        joints: world joints (T, J, 3) in metres.
-        fps: frames per second.
-        skeleton: whose names, parents and rest pose to use.
-    Raises:
-        ValueError: joints do not have the skeleton's number of joints.
-    """
-    skeleton = get_skeleton(skeleton)
-    count = len(skeleton.joints)
-    require(
-        joints.ndim == 3 and joints.shape[1:] == (count, 3),
-        f"joints of shape {joints.shape} cannot be written as BVH: expected (T, {count}, 3) for {skeleton.name}.",
-    )
-    joints = np.asarray(joints, np.float64)
-    parents = np.array((0, *skeleton.parents[1:]))
-    offsets = skeleton.raw_offsets * np.linalg.norm(joints[0] - joints[0, parents], axis=-1, keepdims=True)
-    offsets[0] = 0
-    rotations = from_root_positions(joints - joints[:, :1], parents, offsets)
-    order = np.tile(np.array(["z", "x", "y"]), (count, 1))
-    leaves = [joint for joint in range(count) if joint not in parents[1:]]
-    bvh = BVH()
-    bvh.data = {
-        "names": np.array(skeleton.joints),
-        "offsets": offsets * CENTIMETRES,
-        "parents": parents,
-        "end_sites": np.zeros((len(leaves), 3)),
-        "end_sites_parents": np.array(leaves),
-        "rot_order": order,
-        "channels": np.array([6] + [3] * (count - 1)),
-        "positions": np.concatenate([joints[:, :1], np.tile(offsets[1:], (len(joints), 1, 1))], 1)
-        * CENTIMETRES,
-        "rotations": np.degrees(quat.to_euler(rotations, np.tile(order, (len(joints), 1, 1)))),
-        "frame_time": 1 / fps,
-    }
-    with atomic_write(path) as target:
-        bvh.save(str(target))

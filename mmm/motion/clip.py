@@ -116,8 +116,9 @@ class Motion:
         """Write the motion; the suffix decides what.
 
         .gif and .mp4 (needs ffmpeg) are animations, .png a film strip, .html the interactive player in one
-        file, .bvh a motion capture file in centimetres, .npy the joints (T, J, 3) in the skeleton's unit. The
-        file appears under its name only when it is whole; folders above it are created.
+        file, .bvh a motion capture file in centimetres (of the nearest rigid body: `mmm.motion.export`), .npy the
+        joints (T, J, 3) in the skeleton's unit. The file appears under its name only when it is whole; folders
+        above it are created.
 
         Returns:
             The path.
@@ -135,7 +136,7 @@ class Motion:
         elif suffix in (".gif", ".mp4"):
             animate(self, path)
         elif suffix == ".bvh":
-            from mmm.motion.bvh import write_bvh  # its parser takes half a second to import
+            from mmm.motion.export import write_bvh  # its parser takes half a second to import
 
             body = get_skeleton(self.skeleton)
             write_bvh(path, self.joints * (0.001 if body.unit == "mm" else 1.0), self.fps, self.skeleton)

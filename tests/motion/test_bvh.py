@@ -3,13 +3,15 @@ import re
 import numpy as np
 import pytest
 
-from mmm.motion.bvh import read_bvh, resample, write_bvh
+from mmm.motion.bvh import read_bvh, resample
+from mmm.motion.export import write_bvh
+from mmm.motion.rigid import fit_rigid
 from mmm.motion.skeleton import HUMANML3D
 
 
 @pytest.fixture
 def bvh(tmp_path, golden):
-    joints = golden("features_free")["0/recovered_joints"]
+    joints = fit_rigid(golden("features_free")["0/recovered_joints"]).joints  # what a file can hold
     path = tmp_path / "motion.bvh"
     write_bvh(path, joints, fps=20)
     return path, joints
@@ -22,10 +24,7 @@ def test_what_is_written_is_read_back(bvh):
     assert motion.names[motion.parents[motion.names.index("left_elbow")]] == "left_shoulder"
     order = [motion.names.index(name) for name in HUMANML3D.joints]  # BVH files go depth first
     assert motion.fps == pytest.approx(20, abs=1e-3)
-    error = np.abs(motion.joints[:, order] - joints)
-    assert np.median(error) < 1e-6
-    # metres; pymotion's fitted rotations lose up to 1 mm where a bone points almost against its rest direction
-    assert error.max() < 2e-3
+    assert np.abs(motion.joints[:, order] - joints).max() < 1e-5  # metres
 
 
 @pytest.mark.parametrize("share", [0.999, 0.7, 0.1])
@@ -55,12 +54,6 @@ def test_a_broken_line_of_channels_is_refused_in_one_sentence(bvh):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.bvh"):
         read_bvh(tmp_path / "nowhere.bvh")
-
-
-def test_wrong_number_of_joints_writes_nothing(tmp_path):
-    with pytest.raises(ValueError, match="expected \\(T, 22, 3\\)"):
-        write_bvh(tmp_path / "a.bvh", np.zeros((5, 21, 3), np.float32))
-    assert not list(tmp_path.iterdir())
 
 
 def test_resample_is_linear_and_keeps_the_ends():
