@@ -160,7 +160,7 @@ def test_recipes_take_changes_and_keep_the_rest():
 
 
 def test_an_unknown_preset_is_refused(toy: MotionFolder, tmp_path):
-    with pytest.raises(ValueError, match="preset is 'huge', expected one of tiny, small, paper"):
+    with pytest.raises(ValueError, match="preset is 'huge', expected one of tiny, light, small, paper"):
         fit_tokenizer(toy, tmp_path / "run", "huge")
     assert not (tmp_path / "run").exists()
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg, subcommand
 
-Preset = Literal["tiny", "small", "paper"]
+Preset = Literal["tiny", "light", "small", "paper"]
 RecipeName = Literal["release", "paper", "ours"]
 
 
@@ -19,7 +19,7 @@ class _Training:
     out: Path = Path("runs/tok")
     """The run: checkpoints, metrics.jsonl, manifest.json, model/. Run again to continue where it stopped."""
     preset: Preset = "small"
-    """tiny: minutes on two cores. small: what we ship. paper: the authors' sizes."""
+    """tiny: minutes on two cores. light: hours. small: what we ship, many hours. paper: the authors' sizes."""
     steps: int | None = None
     """Optimizer steps; by default the preset's."""
     batch_size: int | None = None
@@ -100,6 +100,8 @@ class TrainTransformer(_Training):
     """The loss counts all places (release, ours) or the masked ones (paper)."""
     drop_edge: float | None = None
     """Chance of losing a token at head or tail (1/3)."""
+    borrow: float | None = None
+    """With two body parts: chance that one asked for alone has the other from another clip (0.5; release, paper 0)."""
     text_dropout: float | None = None
     """Share of texts left out, which guidance needs: 0 (release, paper), 0.1 (ours)."""
     guidance: float | None = None
@@ -119,6 +121,7 @@ class TrainTransformer(_Training):
             "random_codes",
             "loss_on",
             "drop_edge",
+            "borrow",
             "text_dropout",
             "guidance",
             "optimizer",

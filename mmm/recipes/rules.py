@@ -42,6 +42,8 @@ class Recipe:
         loss_on: "all" real places (the release: wrong tokens that are shown are to be put right, too) or the
             "masked" ones (the paper's equation 3).
         drop_edge: chance of losing a token at head or tail, so that clips do not always begin with the same.
+        borrow: of a model with two body parts, the chance that an item asked for one of them has the other one from
+            another clip, so that an edit follows the text and not the legs (`mmm.transformer.masking.borrow_sight`).
         text_dropout: share of the texts that are left out in training, without which there is no guidance. The
             release's is commented out.
         guidance: of the sampler of the model that is written; 1 is none.
@@ -60,6 +62,7 @@ class Recipe:
     random_codes: float = 0.1
     loss_on: Literal["all", "masked"] = "all"
     drop_edge: float = 1 / 3
+    borrow: float = 0.5
     text_dropout: float = 0.1
     guidance: float = 2.0
     optimizer: Literal["authors", "ours"] = "ours"
@@ -70,6 +73,7 @@ class Recipe:
             mask_law=self.mask_law,
             random_codes=self.random_codes,
             drop_edge=self.drop_edge,
+            borrow=self.borrow,
             where=self.loss_on,
         )
 
@@ -85,6 +89,7 @@ _PAPER = Recipe(
     all_phases=False,
     mask_law="uniform(0.3, 1)",
     loss_on="masked",
+    borrow=0.0,
     text_dropout=0.0,
     guidance=1.0,
     optimizer="authors",
@@ -105,6 +110,9 @@ RECIPES = {
 # Budgets, and the optimizer of "ours". "auto" precision is resolved by `resolve`.
 TOKENIZER_TRAINING = {
     "tiny": TrainConfig(steps=600, batch_size=32, lr=1e-3, warmup=50, schedule="cosine", eval_every=300),
+    "light": TrainConfig(
+        steps=10_000, batch_size=32, lr=1e-3, warmup=200, schedule="cosine", eval_every=2000
+    ),
     "small": TrainConfig(steps=9000, batch_size=64, lr=5e-4, warmup=500, schedule="cosine", eval_every=1000),
     "paper": TrainConfig(
         steps=300_000,
@@ -118,6 +126,16 @@ TOKENIZER_TRAINING = {
 _OURS = {"betas": (0.9, 0.98), "schedule": "cosine"}
 TRANSFORMER_TRAINING = {
     "tiny": TrainConfig(steps=800, batch_size=32, lr=1e-3, warmup=50, ema=0.98, **_OURS),
+    "light": TrainConfig(
+        steps=5500,
+        batch_size=32,
+        lr=1e-3,
+        weight_decay=0.01,
+        warmup=200,
+        ema=0.998,
+        eval_every=2000,
+        **_OURS,
+    ),
     "small": TrainConfig(
         steps=8000,
         batch_size=64,

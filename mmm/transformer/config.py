@@ -66,6 +66,7 @@ class TransformerConfig:
 # more than its place, and at five blocks in all the self-attention needs the parameters more.
 PRESETS: dict[str, dict[str, int | float]] = {
     "tiny": dict(dim=96, cross_layers=1, layers=2, heads=4),
+    "light": dict(dim=128, cross_layers=1, layers=3, heads=4),
     "small": dict(dim=256, cross_layers=1, layers=4, heads=8),
     "paper": dict(dim=1024, cross_layers=2, layers=16, heads=16, text_dropout=0.0),
 }
@@ -74,7 +75,7 @@ PRESETS: dict[str, dict[str, int | float]] = {
 def preset(
     name: str, *, codes: int, code_dim: int, text_dim: int, **changes: int | float
 ) -> TransformerConfig:
-    """The configuration of that name ("tiny", "small", "paper"), with `changes` made to it."""
+    """The configuration of that name ("tiny", "light", "small", "paper"), with `changes` made to it."""
     require(name in PRESETS, f"preset is {name!r}, expected one of {', '.join(PRESETS)}")
     return TransformerConfig(
         codes=codes, code_dim=code_dim, text_dim=text_dim, **{**PRESETS[name], **changes}

@@ -28,7 +28,7 @@ def test_the_eight_combinations_are_what_their_names_say():
         replace(PRESETS["tiny"], **switches)  # each is a TokenizerConfig's
     wide = combinations("paper")["wide · EMA · reset"]
     assert wide["code_dim"] == 512
-    with pytest.raises(ValueError, match="preset is 'huge', expected one of tiny, small, paper"):
+    with pytest.raises(ValueError, match="preset is 'huge', expected one of tiny, light, small, paper"):
         combinations("huge")
 
 

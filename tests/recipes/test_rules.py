@@ -72,7 +72,7 @@ def test_choices_reach_task_and_tokenizer():
         (lambda: get_recipe("mine"), "recipe is 'mine', expected one of ours, paper, release"),
         (
             lambda: tokenizer_training("huge", Recipe()),
-            "preset is 'huge', expected one of tiny, small, paper",
+            "preset is 'huge', expected one of tiny, light, small, paper",
         ),
     ],
 )

@@ -108,7 +108,7 @@ def test_sizes_of_the_presets():
     assert count_parameters(Tokenizer("small"))["total"] < 2_400_000
     assert count_parameters(Tokenizer("tiny"))["total"] < 400_000
     assert PRESETS["paper"].codes == 8192 and PRESETS["paper"].code_dim == 32
-    with pytest.raises(ValueError, match="'huge' is not known, expected one of tiny, small, paper"):
+    with pytest.raises(ValueError, match="'huge' is not known, expected one of tiny, light, small, paper"):
         Tokenizer("huge")
 
 

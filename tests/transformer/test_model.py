@@ -270,7 +270,7 @@ def test_damaged_folders(tmp_path):
 def test_refusals():
     with pytest.raises(ValueError, match="heads"):
         preset("tiny", codes=20, code_dim=6, text_dim=16, heads=5)
-    with pytest.raises(ValueError, match="'huge', expected one of tiny, small, paper"):
+    with pytest.raises(ValueError, match="'huge', expected one of tiny, light, small, paper"):
         preset("huge", codes=20, code_dim=6, text_dim=16)
     with pytest.raises(ValueError, match="parts is 3"):
         TransformerConfig(codes=20, code_dim=6, text_dim=16, dim=32, layers=1, parts=3)
