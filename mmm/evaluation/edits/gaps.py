@@ -27,7 +27,7 @@ from mmm.editing.interpolate import interpolate
 from mmm.editing.seams import BLEND, join
 from mmm.errors import require
 from mmm.evaluation.edits.clips import HeldOut
-from mmm.evaluation.edits.judge import Judge, fid, fid_halves, fid_less
+from mmm.evaluation.edits.judge import Judge, fid, fid_halves, fids_less
 from mmm.evaluation.edits.measures import gap_numbers, paired, summarise
 from mmm.motion import Motion, get_skeleton
 from mmm.motion.trajectory import put_together, take_apart
@@ -246,12 +246,9 @@ def gap_tables(
                 summary.loc[(gap, method), f"fid{suffix}"] = fid(real, embedded)
                 halves = fid_halves(real, embedded, held.generator("bootstrap"))
                 summary.loc[(gap, method), f"fid_halves{suffix}"] = halves
-            for method, baseline in pairs:
-                if "real" in (method, baseline) or baseline not in motions:
-                    continue
-                random = held.generator("bootstrap", 1)
-                values = fid_less(real, motions[method], motions[baseline], random)
-                more.append([gap, method, baseline, f"fid{suffix}", len(real), *values])
+            some = [(m, b) for m, b in pairs if "real" not in (m, b) and m in motions and b in motions]
+            differences = fids_less(real, motions, some, held.generator("bootstrap", 1))
+            more += [[gap, *pair, f"fid{suffix}", len(real), *values] for pair, values in differences.items()]
     return summary, pd.concat([less, pd.DataFrame(more, columns=less.columns)], ignore_index=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,27 +107,48 @@ def fid_halves(
     return float(np.mean(found))
 
 
-def fid_less(
+def fids_of_resamples(
     real: Float[Tensor, "_n width"],
-    made: Float[Tensor, "m width"],
-    baseline: Float[Tensor, "m width"],
+    made: Mapping[str, Float[Tensor, "_m width"]],
     generator: torch.Generator,
     same_clips: bool = True,
-) -> tuple[float, float, float]:
-    """How much smaller the FID of `made` is than that of `baseline`, and the 95 % interval (percentiles of RESAMPLES).
+) -> dict[str, Float[np.ndarray, " resamples"]]:
+    """FID of each method over the same RESAMPLES of the items, drawn with replacement: what intervals are made of.
 
     Args:
-        same_clips: real[i], made[i] and baseline[i] are of one clip, which is drawn as one.
-    Returns:
-        difference, low, high.
+        made: method → embeddings, item for item the same in all. same_clips: `real` is of these items, too, and drawn
+            with them; else on its own.
     """
-    difference = fid(real, baseline) - fid(real, made)
-    if not np.isfinite(difference):
-        return difference, difference, difference
-    found = []
+    count = len(next(iter(made.values())))
+    found: dict[str, list[float]] = {method: [] for method in made}
     for _ in range(RESAMPLES):
-        rows = torch.randint(len(made), (len(made),), generator=generator)
+        rows = torch.randint(count, (count,), generator=generator)
         truth = real[rows if same_clips else torch.randint(len(real), (len(real),), generator=generator)]
-        found.append(fid(truth, baseline[rows]) - fid(truth, made[rows]))
-    low, high = np.percentile(found, [2.5, 97.5])
-    return difference, float(low), float(high)
+        for method, motions in made.items():
+            found[method].append(fid(truth, motions[rows]))
+    return {method: np.array(values) for method, values in found.items()}
+
+
+def fids_less(
+    real: Float[Tensor, "_n width"],
+    made: Mapping[str, Float[Tensor, "_m width"]],
+    pairs: Sequence[tuple[str, str]],
+    generator: torch.Generator,
+    same_clips: bool = True,
+) -> dict[tuple[str, str], tuple[float, float, float]]:
+    """How much smaller the FID of a method is than a baseline's, with its 95 % interval: percentiles of resamples.
+
+    Args:
+        pairs: (method, baseline), of `made`. The rest as in `fids_of_resamples`.
+    Returns:
+        pair → difference, low, high; NaN where there are too few items.
+    """
+    whole = {method: fid(real, motions) for method, motions in made.items()}
+    if not np.isfinite(list(whole.values())).all():
+        return {pair: (np.nan, np.nan, np.nan) for pair in pairs}
+    drawn = fids_of_resamples(real, made, generator, same_clips)
+    found = {}
+    for method, baseline in pairs:
+        low, high = np.percentile(drawn[baseline] - drawn[method], [2.5, 97.5])
+        found[method, baseline] = (whole[baseline] - whole[method], float(low), float(high))
+    return found

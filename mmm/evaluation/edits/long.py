@@ -23,7 +23,7 @@ from tqdm import tqdm
 from mmm.editing.long import long_tokens
 from mmm.errors import require
 from mmm.evaluation.edits.clips import HeldOut
-from mmm.evaluation.edits.judge import Judge, fid, fid_less
+from mmm.evaluation.edits.judge import Judge, fid, fids_less
 from mmm.evaluation.edits.measures import jerk_by_frame, paired, summarise, world
 from mmm.motion import measures
 from mmm.pipeline import MMM
@@ -265,9 +265,7 @@ def long_tables(
     pairs = [(m, b) for m in kinds for b in ("0 tokens", RELEASE) if m != b and b in kinds]
     renamed = table.rename(columns={"kind": "method"}).assign(all="all")
     less = paired(renamed, ("all",), "window", pairs, measured).drop(columns="all")
-    more = []
-    for kind, baseline in pairs:
-        random = held.generator("bootstrap")
-        values = fid_less(embedded["reference"], embedded[kind], embedded[baseline], random, same_clips=False)
-        more.append([kind, baseline, "fid", len(embedded[kind]), *values])
+    made = {kind: embedded[kind] for kind in kinds}
+    differences = fids_less(embedded["reference"], made, pairs, held.generator("bootstrap"), same_clips=False)
+    more = [[*pair, "fid", len(made[pair[0]]), *values] for pair, values in differences.items()]
     return summary, pd.concat([less, pd.DataFrame(more, columns=less.columns)], ignore_index=True)

@@ -8,7 +8,6 @@ found.tables["summary"], found.rows
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import os
 import time
@@ -160,7 +159,7 @@ Made = tuple[pd.DataFrame, dict[str, pd.DataFrame], Figure]
 def _gaps(model: MMM, judge: Judge, config: EditConfig, progress: bool) -> Made:
     guided = {} if config.guidance is None else {"guidance": config.guidance}
     rows, judged = gaps.measure_gaps(
-        model, judge, count=config.clips, progress=progress, **config.sampler(), **guided
+        model, judge, gaps.GAPS, config.clips, progress=progress, **config.sampler(), **guided
     )
     summary, less = gaps.gap_tables(rows, judged, judge.held)
     tables = {"summary": summary, "less": less, "wins": gaps.wins_table(less)}
@@ -176,8 +175,9 @@ def _bodies(model: MMM, judge: Judge, config: EditConfig, progress: bool) -> Mad
 
 def _long(model: MMM, judge: Judge, config: EditConfig, progress: bool) -> Made:
     guided = {} if config.guidance is None else {"guidance": config.guidance}
-    measure = functools.partial(long.measure_long, model, judge, count=config.clips, progress=progress)
-    rows, embedded = measure(**config.sampler(), **guided)
+    rows, embedded = long.measure_long(
+        model, judge, long.TRANSITIONS, config.clips, progress, **config.sampler(), **guided
+    )
     summary, less = long.long_tables(rows, embedded, judge.held)
     return rows, {"summary": summary, "less": less}, plots.plot_long(summary)
 
