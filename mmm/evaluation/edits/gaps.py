@@ -35,7 +35,16 @@ from mmm.pipeline import MMM
 from mmm.tokenizer import Tokenizer, parts
 
 METHODS = ("text", "no text", "linear", "cubic", "tokenizer", "real")
-MEASURES = ("mpjpe_world", "mpjpe_local", "kept_error", "seam_jerk", "interior_jerk", "gap_jerk", "skating")
+MEASURES = (
+    "mpjpe_world",
+    "mpjpe_local",
+    "kept_error",
+    "seam_jerk",
+    "interior_jerk",
+    "seam_excess",
+    "gap_jerk",
+    "skating",
+)
 BASELINES = ("linear", "cubic", "no text", "tokenizer", "real")
 SIDE = 8  # frames that a clip has at least on either side of a gap given as a share: two tokens
 ROOM = 16  # and on either side of the longest of the gaps given in frames

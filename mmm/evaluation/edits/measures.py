@@ -73,7 +73,8 @@ def gap_numbers(
         source: the clip as it really is. made: with the frames of `gap` (first, behind the last) made anew.
     Returns:
         mpjpe_world, mpjpe_local: mean over the gap's frames, cm. kept_error: the largest distance of any joint in any
-        kept frame, cm. seam_jerk (at both ends of the gap), interior_jerk, gap_jerk (mean over the gap), m/s³.
+        kept frame, cm. seam_jerk (at both ends of the gap), interior_jerk, seam_excess (the first less the second: what
+        the joining adds), gap_jerk (mean over the gap), m/s³.
         skating: share of the gap's frame pairs, those across its ends among them.
     """
     start, stop = gap
@@ -82,13 +83,15 @@ def gap_numbers(
     kept = torch.ones(len(true), dtype=torch.bool)
     kept[start:stop] = False
     jerk = jerk_by_frame(joints, fps, skeleton)
+    at_seams, within = seam_jerk(jerk, (start, stop)), interior_jerk(jerk, start, stop)
     local = measures.mpjpe_local(np.array(made), np.array(source), skeleton)
     return {
         "mpjpe_world": float(away[start:stop].mean()),
         "mpjpe_local": float(local[start:stop].mean()),
         "kept_error": float(away[kept].max()),
-        "seam_jerk": seam_jerk(jerk, (start, stop)),
-        "interior_jerk": interior_jerk(jerk, start, stop),
+        "seam_jerk": at_seams,
+        "interior_jerk": within,
+        "seam_excess": at_seams - within,
         "gap_jerk": float(jerk[start : max(start + 1, stop - 3)].mean()),
         "skating": float(measures.foot_skating(joints[start - 1 : stop + 1], fps, skeleton)),
     }

@@ -11,7 +11,7 @@ TITLES = {"gaps": "In-betweening by gap", "bodies": "Upper-body edits", "long": 
 SHOWN = {
     "gaps": {
         "summary": ("gap", "method", "clips", "mpjpe_world", "mpjpe_local", "fid", "fid_halves", "fid_gap", "r1",
-                    "r1_gap", "seam_jerk", "interior_jerk", "skating", "kept_error"),
+                    "r1_gap", "seam_jerk", "interior_jerk", "seam_excess", "skating", "kept_error"),
         "wins": ("measure", "method", "linear", "cubic"),
     },
     "bodies": {
@@ -26,9 +26,9 @@ NOTES = {
         "Gaps lie in the middle of the clip. Columns: errors over the frames of the gap (cm); FID of whole clips "
         "against the same clips as they are, of halves (the row real is the floor), and of the gap's frames alone "
         "(24 or more); R@1 of the caption among 31 real clips that it does not tell, for the whole clip and for the "
-        "gap alone; peak jerk at the ends of the gap and what it is within the gap (m/s³); foot skating; the largest "
-        "error of a kept frame (cm). FIDs of different gaps are of different numbers of clips. Second "
-        "table: the shortest gap from which on the model is better than a curve in all longer ones, by the 95 % "
+        "gap alone; peak jerk at the ends of the gap, what it is within the gap, and the difference (m/s³); foot "
+        "skating; the largest error of a kept frame (cm). FIDs of different gaps are of different numbers of clips. "
+        "Second table: the shortest gap from which on the model is better than a curve in all longer ones, by the 95 % "
         "interval of paired differences; a dash: not even in the longest one."
     ),
     "bodies": (

@@ -63,6 +63,7 @@ def test_a_perfect_editor_has_no_error(golden):
     whole = measures.jerk(world(clip)[40:80])[0]
     assert found["gap_jerk"] == pytest.approx(float(whole))
     assert found["seam_jerk"] == seam_jerk(jerk_by_frame(world(clip)), (40, 80))
+    assert found["seam_excess"] == found["seam_jerk"] - interior_jerk(jerk_by_frame(world(clip)), 40, 80)
 
 
 def test_errors_of_the_gap_and_of_kept_frames_are_told_apart(golden):
