@@ -7,6 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
+from tyro.conf import UseAppendAction
+
+from mmm.errors import require
+
+NOT_FOR_EDITS = ("repeats", "lengths", "multimodality", "batch_size", "precision", "aits", "fresh", "cpu")
+
 
 @dataclasses.dataclass
 class Evaluate:
@@ -14,7 +20,10 @@ class Evaluate:
 
     OUT gets results.md (the tables), results.json (every repeat's numbers, and how they were made) and repeats/
     (embeddings). Stopped? The same call goes on. Several GPUs: `accelerate launch -m mmm.cli evaluate …`; several
-    processes on the CPU: `torchrun --nproc_per_node 2 -m mmm.cli evaluate --cpu …`; the numbers are the same."""
+    processes on the CPU: `torchrun --nproc_per_node 2 -m mmm.cli evaluate --cpu …`; the numbers are the same.
+
+    With --edits editing is measured instead, by measures of its own, in one process; `--edits gaps --clips 20` is a
+    first look. OUT then gets a folder for each kind of edits: results.md, results.json, figure.png, rows.csv."""
 
     model: Path | None = None
     """Model or run folder; the shipped model by default."""
@@ -57,8 +66,22 @@ class Evaluate:
     """Begin anew instead of going on with what is in --out."""
     cpu: bool = False
     """Stay on the CPU even if there is a GPU."""
+    edits: UseAppendAction[tuple[Literal["gaps", "bodies", "long"], ...]] = ()
+    """Measure editing: gaps (in-betweening by the length of the gap, against interpolation), bodies (another upper
+    body on the same legs, by guidance; needs a model with 2 body parts), long (transitions by length); repeatable."""
+    clips: int | None = None
+    """With --edits: only so many clips (gaps), pairs of a clip and an action (bodies), or sequences (long, 60 by
+    default), drawn by --seed."""
+    progress: bool = True
+    """Show progress bars."""
 
     def run(self) -> None:
+        if self.edits:
+            return self._edits()
+        require(
+            self.clips is None,
+            f"--clips {self.clips} is for --edits; the evaluation itself takes all clips of --split.",
+        )
         from mmm.data import MotionFolder
         from mmm.evaluation.evaluator import load_evaluator
         from mmm.evaluation.protocol import ProtocolConfig, evaluate
@@ -88,6 +111,7 @@ class Evaluate:
             config,
             self._folder(place.resolve().name, folder.name),
             resume=not self.fresh,
+            progress=self.progress,
             cpu=self.cpu,
             other_splits=self.other_splits,
         )
@@ -98,6 +122,28 @@ class Evaluate:
         if self.out is not None and self.out.suffix == ".json":
             file = Path(shutil.copyfile(file, self.out))
         print(f"tables: {results.folder / 'results.md'}\nnumbers: {file}")
+
+    def _edits(self) -> None:
+        from mmm.data import MotionFolder
+        from mmm.evaluation.edits import EditConfig, evaluate_edits
+        from mmm.evaluation.evaluator import load_evaluator
+        from mmm.pipeline import MMM, SHIPPED
+
+        for field in dataclasses.fields(self):
+            require(
+                field.name not in NOT_FOR_EDITS or getattr(self, field.name) == field.default,
+                f"--{field.name.replace('_', '-')} has no meaning with --edits; leave it out.",
+            )
+        folder, place = MotionFolder.open(self.data), self.model or SHIPPED
+        model, evaluator = MMM.from_pretrained(place), load_evaluator(folder, self.evaluator)
+        own = {field.name for field in dataclasses.fields(EditConfig)}
+        config = EditConfig(**{name: value for name, value in vars(self).items() if name in own})
+        out = self.out or Path("runs") / f"edits-{place.resolve().name}-{folder.name}-{self.split}"
+        how = {"progress": self.progress, "other_splits": self.other_splits}
+        for kind in dict.fromkeys(self.edits):
+            evaluate_edits(kind, model, folder, evaluator, config, out / kind, **how)
+            print((out / kind / "results.md").read_text(encoding="utf-8"))
+            print(f"tables, figure, every clip: {out / kind}")
 
     def _folder(self, model: str, data: str) -> Path:
         if self.out is None:
