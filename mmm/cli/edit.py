@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, subcommand
 
+from mmm.errors import require
+
 
 @dataclasses.dataclass
 class _Editing:

@@ -192,13 +192,13 @@ class EditingMethods:
         features = torch.tensor(motion.features)
         if before or after:
             features, kept = extend(features, before, after)
-        elif frames is None:
+        elif frames is None or len(frames) == 0:
             require(
                 part != "whole", "no gap was given; say which frames are to be made anew, such as (40, 80)."
             )
             kept = torch.zeros(len(features), dtype=torch.bool)
         else:
-            several = len(frames) > 0 and isinstance(frames[0], Sequence)
+            several = isinstance(frames[0], Sequence)
             gaps = frames if several else [frames]
             whole_clip = part != "whole" and [tuple(gap) for gap in gaps] == [(0, len(features))]
             kept = torch.zeros(len(features)).bool() if whole_clip else keep_outside(len(features), gaps)

@@ -45,6 +45,7 @@ class Source:
         path: the file. frames, fps: its own.
         joints: (T, 22, 3) HumanML3D's joints at 20 fps, in the unit and axes of the file.
         joint_map: where they are in the file; None for an array, which has them already.
+        features: of a file that holds features, as they are: made anew from the joints they would be a frame shorter.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Source:
     fps: float
     joints: Float[np.ndarray, "t 22 3"]
     joint_map: JointMap | None
+    features: Float[np.ndarray, "t d"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,8 +127,10 @@ def read_source(path: str | os.PathLike, joint_map: str | os.PathLike | JointMap
     suffix = path.suffix.lower()
     require(suffix in SUFFIXES, f"{path} cannot be read: its suffix is {suffix!r}, expected .bvh or .npy.")
     if suffix == ".npy":
-        joints = _from_array(path)
-        return Source(path, len(joints), HUMANML3D.fps, joints, None)
+        values = _from_array(path)
+        features = values if values.ndim == 2 else None
+        joints = values if features is None else features_to_joints(features)
+        return Source(path, len(joints), HUMANML3D.fps, joints, None, features)
     bvh = read_bvh(path, unit=1.0)
     with naming(path):
         chosen = choose_map(bvh, joint_map)
@@ -159,9 +163,8 @@ def capture(source: Source, unit: str | float | None = None, up: str | None = No
     with naming(source.path):
         joints, placement = place(to_y_up(source.joints, axis) * np.float32(metres))
     placement = dataclasses.replace(placement, fps=source.fps, unit=metres, up=axis)
-    return Captured(
-        Motion.from_joints(joints), placement, source, name, unit is None, up is None, size * metres
-    )
+    motion = Motion.from_joints(joints) if source.features is None else Motion(source.features)
+    return Captured(motion, placement, source, name, unit is None, up is None, size * metres)
 
 
 @contextmanager
@@ -173,8 +176,8 @@ def naming(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _from_array(path: Path) -> Float[np.ndarray, "t 22 3"]:
-    """Joints of a .npy file that holds joints or features."""
+def _from_array(path: Path) -> Float[np.ndarray, "t ..."]:
+    """What a .npy file holds: joints (T, 22, 3) or features (T, 263)."""
     try:
         values = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
@@ -189,5 +192,4 @@ def _from_array(path: Path) -> Float[np.ndarray, "t 22 3"]:
         values.dtype.kind in "fiu" and np.isfinite(values).all(),
         f"{path} holds {values.dtype} with NaN or infinity or no numbers at all, expected finite numbers.",
     )
-    values = values.astype(np.float32)
-    return values if values.ndim == 3 else features_to_joints(values)
+    return values.astype(np.float32)

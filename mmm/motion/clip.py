@@ -78,7 +78,8 @@ class Motion:
             )
             body = get_skeleton(self.skeleton)
             keep = None if body.target_offsets is not None else "source"  # KIT has published no target body
-            self._features = np.asarray(joints_to_features(self._joints, body, keep), np.float32)
+            features = joints_to_features(self._joints, body, keep, as_reference=False)
+            self._features = np.asarray(features, np.float32)
         return self._features
 
     @property

@@ -53,18 +53,22 @@ def joints_to_features(
     joints: Float[Tensor, "*batch t j xyz"] | Float[np.ndarray, "*batch t j xyz"],
     skeleton: str | Skeleton = "humanml3d",
     target_offsets: np.ndarray | Tensor | str | None = None,
+    *,
+    as_reference: bool = True,
 ) -> Float[Tensor, "*batch t-1 d"] | Float[np.ndarray, "*batch t-1 d"]:
     """Features of a motion; one frame is lost.
 
     As in the reference, one angular number has the wrong sign where the smoothed facing direction passes z-,
     half a turn from the start: the root quaternions of the two frames are then nearly each other's negative,
-    which is the same turn but not the same arcsin. Recovery then turns back where it should turn on.
+    which is the same turn but not the same arcsin. Recovery then turns back where it should turn on, and a long
+    motion that turns often ends metres from where it was.
 
     Args:
         joints: (..., T, J, 3) world positions, y up, in the skeleton's unit, at the skeleton's frame rate.
         skeleton: "humanml3d", "kit" or a Skeleton.
         target_offsets: (J, 3) bones of the body to retarget to (only their lengths matter); None takes the
             skeleton's own, "source" keeps the size and the bone lengths of each clip as they are.
+        as_reference: False puts that sign right, so that recovery gives the joints back. Data sets keep it True.
 
     Returns:
         (..., T-1, D), D = 263 or 251: float32 NumPy for NumPy, else a tensor of the same dtype and device.
@@ -75,11 +79,17 @@ def joints_to_features(
     """
     skeleton = get_skeleton(skeleton)
     if isinstance(joints, np.ndarray):
-        return joints_to_features(_from_numpy(joints), skeleton, target_offsets).numpy()
+        tensor = _from_numpy(joints)
+        return joints_to_features(tensor, skeleton, target_offsets, as_reference=as_reference).numpy()
     _check_joints(joints, skeleton)
     positions = _stand_at_origin(_retarget(joints.float(), skeleton, target_offsets), skeleton)
     positions = positions.to(_exact(joints))
-    return placed_features(positions, _root_turn(positions, skeleton), skeleton).to(joints.dtype)
+    turn = _root_turn(positions, skeleton)
+    if not as_reference:
+        # of the two quaternions of a turn, the one that is nearer to that of the frame before
+        same = (turn[..., 1:, :] * turn[..., :-1, :]).sum(-1, keepdim=True) >= 0
+        turn = torch.cat((turn[..., :1, :], turn[..., 1:, :] * (2.0 * same - 1).cumprod(-2)), dim=-2)
+    return placed_features(positions, turn, skeleton).to(joints.dtype)
 
 
 def features_to_joints(

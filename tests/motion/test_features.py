@@ -232,3 +232,24 @@ def test_bad_target_offsets_get_one_sentence(moving_body):
         joints_to_features(moving_body(HUMANML3D), target_offsets="sauce")
     with pytest.raises(ValueError, match=r"of shape \(21, 3\), expected shape \(22, 3\)"):
         joints_to_features(moving_body(HUMANML3D), target_offsets=np.ones((21, 3)))
+
+
+def test_a_motion_that_turns_on_and_on_is_recovered_where_it_was(golden):
+    """As the reference has it, a turn past z- is taken back; put right, only that number is another one."""
+    body = golden("features_free")["0/recovered_joints"][0]
+    angle = np.linspace(0, 6 * np.pi, 400)
+    turn = np.array([[np.cos(angle), 0 * angle, np.sin(angle)], [0 * angle, 0 * angle + 1, 0 * angle],
+                     [-np.sin(angle), 0 * angle, np.cos(angle)]]).transpose(2, 0, 1)  # fmt: skip
+    circle = np.stack([2 - 2 * np.cos(angle), 0 * angle, 2 * np.sin(angle)], -1)
+    joints = np.einsum("tij,kj->tki", turn, body - body[0] * [1, 0, 1]) + circle[:, None]
+    joints = joints.astype(np.float32)
+    reference = joints_to_features(joints, target_offsets="source")
+    right = joints_to_features(joints, target_offsets="source", as_reference=False)
+    changed = np.abs(reference - right) > 1e-6
+    assert changed[:, 1:].sum() == 0 and 0 < changed[:, 0].sum() <= 4
+
+    def drift(features):
+        root = features_to_joints(features)[:, 0]
+        return np.abs(np.linalg.norm(root - root.mean(0), axis=1) - 2).max()
+
+    assert drift(right) < 0.05 < drift(reference)

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmm.cli import main
+from mmm.motion import Motion
+from mmm.motion.bvh import read_bvh
+
+
+@pytest.fixture
+def source(golden, tmp_path):
+    path = tmp_path / "source.npy"
+    np.save(path, golden("features_free")["0/features"])  # 89 frames
+    return path
+
+
+def run(*args):
+    with pytest.raises(SystemExit) as stopped:
+        main(["edit", *map(str, args)])
+    return stopped.value.code
+
+
+def test_in_between_from_file_to_files(trained, source, tmp_path, capsys):
+    outs = [tmp_path / f"new{suffix}" for suffix in (".npy", ".bvh")]
+    common = ["--model", trained / "model_run", "--seed", 3]
+    flags = [flag for path in outs for flag in ("--out", path)] + ["--compare", tmp_path / "both.gif"]
+    assert (
+        run("inbetween", source, "--gap", 30, 50, "--gap", 60, 70, "--text", "a person bows", *common, *flags)
+        == 0
+    )
+    made, old = np.load(outs[0]), Motion(np.load(source)).joints
+    away = np.linalg.norm(made - old, axis=-1).max(1)
+    kept = np.ones(89, bool)
+    kept[30:50] = kept[60:70] = False
+    assert away[kept].max() < 1e-3 < away[~kept].max()
+    assert len(read_bvh(outs[1]).joints) == 89
+    with Image.open(tmp_path / "both.gif") as gif:
+        assert gif.n_frames == 89 and gif.size[0] == 2 * gif.size[1]
+    said = capsys.readouterr().out
+    assert "89 frames read, edited in" in said and "'a person bows'" in said
+
+
+def test_a_bvh_comes_back_where_it_was_and_in_its_size(trained, source, tmp_path):
+    """A body of another size that stands elsewhere and looks elsewhere, in inches."""
+    joints = Motion(np.load(source)).joints
+    turned = joints[..., [2, 1, 0]] * [1, 1, -1] * 1.2 + [3, 0, -2]
+    Motion.from_joints(turned.astype(np.float32)).save(tmp_path / "mine.bvh")
+    mine, back = tmp_path / "mine.bvh", tmp_path / "back.bvh"
+    model = ["--model", trained / "model_run"]
+    assert run("inbetween", mine, "--gap", 30, 50, "--text", "a person bows", *model, "--out", back) == 0
+    first, second = read_bvh(mine), read_bvh(back)
+    names = [second.names.index(name) for name in first.names]
+    away = np.linalg.norm(first.joints[: len(second.joints)] - second.joints[:, names], axis=-1)
+    assert away[:28].mean() < 0.05 and away[:28, 0].max() < 0.02, "kept: the same place, heading and size"
+    assert away[52:, 0].max() < 0.02
+
+
+def test_outpaint_and_long(trained, source, tmp_path):
+    model, out = ["--model", trained / "model_run"], tmp_path / "a.npy"
+    assert run("outpaint", source, "--length", 120, "--side", "before", *model, "--out", out) == 0
+    assert np.load(out).shape == (120, 22, 3)
+    assert run("long", "a person walks, then bows", "--length", 40, "--length", 44, *model, "--out", out) == 0
+    assert np.load(out).shape == (84, 22, 3)
+    assert (
+        run("long", "walks", "bows", "--length", 40, "--length", 44, "--fix-feet", *model, "--out", out) == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["inbetween", "SOURCE", "--gap", 80, 95], "the gap 80:95 is not inside the clip, which has frames 0:89"),
+        (["inbetween", "SOURCE", "--gap", 30, 50, "--gap", 40, 60], "the gaps 30:50 and 40:60 overlap"),
+        (["inbetween", "SOURCE"], "no gap was given; say which frames"),
+        (["upper-body", "SOURCE", "--text", "waves"], "this model has no body parts"),
+        (["outpaint", "SOURCE", "--length", 40], "length is 40, but the motion has 89 frames already"),
+        (["inbetween", "nowhere.bvh", "--gap", 3, 5], "nowhere.bvh"),
+        (["long", "a person walks, then"], 'has a "then" with no action before or behind it'),
+        (["inbetween", "SOURCE", "--gap", 30, 50, "--out", "a.txt"], "--out a.txt: cannot write .txt"),
+        (["inbetween", "SOURCE", "--gap", 30, 50, "--compare", "a.png"], "--compare a.png: an animation's suffix"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence(trained, source, tmp_path, capsys, monkeypatch, args, sentence):
+    monkeypatch.chdir(tmp_path)
+    args = [source if arg == "SOURCE" else arg for arg in args]
+    assert run(*args, "--model", trained / "model_run") == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["source.npy"], "nothing half-written"
