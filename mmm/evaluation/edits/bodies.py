@@ -235,11 +235,16 @@ def body_tables(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     Returns:
         methods: by method. trained: by whether training shows legs and arms at once, and method. arms: by action and
-        method. less: paired differences, how much smaller a measure is than the unedited clip's (`measures.paired`).
+        method. seen: how often the action is seen, a row for each action, a column for each method, and the number of
+        pairs. less: paired differences, how much smaller a measure is than the unedited clip's (`measures.paired`).
     """
     pairs = [(m, "unedited") for m in table["method"].unique() if m != "unedited"]
+    names = list(table["method"].unique())
+    seen = table.pivot_table("done", "arms", "method", sort=False)[names].rename_axis(columns=None)
+    seen.insert(0, "pairs", table.groupby("arms", sort=False)["pair"].nunique())
     return {
         "methods": summarise(table, ("method",), MEASURES),
+        "seen": seen,
         "trained": summarise(table, ("trained", "method"), MEASURES),
         "arms": summarise(table, ("arms", "method"), ("done", "only", "r1")),
         "less": paired(table.assign(all="all"), ("all",), "pair", pairs, MEASURES).drop(columns="all"),

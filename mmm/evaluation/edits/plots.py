@@ -143,11 +143,11 @@ def plot_long(summary: pd.DataFrame) -> Figure:
         half = summary.get(f"{name}_half")
         ax.errorbar(summary[name], places, xerr=half, fmt="none", ecolor="grey", linewidth=1)
         ax.scatter(summary[name], places, c=colours, s=18, zorder=3)
-        shown = summary[name].drop("real, cut", errors="ignore") if name == "seam_peak" else summary[name]
-        if len(shown) and shown.notna().any():
-            ax.set_xlim(
-                0, 1.15 * shown.max()
-            )  # a bare cut would press all else to the axis: its number is told
+        widest = summary[name] + (0 if half is None else half.fillna(0))
+        if name == "seam_peak":  # a bare cut would press all else to the axis: its number is told below
+            widest = widest.drop("real, cut", errors="ignore")
+        if widest.notna().any():
+            ax.set_xlim(0, 1.1 * widest.max())
         if name == "seam_peak" and "real, cut" in kinds:
             ax.set_xlabel(f"real, cut: {summary[name]['real, cut']:.0f}", fontsize=8)
         ax.set_yticks(places, kinds, fontsize=8)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 TITLES = {"gaps": "In-betweening by gap", "bodies": "Upper-body edits", "long": "Long sequences"}
-SHOWN = {
+SHOWN = {  # table → its columns, all of them where none is named
     "gaps": {
         "summary": ("gap", "method", "clips", "mpjpe_world", "mpjpe_local", "fid", "fid_halves", "fid_gap", "r1",
                     "r1_gap", "seam_jerk", "interior_jerk", "seam_excess", "skating", "kept_error"),
@@ -17,7 +17,7 @@ SHOWN = {
     "bodies": {
         "methods": ("method", "clips", "done", "only", "r1", "r3", "lower_error", "moved", "jerk", "skating"),
         "trained": ("trained", "method", "clips", "done", "only", "r1"),
-        "arms": ("arms", "method", "clips", "done", "only", "r1"),
+        "seen": (),
     },
     "long": {"summary": ("kind", "clips", "seam_peak", "peak", "mean", "skating", "fid", "r1")},
 }  # fmt: skip
@@ -66,8 +66,8 @@ def report(
 
 
 def markdown(table: pd.DataFrame, columns: Sequence[str]) -> str:
-    """Some columns of a table; COLUMN_half is put into the cell of COLUMN."""
-    found = [name for name in columns if name in table]
+    """Some columns of a table, or all; COLUMN_half is put into the cell of COLUMN."""
+    found = [name for name in columns or table.columns if name in table]
     lines = [found, ["---"] * len(found)]
     lines += [[_cell(row, name) for name in found] for _, row in table.iterrows()]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

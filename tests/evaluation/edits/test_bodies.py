@@ -119,6 +119,8 @@ def test_the_tables(measured):
         tables["methods"].loc["real", "lower_error"]
     )
     assert set(tables["arms"].index.get_level_values("arms")) == set(measured["arms"])
+    assert set(tables["seen"].columns) == METHODS | {"pairs"} and tables["seen"]["pairs"].sum() == 4
+    assert (tables["seen"]["real"] == 1).all() and (tables["seen"]["unedited"] == 0).all()
     less = tables["less"].set_index(["method", "measure"])
     assert less.loc[("real", "done"), "less"] == -1
 
