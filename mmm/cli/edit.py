@@ -178,7 +178,7 @@ class Long(_Editing):
     """One text for each action, or one text that is cut at every "then"."""
     length: UseAppendAction[tuple[int, ...]] = ()
     """Frames of each action (24 to 196), once an action, in order; estimated by default."""
-    transition: int = 4
+    transition: int = 8
     """Tokens (4 frames each) that are made with both neighbours in sight; half of them from either."""
 
     def run(self) -> None:

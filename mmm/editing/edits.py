@@ -80,7 +80,7 @@ def edit(
     canvas = encode_kept(tokenizer, features, kept, skeleton)
     tokens, confidence = fill_windows(transformer, canvas, text, seed=seed, **options)
     made = torch.cat(list(decode_in_pieces(tokenizer, tokens[0], len(features)))).cpu()
-    groups = _joint_groups(tokenizer.config.parts, skeleton)
+    groups = joint_groups(tokenizer.config.parts, skeleton)
     source = features.cpu()
     joined = join(take_apart(source, skeleton), take_apart(made, skeleton), kept, groups, blend)
     result = put_together(joined, skeleton).float()
@@ -88,7 +88,7 @@ def edit(
     return Edit(result, source, kept, canvas[0].cpu(), tokens[0].cpu(), confidence[0].cpu())
 
 
-def _joint_groups(count: int, skeleton: Skeleton) -> list[list[int]]:
+def joint_groups(count: int, skeleton: Skeleton) -> list[list[int]]:
     everything = list(range(skeleton.num_joints))
     if count == 1:
         return [everything]

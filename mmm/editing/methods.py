@@ -129,7 +129,7 @@ class EditingMethods:
             transition: tokens of 4 frames that are made with both neighbours and both texts in sight, half of them
                 taken from the end of one action, half from the start of the next.
         Raises:
-            ValueError: as for `generate`; a transition that an action has no room for.
+            ValueError: as for `generate`; an odd transition.
         """
         texts = split_text(texts) if isinstance(texts, str) else list(texts)
         frames = self.frame_counts(texts, None if lengths is None else list(lengths))

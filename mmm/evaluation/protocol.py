@@ -68,7 +68,7 @@ def evaluate(
         KeyboardInterrupt: after Ctrl-C; the repeats that are done are kept.
     """
     config = config or ProtocolConfig()
-    _check_model(model, folder, config, other_splits)
+    check_model(model, folder, config, other_splits)
     facts = {
         "model": model_hash(model),
         "evaluator": evaluator.name,
@@ -94,7 +94,7 @@ def model_hash(model: MMM) -> str:
     return digest.hexdigest()[:16]
 
 
-def _check_model(model: MMM, folder: MotionFolder, config: ProtocolConfig, other_splits: bool) -> None:
+def check_model(model: MMM, folder: MotionFolder, config: ProtocolConfig, other_splits: bool) -> None:
     for name, found in (("skeleton", folder.skeleton), ("fps", folder.fps)):
         require(
             model.info[name] == found,

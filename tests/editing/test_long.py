@@ -69,7 +69,7 @@ def test_a_transition_sees_both_sides(model):
     long_fill = long.fill
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(long, "fill", spy)
-        tokens, _ = long_tokens(model.transformer, model.embed(TEXTS), [60, 48, 80], seed=7)
+        tokens, _ = long_tokens(model.transformer, model.embed(TEXTS), [60, 48, 80], seed=7, transition=4)
     canvas, size, text = shown[1]
     assert size.tolist() == [5 + 4 + 4, 4 + 4 + 8]
     for row, first in zip(canvas, (8, 21), strict=True):
@@ -107,7 +107,14 @@ def test_refusals(model):
         long_tokens(model.transformer, told, [40, 40])
     with pytest.raises(ValueError, match="transition is 3 tokens, expected 0, 2, 4"):
         long_tokens(model.transformer, told, [40, 40, 40], transition=3)
-    with pytest.raises(ValueError, match="leaves nothing of a segment of 10"):
-        long_tokens(model.transformer, told, [40, 40, 40], transition=10)
     with pytest.raises(ValueError, match="length is 500 frames, expected 24 to 196"):
         model.generate_long(TEXTS, [500, 40, 40])
+
+
+def test_beside_a_short_action_the_transition_is_shorter(model):
+    told = model.embed(TEXTS)
+    alone, _ = long_tokens(model.transformer, told, [100, 24, 100], seed=3, transition=0)
+    tokens, bounds = long_tokens(model.transformer, told, [100, 24, 100], seed=3, transition=16)
+    assert bounds == [0, 25, 31, 56]
+    changed = (tokens != alone)[0].nonzero()[:, 0]
+    assert set(changed.tolist()) <= {23, 24, 25, 26, 29, 30, 31, 32} and len(changed) > 0

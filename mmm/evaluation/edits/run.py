@@ -26,7 +26,7 @@ from mmm.evaluation.edits.clips import HeldOut
 from mmm.evaluation.edits.judge import Judge
 from mmm.evaluation.edits.report import report
 from mmm.evaluation.evaluator import Evaluator
-from mmm.evaluation.protocol import _check_model, model_hash
+from mmm.evaluation.protocol import check_model, model_hash
 from mmm.motion.plots import small_png
 from mmm.pipeline import MMM
 from mmm.training.run_folder import write_json, write_manifest
@@ -101,7 +101,7 @@ def evaluate_edits(
     asked = ProtocolConfig(
         split=config.split, seed=config.seed, pool=config.pool, guidance=config.guidance, lengths=("given",)
     )
-    _check_model(model, folder, asked, other_splits)
+    check_model(model, folder, asked, other_splits)
     held = HeldOut.open(folder, config.split, config.seed)
     judge = Judge.of(evaluator, held, config.pool)
     rows, tables, figure = {"gaps": _gaps, "bodies": _bodies, "long": _long}[kind](
