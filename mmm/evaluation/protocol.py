@@ -95,6 +95,7 @@ def model_hash(model: MMM) -> str:
 
 
 def check_model(model: MMM, folder: MotionFolder, config: ProtocolConfig, other_splits: bool) -> None:
+    """Refuse a model of another skeleton, rate or (unless `other_splits`) other splits than the data's."""
     for name, found in (("skeleton", folder.skeleton), ("fps", folder.fps)):
         require(
             model.info[name] == found,

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmm.editing.canvas import keep_outside
-from mmm.editing.edits import restore_kept
+from mmm.editing.edits import joint_groups, restore_kept
 from mmm.editing.interpolate import interpolate
 from mmm.editing.seams import BLEND, join
 from mmm.errors import require
@@ -32,7 +32,7 @@ from mmm.evaluation.edits.measures import gap_numbers, paired, summarise
 from mmm.motion import Motion, get_skeleton
 from mmm.motion.trajectory import put_together, take_apart
 from mmm.pipeline import MMM
-from mmm.tokenizer import Tokenizer, parts
+from mmm.tokenizer import Tokenizer
 
 METHODS = ("text", "no text", "linear", "cubic", "tokenizer", "real")
 MEASURES = (
@@ -107,10 +107,7 @@ def reconstruct_gap(
         tokens = tokenizer.encode(source[None].to(device))
         made = tokenizer.decode(tokens, torch.tensor([len(source)], device=device))[0, : len(source)].cpu()
     kept = keep_outside(len(source), [gap]).repeat(tokenizer.config.parts, 1)
-    everything = range(get_skeleton(skeleton).num_joints)
-    groups = [list(everything)]
-    if tokenizer.config.parts == 2:
-        groups = [[j for j in everything if j not in parts.LOWER_JOINTS], list(parts.LOWER_JOINTS)]
+    groups = joint_groups(tokenizer.config.parts, get_skeleton(skeleton))
     joined = join(take_apart(source, skeleton), take_apart(made, skeleton), kept, groups, blend)
     result = put_together(joined, skeleton).float()
     restore_kept(result, source, kept, skeleton)
