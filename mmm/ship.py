@@ -2,13 +2,15 @@
 
     python -m mmm.ship --run runs/small --data data/bandai --out data/pretrained/bandai-small
 
-The run is what `mmm train` or the notebooks leave: RUN/tokenizer and RUN/model_run.
+The run is what `mmm train` or the notebooks leave: RUN/tokenizer and RUN/model_run. Without --run, the model folder
+that stands in --out gets a smaller transformer: 8 bits, while the tokenizer, and so every code, stays as it is.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +28,7 @@ from mmm.transformer.tokens import make_token_set
 from mmm.transformer.train import evaluate_length, evaluate_transformer
 
 PLACES = {"tokenizer": "tokenizer", "transformer": "model_run/transformer", "length": "model_run/length"}
+EIGHT_BITS = "8 bits with a scale for each row of a layer's weights"
 LIMIT = 14e6  # bytes of weights of a model that is shipped
 
 CARD = """# {name}
@@ -75,9 +78,7 @@ def ship(run: Path, data: Path, out: Path, bits: int = 16) -> dict[str, float]:
         }
         for name, place in runs.items()
     }
-    steps = {
-        f"{name}_steps": read_metrics(place / "metrics.jsonl")[-1]["step"] for name, place in runs.items()
-    }
+    steps = {name: read_metrics(place / "metrics.jsonl")[-1]["step"] for name, place in runs.items()}
     splits = model.info.get("splits_hash", folder.splits_hash)
     require(
         splits == folder.splits_hash,
@@ -87,26 +88,54 @@ def ship(run: Path, data: Path, out: Path, bits: int = 16) -> dict[str, float]:
     model.info |= {"data_hash": folder.content_hash, "splits_hash": folder.splits_hash}
     with atomic_dir(out, mark="config.json") as part:
         model.save_pretrained(part, torch.float16 if bits == 16 else torch.int8)
-        size = sum(path.stat().st_size for path in part.rglob("*.safetensors"))
-        require(
-            size <= LIMIT, f"the weights are {size / 1e6:.1f} MB, at most {LIMIT / 1e6:.0f} can be shipped."
-        )
-        measured = measure(MMM.from_pretrained(part), folder) | {"megabytes": size / 1e6}
-        counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in model.count_parameters().items())
-        card = CARD.format(
-            name=out.name,
-            stored="float16" if bits == 16 else "8 bits, a scale for each row of a layer's weights",
-            counts=counts,
-            val=len(folder.ids("val")),
-            codes=model.tokenizer.config.codes,
-            source=folder.info["source"],
-            **(model.info | measured | steps),
-        )
-        (part / "README.md").write_text(card)
         (part / "training.json").write_text(json.dumps(training, indent=1))
-        (part / "results.json").write_text(json.dumps(measured, indent=1))
-        for path in part.rglob("*.safetensors"):
-            path.chmod(0o644)
+        return _describe(part, out.name, folder, "float16" if bits == 16 else EIGHT_BITS, steps)
+
+
+def repack(out: Path, data: Path) -> dict[str, float]:
+    """Store transformer and length estimator of the model folder `out` in 8 bits, and measure it anew.
+
+    The tokenizer stays as it is: codes and reconstructions do not change by a bit.
+
+    Raises:
+        FileNotFoundError, ValueError: no model folder that `ship` wrote; data of other splits.
+    """
+    folder, model = MotionFolder.open(data), MMM.from_pretrained(out)
+    require(
+        model.info.get("splits_hash") == folder.splits_hash,
+        f"the model in {out} was trained on other splits than {data} has; give the folder it was trained on.",
+    )
+    training = json.loads((out / "training.json").read_text())
+    steps = {name: part["config"]["train"]["steps"] for name, part in training.items()}
+    with atomic_dir(out, mark="config.json") as part:
+        shutil.copytree(out, part, dirs_exist_ok=True)
+        for name, module in (("transformer", model.transformer), ("length", model.length)):
+            module.save_pretrained(part / name, torch.int8)
+        return _describe(part, out.name, folder, f"float16 (tokenizer) and {EIGHT_BITS}", steps)
+
+
+def _describe(
+    part: Path, name: str, folder: MotionFolder, stored: str, steps: dict[str, int]
+) -> dict[str, float]:
+    """Measure the model folder as it lies there; results.json and the card."""
+    size = sum(path.stat().st_size for path in part.rglob("*.safetensors"))
+    require(size <= LIMIT, f"the weights are {size / 1e6:.1f} MB, at most {LIMIT / 1e6:.0f} can be shipped.")
+    model = MMM.from_pretrained(part)
+    measured = measure(model, folder) | {"megabytes": size / 1e6}
+    counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in model.count_parameters().items())
+    card = CARD.format(
+        name=name,
+        stored=stored,
+        counts=counts,
+        val=len(folder.ids("val")),
+        codes=model.tokenizer.config.codes,
+        source=folder.info["source"],
+        **(model.info | measured | {f"{name}_steps": count for name, count in steps.items()}),
+    )
+    (part / "README.md").write_text(card)
+    (part / "results.json").write_text(json.dumps(measured, indent=1))
+    for path in part.rglob("*.safetensors"):
+        path.chmod(0o644)
     return measured
 
 
@@ -126,16 +155,20 @@ def measure(model: MMM, folder: MotionFolder) -> dict[str, float]:
 class Arguments:
     """Ship a trained model: files of at most 14 MB, measured as they lie there, and their model card."""
 
-    run: Path
-    """What `mmm train` left: RUN/tokenizer and RUN/model_run."""
     data: Path
     """The data folder it was trained on."""
     out: Path
     """The model folder to write; one that is there is replaced."""
+    run: Path | None = None
+    """What `mmm train` left: RUN/tokenizer and RUN/model_run. Without it the model in --out is packed anew."""
     bits: Literal[16, 8] = 16
     """16: float16. 8: half of that, the weights of layers as whole numbers with a scale for each row."""
 
 
 if __name__ == "__main__":
     arguments = tyro.cli(Arguments)
-    print(json.dumps(ship(arguments.run, arguments.data, arguments.out, arguments.bits), indent=1))
+    if arguments.run is None:
+        found = repack(arguments.out, arguments.data)
+    else:
+        found = ship(arguments.run, arguments.data, arguments.out, arguments.bits)
+    print(json.dumps(found, indent=1))
