@@ -9,9 +9,10 @@ import numpy as np
 from mmm import MMM
 from mmm.motion import Motion
 from mmm.motion.animation import animate, animate_beside
+from mmm.motion.draw import film_strip
 from mmm.pipeline import SHIPPED_PARTS
 
-WALK = "dataset-2_walk_normal_008"
+WALK = "dataset-2_walk_youthful_013"
 ASKED = "a person waves with the left hand"
 STORY, LENGTHS = "a person walks forward, then raises both hands, then runs", [140, 120, 140]
 
@@ -20,7 +21,15 @@ walk = Motion(np.load(f"data/bandai/new_joint_vecs/{WALK}.npy"), text="a real wa
 waves = halves.edit_upper_body(walk, ASKED, seed=0)
 moved = np.linalg.norm(walk.joints - waves.joints, axis=-1)[:, [0, 1, 2, 4, 5, 7, 8, 10, 11]].max()
 print(f"legs and path moved by {100 * moved:.4f} cm at most")
-animate_beside([walk, waves], "figures/editing/walk-waves.gif", [walk.text, f"upper body: {ASKED}"], size=240)
 long = whole.generate_long(STORY, LENGTHS, seed=0)
-# every second frame: half the size, and ten pictures a second still show every step
-animate(Motion.from_joints(long.joints[::2], 10), "figures/editing/three-actions.gif", title=STORY, size=240)
+
+
+def sparse(motion):
+    """Every second frame: half the size, and ten pictures a second still show every step."""
+    return Motion.from_joints(motion.joints[::2], 10, motion.text)
+
+
+pair = [sparse(walk), sparse(waves)]
+animate_beside(pair, "figures/editing/walk-waves.gif", [walk.text, f"upper body: {ASKED}"], size=200)
+animate(sparse(long), "figures/editing/three-actions.gif", title=STORY, size=200)
+film_strip(long, "figures/editing/three-actions.png", poses=12, title=STORY)
