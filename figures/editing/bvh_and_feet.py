@@ -1,4 +1,4 @@
-"""BVH files out and feet put right, in figures: `python -m figures.editing.bvh_and_feet`, which writes bvh_and_feet.json.
+"""BVH files out and feet put right, measured: `python -m figures.editing.bvh_and_feet` writes bvh_and_feet.json.
 
 Needs data/bandai and the test extra (bvhio, the independent reader). A minute or two.
 """
@@ -17,8 +17,8 @@ from mmm.motion.measures import physical
 from mmm.motion.rigid import fit_rigid
 from tests.motion.test_export import distances, read_with_bvhio
 
-MIXED = """a person walks forward|a person waves with the right hand|a person runs forward|a person jumps|a person dances
-a person bows|an old person walks slowly|a person walks and turns left|a person runs in a circle|a tired person walks
+MIXED = """a person walks forward|a person waves with the right hand|a person runs forward|a person jumps
+a person dances|a person bows|an old person walks slowly|a person walks and turns left|a person runs in a circle|a tired person walks
 a person walks backwards|a person walks sideways|a happy person walks|a person dashes forward and stops
 an angry person walks forward|a proud person walks and turns right|a person kicks|a person runs and turns left
 a person punches|a person raises both hands""".replace("\n", "|").split("|")
@@ -36,7 +36,7 @@ walks = [model.generate(text, 120, seed=300 + i) for i, text in enumerate(WALKS)
 
 
 def exported(clips):
-    """cm between what bvhio reads and: the clip's joints; the rigid body that was written; joints of a stretched file."""
+    """cm between what bvhio reads and the clip's joints; the rigid body written; the joints of a stretched file."""
     away, body, stretched = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.bvh"
@@ -62,7 +62,7 @@ def feet(motions):
     for name, clips in (("before", motions), ("after", fixed)):
         rows = [physical(clip.joints) for clip in clips]
         found[name] = {measure: np.mean([row[measure] for row in rows]) for measure in rows[0]}
-    change = [100 * np.linalg.norm(a.joints - b.joints, axis=-1).mean() for a, b in zip(motions, fixed)]
+    change = [100 * np.linalg.norm(a.joints - b.joints, axis=-1).mean() for a, b in zip(motions, fixed, strict=True)]
     return found | {"clips": len(motions), "change_cm": np.mean(change)}
 
 
