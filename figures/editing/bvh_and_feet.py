@@ -18,8 +18,8 @@ from mmm.motion.rigid import fit_rigid
 from tests.motion.test_export import distances, read_with_bvhio
 
 MIXED = """a person walks forward|a person waves with the right hand|a person runs forward|a person jumps
-a person dances|a person bows|an old person walks slowly|a person walks and turns left|a person runs in a circle|a tired person walks
-a person walks backwards|a person walks sideways|a happy person walks|a person dashes forward and stops
+a person dances|a person bows|an old person walks slowly|a person walks and turns left|a person runs in a circle
+a tired person walks|a person walks backwards|a person walks sideways|a happy person walks|a person dashes forward and stops
 an angry person walks forward|a proud person walks and turns right|a person kicks|a person runs and turns left
 a person punches|a person raises both hands""".replace("\n", "|").split("|")
 WALKS = """a person walks forward|someone walks and turns right|a person is running|a childish person walks

@@ -31,5 +31,5 @@ def sparse(motion):
 
 pair = [sparse(walk), sparse(waves)]
 animate_beside(pair, "figures/editing/walk-waves.gif", [walk.text, f"upper body: {ASKED}"], size=200)
-animate(sparse(long), "figures/editing/three-actions.gif", title=STORY, size=200)
+animate(sparse(long), "figures/editing/three-actions.gif", title=STORY, size=160)
 film_strip(long, "figures/editing/three-actions.png", poses=12, title=STORY)
