@@ -19,9 +19,9 @@ from tests.motion.test_export import distances, read_with_bvhio
 
 MIXED = """a person walks forward|a person waves with the right hand|a person runs forward|a person jumps
 a person dances|a person bows|an old person walks slowly|a person walks and turns left|a person runs in a circle
-a tired person walks|a person walks backwards|a person walks sideways|a happy person walks|a person dashes forward and stops
-an angry person walks forward|a proud person walks and turns right|a person kicks|a person runs and turns left
-a person punches|a person raises both hands""".replace("\n", "|").split("|")
+a tired person walks|a person walks backwards|a person walks sideways|a happy person walks
+a person dashes forward and stops|an angry person walks forward|a proud person walks and turns right
+a person kicks|a person runs and turns left|a person punches|a person raises both hands""".replace("\n", "|").split("|")
 WALKS = """a person walks forward|someone walks and turns right|a person is running|a childish person walks
 a masculine person walks forward|a feminine person walks|an exhausted person walks|a person runs and turns right
 a person walks backward slowly|a sad person walks|a person walks to the left|a person dashes|a musical person walks
