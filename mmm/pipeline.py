@@ -236,8 +236,8 @@ class MMM(EditingMethods):
         for n in frames:
             require(
                 MIN_FRAMES <= n <= self.max_frames,
-                f"length is {n} frames, expected {MIN_FRAMES} to {self.max_frames} ({self.info['fps']:g} per second); "
-                "longer motions are made of several texts: generate_long.",
+                f"length is {n} frames, expected {MIN_FRAMES} to {self.max_frames} ({self.info['fps']:g} per second)"
+                + ("; longer motions are made of several texts: generate_long." if n > MIN_FRAMES else "."),
             )
 
     # ------------------------------------------------------------------ on disk

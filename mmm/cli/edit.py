@@ -16,13 +16,13 @@ from mmm.errors import require
 class _Editing:
     out: UseAppendAction[tuple[Path, ...]] = ()
     """File to write: .gif .mp4 .png (film strip) .html (player) .bvh .npy; give it again for more. motion.gif by
-    default. A .bvh of a motion that came as .bvh is put back where yours was, in its size."""
+    default. A .bvh of a motion that came as .bvh is put back where yours was, in its size, at 20 frames per second."""
     model: Path | None = None
     """Model or run folder; by default a shipped one that can do it."""
     seed: int = 0
     """Same motion, text and seed, same edit."""
     fix_feet: bool = False
-    """Feet that stand are held in place afterwards (`mmm.motion.feet`)."""
+    """Feet that stand are held in place afterwards, in the kept frames as well (`mmm.motion.feet`)."""
     steps: int | None = None
     """Passes of the sampler; by default ten for 196 frames, fewer for shorter ones."""
     guidance: float | None = None
@@ -53,7 +53,7 @@ class _Editing:
         given = {"steps": self.steps, "temperature": self.temperature, "seed": self.seed}
         return given if self.guidance is None else given | {"guidance": self.guidance}
 
-    def write(self, motion: Any, source: Any = None) -> Any:
+    def write(self, motion: Any, source: Any = None, anchor: tuple = ()) -> Any:
         """Save under every name; `source` is what `load_motion` gave, if the motion is an edit of one. The motion as
         it was written."""
         if self.fix_feet:
@@ -63,18 +63,20 @@ class _Editing:
         placement = getattr(source, "placement", None)
         for path in self.outs:
             if path.suffix.lower() == ".bvh" and placement is not None:
-                _placed(motion, placement).save(path)
+                _placed(motion, placement, *anchor).save(path)
             else:
                 motion.save(path)
             print(f"{path}: {len(motion)} frames, {motion.duration:.1f} s, {motion.text!r}")
         return motion
 
 
-def _placed(motion: Any, placement: Any) -> Any:
-    """The motion in the world that the user's own came from."""
+def _placed(motion: Any, placement: Any, source: Any, frame: int, before: int = 0) -> Any:
+    """The motion in the world that the user's own came from: its frame `frame` stands where that of the source did."""
     from mmm.motion import Motion
+    from mmm.motion.placement import stand_on
 
-    return Motion.from_joints(placement.to_world(motion.joints), motion.fps, motion.text)
+    joints = stand_on(motion.joints, frame, source.joints[frame - before])
+    return Motion.from_joints(placement.to_world(joints), motion.fps, motion.text)
 
 
 @dataclasses.dataclass
@@ -87,7 +89,7 @@ class _EditOfMotion(_Editing):
     unit: str | None = None
     """Unit of a .bvh: cm, m, mm, inch or metres per unit; by default guessed from the size of the body."""
     up: str | None = None
-    """Up axis of a .bvh: y or z; guessed by default."""
+    """Up axis of a .bvh: y, z, x, -y, -z or -x; guessed by default."""
 
     compare: Path | None = None
     """.gif or .mp4 with your motion and the edit side by side."""
@@ -104,10 +106,12 @@ class _EditOfMotion(_Editing):
 
         source = load_motion(self.source, joint_map=self.map, unit=self.unit, up=self.up)
         model = self.load()
+        if source.source.joint_map is not None and source.source.joint_map.name == "guessed":
+            print(source.report())
         start = time.perf_counter()
         edited = self.edit(model, source.motion)
         print(f"{len(source.motion.features)} frames read, edited in {time.perf_counter() - start:.2f} s")
-        edited = self.write(edited, source)
+        edited = self.write(edited, source, self.anchor(source.motion))
         if self.compare:
             animate_beside([source.motion, edited], self.compare, ["before", edited.text])
             print(f"{self.compare}: before and after")
@@ -115,10 +119,15 @@ class _EditOfMotion(_Editing):
     def edit(self, model: Any, motion: Any) -> Any:
         raise NotImplementedError
 
+    def anchor(self, motion: Any) -> tuple:
+        """For `_placed`: the motion that was edited, a kept frame of the edit, and how many frames are new before it."""
+        gaps = sorted(getattr(self, "gap", ()))
+        return motion, gaps[0][1] if gaps and gaps[0][0] == 0 else 0
+
 
 @dataclasses.dataclass
 class InBetween(_EditOfMotion):
-    """Some frames made anew, the others kept: `mmm edit inbetween walk.bvh --gap 40 80 --text "a person jumps"`"""
+    """Some frames made anew, the others kept: `mmm edit inbetween walk.bvh --gap 40 80 --text "a person bows"`"""
 
     gap: UseAppendAction[tuple[tuple[int, int], ...]] = ()
     """First frame of the gap and the frame behind its last, 20 a second; give it again for more gaps."""
@@ -131,7 +140,7 @@ class InBetween(_EditOfMotion):
 
 @dataclasses.dataclass
 class Outpaint(_EditOfMotion):
-    """The motion led on: `mmm edit outpaint walk.bvh --length 180 --text "a person sits down"`"""
+    """The motion led on: `mmm edit outpaint walk.bvh --length 180 --text "a person turns left"`"""
 
     length: int = dataclasses.field(kw_only=True)
     """Frames that the whole is to have, 20 a second."""
@@ -142,6 +151,11 @@ class Outpaint(_EditOfMotion):
 
     def edit(self, model: Any, motion: Any) -> Any:
         return model.outpaint(motion, self.length, self.text, self.side, **self.options())
+
+    def anchor(self, motion: Any) -> tuple:
+        more = self.length - len(motion.features)
+        before = {"after": 0, "before": more, "both": more // 2}[self.side]
+        return motion, before, before
 
 
 @dataclasses.dataclass
@@ -178,7 +192,7 @@ class Long(_Editing):
     """One text for each action, or one text that is cut at every "then"."""
     length: UseAppendAction[tuple[int, ...]] = ()
     """Frames of each action (24 to 196), once an action, in order; estimated by default."""
-    transition: int = 8
+    transition: int = 4
     """Tokens (4 frames each) that are made with both neighbours in sight; half of them from either."""
 
     def run(self) -> None:

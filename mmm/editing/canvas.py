@@ -39,7 +39,7 @@ def keep_outside(frames: int, gaps: Sequence[Sequence[int]]) -> Bool[Tensor, " t
     """
     kept = torch.ones(frames, dtype=torch.bool)
     ordered = sorted((int(start), int(stop)) for start, stop in gaps)
-    require(bool(ordered), "no gap was given; say which frames are to be made anew, such as (40, 80).")
+    require(bool(ordered), "no gap was given; say which frames are to be made anew, such as 40 to 80.")
     for start, stop in ordered:
         require(
             0 <= start < stop <= frames,

@@ -22,39 +22,48 @@ from mmm.sampling import fill
 from mmm.text import TextEmbedding
 from mmm.transformer import MASK, MaskedTransformer
 
-# Tokens, 1.6 s: half of them at the end of one action, half at the start of the next. On Bandai's val split the jerk
-# peaks at 81 m/s³ with 8, 93 with 4, 116 in the release's way (2, in one pass, with the left text); with 16 the action
-# before is recognised less often (figures/editing/bandai-val/long).
-TRANSITION = 8
+# Tokens, 0.8 s: half of them at the end of one action, half at the start of the next. Longer ones are smoother, but
+# write over what was asked for. On Bandai's val split the jerk peaks at 81 m/s³ with 8 and at 93 with 4 (116 in the
+# release's way: 2, in one pass, with the left text only); but raised hands between two walks, 5 s long, are seen in 12
+# of 12 sequences with 4 tokens, in 6 with 8.
+TRANSITION = 4
 GROUP = 16  # segments or transitions that are filled at a time: what bounds the memory
 
 _THEN = re.compile(
-    r"\s*(?:[,;.]\s*)?(?:\b(?:and|after that|afterwards),?\s+)*\bthen\b\s*,?\s*", re.IGNORECASE
+    r"\s*(?:[,;.]\s*)?(?:\band,?\s+)?\b(?:(?:after that|afterwards),?\s+(?:then\b)?|then\b)\s*,?\s*",
+    re.IGNORECASE,
 )
+_FIRST = re.compile(r"^(?:at first|first(?:ly)?),?\s+", re.IGNORECASE)
 _SUBJECT = re.compile(
     r"^(?:(?:a|an|the|one|some)\s+(?:[\w'-]+\s+){0,3}?(?:person|man|woman|human|figure|character|body|guy|girl|boy)|"
     r"someone|somebody|he|she|they)\b",
     re.IGNORECASE,
 )
+# A piece that begins so has a subject of its own ("her arms rise").
+_OWN = re.compile(
+    r"^(?:a|an|the|one|some|someone|somebody|he|she|it|they|his|her|its|their|both|this|that)\b",
+    re.IGNORECASE,
+)
 
 
 def split_text(text: str) -> list[str]:
-    """One text for each action: cut at every "then"; a piece without a subject of its own gets the first one's.
+    """One text for each action: cut at every "then" or "after that"; a piece without a subject of its own gets the first
+    one's.
 
     "a person walks, then runs and then sits" → "a person walks", "a person runs", "a person sits".
 
     Raises:
         ValueError: a "then" with nothing before or behind it; no text.
     """
-    pieces = [piece.strip(" ,;.") for piece in _THEN.split(text.strip())]
+    pieces = [piece.strip(" ,;.") for piece in _THEN.split(_FIRST.sub("", text.strip()))]
+    subject = _SUBJECT.match(pieces[0])
     require(
-        all(pieces),
+        all(pieces) and (subject is None or subject.group(0) != pieces[0]),
         f'{text!r} has a "then" with no action before or behind it; write: a person walks, then runs.',
     )
-    subject = _SUBJECT.match(pieces[0])
     if subject is None:
         return pieces
-    return [p if _SUBJECT.match(p) else f"{subject.group(0)} {p}" for p in pieces]
+    return [p if _OWN.match(p) else f"{subject.group(0)} {p}" for p in pieces]
 
 
 def both_texts(left: TextEmbedding, right: TextEmbedding) -> TextEmbedding:
@@ -92,7 +101,7 @@ def long_tokens(
     Args:
         text: one a segment. lengths: frames, one a segment.
         seed: segment i has seed + i, the transition behind it seed + 1,000,000 + i.
-        transition: tokens, an even number; 0 leaves the segments as they are. At most a third of a segment is
+        transition: tokens, an even number; 0 leaves the segments as they are. At most a fifth of a segment is
             opened at either end, so beside short ones transitions are shorter.
         options: for `mmm.sampling.fill`.
     Returns:
@@ -119,7 +128,8 @@ def long_tokens(
         for group in _batched(jobs, GROUP):
             width = [canvas.shape[1] for canvas, _, _ in group]
             canvas = torch.stack([F.pad(c, (0, max(width) - c.shape[1])) for c, _, _ in group])
-            noise = {} if options.get("argmax") else {"seeds": [s for _, _, s in group]}
+            needs_noise = not options.get("argmax") or options.get("remask") == "random"
+            noise = {"seeds": [s for _, _, s in group]} if needs_noise else {}
             told = TextEmbedding.stack([t for _, t, _ in group])
             size = torch.tensor(width, device=canvas.device)
             filled = fill(transformer, canvas, size, told, **noise, **options).tokens
@@ -134,7 +144,7 @@ def long_tokens(
     most = transformer.config.max_tokens
     jobs, places = [], []
     for i, seam in enumerate(bounds[1:-1]):
-        half = max(1, min(transition // 2, *(size // 3 for size in sizes[i : i + 2])))
+        half = max(1, min(transition // 2, *(size // 5 for size in sizes[i : i + 2])))
         # up to half of each segment is shown: what the next transition will open is not
         left, right = (min((most - 2 * half) // 2, max(1, size // 2 - half)) for size in sizes[i : i + 2])
         canvas = tokens[:, seam - half - left : seam + half + right].clone()

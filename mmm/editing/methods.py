@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from mmm.editing.canvas import keep_outside
@@ -33,7 +34,7 @@ class EditingMethods:
     def inbetween(
         self,
         motion: Motion,
-        frames: Sequence[int] | Sequence[Sequence[int]],
+        frames: Any,
         text: str | None = None,
         seed: int = 0,
         **options: Any,
@@ -41,7 +42,7 @@ class EditingMethods:
         """The motion with some frames made anew; the others come back as they were.
 
         Args:
-            frames: (first, behind the last) of the gap, or a list of several.
+            frames: (first, behind the last) of the gap, or several such pairs.
             text: what happens there; None goes by the kept frames alone.
         Raises:
             ValueError: a gap outside the clip, gaps that overlap, nothing kept, kept stretches too short to be seen; no
@@ -71,8 +72,8 @@ class EditingMethods:
         more = length - len(motion.features)
         require(
             more > 0,
-            f"length is {length}, but the motion has {len(motion.features)} frames already; give the length it is to "
-            "have, or cut it with inbetween.",
+            f"length is {length}, but the motion has {len(motion.features)} frames already; give the frames that "
+            "the whole is to have.",
         )
         before = {"after": 0, "before": more, "both": more // 2}[side]
         made = self.edit(motion, before=before, after=more - before, text=text, seed=seed, **options)
@@ -82,7 +83,7 @@ class EditingMethods:
         self,
         motion: Motion,
         text: str | None,
-        frames: Sequence[int] | Sequence[Sequence[int]] | None = None,
+        frames: Any = None,
         seed: int = 0,
         **options: Any,
     ) -> Motion:
@@ -101,7 +102,7 @@ class EditingMethods:
         self,
         motion: Motion,
         text: str | None,
-        frames: Sequence[int] | Sequence[Sequence[int]] | None = None,
+        frames: Any = None,
         seed: int = 0,
         **options: Any,
     ) -> Motion:
@@ -116,7 +117,7 @@ class EditingMethods:
     def generate_long(
         self,
         texts: str | Sequence[str],
-        lengths: Sequence[int] | None = None,
+        lengths: int | Sequence[int] | None = None,
         seed: int = 0,
         transition: int = TRANSITION,
         **options: Any,
@@ -125,14 +126,14 @@ class EditingMethods:
 
         Args:
             texts: one an action, or one text that is cut at every "then" (`mmm.editing.long.split_text`).
-            lengths: frames of each, 24 to 196; estimated by default.
+            lengths: frames of each, 24 to 196, one or one per action; estimated by default.
             transition: tokens of 4 frames that are made with both neighbours and both texts in sight, half of them
                 taken from the end of one action, half from the start of the next.
         Raises:
             ValueError: as for `generate`; an odd transition.
         """
         texts = split_text(texts) if isinstance(texts, str) else list(texts)
-        frames = self.frame_counts(texts, None if lengths is None else list(lengths))
+        frames = self.frame_counts(texts, lengths)
         options = {"guidance": self.info.get("guidance", 1.0), **options}
         how = {"ratio": self.tokenizer.config.ratio, "seed": int(seed), "transition": transition, **options}
         tokens, _ = long_tokens(self.transformer, self.embed(texts), frames, **how)
@@ -142,7 +143,7 @@ class EditingMethods:
     def edit(
         self,
         motion: Motion,
-        frames: Sequence[int] | Sequence[Sequence[int]] | None = None,
+        frames: Any = None,
         *,
         part: str = "whole",
         before: int = 0,
@@ -169,7 +170,7 @@ class EditingMethods:
             told, options = self._no_text(), {**options, "guidance": 0.0}
         else:
             require(
-                bool(text.strip()), f"the text {text!r} is empty; say what the person does, or give None."
+                bool(text.strip()), f"the text {text!r} is empty; say what the person does, or leave it away."
             )
             told, options = self.embed([text]), {"guidance": self.info.get("guidance", 1.0), **options}
         how = {"seed": int(seed), "blend": blend, "skeleton": self.info["skeleton"], **options}
@@ -189,18 +190,20 @@ class EditingMethods:
             f"the motion is {motion.skeleton} at {motion.fps:g} frames per second, the model makes "
             f"{self.info['skeleton']} at {self.info['fps']:g}; bring the motion to that first (mmm import does).",
         )
-        features = torch.tensor(motion.features)
+        features, gaps = torch.tensor(motion.features), _pairs(frames)
         if before or after:
-            features, kept = extend(features, before, after)
-        elif frames is None or len(frames) == 0:
             require(
-                part != "whole", "no gap was given; say which frames are to be made anew, such as (40, 80)."
+                part == "whole" and not gaps,
+                "frames are added to the whole body, and without gaps in the rest; make two edits of it.",
+            )
+            features, kept = extend(features, before, after)
+        elif not gaps:
+            require(
+                part != "whole", "no gap was given; say which frames are to be made anew, such as 40 to 80."
             )
             kept = torch.zeros(len(features), dtype=torch.bool)
         else:
-            several = isinstance(frames[0], Sequence)
-            gaps = frames if several else [frames]
-            whole_clip = part != "whole" and [tuple(gap) for gap in gaps] == [(0, len(features))]
+            whole_clip = part != "whole" and gaps == [(0, len(features))]
             kept = torch.zeros(len(features)).bool() if whole_clip else keep_outside(len(features), gaps)
         rows = torch.stack([kept] * parts)
         if part != "whole":
@@ -220,3 +223,18 @@ class EditingMethods:
         from mmm.motion import Motion  # it draws, so it needs matplotlib
 
         return Motion(features, fps=self.info["fps"], text=text, skeleton=self.info["skeleton"])
+
+
+def _pairs(frames: Any) -> list[tuple[int, int]]:
+    """Gaps as pairs, from one pair or several, in any kind of sequence or array; none from None."""
+    if frames is None or (hasattr(frames, "__len__") and len(frames) == 0):
+        return []
+    try:
+        pairs = np.asarray(frames)
+    except ValueError:  # ragged
+        pairs = np.zeros(0)
+    require(
+        pairs.dtype.kind in "iu" and pairs.ndim in (1, 2) and pairs.shape[-1] == 2,
+        f"frames is {frames!r}, expected (first, behind the last) of a gap, in whole numbers, or a list of such pairs.",
+    )
+    return [(int(start), int(stop)) for start, stop in pairs.reshape(-1, 2)]

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmm.editing.canvas import runs
+from mmm.errors import require
 from mmm.motion import quaternion
 from mmm.motion.trajectory import Trajectory, turns
 
@@ -38,6 +39,7 @@ def join(
     Returns:
         Equal to source in the poses of kept frames; place and heading between any two kept frames are the source's.
     """
+    require(blend >= 2, f"blend is {blend}, expected 2 or more frames, in which what was kept fades out.")
     poses = torch.zeros_like(source.poses)
     heights = [t.poses[:, :1, 1] for t in (source, made)]
     root = heights[1][:, 0] + _faded((heights[0] - heights[1])[:, 0], kept[-1], blend)

@@ -122,6 +122,7 @@ def load_motion(
 def read_source(path: str | os.PathLike, joint_map: str | os.PathLike | JointMap | None = None) -> Source:
     """Joints of a file at 20 fps, in its own unit and axes. Raises as `load_motion` does."""
     path = Path(path)
+    require(not path.is_dir(), f"{path} is a folder; give one of its .bvh or .npy files.")
     if not path.is_file():
         raise FileNotFoundError(f"there is no motion {path}; give the path of an existing .bvh or .npy file.")
     suffix = path.suffix.lower()

@@ -21,8 +21,8 @@ from mmm.motion.features import feature_slices
 from mmm.motion.measures import CENTIMETRES, FOOT_HEIGHT
 from mmm.motion.skeleton import Skeleton, get_skeleton
 
-# Chosen on 60 generated clips and 41 of Bandai's val. On 20 others skating falls by 52 %, from 0.47 to 0.22, of
-# which 0.20 are feet that swing low and fast; jerk rises by 3 % (peak 13 %). Real clips change by 1.5 mm.
+# Chosen on 60 generated clips and 41 of Bandai's val. On 20 others skating falls by half, from 0.48 to 0.24, most
+# of it feet that swing low and fast; jerk rises by 3 % (peak 8 %). Real clips change by 1.3 mm (figures/editing).
 SLOW = 50.0  # cm/s; a low foot that is ever as slow as that stands,
 FAST = 150.0  # cm/s; as long as it is not faster than this
 GAP = 0.1  # s; a stand may be broken for that long,

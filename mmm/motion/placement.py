@@ -125,6 +125,24 @@ def place(joints: Float[np.ndarray, "t 22 3"]) -> tuple[Float[np.ndarray, "t 22 
     return placed.astype(np.float32), Placement(scale, tuple(map(float, start * scale)), heading, bones)
 
 
+def stand_on(
+    joints: Float[np.ndarray, "t j 3"], frame: int, pose: Float[np.ndarray, "j 3"]
+) -> Float[np.ndarray, "t j 3"]:
+    """A motion turned about y and moved along the floor, so that its pose in one frame is nearest to `pose`.
+
+    Features begin at the origin, whatever their first frame shows. Frames that are put in front of a motion take that
+    place, and the rest is to stay where it was.
+    """
+    flat, goal = joints[frame][:, [0, 2]].astype(np.float64), pose[:, [0, 2]].astype(np.float64)
+    centre, aim = flat.mean(0), goal.mean(0)
+    u, w = flat - centre, goal - aim
+    # least squares in the plane: the angle that turns (x, z) about y
+    angle = np.arctan2((u[:, 1] * w[:, 0] - u[:, 0] * w[:, 1]).sum(), (u * w).sum())
+    turned = joints.astype(np.float64) - [centre[0], 0, centre[1]]
+    turned = turned @ _about_y(angle).T + [aim[0], 0, aim[1]]
+    return turned.astype(np.float32)
+
+
 def to_y_up(joints: Float[np.ndarray, "t 22 3"], up: str) -> Float[np.ndarray, "t 22 3"]:
     """Joints whose axis `up` points up, with y up."""
     return (joints @ np.array(AXES[up], joints.dtype).T).astype(joints.dtype)

@@ -55,6 +55,27 @@ def test_a_bvh_comes_back_where_it_was_and_in_its_size(trained, source, tmp_path
     assert away[52:, 0].max() < 0.02
 
 
+@pytest.mark.parametrize(
+    ("args", "kept"),
+    [
+        (["inbetween", "--gap", 0, 20], slice(20, 87)),
+        (["outpaint", "--length", 120, "--side", "before"], slice(32, 118)),
+        (["outpaint", "--length", 121, "--side", "both"], slice(16, 102)),
+    ],
+)
+def test_what_is_kept_stays_in_the_world_when_it_begins_earlier(trained, source, tmp_path, args, kept):
+    Motion(np.load(source)).save(tmp_path / "mine.bvh")
+    mine, back = tmp_path / "mine.bvh", tmp_path / "back.bvh"
+    flags = ["--text", "a person bows", "--model", trained / "model_run", "--out", back]
+    assert run(args[0], mine, *args[1:], *flags) == 0
+    first, second = read_bvh(mine), read_bvh(back)
+    before = kept.start if args[0] == "outpaint" else 0
+    roots = [bvh.joints[:, bvh.names.index("pelvis")] for bvh in (first, second)]
+    count = kept.stop - kept.start
+    away = roots[0][kept.start - before :][:count] - roots[1][kept][:count]
+    assert np.linalg.norm(away, axis=-1).max() < 0.03
+
+
 def test_outpaint_and_long(trained, source, tmp_path):
     model, out = ["--model", trained / "model_run"], tmp_path / "a.npy"
     assert run("outpaint", source, "--length", 120, "--side", "before", *model, "--out", out) == 0

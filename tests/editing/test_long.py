@@ -18,13 +18,18 @@ TEXTS = ["a person walks", "someone bows", "a person jumps"]
         ("someone bows and afterwards then leaves", ["someone bows", "someone leaves"]),
         ("a person strengthens the arms", ["a person strengthens the arms"]),
         ("a person walks. Then the person jumps", ["a person walks", "the person jumps"]),
+        ("a woman with a hat walks, then her arms rise", ["a woman with a hat walks", "her arms rise"]),
+        ("first a person walks, then runs", ["a person walks", "a person runs"]),
+        ("a person walks and after that runs", ["a person walks", "a person runs"]),
     ],
 )  # fmt: skip
 def test_one_text_is_cut_at_every_then(text, pieces):
     assert split_text(text) == pieces
 
 
-@pytest.mark.parametrize("text", ["then", "a person walks, then", "walks then then runs", "  "])
+@pytest.mark.parametrize(
+    "text", ["then", "a person walks, then", "walks then then runs", "  ", "a person then walks"]
+)
 def test_a_then_without_an_action_is_refused(text):
     with pytest.raises(ValueError, match='has a "then" with no action before or behind it'):
         split_text(text)
@@ -107,6 +112,8 @@ def test_refusals(model):
         long_tokens(model.transformer, told, [40, 40])
     with pytest.raises(ValueError, match="transition is 3 tokens, expected 0, 2, 4"):
         long_tokens(model.transformer, told, [40, 40, 40], transition=3)
+    assert long_tokens(model.transformer, told, [40, 40, 40], argmax=True, remask="random")[1][-1] == 30
+    assert len(model.generate_long(TEXTS, 40).features) == 120
     with pytest.raises(ValueError, match="length is 500 frames, expected 24 to 196"):
         model.generate_long(TEXTS, [500, 40, 40])
 
@@ -117,4 +124,4 @@ def test_beside_a_short_action_the_transition_is_shorter(model):
     tokens, bounds = long_tokens(model.transformer, told, [100, 24, 100], seed=3, transition=16)
     assert bounds == [0, 25, 31, 56]
     changed = (tokens != alone)[0].nonzero()[:, 0]
-    assert set(changed.tolist()) <= {23, 24, 25, 26, 29, 30, 31, 32} and len(changed) > 0
+    assert set(changed.tolist()) <= {24, 25, 30, 31} and len(changed) > 0, "most of the short action is left"

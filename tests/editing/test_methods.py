@@ -71,3 +71,18 @@ def test_refusals(model, of_parts, motion):
         model.inbetween(Motion(motion.features, fps=30), (40, 80))
     with pytest.raises(ValueError, match="the gap 100:150 is not inside the clip, which has frames 0:139"):
         model.inbetween(motion, (100, 150))
+    with pytest.raises(ValueError, match="frames are added to the whole body"):
+        of_parts().edit(motion, part="upper", after=40, text="waves")
+    with pytest.raises(ValueError, match="frames are added to the whole body"):
+        model.edit(motion, (40, 80), after=40, text="waves")
+    for frames in (40, (40,), (40, 80, 90), (40.0, 80.0), [(40, 80), (90,)], slice(40, 80)):
+        with pytest.raises(ValueError, match="expected \\(first, behind the last\\) of a gap"):
+            model.inbetween(motion, frames)
+    with pytest.raises(ValueError, match="blend is 1, expected 2 or more"):
+        model.inbetween(motion, (40, 80), blend=1)
+
+
+def test_gaps_may_come_in_any_kind_of_sequence(model, motion):
+    once = model.inbetween(motion, (40, 80), "a person bows")
+    for frames in (np.array([40, 80]), [[40, 80]], np.array([(40, 80)])):
+        assert np.array_equal(model.inbetween(motion, frames, "a person bows").features, once.features)

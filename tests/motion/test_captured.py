@@ -7,7 +7,7 @@ import pytest
 
 from mmm.motion import features_to_joints, joints_to_features
 from mmm.motion.captured import load_motion, read_source
-from mmm.motion.placement import AXES, Placement, guess_up, metres_of
+from mmm.motion.placement import AXES, Placement, guess_up, metres_of, stand_on
 
 made_up = runpy.run_path(str(Path(__file__).with_name("made_up_bvh.py")))
 TREES = made_up["TREES"]
@@ -171,3 +171,13 @@ def test_an_edited_motion_goes_where_the_old_one_was():
     joints[0, 0] = (0, 1, 1)  # a metre up, a metre ahead
     assert np.allclose(placement.to_world(joints)[0, 0], (3, 1.5, 3), atol=1e-6)
     assert metres_of("inch") == 0.0254
+
+
+def test_a_motion_is_stood_where_a_pose_of_it_was():
+    rng = np.random.default_rng(0)
+    joints = rng.normal(size=(9, 22, 3)).astype(np.float32)
+    for angle in (0.3, -2.5):
+        cos, sin = np.cos(angle), np.sin(angle)
+        turn = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+        moved = (joints @ turn.T + [3, 0, -5]).astype(np.float32)
+        assert np.abs(stand_on(joints, 4, moved[4]) - moved).max() < 1e-5
