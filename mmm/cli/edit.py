@@ -120,7 +120,7 @@ class _EditOfMotion(_Editing):
         raise NotImplementedError
 
     def anchor(self, motion: Any) -> tuple:
-        """For `_placed`: the motion that was edited, a kept frame of the edit, and how many frames are new before it."""
+        """For `_placed`: the motion that was edited, a kept frame of the edit, how many frames are new before it."""
         gaps = sorted(getattr(self, "gap", ()))
         return motion, gaps[0][1] if gaps and gaps[0][0] == 0 else 0
 

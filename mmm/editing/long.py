@@ -47,8 +47,8 @@ _OWN = re.compile(
 
 
 def split_text(text: str) -> list[str]:
-    """One text for each action: cut at every "then" or "after that"; a piece without a subject of its own gets the first
-    one's.
+    """One text for each action, cut at every "then" or "after that"; a piece without a subject of its own gets the
+    first one's.
 
     "a person walks, then runs and then sits" → "a person walks", "a person runs", "a person sits".
 
