@@ -24,8 +24,8 @@ from mmm.transformer import MASK, MaskedTransformer
 
 # Tokens, 0.8 s: half of them at the end of one action, half at the start of the next. Longer ones are smoother, but
 # write over what was asked for. On Bandai's val split the jerk peaks at 81 m/s³ with 8 and at 93 with 4 (116 in the
-# release's way: 2, in one pass, with the left text only); but raised hands between two walks, 5 s long, are seen in 12
-# of 12 sequences with 4 tokens, in 6 with 8.
+# release's way: 2, in one pass, with the left text only); but hands raised for 5 s between a walk and a run are seen in
+# 11 of 12 sequences with 4 tokens, in 3 with 8 (figures/editing/short_actions.py).
 TRANSITION = 4
 GROUP = 16  # segments or transitions that are filled at a time: what bounds the memory
 
