@@ -150,8 +150,7 @@ class MMM(EditingMethods):
             f"{len(seeds)} seeds for {len(texts)} texts; give one seed, or one per text.",
         )
         options = {"guidance": self.info.get("guidance", 1.0), **options}
-        noise = {} if options.get("argmax") else {"seeds": seeds}
-        return fill(self.transformer, canvas, lengths, self.embed(texts), **noise, **options)
+        return fill(self.transformer, canvas, lengths, self.embed(texts), seeds=seeds, **options)
 
     def empty_canvas(self, frames: Sequence[int]) -> tuple[Int64[Tensor, "b p n"], Int64[Tensor, " b"]]:
         """Canvases that are all MASK, and their lengths in tokens, for lengths in frames."""

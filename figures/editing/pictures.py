@@ -9,7 +9,6 @@ import numpy as np
 from mmm import MMM
 from mmm.motion import Motion
 from mmm.motion.animation import animate, animate_beside
-from mmm.motion.draw import film_strip
 from mmm.pipeline import SHIPPED_PARTS
 
 WALK = "dataset-2_walk_youthful_013"
@@ -32,4 +31,3 @@ def sparse(motion):
 pair = [sparse(walk), sparse(waves)]
 animate_beside(pair, "figures/editing/walk-waves.gif", [walk.text, f"upper body: {ASKED}"], size=200)
 animate(sparse(long), "figures/editing/three-actions.gif", title=STORY, size=160)
-film_strip(long, "figures/editing/three-actions.png", poses=12, title=STORY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import time
 from pathlib import Path
@@ -80,7 +81,7 @@ def _placed(motion: Any, placement: Any, source: Any, frame: int, before: int = 
 
 
 @dataclasses.dataclass
-class _EditOfMotion(_Editing):
+class _EditOfMotion(_Editing, abc.ABC):
     source: Positional[Path] = dataclasses.field(kw_only=True)
     """Your motion: a .bvh file (`mmm import FILE` shows how it is understood), or .npy with joints (T, 22, 3) in metres
     at 20 frames per second or features (T, 263), such as data/bandai/new_joint_vecs/ID.npy."""
@@ -116,8 +117,9 @@ class _EditOfMotion(_Editing):
             animate_beside([source.motion, edited], self.compare, ["before", edited.text])
             print(f"{self.compare}: before and after")
 
+    @abc.abstractmethod
     def edit(self, model: Any, motion: Any) -> Any:
-        raise NotImplementedError
+        """The edited motion."""
 
     def anchor(self, motion: Any) -> tuple:
         """For `_placed`: the motion that was edited, a kept frame of the edit, how many frames are new before it."""
@@ -153,8 +155,9 @@ class Outpaint(_EditOfMotion):
         return model.outpaint(motion, self.length, self.text, self.side, **self.options())
 
     def anchor(self, motion: Any) -> tuple:
-        more = self.length - len(motion.features)
-        before = {"after": 0, "before": more, "both": more // 2}[self.side]
+        from mmm.editing.edits import room
+
+        before, _ = room(len(motion.features), self.length, self.side)
         return motion, before, before
 
 

@@ -23,9 +23,8 @@ from mmm.tokenizer import Tokenizer, parts
 from mmm.tokenizer.pieces import decode_in_pieces
 from mmm.transformer import MASK, MaskedTransformer
 
-CONTEXT = (
-    12  # kept tokens before an open stretch that a window shows of a motion longer than the canvas: 2.4 s
-)
+# Kept tokens before an open stretch that a window shows of a motion longer than the canvas: 2.4 s.
+CONTEXT = 12
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,7 @@ def edit(
 
 
 def joint_groups(count: int, skeleton: Skeleton) -> list[list[int]]:
+    """The joints of each of so many body parts: all of them, or the upper and the lower body's."""
     everything = list(range(skeleton.num_joints))
     if count == 1:
         return [everything]
@@ -136,8 +136,6 @@ def fill_windows(
     count, width = canvas.shape[2], transformer.config.max_tokens
     tokens, confidence = canvas.clone(), (canvas != MASK).float()
     generator = torch.Generator().manual_seed(int(seed))
-    needs_noise = not options.get("argmax") or options.get("remask") == "random"
-    noise = {"generators": [generator]} if needs_noise else {}
     while stretches := runs((tokens[0] == MASK).any(0)):
         first, last = stretches[0]
         before = max(context, (width - (last - first)) // 2)
@@ -148,11 +146,29 @@ def fill_windows(
                 stop = other
         piece = tokens[:, :, start:stop]
         size = torch.tensor([stop - start], device=canvas.device)
-        filled = fill(transformer, piece, size, text, **noise, **options)
+        filled = fill(transformer, piece, size, text, generators=[generator], **options)
         was_open = piece == MASK
         confidence[:, :, start:stop][was_open] = filled.confidence[was_open]
         tokens[:, :, start:stop] = filled.tokens
     return tokens, confidence
+
+
+def room(frames: int, length: int, side: str) -> tuple[int, int]:
+    """How many frames are new before and behind a motion of so many that is to have `length`.
+
+    Args:
+        side: "after" its end, "before" its start, or "both" (equally much).
+    Raises:
+        ValueError: length is not above the motion's; another side.
+    """
+    require(side in ("after", "before", "both"), f"side is {side!r}, expected one of after, before, both.")
+    more = length - frames
+    require(
+        more > 0,
+        f"length is {length}, but the motion has {frames} frames already; give the frames that the whole is to have.",
+    )
+    before = {"after": 0, "before": more, "both": more // 2}[side]
+    return before, more - before
 
 
 def extend(

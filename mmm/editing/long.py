@@ -128,11 +128,9 @@ def long_tokens(
         for group in _batched(jobs, GROUP):
             width = [canvas.shape[1] for canvas, _, _ in group]
             canvas = torch.stack([F.pad(c, (0, max(width) - c.shape[1])) for c, _, _ in group])
-            needs_noise = not options.get("argmax") or options.get("remask") == "random"
-            noise = {"seeds": [s for _, _, s in group]} if needs_noise else {}
-            told = TextEmbedding.stack([t for _, t, _ in group])
+            seeds, told = [s for _, _, s in group], TextEmbedding.stack([t for _, t, _ in group])
             size = torch.tensor(width, device=canvas.device)
-            filled = fill(transformer, canvas, size, told, **noise, **options).tokens
+            filled = fill(transformer, canvas, size, told, seeds=seeds, **options).tokens
             done += [row[:, :n] for row, n in zip(filled, width, strict=True)]
         return done
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mmm.editing.canvas import keep_outside
-from mmm.editing.edits import Edit, edit, extend
+from mmm.editing.edits import Edit, edit, extend, room
 from mmm.editing.long import TRANSITION, long_tokens, split_text
 from mmm.editing.seams import BLEND
 from mmm.errors import require
@@ -66,17 +66,8 @@ class EditingMethods:
         Raises:
             ValueError: length is not above the motion's; another side; as for `inbetween`.
         """
-        require(
-            side in ("after", "before", "both"), f"side is {side!r}, expected one of after, before, both."
-        )
-        more = length - len(motion.features)
-        require(
-            more > 0,
-            f"length is {length}, but the motion has {len(motion.features)} frames already; give the frames that "
-            "the whole is to have.",
-        )
-        before = {"after": 0, "before": more, "both": more // 2}[side]
-        made = self.edit(motion, before=before, after=more - before, text=text, seed=seed, **options)
+        before, after = room(len(motion.features), length, side)
+        made = self.edit(motion, before=before, after=after, text=text, seed=seed, **options)
         return self._motion(made, text or motion.text)
 
     def edit_upper_body(

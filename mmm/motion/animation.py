@@ -69,17 +69,10 @@ def animate(
     Raises:
         ValueError: joints of another shape or not finite, another suffix, .mp4 without ffmpeg.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    require(suffix in (".gif", ".mp4"), f"{path} cannot be written: an animation's suffix is .gif or .mp4.")
-    require(size >= 64 and size % 2 == 0, f"size is {size}, expected an even number of pixels, 64 or more.")
+    path = _checked(path, size)
     joints, fps, skeleton, text = as_scene(motion, fps, skeleton)
     frames = _frames(joints, fps, skeleton, text if title is None else title, size)
-    if suffix == ".gif":
-        _write_gif(path, frames, fps)
-    else:
-        _write_mp4(path, frames, fps, size, size)
-    return path
+    return _write(path, frames, fps, size, size)
 
 
 def animate_beside(
@@ -97,10 +90,7 @@ def animate_beside(
     Raises:
         ValueError: no motion, different frame rates, titles of another number; as for `animate`.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    require(suffix in (".gif", ".mp4"), f"{path} cannot be written: an animation's suffix is .gif or .mp4.")
-    require(size >= 64 and size % 2 == 0, f"size is {size}, expected an even number of pixels, 64 or more.")
+    path = _checked(path, size)
     require(len(motions) > 0, "there is no motion to draw; give at least one.")
     scenes = [as_scene(motion) for motion in motions]
     rates = sorted({fps for _, fps, _, _ in scenes})
@@ -118,10 +108,25 @@ def animate_beside(
         strict=True,
     )
     frames = (Image.fromarray(np.concatenate([np.asarray(picture) for picture in row], 1)) for row in rows)
-    if suffix == ".gif":
-        _write_gif(path, frames, rates[0])
+    return _write(path, frames, rates[0], size * len(scenes), size)
+
+
+def _checked(path: str | os.PathLike[str], size: int) -> Path:
+    """The path, if an animation of that size can be written to it."""
+    path = Path(path)
+    require(
+        path.suffix.lower() in (".gif", ".mp4"),
+        f"{path} cannot be written: an animation's suffix is .gif or .mp4.",
+    )
+    require(size >= 64 and size % 2 == 0, f"size is {size}, expected an even number of pixels, 64 or more.")
+    return path
+
+
+def _write(path: Path, frames: Iterable[Image.Image], fps: float, width: int, height: int) -> Path:
+    if path.suffix.lower() == ".gif":
+        _write_gif(path, frames, fps)
     else:
-        _write_mp4(path, frames, rates[0], size * len(scenes), size)
+        _write_mp4(path, frames, fps, width, height)
     return path
 
 

@@ -76,14 +76,11 @@ def test_before_the_first_kept_frame_the_world_begins_anew(pair):
     assert joined.path[0].abs().max() == 0 and joined.heading[0] == 0
     assert torch.allclose(joined.heading.diff()[40:], source.heading.diff()[40:], atol=1e-9)
     # the way from one kept frame to another, seen from the first of them
+    seen = []
     for t in (joined, source):
-        way = torch.stack(
-            ((t.path[90] - t.path[45])[0], torch.zeros(()).double(), (t.path[90] - t.path[45])[1])
-        )
-        seen = quaternion.rotate(turns(t.heading[45:46])[0], way)
-        if t is joined:
-            first = seen
-    assert torch.allclose(first, seen, atol=1e-9)
+        x, z = t.path[90] - t.path[45]
+        seen.append(quaternion.rotate(turns(t.heading[45:46])[0], torch.stack((x, torch.zeros_like(x), z))))
+    assert seen[0].norm() > 1 and torch.allclose(*seen, atol=1e-9)
 
 
 def test_the_shorter_way_round_is_taken():

@@ -135,9 +135,11 @@ def release_tokens(
         left, right = max(bounds[i], seam - 1 - most), min(bounds[i + 2], seam + 1 + most)
         canvas = tokens[None, :, left:right].clone()
         canvas[:, :, seam - 1 - left : seam + 1 - left] = MASK
-        noise = {} if options.get("argmax") else {"seeds": [seed + 1_000_000 + i]}
+        noise = [seed + 1_000_000 + i]
         size = torch.tensor([right - left], device=canvas.device)
-        tokens[:, left:right] = fill(model.transformer, canvas, size, text[[i]], **noise, **options).tokens[0]
+        tokens[:, left:right] = fill(
+            model.transformer, canvas, size, text[[i]], seeds=noise, **options
+        ).tokens[0]
     return tokens
 
 
