@@ -49,8 +49,9 @@ class TrainTokenizer(_Training):
 
     codes: int | None = None
     """Codes in the codebook; by default the preset's."""
-    parts: Literal[1, 2] = 1
-    """2: upper and lower body get codebooks of their own, so that either can be edited."""
+    parts: Literal[1, 2] | None = None
+    """2: upper and lower body get codebooks of their own, so that either can be edited. 1: one for the whole body,
+    the default without --init."""
     recipe: RecipeName = "ours"
     """release: what the authors' code does; paper: what their text says; ours. The options below change one choice."""
     feature_bias: float | None = None
@@ -62,18 +63,29 @@ class TrainTokenizer(_Training):
     evaluator, in which the feature bias is contained: --feature-bias is 1 then, unless you give it."""
     short: Literal["pad", "drop"] | None = None
     """Clips shorter than 64 frames are padded, the padding not counting (ours), or left out (release, paper)."""
+    geometry: float | None = None
+    """Weight of what is seen in the world (places, speeds, accelerations, standing feet): 1 (ours), 0 (the authors)."""
     optimizer: Literal["ours", "authors"] | None = None
     """A cosine that fits the size (ours), or 2e-4 that falls once, at two thirds of the steps."""
+    window: int = 64
+    """Frames of a window, a multiple of 4."""
+    init: Path | None = None
+    """A trained tokenizer to go on with: a run or a model folder, such as data/pretrained/bandai-small for motions of
+    your own. Sizes, Mean and Std are its."""
+    frozen_codes: bool = False
+    """With --init: train the decoders alone. Every clip keeps its tokens, so a transformer trained on them fits."""
 
     def run(self) -> None:
         from mmm.data import MotionFolder
         from mmm.recipes import fit_tokenizer
 
-        model = {"parts": self.parts} | ({} if self.codes is None else {"codes": self.codes})
+        given = {"parts": self.parts, "codes": self.codes}
+        model = {name: value for name, value in given.items() if value is not None}
         if self.mean_std is not None and self.feature_bias is None:
             self.feature_bias = 1.0
-        recipe = _recipe(self, "feature_bias", "reset", "short", "optimizer")
-        rules = {"recipe": recipe, "mean_std": self.mean_std}
+        recipe = _recipe(self, "feature_bias", "reset", "short", "geometry", "optimizer")
+        rules = {"recipe": recipe, "mean_std": self.mean_std, "window": self.window}
+        rules |= {"init": self.init, "frozen_codes": self.frozen_codes}
         result = fit_tokenizer(
             MotionFolder.open(self.data), self.out, self.preset, model=model, **rules, **self.changes()
         )
@@ -102,6 +114,8 @@ class TrainTransformer(_Training):
     """Chance of losing a token at head or tail (1/3)."""
     borrow: float | None = None
     """With two body parts: chance that one asked for alone has the other from another clip (0.5; release, paper 0)."""
+    typos: float | None = None
+    """Share of captions that are shown misspelled (0; what we ship: 0.2)."""
     text_dropout: float | None = None
     """Share of texts left out, which guidance needs: 0 (release, paper), 0.1 (ours)."""
     guidance: float | None = None
@@ -122,6 +136,7 @@ class TrainTransformer(_Training):
             "loss_on",
             "drop_edge",
             "borrow",
+            "typos",
             "text_dropout",
             "guidance",
             "optimizer",

@@ -39,6 +39,7 @@ from mmm.recipes.rules import (
     transformer_training,
 )
 from mmm.text import load_text_encoder
+from mmm.text.typos import with_variants
 from mmm.tokenizer import PRESETS as TOKENIZERS
 from mmm.tokenizer import Tokenizer
 from mmm.tokenizer import train as tokenizer_train
@@ -72,12 +73,15 @@ def fit_tokenizer(
     options: dict[str, Any] | None = None,
     recipe: Recipe | str = "ours",
     mean_std: str | os.PathLike | None = None,
+    init: str | os.PathLike | None = None,
+    frozen_codes: bool = False,
+    window: int = 64,
     **changes: Any,
 ) -> TrainResult:
     """Train a tokenizer of a preset on the train split, judged on val; the model goes to OUT/model.
 
     Args:
-        rule: windows; by default 64 frames, and the recipe's rule for short clips. Data that bring their clips
+        rule: windows; by default of `window` frames, and the recipe's rule for short clips. Data that bring their clips
             mirrored are not mirrored once more.
         model: changes to the preset's `TokenizerConfig`. changes: to its `TrainConfig`.
         options: for `mmm.training.train` (resume, cpu, progress).
@@ -85,25 +89,64 @@ def fit_tokenizer(
         mean_std: a folder with Mean.npy and Std.npy (or mean.npy, std.npy) to train with instead of the data's own. The
             release takes those of Guo et al.'s evaluator, which hold a feature bias already: give a recipe
             with feature_bias 1 then.
+        init: a tokenizer to begin with (run, model or its own folder) instead of random weights. Sizes, Mean and Std
+            are its, whatever preset and recipe say.
+        frozen_codes: train its decoders alone: every clip keeps its tokens, so that a transformer fits on.
+    Raises:
+        ValueError: frozen_codes without init; init is of other features, or `model` or `mean_std` is given beside it.
     """
     _known(preset)
     options, recipe = options or {}, get_recipe(recipe)
     config = resolve(tokenizer_training(preset, recipe), options.get("cpu", False), **changes)
-    rule = rule or tokenizer_train.WindowRule(short=recipe.short, mirror=not has_mirrored(folder))
+    rule = rule or tokenizer_train.WindowRule(window, recipe.short, mirror=not has_mirrored(folder))
     with main_process_first(options.get("cpu", False)):
         train, val = folder.pack("train"), folder.pack("val")
     torch.manual_seed(config.seed)  # initial weights come from torch's own generator
-    sizes = recipe.tokenizer(TOKENIZERS[preset])
-    tokenizer = Tokenizer(
-        dataclasses.replace(sizes, **{"features": len(folder.mean), **(model or {})}),
-        *_statistics(folder, mean_std),
-    )
+    if init is None:
+        require(not frozen_codes, "frozen codes need a tokenizer that has some: give init.")
+        sizes = {"features": len(folder.mean), **(model or {})}
+        tokenizer = Tokenizer(
+            dataclasses.replace(recipe.tokenizer(TOKENIZERS[preset]), **sizes), *_statistics(folder, mean_std)
+        )
+    else:
+        tokenizer = _begin_with(init, folder, model or {}, mean_std)
     amounts = np.maximum(train.lengths, rule.window)
     weights = balanced_weights(folder, train, amounts, recipe.tokenizer_balance)
     rule = dataclasses.replace(rule, skeleton=folder.skeleton)
     return tokenizer_train.train_tokenizer(
-        train, val, tokenizer, config, out, rule, weights, manifest=facts(folder), **options
+        train,
+        val,
+        tokenizer,
+        config,
+        out,
+        rule,
+        weights,
+        geometry=recipe.seen(),
+        frozen_codes=frozen_codes,
+        begun=init is not None,
+        manifest=facts(folder) | ({} if init is None else {"init": str(init)}),
+        **options,
     )
+
+
+def _begin_with(
+    init: str | os.PathLike, folder: MotionFolder, model: dict[str, Any], mean_std: str | os.PathLike | None
+) -> Tokenizer:
+    """A trained tokenizer to go on with, if nothing that is asked for contradicts it."""
+    tokenizer = load_tokenizer(init)
+    have = dataclasses.asdict(tokenizer.config)
+    asked = [f"{name} {value}" for name, value in model.items() if have[name] != value]
+    require(
+        not asked and mean_std is None,
+        f"the tokenizer in {init} brings its own sizes, Mean and Std, but {', '.join(asked) or 'another Mean and Std'} "
+        "is asked for; leave that out, or begin without init.",
+    )
+    require(
+        have["features"] == len(folder.mean),
+        f"the tokenizer in {init} knows {have['features']} features, {folder.path} has {len(folder.mean)}; give one of "
+        "the same skeleton.",
+    )
+    return tokenizer
 
 
 def _statistics(folder: MotionFolder, place: str | os.PathLike | None) -> tuple[Tensor, Tensor]:
@@ -169,8 +212,10 @@ def fit_transformer(
     text_encoder = load_text_encoder(encoder, device)
     train, val = sets or token_sets(folder, tokenizer.to(device), progress, recipe)
     seen = train.select(~held_back(train.ids, hold_back)) if hold_back else train
+    task = task or recipe.task()
+    texts = with_variants(train.texts()) if task.typos else train.texts()
     with main_process_first(options.get("cpu", False)):
-        text = captions_source(folder, train.texts() + val.texts(), text_encoder, progress)
+        text = captions_source(folder, texts + val.texts(), text_encoder, progress)
     parts, codes, code_dim = tokenizer.codebook.shape
     torch.manual_seed(config.seed)
     own = {"parts": parts, "text_dropout": recipe.text_dropout, **(model or {})}
@@ -184,7 +229,7 @@ def fit_transformer(
         config,
         Path(out) / "transformer",
         val,
-        task or recipe.task(),
+        task,
         manifest=known,
         **options,
     )

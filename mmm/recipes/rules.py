@@ -14,6 +14,7 @@ from typing import Literal
 from mmm.errors import require
 from mmm.tokenizer import TokenizerConfig
 from mmm.tokenizer import train as tokenizer_train
+from mmm.tokenizer.geometry import Geometry
 from mmm.training import TrainConfig
 from mmm.transformer import train as transformer_train
 from mmm.transformer.train import TransformerTask
@@ -31,6 +32,8 @@ class Recipe:
             describes: any code that dies is replaced, for good.
         short: clips shorter than the tokenizer's window are left out ("drop", the authors) or padded, the padding
             not counting ("pad": of Bandai's takes 38 % are shorter).
+        geometry: weight of what is seen of the tokenizer's reconstruction in the world (`mmm.tokenizer.geometry`);
+            the authors have none.
         tokenizer_balance, transformer_balance: share of a content in training ∝ (its share in the data) ** this;
             1 leaves the data as they are. Bandai has 36 takes of one content and 300 of another.
         all_phases: encode each clip in every phase of the token grid, as time is cut into fours where it happens to
@@ -46,6 +49,8 @@ class Recipe:
             another clip, so that an edit follows the text and not the legs (`borrow_sight`). On Bandai's val split the
             action that is asked for is seen in 47 and 59 % of upper-body edits (guidance 1 and 2), without borrowing in
             3 and 30 % (figures/editing).
+        typos: share of the captions that the transformer is shown misspelled, for users who type fast. Each caption
+            is embedded two times more for it.
         text_dropout: share of the texts that are left out in training, without which there is no guidance. The
             release's is commented out.
         guidance: of the sampler of the model that is written; 1 is none.
@@ -57,6 +62,7 @@ class Recipe:
     feature_bias: float = 5.0
     reset: str = "dead"
     short: Literal["pad", "drop"] = "pad"
+    geometry: float = 1.0
     tokenizer_balance: float = 0.5
     transformer_balance: float = 0.25
     all_phases: bool = True
@@ -65,6 +71,7 @@ class Recipe:
     loss_on: Literal["all", "masked"] = "all"
     drop_edge: float = 1 / 3
     borrow: float = 0.5
+    typos: float = 0.0
     text_dropout: float = 0.1
     guidance: float = 2.0
     optimizer: Literal["authors", "ours"] = "ours"
@@ -76,7 +83,17 @@ class Recipe:
             random_codes=self.random_codes,
             drop_edge=self.drop_edge,
             borrow=self.borrow,
+            typos=self.typos,
             where=self.loss_on,
+        )
+
+    def seen(self) -> Geometry | None:
+        """Weights of the tokenizer's loss in the world."""
+        terms = dataclasses.asdict(Geometry())
+        return (
+            Geometry(**{name: self.geometry * weight for name, weight in terms.items()})
+            if self.geometry
+            else None
         )
 
     def tokenizer(self, sizes: TokenizerConfig) -> TokenizerConfig:
@@ -86,6 +103,7 @@ class Recipe:
 
 _PAPER = Recipe(
     short="drop",
+    geometry=0.0,
     tokenizer_balance=1.0,
     transformer_balance=1.0,
     all_phases=False,
@@ -113,7 +131,7 @@ RECIPES = {
 TOKENIZER_TRAINING = {
     "tiny": TrainConfig(steps=600, batch_size=32, lr=1e-3, warmup=50, schedule="cosine", eval_every=300),
     "light": TrainConfig(
-        steps=10_000, batch_size=32, lr=1e-3, warmup=200, schedule="cosine", eval_every=2000
+        steps=14_000, batch_size=32, lr=1e-3, warmup=200, schedule="cosine", eval_every=2000
     ),
     "small": TrainConfig(steps=9000, batch_size=64, lr=5e-4, warmup=500, schedule="cosine", eval_every=1000),
     "paper": TrainConfig(
@@ -129,12 +147,12 @@ _OURS = {"betas": (0.9, 0.98), "schedule": "cosine"}
 TRANSFORMER_TRAINING = {
     "tiny": TrainConfig(steps=800, batch_size=32, lr=1e-3, warmup=50, ema=0.98, **_OURS),
     "light": TrainConfig(
-        steps=5500,
+        steps=14_000,
         batch_size=32,
-        lr=1e-3,
+        lr=8e-4,
         weight_decay=0.01,
-        warmup=200,
-        ema=0.998,
+        warmup=400,
+        ema=0.999,
         eval_every=2000,
         **_OURS,
     ),

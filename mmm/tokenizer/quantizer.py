@@ -68,6 +68,7 @@ class Quantizer(nn.Module):
         require(reset in RESETS, f"reset is {reset!r}, expected one of {', '.join(RESETS)}")
         require(0 <= ema < 1, f"ema is {ema}, expected a decay in [0, 1), 0 meaning trained by gradient")
         self.ema, self.reset, self.dead_below = ema, reset, dead_below
+        self.frozen = False  # in training, too, the codes stay as they are
         codebook = torch.zeros(codes, width)
         if ema:
             self.register_buffer("codebook", codebook)
@@ -96,9 +97,10 @@ class Quantizer(nn.Module):
         # In float32 whatever the precision around it: in bfloat16 near codes cannot be told apart.
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
+            learns = self.training and not self.frozen
             real = _real_rows(z.detach(), mask)
-            joint = _joint_rows(z.detach(), mask) if self.training else real
-            if self.training and not self.initialised:
+            joint = _joint_rows(z.detach(), mask) if learns else real
+            if learns and not self.initialised:
                 self.set_codebook(self._draw(joint, generator))
             tokens = self.nearest(z)
             chosen = self.lookup(tokens)
@@ -107,7 +109,7 @@ class Quantizer(nn.Module):
             commitment = _mean_square(z - chosen.detach(), mask)
             codebook_loss = commitment.new_zeros(()) if self.ema else _mean_square(z.detach() - chosen, mask)
             vectors = z + (chosen - z).detach()
-            if self.training:
+            if learns:
                 self._update(real, real_tokens, counts, joint, generator)
         return Quantized(vectors, tokens, commitment, codebook_loss, perplexity(counts))
 

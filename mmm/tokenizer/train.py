@@ -23,6 +23,7 @@ from mmm.motion import measures
 from mmm.motion.mirror import mirror_features
 from mmm.tokenizer import parts
 from mmm.tokenizer.codebook import codebook_report, usage_report
+from mmm.tokenizer.geometry import Geometry, geometry_loss
 from mmm.tokenizer.vqvae import Tokenizer, tokenizer_loss
 from mmm.training import TrainConfig, TrainResult, train
 
@@ -131,6 +132,9 @@ def train_tokenizer(
     out: str | Path,
     rule: WindowRule = WindowRule(),
     weights: Sequence[float] | np.ndarray | None = None,
+    geometry: Geometry | None = None,
+    frozen_codes: bool = False,
+    begun: bool = False,
     **options: Any,
 ) -> TrainResult:
     """Train `tokenizer` on windows of `packed` and write it to `out/model`.
@@ -144,9 +148,17 @@ def train_tokenizer(
         val: judged every `config.eval_every` steps and at the end (`evaluate_tokenizer`).
         tokenizer: with its normalisation set (`Tokenizer.set_normalisation`).
         weights: see `Windows`.
+        geometry: weights of what is seen in the world (`geometry_loss`); None: the paper's loss alone.
+        frozen_codes: encoders and codebooks stay as they are, the decoders alone learn: every clip keeps its tokens.
+        begun: the tokenizer was trained before, and keeps its normalisation (of two parts: its heights).
         options: passed to `mmm.training.train` (resume, config_extra, manifest, cpu, progress).
     """
-    if tokenizer.config.parts == 2:
+    if frozen_codes:
+        for quantizer in tokenizer.quantizers:
+            quantizer.frozen = True
+        for module in (*tokenizer.encoders, *tokenizer.quantizers):
+            module.requires_grad_(False)
+    if tokenizer.config.parts == 2 and not begun:
         heights = parts.relative_height_statistics(torch.from_numpy(np.array(packed.features)))
         tokenizer.set_normalisation(tokenizer.mean.cpu(), tokenizer.std.cpu(), heights)
     windows = Windows(packed, rule, weights)
@@ -159,7 +171,12 @@ def train_tokenizer(
         model: nn.Module, data: dict[str, Tensor], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         x = tokenizer.normalise(data["features"])
-        value, terms = tokenizer_loss(model(x, data["real"], generator), x, data["real"], tokenizer.config)
+        out = model(x, data["real"], generator)
+        value, terms = tokenizer_loss(out, x, data["real"], tokenizer.config)
+        if geometry is not None:
+            made = tokenizer.denormalise(out.reconstruction)
+            more, seen = geometry_loss(made, data["features"], data["real"], geometry, rule.skeleton)
+            value, terms = value + more, terms | seen
         return value, {name: term for name, term in terms.items() if name != "loss"}
 
     normalisation = torch.cat([tokenizer.mean, tokenizer.std]).cpu().numpy().tobytes()
@@ -169,13 +186,15 @@ def train_tokenizer(
         "data": windows.fingerprint,
         "mean_std_hash": hashlib.sha256(normalisation).hexdigest()[:16],
     }
+    extra |= {} if geometry is None else {"geometry": dataclasses.asdict(geometry)}
+    extra |= {"frozen_codes": True} if frozen_codes else {}
     options = {**options, "config_extra": {**extra, **options.get("config_extra", {})}}
     judge = None if val is None else lambda model: evaluate_tokenizer(model, val, rule.skeleton)
     epoch = windows.epoch(config.batch_size)
     every = min(epoch, NOTE_EVERY)
 
     def watch(module: nn.Module, step: int) -> dict[str, float] | None:
-        return usage_in_epoch(tokenizer, step / epoch) if step % every == 0 else None
+        return usage_in_epoch(tokenizer, step / epoch) if step % every == 0 and not frozen_codes else None
 
     result = train(tokenizer, batch, loss, config, out, judge, watch=watch, **options)
     if result.is_main_process:

@@ -66,7 +66,7 @@ class TransformerConfig:
 # more than its place, and at five blocks in all the self-attention needs the parameters more.
 PRESETS: dict[str, dict[str, int | float]] = {
     "tiny": dict(dim=96, cross_layers=1, layers=2, heads=4),
-    "light": dict(dim=128, cross_layers=1, layers=3, heads=4),
+    "light": dict(dim=192, cross_layers=1, layers=4, heads=6),
     "small": dict(dim=256, cross_layers=1, layers=4, heads=8),
     "paper": dict(dim=1024, cross_layers=2, layers=16, heads=16, text_dropout=0.0),
 }

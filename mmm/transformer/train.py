@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mmm.processes import mean_count
 from mmm.text.cache import TextSource
+from mmm.text.typos import draw_misspelled
 from mmm.training import TrainConfig, TrainResult, step_generator, train
 from mmm.transformer.length import LengthEstimator, length_loss
 from mmm.transformer.length_calibration import point_errors
@@ -61,6 +62,7 @@ class TransformerTask:
             either; drawn over both parts at once, places would almost never leave one part whole.
         borrow: the chance that an item asked for one of two parts has the other one from another clip
             (`borrow_sight`), so that editing follows the text.
+        typos: share of the captions that are misspelled (`mmm.text.typos`).
     """
 
     mask_law: str = "cosine"
@@ -69,6 +71,7 @@ class TransformerTask:
     where: Literal["all", "masked"] = "all"
     both: float = 0.5
     borrow: float = 0.0
+    typos: float = 0.0
 
 
 def train_transformer(
@@ -86,7 +89,7 @@ def train_transformer(
     The share of texts that are dropped (for guidance) is `transformer.config.text_dropout`.
 
     Args:
-        text: looked up for the captions of each batch.
+        text: looked up for the captions of each batch; with typos it must know `mmm.text.typos.with_variants` of them.
         val: judged every `config.eval_every` steps and at the end (`evaluate_transformer`).
         options: passed to `mmm.training.train` (resume, config_extra, manifest, cpu, progress).
     """
@@ -94,6 +97,8 @@ def train_transformer(
     def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         clips, variants = tokens.draw(config.batch_size, generator)
         captions = tokens.draw_captions(clips, generator)
+        if task.typos:
+            captions = draw_misspelled(captions, task.typos, generator)
         asked = draw_asked(config.batch_size, transformer.config.predicted, task.both, generator)
         data = pose_task(*tokens.batch(variants), transformer.config.codes, task, generator, asked)
         # A model without text dropout has no vector for "no text".
@@ -130,6 +135,8 @@ def _settings(transformer: MaskedTransformer, task: TransformerTask) -> dict[str
         del asked["both"]
     if transformer.config.predicted == 1 or not task.borrow:
         del asked["borrow"]
+    if not task.typos:
+        del asked["typos"]
     return {"transformer": sizes, "task": asked}
 
 

@@ -118,3 +118,57 @@ def test_another_skeleton_is_refused(toy, without_length, tmp_path):
     with pytest.raises(ValueError, match="motions of skeleton kit, but"):
         fit_length(toy, without_length, tmp_path / "length")
     assert not (without_length / "length").exists()
+
+
+def test_a_tokenizer_goes_on_from_another_with_its_sizes_and_normalisation(toy, trained, tmp_path, capsys):
+    args = (
+        "train",
+        "tokenizer",
+        "--data",
+        toy.path,
+        "--preset",
+        "light",
+        "--steps",
+        2,
+        "--cpu",
+        "--window",
+        32,
+    )
+    begin = Tokenizer.from_pretrained(trained / "tokenizer" / "model")
+    common = (*args, "--init", trained / "tokenizer")
+    assert run(*common, "--out", tmp_path / "on") == 0
+    after = Tokenizer.from_pretrained(tmp_path / "on" / "model")
+    assert after.config == begin.config and torch.equal(after.mean, begin.mean)
+    told = yaml.safe_load((tmp_path / "on" / "config.yaml").read_text())
+    assert told["windows"]["window"] == 32 and told["geometry"]["place"] == 0.5
+    assert run(*common, "--frozen-codes", "--geometry", 0, "--out", tmp_path / "frozen") == 0
+    frozen = Tokenizer.from_pretrained(tmp_path / "frozen" / "model")
+    assert torch.equal(frozen.codebook, begin.codebook) and not torch.equal(after.codebook, begin.codebook)
+    assert "geometry" not in yaml.safe_load((tmp_path / "frozen" / "config.yaml").read_text())
+    capsys.readouterr()
+    for wrong, sentence in (
+        ((*common, "--codes", 7), "brings its own sizes, Mean and Std, but codes 7 is asked for"),
+        ((*args, "--frozen-codes"), "give init"),
+    ):
+        assert run(*wrong, "--out", tmp_path / "no") == 2 and not (tmp_path / "no").exists()
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_transformer_that_reads_typos(toy, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    args = (
+        "--data",
+        toy.path,
+        "--tokenizer",
+        trained / "tokenizer",
+        "--preset",
+        "tiny",
+        "--steps",
+        3,
+        "--cpu",
+    )
+    assert run("train", "transformer", *args, "--typos", 0.5, "--out", tmp_path / "mmm") == 0
+    task = yaml.safe_load((tmp_path / "mmm" / "transformer" / "config.yaml").read_text())["task"]
+    assert task["typos"] == 0.5
+    plain = yaml.safe_load((trained / "model_run" / "transformer" / "config.yaml").read_text())["task"]
+    assert "typos" not in plain

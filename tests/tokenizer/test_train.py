@@ -9,8 +9,10 @@ import torch
 
 from mmm.data import PackedSplit
 from mmm.data.captions import Caption
+from mmm.data.synthetic import make_clip
 from mmm.motion import mirror_features
 from mmm.tokenizer import Tokenizer, TokenizerConfig, train
+from mmm.tokenizer.geometry import Geometry, geometry_loss
 from mmm.tokenizer.train import WindowRule, Windows, evaluate_tokenizer, train_tokenizer, usage_in_epoch
 from mmm.training import TrainConfig, read_metrics
 
@@ -27,6 +29,11 @@ def packed(lengths=(24, 30, 64, 100, 150), features=263):
     waves[:, 0] = time[:, 0]
     captions = [[Caption("a person walks")] for _ in lengths]
     return PackedSplit([f"clip{i}" for i in range(len(lengths))], waves, starts, captions)
+
+
+def _statistics(split):
+    features = torch.from_numpy(split.features)
+    return features.mean(0), features.std(0).clamp(min=1e-3)
 
 
 def draw(windows, count=400, seed=0):
@@ -141,6 +148,48 @@ def test_body_parts_get_their_relative_heights(tmp_path):
     heights = split.features[:, 4 + 3 * 2 + 1] - split.features[:, 3]  # joint 3 (spine1) above the root
     assert float(tokenizer.upper_mean[0]) == pytest.approx(heights.mean(), abs=1e-5)
     assert float(tokenizer.upper_std[0]) == pytest.approx(heights.std(), rel=1e-2)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_frozen_codes_leave_every_token_and_train_the_decoders(tmp_path, parts):
+    split, config = packed(), TrainConfig(steps=4, batch_size=4, precision="no")
+    tokenizer = Tokenizer(replace(SMALL, parts=parts), *_statistics(split))
+    train_tokenizer(split, None, tokenizer, config, tmp_path / "first", progress=False)
+    before = {name: value.clone() for name, value in tokenizer.state_dict().items()}
+    train_tokenizer(
+        split,
+        None,
+        tokenizer.train(),
+        config,
+        tmp_path / "second",
+        geometry=Geometry(),
+        frozen_codes=True,
+        begun=True,
+        progress=False,
+    )
+    same = {name for name, value in tokenizer.state_dict().items() if torch.equal(value, before[name])}
+    changed = set(before) - same
+    assert changed and all(name.startswith("decoders.") for name in changed)
+    assert "geometry" in (tmp_path / "second" / "config.yaml").read_text()
+    assert not any("epoch" in line for line in read_metrics(tmp_path / "second" / "metrics.jsonl"))
+
+
+def test_what_is_seen_in_the_world_is_learned_and_a_run_without_it_is_another(tmp_path):
+    features = make_clip(0).features
+    split = PackedSplit(["a"], features, np.array([0, len(features)]), [[Caption("a person walks")]])
+    config, found = TrainConfig(steps=60, batch_size=8, lr=2e-3, precision="no"), {}
+    for name, geometry in (("without", None), ("with", Geometry())):
+        torch.manual_seed(0)
+        tokenizer = Tokenizer(SMALL, *_statistics(split))
+        train_tokenizer(split, None, tokenizer, config, tmp_path / name, geometry=geometry, progress=False)
+        x = torch.from_numpy(features)[None]
+        made = tokenizer.decode(tokenizer.encode(x))[:, : x.shape[1]]
+        found[name], _ = geometry_loss(made, x, None, Geometry())
+    assert found["with"] < 0.9 * found["without"]
+    with pytest.raises(ValueError, match="geometry"):
+        train_tokenizer(
+            split, None, tokenizer, config, tmp_path / "without", geometry=Geometry(), progress=False
+        )
 
 
 def test_a_run_is_not_continued_on_other_data(tmp_path):
