@@ -1,4 +1,4 @@
-"""How good is it? The paper's measures (`metrics.py`) and blind judgement of film strips (`blind.py`)."""
+"""How good is it? The paper's measures (`metrics.py`) and blind judgement of film strips (`blind/`)."""
 
 from mmm.evaluation.metrics import (
     Interval,
