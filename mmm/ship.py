@@ -12,7 +12,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -21,9 +21,9 @@ import yaml
 from mmm.data import MotionFolder
 from mmm.errors import atomic_dir, require
 from mmm.pipeline import MMM
+from mmm.recipes import load_tokenizer
 from mmm.text import LiveText
 from mmm.tokenizer.train import evaluate_tokenizer
-from mmm.training.run_folder import read_metrics
 from mmm.transformer.tokens import make_token_set
 from mmm.transformer.train import evaluate_length, evaluate_transformer
 
@@ -36,8 +36,8 @@ CARD = """# {name}
 Text to 3D human motion (22 joints, 20 frames per second, 24 to 196 frames), masked modelling of motion tokens after
 *MMM: Generative Masked Motion Model* (CVPR 2024, arXiv 2312.03596), trained by this project's own code.
 
-- **Data**: {source} ({licence}); content hash {data_hash}. Captions written by this project from content and style.
-- **Licence of these weights: {licence}**, as the data: no commercial use, name the source.
+- **Data**: {source} ({licence}){made}; content hash {data_hash}. Captions written by this project.
+- **Licence of these weights: {licence}**, as the data{terms}.
 - **Text encoder**: {text_encoder}, frozen, not in this folder.
 - **Size**: {counts}; {megabytes:.1f} MB in {stored}.
 - **Made by** `mmm train tokenizer` ({tokenizer_steps} steps), `mmm train transformer` ({transformer_steps} steps) and
@@ -54,9 +54,14 @@ Text to 3D human motion (22 joints, 20 frames per second, 24 to 196 frames), mas
 | transformer: loss over all places | {loss:.3f} nats |
 | length estimator: mean error of the median | {error_tokens:.1f} tokens of 4 frames |
 
-What it can: walk, run, dash, turn, wave, raise the hands, bow, show the way, in the styles of the data. What it
-cannot: anything the data do not show (sitting, jumping, dancing at length), two actions one after the other.
+{abilities}
 """
+ABILITIES = {
+    "bandai": """What it can: walk, run, dash, turn, wave, raise the hands, bow, show the way, in the styles of the data. What it
+cannot: anything the data do not show (sitting, jumping, dancing at length), two actions one after the other.""",
+    "synthetic": """What it can: the nineteen actions of the choreographer, one after another and arms beside legs, with side,
+count, direction and speed. It moves as the choreographer does, not as people do: for experiments whose truth is known.""",
+}
 
 
 def ship(run: Path, data: Path, out: Path, bits: int = 16) -> dict[str, float]:
@@ -69,16 +74,12 @@ def ship(run: Path, data: Path, out: Path, bits: int = 16) -> dict[str, float]:
         ValueError: the data have other splits than the run's, the weights exceed 14 MB, `out` is no model folder.
     """
     require(bits in (8, 16), f"bits is {bits}, expected 8 or 16")
-    folder, model = MotionFolder.open(data), MMM.from_pretrained(run / "model_run")
-    runs = {name: run / place for name, place in PLACES.items()}
-    training = {
-        name: {
-            "config": yaml.safe_load((place / "config.yaml").read_text()),
-            "manifest": json.loads((place / "manifest.json").read_text()),
-        }
-        for name, place in runs.items()
-    }
-    steps = {name: read_metrics(place / "metrics.jsonl")[-1]["step"] for name, place in runs.items()}
+    folder, trained = MotionFolder.open(data), MMM.from_pretrained(run / "model_run")
+    # Its decoders may have been trained on since, with frozen codes.
+    tokenizer = load_tokenizer(run / PLACES["tokenizer"])
+    model = MMM(tokenizer, trained.transformer, trained.length, trained.info)
+    training = {name: _history(run / place) for name, place in PLACES.items()}
+    steps = {name: _steps(told) for name, told in training.items()}
     splits = model.info.get("splits_hash", folder.splits_hash)
     require(
         splits == folder.splits_hash,
@@ -106,7 +107,7 @@ def repack(out: Path, data: Path) -> dict[str, float]:
         f"the model in {out} was trained on other splits than {data} has; give the folder it was trained on.",
     )
     training = json.loads((out / "training.json").read_text())
-    steps = {name: part["config"]["train"]["steps"] for name, part in training.items()}
+    steps = {name: _steps(told) for name, told in training.items()}
     with atomic_dir(out, mark="config.json") as part:
         shutil.copytree(out, part, dirs_exist_ok=True)
         for name, module in (("transformer", model.transformer), ("length", model.length)):
@@ -114,8 +115,24 @@ def repack(out: Path, data: Path) -> dict[str, float]:
         return _describe(part, out.name, folder, f"float16 (tokenizer) and {EIGHT_BITS}", steps)
 
 
+def _history(run: Path) -> dict[str, Any]:
+    """Settings and facts of a run, and of the one that it began with, in place of where that lay."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    init = manifest.pop("init", None)
+    told = {"config": yaml.safe_load((run / "config.yaml").read_text()), "manifest": manifest}
+    if init and (Path(init) / "config.yaml").is_file():
+        told["init"] = _history(Path(init))
+    return told
+
+
+def _steps(told: dict[str, Any]) -> str:
+    """Steps of a run and of those before it: "10000 + 4000"."""
+    own = str(told["config"]["train"]["steps"])
+    return f"{_steps(told['init'])} + {own}" if "init" in told else own
+
+
 def _describe(
-    part: Path, name: str, folder: MotionFolder, stored: str, steps: dict[str, int]
+    part: Path, name: str, folder: MotionFolder, stored: str, steps: dict[str, str]
 ) -> dict[str, float]:
     """Measure the model folder as it lies there; results.json and the card."""
     size = sum(path.stat().st_size for path in part.rglob("*.safetensors"))
@@ -130,6 +147,9 @@ def _describe(
         val=len(folder.ids("val")),
         codes=model.tokenizer.config.codes,
         source=folder.info["source"],
+        made=", {clips} clips, seed {seed}".format(**folder.info) if "clips" in folder.info else "",
+        terms=": no commercial use, name the source" if "NC" in model.info["licence"] else "",
+        abilities=ABILITIES.get(folder.name, f"It knows what {folder.name} shows, and nothing else."),
         **(model.info | measured | {f"{name}_steps": count for name, count in steps.items()}),
     )
     (part / "README.md").write_text(card)

@@ -1,9 +1,12 @@
 import json
+import shutil
 
 import pytest
+import torch
 
 from mmm import MMM, ship
 from mmm.data import MotionFolder
+from mmm.recipes import fit_tokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +24,26 @@ def test_what_is_shipped_is_half_the_size_measured_and_described(trained, toy, t
     assert f"{measured['mpjpe_local']:.2f} cm" in card and "(20 steps)" in card
     training = json.loads((tmp_path / "toy-tiny" / "training.json").read_text())
     assert training["transformer"]["config"]["train"]["steps"] == 20
+
+
+def test_decoders_that_were_trained_on_are_shipped_with_their_history(trained, toy, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained / "model_run", run / "model_run")
+    init = trained / "tokenizer"
+    quiet = {"progress": False, "cpu": True}
+    how = dict(init=init, frozen_codes=True, precision="no", options=quiet)
+    fit_tokenizer(toy, run / "tokenizer", "tiny", steps=3, **how)
+    ship.ship(run, toy.path, tmp_path / "m", bits=16)
+    shipped, before = MMM.from_pretrained(tmp_path / "m"), MMM.from_pretrained(trained / "model_run")
+    motion = before.generate("a person bows", 40)
+    assert (shipped.encode(motion) == before.encode(motion)).all()
+    assert not torch.allclose(*(m.decode(m.encode(motion), [40])[0].joints for m in (shipped, before)), atol=1e-4)
+    assert "(20 + 3 steps)" in (tmp_path / "m" / "README.md").read_text()
+    told = (tmp_path / "m" / "training.json").read_text()
+    assert json.loads(told)["tokenizer"]["init"]["config"]["train"]["steps"] == 20 and str(init) not in told
+    fit_tokenizer(toy, run / "tokenizer", "tiny", steps=4, options=quiet | {"resume": False}, precision="no")
+    with pytest.raises(ValueError, match="another tokenizer's codebook"):
+        ship.ship(run, toy.path, tmp_path / "m")
 
 
 def test_a_model_too_large_or_of_other_splits_leaves_what_was_there(trained, toy, tmp_path, monkeypatch):
