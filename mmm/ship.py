@@ -57,10 +57,12 @@ Text to 3D human motion (22 joints, 20 frames per second, 24 to 196 frames), mas
 {abilities}
 """
 ABILITIES = {
-    "bandai": """What it can: walk, run, dash, turn, wave, raise the hands, bow, show the way, in the styles of the data. What it
-cannot: anything the data do not show (sitting, jumping, dancing at length), two actions one after the other.""",
-    "synthetic": """What it can: the nineteen actions of the choreographer, one after another and arms beside legs, with side,
-count, direction and speed. It moves as the choreographer does, not as people do: for experiments whose truth is known.""",
+    "bandai": """What it can: walk, run, dash, turn, wave, raise the hands, bow, show the way, in the styles of the
+data. What it cannot: anything the data do not show (sitting, jumping, dancing at length), two actions one after the
+other.""",
+    "synthetic": """What it can: the nineteen actions of the choreographer, one after another and arms beside legs, with
+side, count, direction and speed. It moves as the choreographer does, not as people do: for experiments whose truth
+is known.""",
 }
 
 

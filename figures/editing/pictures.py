@@ -22,12 +22,7 @@ moved = np.linalg.norm(walk.joints - waves.joints, axis=-1)[:, [0, 1, 2, 4, 5, 7
 print(f"legs and path moved by {100 * moved:.4f} cm at most")
 long = whole.generate_long(STORY, LENGTHS, seed=0)
 
-
-def sparse(motion):
-    """Every second frame: half the size, and ten pictures a second still show every step."""
-    return Motion.from_joints(motion.joints[::2], 10, motion.text)
-
-
-pair = [sparse(walk), sparse(waves)]
+# every second frame: half the size, and ten pictures a second still show every step
+pair = [walk.every(2), waves.every(2)]
 animate_beside(pair, "figures/editing/walk-waves.gif", [walk.text, f"upper body: {ASKED}"], size=200)
-animate(sparse(long), "figures/editing/three-actions.gif", title=STORY, size=160)
+animate(long.every(2), "figures/editing/three-actions.gif", title=STORY, size=160)

@@ -98,6 +98,15 @@ class Motion:
         """Seconds: frames ÷ fps."""
         return len(self) / self.fps
 
+    def every(self, step: int) -> Motion:
+        """Every `step`-th frame at a rate that keeps the time: small animations. Joints only, no features of its own.
+
+        Raises:
+            ValueError: step is below 1.
+        """
+        require(step >= 1, f"step is {step}; expected 1 (all frames) or more.")
+        return Motion.from_joints(self.joints[::step], self.fps / step, self.text, self.skeleton)
+
     def __repr__(self) -> str:
         text = f"{self.text!r}, " if self.text else ""
         body = "" if self.skeleton == "humanml3d" else f", {self.skeleton}"

@@ -95,3 +95,12 @@ def test_a_notebook_shows_the_player(joints, recwarn):
     motion = Motion.from_joints(joints[:4])
     assert "srcdoc" in motion.show().data and "srcdoc" in motion._repr_html_()
     assert not recwarn.list  # no litter in the notebook
+
+
+def test_every_other_frame_keeps_the_time(golden):
+    motion = Motion.from_joints(golden("features_free")["0/joints"], 20, text="waves")
+    half = motion.every(2)
+    assert np.array_equal(half.joints, motion.joints[::2]) and (half.fps, half.text) == (10, "waves")
+    assert abs(half.duration - motion.duration) <= 1 / 20
+    with pytest.raises(ValueError, match="step is 0; expected 1"):
+        motion.every(0)

@@ -114,8 +114,9 @@ def _animate(strips: Path, chosen: dict[int, str], out: Path, fps: float) -> Non
     motions = {number: load_array(strips / "motions" / f"{name}.npy") for number, name in chosen.items()}
     for size, step in GIF_SIZES:
         for number, joints in motions.items():
-            motion = Motion.from_joints(joints[::step], fps / step)
-            animate(motion, out / f"{number:02d}.gif", title="", size=size)
+            animate(
+                Motion.from_joints(joints, fps).every(step), out / f"{number:02d}.gif", title="", size=size
+            )
         if sum(path.stat().st_size for path in out.iterdir()) <= GIF_BYTES:
             break
 
