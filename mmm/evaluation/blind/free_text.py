@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import binomtest
+
 from mmm.errors import require
 from mmm.evaluation.blind.contents import CONTENTS, OTHER
 from mmm.evaluation.blind.prompts import KINDS
 from mmm.evaluation.blind.readers import majority, read_answers, read_key
-
-Z = 1.959964  # 97.5 % of a normal distribution lie below
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +86,8 @@ def wilson(right: int, of: int) -> tuple[float, float]:
         ValueError: nothing was counted.
     """
     require(0 <= right <= of and of > 0, f"{right} of {of} has no share; count at least one strip.")
-    middle = (right + Z**2 / 2) / (of + Z**2)
-    half = Z / (of + Z**2) * math.sqrt(right * (of - right) / of + Z**2 / 4)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    low, high = binomtest(right, of).proportion_ci(method="wilson")
+    return float(low), float(high)
 
 
 def tally(judged: Iterable[Judged]) -> dict[str, dict[str, dict[str, Any]]]:
