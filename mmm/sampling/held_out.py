@@ -179,19 +179,21 @@ def synonyms(
     """What every code of the codebook would cost at some places of held-out clips (cm), and the true code of each.
 
     Args:
-        places: how many, drawn at random over all tokens. The first part's.
+        places: how many, drawn at random over all tokens of all parts.
     """
     generator = torch.Generator().manual_seed(seed)
     sizes = tokens.lengths[tokens.starts[:-1]]
     edges = sizes.cumsum(0)
-    require(1 <= places <= int(edges[-1]), f"places is {places}, expected 1 to {int(edges[-1])}")
-    drawn = torch.randperm(int(edges[-1]), generator=generator)[:places]
+    total, parts = int(edges[-1]), tokenizer.config.parts
+    require(1 <= places <= parts * total, f"places is {places}, expected 1 to {parts * total}")
+    drawn = torch.randperm(parts * total, generator=generator)[:places]
+    part, drawn = drawn // total, drawn % total
     clip = torch.searchsorted(edges, drawn, right=True)
     place = drawn - (edges - sizes)[clip]
     codes = tokenizer.config.codes
-    rows = [value.repeat_interleave(codes) for value in (clip, torch.zeros_like(clip), place)]
+    rows = [value.repeat_interleave(codes) for value in (clip, part, place)]
     cost = choice_errors(tokenizer, tokens, *rows, torch.arange(codes).repeat(places), skeleton)
-    true = tokens.tokens[tokens.starts[clip], 0, place].long()
+    true = tokens.tokens[tokens.starts[clip], part, place].long()
     return cost.reshape(places, codes), true.numpy()
 
 

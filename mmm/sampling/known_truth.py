@@ -6,6 +6,9 @@ read the program ought to give it. So probabilities are compared with probabilit
 
 What a model reads is a caption, and a caption may leave something out. The programs of the study have one action at
 normal speed and size, and of their captions the longest is taken: together with the length it leaves little open.
+
+Of two body parts the upper one is studied: arms swing in every program, and the legs of many only stand. The lower part
+is hidden from the model throughout, as it is from the frequencies.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 from tqdm import tqdm
@@ -36,7 +40,7 @@ class Dances:
     """One program, danced often.
 
     Attributes:
-        caption: its longest. frames: of every dance. tokens: (V, N) the dances as tokens (one body part).
+        caption: its longest. frames: of every dance. tokens: (V, N) the dances as tokens (of the first body part).
     """
 
     program: Program
@@ -78,13 +82,9 @@ def dance_often(
     """Every program danced `times` times, each with a style and variation of its own, as tokens.
 
     Raises:
-        ValueError: fewer than 2 times, or a tokenizer of two body parts.
+        ValueError: fewer than 2 times.
     """
     require(times >= 2, f"times is {times}, expected 2 or more: one dance is no frequency")
-    require(
-        tokenizer.config.parts == 1,
-        f"the tokenizer has {tokenizer.config.parts} body parts, expected 1: take one of the whole body",
-    )
     found = []
     with tqdm(total=times * len(programs), desc="dances", unit="clip", disable=not progress) as bar:
         for program in programs:
@@ -106,19 +106,24 @@ def probabilities(
     text: TextEmbedding,
     canvas: Int64[Tensor, "rows n"],
 ) -> Float[Tensor, "rows n k"]:
-    """What the model gives every code at every place of some canvases of one length, one text for all."""
+    """What the model gives every code at every place of some canvases of one length, one text for all.
+
+    Args:
+        canvas: of the first body part; the places of another one are MASK.
+    """
     device = transformer.device
     transformer.eval()
     words, mask, sentence = (value[:1].to(device) for value in (text.words, text.mask, text.sentence))
     found = [
         torch.empty(0, canvas.shape[1], transformer.config.codes)
     ]  # a program may have no case to ask about
-    for part in canvas[:, None].to(device).split(32):
-        if not len(part):
+    whole = F.pad(canvas[:, None], (0, 0, 0, transformer.config.parts - 1), value=MASK)
+    for some in whole.to(device).split(32):
+        if not len(some):
             continue
-        lengths = torch.full((len(part),), canvas.shape[1], device=device)
-        own = (value.expand(len(part), *value.shape[1:]) for value in (words, mask, sentence))
-        found.append(transformer(part, lengths, *own).float().softmax(-1)[:, 0].cpu())
+        lengths = torch.full((len(some),), canvas.shape[1], device=device)
+        own = (value.expand(len(some), *value.shape[1:]) for value in (words, mask, sentence))
+        found.append(transformer(some, lengths, *own).float().softmax(-1)[:, 0].cpu())
     return torch.cat(found)
 
 

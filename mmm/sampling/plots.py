@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 MASKED = "#c9ccd3"
+BODY_PARTS = {1: ("",), 2: (", upper body", ", lower body")}
 RIGHT, WRONG, IDEAL = "#2a788e", "#e07b39", "#8a8f99"
 Numbers = Float[np.ndarray, " n"] | Float[Tensor, " n"]
 
@@ -33,12 +34,14 @@ Numbers = Float[np.ndarray, " n"] | Float[Tensor, " n"]
 def filling_rows(trace: Sequence[Step], item: int, length: int, part: int = 0) -> Float[np.ndarray, "rows n"]:
     """One item's decode as rows of confidence: before and after its first pass, before and after its second …
 
-    NaN where the place is masked. Passes that the item did not need (it was done) are left out.
+    NaN where the place is masked. Passes that the item did not need (it was done) are left out; one that wrote only
+    the other body part is not, so that the rows of the parts stay side by side.
     """
     rows = []
     for step in trace:
-        masked = (step.canvas[item, part, :length] == MASK).numpy()
-        if masked.any():
+        open_places = (step.canvas[item, :, :length] == MASK).numpy()
+        masked = open_places[part]
+        if open_places.any():
             # A place that is kept holds in this pass what it held before: the pass did not touch it.
             after = step.confidence[item, part, :length].double().numpy()
             rows += [np.where(masked, np.nan, after), after]
@@ -48,18 +51,25 @@ def filling_rows(trace: Sequence[Step], item: int, length: int, part: int = 0) -
 def plot_filling(trace: Sequence[Step], lengths: Int64[Tensor, " b"], titles: Sequence[str]) -> Figure:
     """Steps × places: every pass of every item, what it found (masked in grey) above what it left.
 
+    Of two body parts the upper one is on the left, the lower one on the right.
+
     Args:
         trace: of `fill(..., trace=True)`. lengths: tokens of each item. titles: one for each item.
     """
     sizes = lengths.tolist()
     require(len(titles) == len(sizes), f"{len(titles)} titles for {len(sizes)} items: give one an item")
-    pictures = [filling_rows(trace, item, size) for item, size in enumerate(sizes)]
+    parts = range(trace[0].canvas.shape[1])
+    pictures = [[filling_rows(trace, item, size, part) for part in parts] for item, size in enumerate(sizes)]
     # The colours reach to the next tenth above the surest place: a young model is nowhere near 1.
-    highest = max(0.1, math.ceil(10 * max(np.nanmax(rows, initial=0.0) for rows in pictures)) / 10)
-    heights = [len(rows) + 2.0 for rows in pictures]  # two rows' worth for the title
+    surest = max(np.nanmax(rows, initial=0.0) for own in pictures for rows in own)
+    highest = max(0.1, math.ceil(10 * surest) / 10)
+    heights = [len(own[0]) + 2.0 for own in pictures]  # two rows' worth for the title
     figure = Figure(figsize=(11, 0.17 * sum(heights) + 0.9), layout="constrained")
-    axes = figure.subplots(len(sizes), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for ax, rows, title in zip(axes, pictures, titles, strict=True):
+    axes = figure.subplots(len(sizes), len(parts), squeeze=False, height_ratios=heights)
+    panels = [
+        (ax, rows) for row, own in zip(axes, pictures, strict=True) for ax, rows in zip(row, own, strict=True)
+    ]
+    for ax, rows in panels:
         passes, length = len(rows) // 2, rows.shape[1]
         colours = ListedColormap(_viridis()).with_extremes(bad=MASKED)
         edges = np.sort(np.concatenate([np.arange(passes + 1), np.arange(passes) + 0.42]))
@@ -68,17 +78,20 @@ def plot_filling(trace: Sequence[Step], lengths: Int64[Tensor, " b"], titles: Se
         )
         ax.hlines(np.arange(1, passes), 0, length, color="white", linewidth=3)
         ax.set_yticks(np.arange(passes) + 0.5, np.arange(1, passes + 1))
-        ax.set(ylim=(passes, 0), xlim=(0, max(sizes)), ylabel="pass")
-        ax.set_title(title, loc="left", fontsize=10)
+        ax.set(ylim=(passes, 0), xlim=(0, max(sizes)))
         ax.tick_params(length=0)
         for spine in ax.spines.values():
             spine.set_visible(False)
-    axes[-1].set_xlabel("place on the canvas (one token: 4 frames, 0.2 s)")
-    axes[0].legend(
+    for ax, title in zip(axes[:, 0], titles, strict=True):
+        ax.set(ylabel="pass")
+        ax.set_title(title, loc="left", fontsize=10)
+    for ax, name in zip(axes[-1], BODY_PARTS[len(parts)], strict=True):
+        ax.set_xlabel(f"place on the canvas{name} (one token: 4 frames, 0.2 s)")
+    axes[0, -1].legend(
         handles=[Patch(color=MASKED, label="MASK")],
         loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderpad=0,
     )  # fmt: skip
-    figure.colorbar(mesh, ax=list(axes), label="confidence", fraction=0.025, pad=0.01)
+    figure.colorbar(mesh, ax=list(axes.flat), label="confidence", fraction=0.025, pad=0.01)
     return figure
 
 

@@ -101,6 +101,16 @@ def test_a_choice_costs_what_decoding_it_in_its_place_changes(parts):
         assert cost[row] == pytest.approx(100 * float((a - b).norm(dim=-1).mean()), rel=1e-4)
 
 
+def test_what_every_code_would_cost_at_places_of_both_body_parts():
+    config = type(tokenizers.SMALL)(width=16, depth=1, codes=32, parts=2)
+    tokenizer, tokens = tokenizers.made(config), clips(2)
+    cost, true = held_out.synonyms(tokenizer, tokens, places=52)
+    assert (cost[np.arange(52), true] == 0).all() and ((cost == 0).sum(1) == 1).all()
+    real = [tokens.tokens[row, :, :size] for row, size in enumerate(tokens.lengths)]
+    every = torch.cat([row.flatten() for row in real])
+    assert sorted(true.tolist()) == sorted(every.tolist()), "each place of each part is asked about once"
+
+
 def test_what_every_code_would_cost_and_which_is_the_true_one():
     tokenizer, tokens = tokenizers.made(), clips()
     cost, true = held_out.synonyms(tokenizer, tokens, places=6, seed=1)

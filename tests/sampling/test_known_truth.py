@@ -84,6 +84,20 @@ def test_probabilities_are_the_models_own():
     assert none.shape == (0, 3, 6) and none[torch.arange(0), torch.arange(0)].shape == (0, 6)
 
 
+def test_of_two_body_parts_the_upper_one_is_asked_with_the_lower_one_hidden():
+    model, text = fills.make_model(codes=6, parts=2), fills.make_text(1)
+    canvas = torch.tensor([[2, MASK, 4]])
+    found = known_truth.probabilities(model, text_of(text), canvas)
+    whole = torch.stack([canvas, torch.full_like(canvas, MASK)], 1)
+    with torch.no_grad():
+        logits = model(whole, torch.tensor([3]), text.words, text.mask, text.sentence)
+    torch.testing.assert_close(found, logits[:, 0].softmax(-1), rtol=1e-4, atol=1e-6)
+    config = type(tokenizers.SMALL)(width=16, depth=1, codes=32, parts=2)
+    (program,) = known_truth.simple_programs(1)
+    (one,) = known_truth.dance_often(tokenizers.made(config), [program], 3)
+    assert one.tokens.shape == (3, -(-program.frames // 4))
+
+
 def text_of(text):
     from mmm.text import TextEmbedding
 

@@ -39,6 +39,29 @@ def test_the_filling_picture_has_one_panel_an_item_with_its_passes():
         plots.plot_filling(trace(), torch.tensor([3, 2]), ["one"])
 
 
+def two_parts():
+    """One item of two body parts; its last pass writes only the lower one."""
+    canvas = torch.tensor([[[MASK, 2], [MASK, MASK]]])
+    tokens = torch.tensor([[[1, 2], [3, 4]]])
+    first = Step(canvas, tokens, torch.tensor([[[0.8, 1.0], [0.1, 0.7]]]))
+    canvas = torch.tensor([[[1, 2], [MASK, 4]]])
+    return [first, Step(canvas, tokens, torch.tensor([[[0.8, 1.0], [0.6, 0.7]]]))]
+
+
+def test_two_body_parts_fill_side_by_side_pass_for_pass():
+    nan, steps = np.nan, two_parts()
+    upper = [[nan, 1.0], [0.8, 1.0], [0.8, 1.0], [0.8, 1.0]]
+    np.testing.assert_allclose(plots.filling_rows(steps, 0, 2), upper, rtol=1e-6)
+    lower = [[nan, nan], [0.1, 0.7], [nan, 0.7], [0.6, 0.7]]
+    np.testing.assert_allclose(plots.filling_rows(steps, 0, 2, part=1), lower, rtol=1e-6)
+    figure = plots.plot_filling(steps, torch.tensor([2]), ["one"])
+    FigureCanvasAgg(figure).draw()
+    shown = [np.ma.filled(ax.collections[0].get_array(), nan) for ax in figure.axes[:2]]
+    np.testing.assert_allclose(shown, [upper, lower], rtol=1e-6)
+    assert ["upper" in ax.get_xlabel() for ax in figure.axes[:2]] == [True, False]
+    assert "lower" in figure.axes[1].get_xlabel()
+
+
 def test_knobs_draw_every_setting_of_every_measure():
     steps = pd.DataFrame({"jerk": {1: 70.0, 10: 50.0, 20: 40.0}, "sure": {1: 0.2, 10: 0.3, 20: 0.4}})
     guidance = pd.DataFrame({"jerk": {1.0: 60.0, 2.0: 90.0}, "sure": {1.0: 0.2, 2.0: 0.5}})
