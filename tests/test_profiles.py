@@ -98,6 +98,9 @@ def test_the_two_profiles_of_the_project_offer_the_same_settings():
     assert quick["settings"].keys() == full["settings"].keys()
     for chapter, settings in quick["settings"].items():
         assert settings.keys() == full["settings"][chapter].keys(), f"chapter {chapter}"
+        for name, value in settings.items():  # what --set may give must not hang on the profile
+            kinds = {type(value), type(full["settings"][chapter][name])}
+            assert kinds != {int, float}, f"{chapter}.{name} is a whole number in one profile only"
     notebooks = {path.name[:2] for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")}
     assert set(quick["settings"]) - {"all"} >= notebooks
 
