@@ -77,7 +77,7 @@ def ship(run: Path, data: Path, out: Path, bits: int = 16) -> dict[str, float]:
     """
     require(bits in (8, 16), f"bits is {bits}, expected 8 or 16")
     folder, trained = MotionFolder.open(data), MMM.from_pretrained(run / "model_run")
-    # Its decoders may have been trained on since, with frozen codes.
+    # Its decoders may have been trained on since, with their codes as they are.
     tokenizer = load_tokenizer(run / PLACES["tokenizer"])
     model = MMM(tokenizer, trained.transformer, trained.length, trained.info)
     training = {name: _history(run / place) for name, place in PLACES.items()}

@@ -31,7 +31,7 @@ def test_decoders_that_were_trained_on_are_shipped_with_their_history(trained, t
     shutil.copytree(trained / "model_run", run / "model_run")
     init = trained / "tokenizer"
     quiet = {"progress": False, "cpu": True}
-    how = dict(init=init, frozen_codes=True, precision="no", options=quiet)
+    how = dict(init=init, code_noise=0.0, precision="no", options=quiet)
     fit_tokenizer(toy, run / "tokenizer", "tiny", steps=3, **how)
     ship.ship(run, toy.path, tmp_path / "m", bits=16)
     shipped, before = MMM.from_pretrained(tmp_path / "m"), MMM.from_pretrained(trained / "model_run")

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg, subcommand
 
+from mmm.errors import require
+
 Preset = Literal["tiny", "light", "small", "paper"]
 RecipeName = Literal["release", "paper", "ours"]
 
@@ -63,8 +65,9 @@ class TrainTokenizer(_Training):
     evaluator, in which the feature bias is contained: --feature-bias is 1 then, unless you give it."""
     short: Literal["pad", "drop"] | None = None
     """Clips shorter than 64 frames are padded, the padding not counting (ours), or left out (release, paper)."""
-    geometry: float | None = None
-    """Weight of what is seen in the world (places, speeds, accelerations, standing feet): 1 (ours), 0 (the authors)."""
+    geometry: tuple[float, float, float, float] | None = None
+    """With --init: weights of what is seen in the world: place, speed, acceleration, standing feet. Ours: 0.5 0.5 0.25
+    0.25; the authors': 0 0 0 0."""
     optimizer: Literal["ours", "authors"] | None = None
     """A cosine that fits the size (ours), or 2e-4 that falls once, at two thirds of the steps."""
     window: int = 64
@@ -72,20 +75,25 @@ class TrainTokenizer(_Training):
     init: Path | None = None
     """A trained tokenizer to go on with: a run or a model folder, such as data/pretrained/bandai-small for motions of
     your own. Sizes, Mean and Std are its."""
-    frozen_codes: bool = False
-    """With --init: train the decoders alone. Every clip keeps its tokens, so a transformer trained on them fits."""
+    code_noise: float | None = None
+    """With --init: train the decoders alone, this share of the tokens being replaced by near ones. Every clip keeps its
+    tokens, so that a transformer trained on them still fits."""
 
     def run(self) -> None:
         from mmm.data import MotionFolder
         from mmm.recipes import fit_tokenizer
 
+        require(
+            self.geometry is None or self.init is not None,
+            "--geometry is for a tokenizer that is taken further; give --init, or leave --geometry out.",
+        )
         given = {"parts": self.parts, "codes": self.codes}
         model = {name: value for name, value in given.items() if value is not None}
         if self.mean_std is not None and self.feature_bias is None:
             self.feature_bias = 1.0
         recipe = _recipe(self, "feature_bias", "reset", "short", "geometry", "optimizer")
         rules = {"recipe": recipe, "mean_std": self.mean_std, "window": self.window}
-        rules |= {"init": self.init, "frozen_codes": self.frozen_codes}
+        rules |= {"init": self.init, "code_noise": self.code_noise}
         result = fit_tokenizer(
             MotionFolder.open(self.data), self.out, self.preset, model=model, **rules, **self.changes()
         )

@@ -74,7 +74,7 @@ def fit_tokenizer(
     recipe: Recipe | str = "ours",
     mean_std: str | os.PathLike | None = None,
     init: str | os.PathLike | None = None,
-    frozen_codes: bool = False,
+    code_noise: float | None = None,
     window: int = 64,
     **changes: Any,
 ) -> TrainResult:
@@ -91,9 +91,10 @@ def fit_tokenizer(
             with feature_bias 1 then.
         init: a tokenizer to begin with (run, model or its own folder) instead of random weights. Sizes, Mean and Std
             are its, whatever preset and recipe say.
-        frozen_codes: train its decoders alone: every clip keeps its tokens, so that a transformer fits on.
+        code_noise: train its decoders alone, with that share of the tokens replaced by near ones: every clip keeps its
+            tokens, so that a transformer trained on them still fits.
     Raises:
-        ValueError: frozen_codes without init; init is of other features, or `model` or `mean_std` is given beside it.
+        ValueError: code_noise without init; init is of other features, or `model` or `mean_std` is given beside it.
     """
     _known(preset)
     options, recipe = options or {}, get_recipe(recipe)
@@ -103,7 +104,7 @@ def fit_tokenizer(
         train, val = folder.pack("train"), folder.pack("val")
     torch.manual_seed(config.seed)  # initial weights come from torch's own generator
     if init is None:
-        require(not frozen_codes, "frozen codes need a tokenizer that has some: give init.")
+        require(code_noise is None, "code_noise needs a tokenizer that has codes: give init.")
         sizes = {"features": len(folder.mean), **(model or {})}
         tokenizer = Tokenizer(
             dataclasses.replace(recipe.tokenizer(TOKENIZERS[preset]), **sizes), *_statistics(folder, mean_std)
@@ -121,8 +122,8 @@ def fit_tokenizer(
         out,
         rule,
         weights,
-        geometry=recipe.seen(),
-        frozen_codes=frozen_codes,
+        geometry=None if init is None else recipe.seen(),
+        code_noise=code_noise,
         begun=init is not None,
         manifest=facts(folder) | ({} if init is None else {"init": str(init)}),
         **options,

@@ -32,8 +32,9 @@ class Recipe:
             describes: any code that dies is replaced, for good.
         short: clips shorter than the tokenizer's window are left out ("drop", the authors) or padded, the padding
             not counting ("pad": of Bandai's takes 38 % are shorter).
-        geometry: weight of what is seen of the tokenizer's reconstruction in the world (`mmm.tokenizer.geometry`);
-            the authors have none.
+        geometry: weights of place, speed, acceleration and standing feet of the tokenizer's reconstruction in the world
+            (`mmm.tokenizer.geometry`), of one that goes on from a trained tokenizer: from random weights the path's
+            error drowns the pose (figures/LOG.md). The authors have none of these.
         tokenizer_balance, transformer_balance: share of a content in training ∝ (its share in the data) ** this;
             1 leaves the data as they are. Bandai has 36 takes of one content and 300 of another.
         all_phases: encode each clip in every phase of the token grid, as time is cut into fours where it happens to
@@ -62,7 +63,7 @@ class Recipe:
     feature_bias: float = 5.0
     reset: str = "dead"
     short: Literal["pad", "drop"] = "pad"
-    geometry: float = 1.0
+    geometry: tuple[float, float, float, float] = dataclasses.astuple(Geometry())
     tokenizer_balance: float = 0.5
     transformer_balance: float = 0.25
     all_phases: bool = True
@@ -89,12 +90,7 @@ class Recipe:
 
     def seen(self) -> Geometry | None:
         """Weights of the tokenizer's loss in the world."""
-        terms = dataclasses.asdict(Geometry())
-        return (
-            Geometry(**{name: self.geometry * weight for name, weight in terms.items()})
-            if self.geometry
-            else None
-        )
+        return Geometry(*self.geometry) if any(self.geometry) else None
 
     def tokenizer(self, sizes: TokenizerConfig) -> TokenizerConfig:
         """A preset's sizes with this recipe's rules."""
@@ -103,7 +99,7 @@ class Recipe:
 
 _PAPER = Recipe(
     short="drop",
-    geometry=0.0,
+    geometry=(0.0, 0.0, 0.0, 0.0),
     tokenizer_balance=1.0,
     transformer_balance=1.0,
     all_phases=False,

@@ -34,6 +34,7 @@ flag is off are replaced, but their EMA sums stay, so the next update takes the 
 
 RELEASE_INTERVAL = 21
 USAGE_DECAY = 0.99  # of the usage counts when the codebook itself is trained by gradient
+NEAR = 8  # codes that may stand for another one when tokens are disturbed
 CHUNK = 1 << 24  # distances held at once: 64 MB in float32
 TINY = 1e-6  # EMA counts below this carry no information: such a code stays where it is
 
@@ -68,7 +69,6 @@ class Quantizer(nn.Module):
         require(reset in RESETS, f"reset is {reset!r}, expected one of {', '.join(RESETS)}")
         require(0 <= ema < 1, f"ema is {ema}, expected a decay in [0, 1), 0 meaning trained by gradient")
         self.ema, self.reset, self.dead_below = ema, reset, dead_below
-        self.frozen = False  # in training, too, the codes stay as they are
         codebook = torch.zeros(codes, width)
         if ema:
             self.register_buffer("codebook", codebook)
@@ -97,10 +97,9 @@ class Quantizer(nn.Module):
         # In float32 whatever the precision around it: in bfloat16 near codes cannot be told apart.
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
-            learns = self.training and not self.frozen
             real = _real_rows(z.detach(), mask)
-            joint = _joint_rows(z.detach(), mask) if learns else real
-            if learns and not self.initialised:
+            joint = _joint_rows(z.detach(), mask) if self.training else real
+            if self.training and not self.initialised:
                 self.set_codebook(self._draw(joint, generator))
             tokens = self.nearest(z)
             chosen = self.lookup(tokens)
@@ -109,7 +108,7 @@ class Quantizer(nn.Module):
             commitment = _mean_square(z - chosen.detach(), mask)
             codebook_loss = commitment.new_zeros(()) if self.ema else _mean_square(z.detach() - chosen, mask)
             vectors = z + (chosen - z).detach()
-            if learns:
+            if self.training:
                 self._update(real, real_tokens, counts, joint, generator)
         return Quantized(vectors, tokens, commitment, codebook_loss, perplexity(counts))
 
@@ -126,6 +125,19 @@ class Quantizer(nn.Module):
             torch.addmm(squares, part, self.codebook.t(), alpha=-2).argmin(1) for part in flat.split(rows)
         ]
         return torch.cat(found).view(z.shape[:-1])
+
+    @torch.no_grad()
+    def disturb(
+        self, tokens: Int[Tensor, "*batch"], share: float, generator: torch.Generator | None
+    ) -> Int[Tensor, "*batch"]:
+        """`tokens` with about a `share` of them replaced by one of the `NEAR` codes nearest to them, each as likely.
+
+        `generator` is on the CPU.
+        """
+        near = torch.cdist(self.codebook, self.codebook).topk(NEAR + 1, largest=False).indices[:, 1:]
+        chance = torch.rand(tokens.shape, generator=generator).to(tokens.device)
+        which = torch.randint(NEAR, tokens.shape, generator=generator).to(tokens.device)
+        return torch.where(chance < share, near[tokens, which], tokens)
 
     def lookup(self, tokens: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch c"]:
         """The codes of tokens."""

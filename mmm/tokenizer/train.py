@@ -133,7 +133,7 @@ def train_tokenizer(
     rule: WindowRule = WindowRule(),
     weights: Sequence[float] | np.ndarray | None = None,
     geometry: Geometry | None = None,
-    frozen_codes: bool = False,
+    code_noise: float | None = None,
     begun: bool = False,
     **options: Any,
 ) -> TrainResult:
@@ -149,13 +149,12 @@ def train_tokenizer(
         tokenizer: with its normalisation set (`Tokenizer.set_normalisation`).
         weights: see `Windows`.
         geometry: weights of what is seen in the world (`geometry_loss`); None: the paper's loss alone.
-        frozen_codes: encoders and codebooks stay as they are, the decoders alone learn: every clip keeps its tokens.
+        code_noise: encoders and codebooks stay as they are, so that every clip keeps its tokens; the decoders alone
+            learn, with that share of the tokens replaced by near ones (`Tokenizer.forward`).
         begun: the tokenizer was trained before, and keeps its normalisation (of two parts: its heights).
         options: passed to `mmm.training.train` (resume, config_extra, manifest, cpu, progress).
     """
-    if frozen_codes:
-        for quantizer in tokenizer.quantizers:
-            quantizer.frozen = True
+    if code_noise is not None:
         for module in (*tokenizer.encoders, *tokenizer.quantizers):
             module.requires_grad_(False)
     if tokenizer.config.parts == 2 and not begun:
@@ -171,7 +170,7 @@ def train_tokenizer(
         model: nn.Module, data: dict[str, Tensor], generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         x = tokenizer.normalise(data["features"])
-        out = model(x, data["real"], generator)
+        out = model(x, data["real"], generator, code_noise)
         value, terms = tokenizer_loss(out, x, data["real"], tokenizer.config)
         if geometry is not None:
             made = tokenizer.denormalise(out.reconstruction)
@@ -187,14 +186,14 @@ def train_tokenizer(
         "mean_std_hash": hashlib.sha256(normalisation).hexdigest()[:16],
     }
     extra |= {} if geometry is None else {"geometry": dataclasses.asdict(geometry)}
-    extra |= {"frozen_codes": True} if frozen_codes else {}
+    extra |= {} if code_noise is None else {"code_noise": code_noise}
     options = {**options, "config_extra": {**extra, **options.get("config_extra", {})}}
     judge = None if val is None else lambda model: evaluate_tokenizer(model, val, rule.skeleton)
     epoch = windows.epoch(config.batch_size)
     every = min(epoch, NOTE_EVERY)
 
     def watch(module: nn.Module, step: int) -> dict[str, float] | None:
-        return usage_in_epoch(tokenizer, step / epoch) if step % every == 0 and not frozen_codes else None
+        return usage_in_epoch(tokenizer, step / epoch) if step % every == 0 and code_noise is None else None
 
     result = train(tokenizer, batch, loss, config, out, judge, watch=watch, **options)
     if result.is_main_process:

@@ -133,11 +133,14 @@ class Tokenizer(nn.Module):
         x: Float[Tensor, "b t d"],
         mask: Bool[Tensor, "b t"] | None = None,
         generator: torch.Generator | None = None,
+        code_noise: float | None = None,
     ) -> VQOutput:
         """Normalised features through the bottleneck; in training mode the codebooks are updated.
 
         `mask` says which frames are real; a token counts if any of its frames is real, as in `encode`.
         `generator` (on the CPU) draws the first codes and the replacements of dead ones.
+        With a `code_noise`, encoders and codebooks stay as they are: decoders alone learn, from tokens of which that
+        share is replaced by near ones (`Quantizer.disturb`), as a transformer that samples is sometimes near the truth.
 
         Raises:
             ValueError: T is not a multiple of the frames per token.
@@ -145,6 +148,8 @@ class Tokenizer(nn.Module):
         ratio = self.config.ratio
         require(x.shape[1] % ratio == 0, f"x has {x.shape[1]} frames, expected a multiple of {ratio}")
         tokens_mask = None if mask is None else mask.unflatten(1, (-1, ratio)).any(-1)
+        if code_noise is not None:
+            return self._through_frozen_codes(x, tokens_mask, generator, code_noise)
         outputs = [
             quantizer(encoder(part, tokens_mask), tokens_mask, generator)
             for encoder, quantizer, part in zip(self.encoders, self.quantizers, self._split(x), strict=True)
@@ -156,6 +161,22 @@ class Tokenizer(nn.Module):
             codebook_loss=torch.stack([o.codebook_loss for o in outputs]).sum(),
             perplexity=torch.stack([o.perplexity for o in outputs]).mean(),
         )
+
+    def _through_frozen_codes(
+        self,
+        x: Float[Tensor, "b t d"],
+        mask: Bool[Tensor, "b n"] | None,
+        generator: torch.Generator | None,
+        noise: float,
+    ) -> VQOutput:
+        """`forward` of which the decoders alone learn."""
+        with torch.no_grad():
+            pieces = zip(self.encoders, self.quantizers, self._split(x), strict=True)
+            tokens = [quantizer.nearest(encoder(part, mask)) for encoder, quantizer, part in pieces]
+            shown = [q.disturb(t, noise, generator) for q, t in zip(self.quantizers, tokens, strict=True)]
+            vectors = [q.lookup(t) for q, t in zip(self.quantizers, shown, strict=True)]
+        nothing = x.new_zeros(())
+        return VQOutput(self._decode(vectors, mask), torch.stack(tokens, 1), nothing, nothing, nothing)
 
     def _split(self, x: Float[Tensor, "b t d"]) -> tuple[Tensor, ...]:
         if self.config.parts == 1:

@@ -141,14 +141,15 @@ def test_a_tokenizer_goes_on_from_another_with_its_sizes_and_normalisation(toy, 
     assert after.config == begin.config and torch.equal(after.mean, begin.mean)
     told = yaml.safe_load((tmp_path / "on" / "config.yaml").read_text())
     assert told["windows"]["window"] == 32 and told["geometry"]["place"] == 0.5
-    assert run(*common, "--frozen-codes", "--geometry", 0, "--out", tmp_path / "frozen") == 0
+    assert run(*common, "--code-noise", 0.1, "--geometry", 0, 0, 0, 0, "--out", tmp_path / "frozen") == 0
     frozen = Tokenizer.from_pretrained(tmp_path / "frozen" / "model")
     assert torch.equal(frozen.codebook, begin.codebook) and not torch.equal(after.codebook, begin.codebook)
     assert "geometry" not in yaml.safe_load((tmp_path / "frozen" / "config.yaml").read_text())
     capsys.readouterr()
     for wrong, sentence in (
         ((*common, "--codes", 7), "brings its own sizes, Mean and Std, but codes 7 is asked for"),
-        ((*args, "--frozen-codes"), "give init"),
+        ((*args, "--code-noise", 0), "give init"),
+        ((*args, "--geometry", 1, 1, 1, 1), "give --init, or leave --geometry out"),
     ):
         assert run(*wrong, "--out", tmp_path / "no") == 2 and not (tmp_path / "no").exists()
         assert sentence in capsys.readouterr().err

@@ -292,3 +292,17 @@ def test_processes_share_their_statistics(tmp_path):
         torch.testing.assert_close(first["none"][name], value)
     for name, value in first["dead"].items():  # replacements too, though the processes draw differently
         assert torch.equal(value, second["dead"][name])
+
+
+def test_disturbed_tokens_are_near_ones_of_about_the_share():
+    quantizer = Quantizer(codes=64, width=2)
+    quantizer.set_codebook(torch.randn(64, 2, generator=torch.Generator().manual_seed(0)))
+    tokens = torch.arange(64).repeat(50, 1)
+    found = quantizer.disturb(tokens, 0.25, torch.Generator().manual_seed(1))
+    changed = found != tokens
+    assert 0.2 < changed.float().mean() < 0.3
+    distance = torch.cdist(quantizer.codebook, quantizer.codebook)
+    rank = distance.argsort(1).argsort(1)[tokens[changed], found[changed]]
+    assert set(rank.tolist()) == set(range(1, 9))
+    assert torch.equal(found, quantizer.disturb(tokens, 0.25, torch.Generator().manual_seed(1)))
+    assert torch.equal(quantizer.disturb(tokens, 0.0, torch.Generator().manual_seed(1)), tokens)

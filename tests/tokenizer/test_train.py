@@ -163,7 +163,7 @@ def test_frozen_codes_leave_every_token_and_train_the_decoders(tmp_path, parts):
         config,
         tmp_path / "second",
         geometry=Geometry(),
-        frozen_codes=True,
+        code_noise=0.2,
         begun=True,
         progress=False,
     )
