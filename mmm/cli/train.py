@@ -122,6 +122,8 @@ class TrainTransformer(_Training):
     """Chance of losing a token at head or tail (1/3)."""
     borrow: float | None = None
     """With two body parts: chance that one asked for alone has the other from another clip (0.5; release, paper 0)."""
+    both: float | None = None
+    """With two body parts: chance that both are asked for, as in generation (0.5); the rest is one, as in editing."""
     typos: float | None = None
     """Share of captions that are shown misspelled (0; what we ship: 0.2)."""
     text_dropout: float | None = None
@@ -130,6 +132,8 @@ class TrainTransformer(_Training):
     """How closely the model follows the text when it samples: 1 is none (release, paper), 2 ours."""
     optimizer: Literal["ours", "authors"] | None = None
     """A cosine that fits the size and averaged weights (ours), or 2e-4 that falls once, at half of the steps."""
+    init: Path | None = None
+    """A trained model to go on with (run or model folder), for the same tokenizer. Sizes and text dropout are its."""
     hold_back: float = 0.0
     """Share of train's takes that the transformer never sees, so that its confidence can be calibrated on them
     (chapter 04): 0.1 is a tenth."""
@@ -144,6 +148,7 @@ class TrainTransformer(_Training):
             "loss_on",
             "drop_edge",
             "borrow",
+            "both",
             "typos",
             "text_dropout",
             "guidance",
@@ -152,7 +157,7 @@ class TrainTransformer(_Training):
         recipe = _recipe(self, *options)
         tokenizer = load_tokenizer(self.tokenizer)
         folder = MotionFolder.open(self.data)
-        changes = self.changes() | {"hold_back": self.hold_back}
+        changes = self.changes() | {"hold_back": self.hold_back, "init": self.init}
         fit_transformer(folder, tokenizer, self.out, self.preset, self.text, recipe=recipe, **changes)
         print(
             f'model: {self.out / "model"}\ntry: mmm generate "a person walks" --model {self.out} --out walk.gif'

@@ -1,5 +1,6 @@
 """From a data folder to a trained model: recipes, and the few calls that join the rooms."""
 
+from mmm.recipes.begin import load_tokenizer
 from mmm.recipes.data import (
     balanced_weights,
     captions_source,
@@ -9,7 +10,7 @@ from mmm.recipes.data import (
     length_sets,
     token_sets,
 )
-from mmm.recipes.fit import fit_length, fit_tokenizer, fit_transformer, load_tokenizer, resolve
+from mmm.recipes.fit import fit_length, fit_tokenizer, fit_transformer, resolve
 from mmm.recipes.rules import (
     LENGTH_MODEL,
     LENGTH_TRAINING,

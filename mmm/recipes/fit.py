@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mmm.data import MotionFolder
 from mmm.errors import require
-from mmm.interop import read_mean_std
 from mmm.pipeline import MMM
 from mmm.precision import resolve_precision
+from mmm.recipes.begin import (
+    statistics,
+    tokenizer_to_go_on_with,
+    transformer_to_go_on_with,
+)
 from mmm.recipes.data import (
     balanced_weights,
     captions_source,
@@ -107,10 +110,10 @@ def fit_tokenizer(
         require(code_noise is None, "code_noise needs a tokenizer that has codes: give init.")
         sizes = {"features": len(folder.mean), **(model or {})}
         tokenizer = Tokenizer(
-            dataclasses.replace(recipe.tokenizer(TOKENIZERS[preset]), **sizes), *_statistics(folder, mean_std)
+            dataclasses.replace(recipe.tokenizer(TOKENIZERS[preset]), **sizes), *statistics(folder, mean_std)
         )
     else:
-        tokenizer = _begin_with(init, folder, model or {}, mean_std)
+        tokenizer = tokenizer_to_go_on_with(init, folder, model or {}, mean_std)
     amounts = np.maximum(train.lengths, rule.window)
     weights = balanced_weights(folder, train, amounts, recipe.tokenizer_balance)
     rule = dataclasses.replace(rule, skeleton=folder.skeleton)
@@ -130,44 +133,6 @@ def fit_tokenizer(
     )
 
 
-def _begin_with(
-    init: str | os.PathLike, folder: MotionFolder, model: dict[str, Any], mean_std: str | os.PathLike | None
-) -> Tokenizer:
-    """A trained tokenizer to go on with, if nothing that is asked for contradicts it."""
-    tokenizer = load_tokenizer(init)
-    have = dataclasses.asdict(tokenizer.config)
-    asked = [f"{name} {value}" for name, value in model.items() if have[name] != value]
-    require(
-        not asked and mean_std is None,
-        f"the tokenizer in {init} brings its own sizes, Mean and Std, but {', '.join(asked) or 'another Mean and Std'} "
-        "is asked for; leave that out, or begin without init.",
-    )
-    require(
-        have["features"] == len(folder.mean),
-        f"the tokenizer in {init} knows {have['features']} features, {folder.path} has {len(folder.mean)}; give one of "
-        "the same skeleton.",
-    )
-    return tokenizer
-
-
-def _statistics(folder: MotionFolder, place: str | os.PathLike | None) -> tuple[Tensor, Tensor]:
-    """Mean and Std of the data, or those in another folder."""
-    if place is None:
-        return torch.from_numpy(folder.mean), torch.from_numpy(folder.std)
-    mean, std = read_mean_std(
-        place, len(folder.mean), "give the folder of a Mean and a Std of these features"
-    )
-    return torch.from_numpy(mean), torch.from_numpy(std)
-
-
-def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
-    """The tokenizer of a run folder (…/model), of a model folder (…/tokenizer), or of its own folder."""
-    for place in (Path(path) / "model", Path(path) / "tokenizer"):
-        if (place / "config.json").is_file():
-            return Tokenizer.from_pretrained(place)
-    return Tokenizer.from_pretrained(path)
-
-
 def fit_transformer(
     folder: MotionFolder,
     tokenizer: Tokenizer,
@@ -181,6 +146,7 @@ def fit_transformer(
     recipe: Recipe | str = "ours",
     sets: tuple[TokenSet, TokenSet] | None = None,
     hold_back: float = 0.0,
+    init: str | os.PathLike | None = None,
     **changes: Any,
 ) -> MMM:
     """Train transformer and length estimator of a preset; OUT/model is a whole model that can generate.
@@ -194,6 +160,10 @@ def fit_transformer(
         sets: train and val as tokens, where they are at hand; made by `token_sets` by default.
         hold_back: share of the training clips that the transformer never sees, to calibrate its confidence on
             (`held_back`); the length estimator sees them.
+        init: a model to begin with (run or model folder), whose transformer was trained on this tokenizer's codes,
+            instead of random weights. Sizes and text dropout are its.
+    Raises:
+        ValueError: init was trained on other codes.
     """
     _known(preset)
     require(
@@ -217,12 +187,16 @@ def fit_transformer(
     texts = with_variants(train.texts()) if task.typos else train.texts()
     with main_process_first(options.get("cpu", False)):
         text = captions_source(folder, texts + val.texts(), text_encoder, progress)
-    parts, codes, code_dim = tokenizer.codebook.shape
     torch.manual_seed(config.seed)
-    own = {"parts": parts, "text_dropout": recipe.text_dropout, **(model or {})}
-    sizes = transformer_preset(preset, codes=codes, code_dim=code_dim, text_dim=text_encoder.width, **own)
-    transformer = MaskedTransformer(sizes, tokenizer.codebook.detach().cpu())
     known = facts(folder)
+    if init is None:
+        parts, codes, code_dim = tokenizer.codebook.shape
+        own = {"parts": parts, "text_dropout": recipe.text_dropout, **(model or {})}
+        sizes = transformer_preset(preset, codes=codes, code_dim=code_dim, text_dim=text_encoder.width, **own)
+        transformer = MaskedTransformer(sizes, tokenizer.codebook.detach().cpu())
+    else:
+        transformer, begin = transformer_to_go_on_with(init, tokenizer)
+        sizes = transformer.config
     result = transformer_train.train_transformer(
         seen,
         text,
@@ -231,7 +205,7 @@ def fit_transformer(
         Path(out) / "transformer",
         val,
         task,
-        manifest=known,
+        manifest=known | ({} if init is None else {"init": str(begin)}),
         **options,
     )
     train, val = length_sets(folder, tokenizer.config.ratio, sizes.max_tokens)

@@ -50,6 +50,8 @@ class Recipe:
             another clip, so that an edit follows the text and not the legs (`borrow_sight`). On Bandai's val split the
             action that is asked for is seen in 47 and 59 % of upper-body edits (guidance 1 and 2), without borrowing in
             3 and 30 % (figures/editing).
+        both: of a model with two body parts, the chance that an item is asked for both of them, as generation does; the
+            rest is asked for one with the other in sight, as editing does.
         typos: share of the captions that the transformer is shown misspelled, for users who type fast. Each caption
             is embedded two times more for it.
         text_dropout: share of the texts that are left out in training, without which there is no guidance. The
@@ -72,6 +74,7 @@ class Recipe:
     loss_on: Literal["all", "masked"] = "all"
     drop_edge: float = 1 / 3
     borrow: float = 0.5
+    both: float = 0.5
     typos: float = 0.0
     text_dropout: float = 0.1
     guidance: float = 2.0
@@ -83,6 +86,7 @@ class Recipe:
             mask_law=self.mask_law,
             random_codes=self.random_codes,
             drop_edge=self.drop_edge,
+            both=self.both,
             borrow=self.borrow,
             typos=self.typos,
             where=self.loss_on,

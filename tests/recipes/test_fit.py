@@ -10,7 +10,7 @@ import yaml
 
 from mmm import MMM
 from mmm.cli import main
-from mmm.recipes import fit_length, held_back
+from mmm.recipes import fit_length, fit_tokenizer, held_back
 from mmm.tokenizer import Tokenizer
 from mmm.transformer.tokens import TokenSet
 
@@ -173,3 +173,40 @@ def test_a_transformer_that_reads_typos(toy, trained, tmp_path, monkeypatch):
     assert task["typos"] == 0.5
     plain = yaml.safe_load((trained / "model_run" / "transformer" / "config.yaml").read_text())["task"]
     assert "typos" not in plain
+
+
+def test_a_transformer_goes_on_from_another_of_the_same_codes(toy, trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    args = (
+        "train",
+        "transformer",
+        "--data",
+        toy.path,
+        "--preset",
+        "light",
+        "--steps",
+        1,
+        "--lr",
+        1e-9,
+        "--cpu",
+    )
+    on = ("--init", trained / "model_run", "--tokenizer", trained / "tokenizer")
+    assert run(*args, *on, "--out", tmp_path / "on") == 0
+    before, after = (
+        MMM.from_pretrained(place).transformer for place in (trained / "model_run", tmp_path / "on")
+    )
+    assert after.config == before.config
+    for old, new in zip(before.parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(old, new, rtol=1e-5, atol=1e-7)
+    told = json.loads((tmp_path / "on" / "transformer" / "manifest.json").read_text())
+    assert told["init"] == str(trained / "model_run" / "transformer")
+    fit_tokenizer(
+        toy, tmp_path / "tok", "tiny", steps=1, precision="no", options={"progress": False, "cpu": True}
+    )
+    capsys.readouterr()
+    for wrong, sentence in (
+        ((*on[:2], "--tokenizer", tmp_path / "tok"), "with another tokenizer's codebook"),
+        (("--init", tmp_path, *on[2:]), "there is no transformer in"),
+    ):
+        assert run(*args, *wrong, "--out", tmp_path / "no") == 2 and not (tmp_path / "no" / "model").exists()
+        assert sentence in capsys.readouterr().err
