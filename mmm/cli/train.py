@@ -87,6 +87,12 @@ class TrainTokenizer(_Training):
             self.geometry is None or self.init is not None,
             "--geometry is for a tokenizer that is taken further; give --init, or leave --geometry out.",
         )
+        for name in ("feature_bias", "reset"):
+            flag = "--" + name.replace("_", "-")
+            require(
+                self.init is None or getattr(self, name) is None,
+                f"a tokenizer that is taken further keeps its rules, and {flag} is one; leave {flag} out.",
+            )
         given = {"parts": self.parts, "codes": self.codes}
         model = {name: value for name, value in given.items() if value is not None}
         if self.mean_std is not None and self.feature_bias is None:
@@ -125,7 +131,7 @@ class TrainTransformer(_Training):
     both: float | None = None
     """With two body parts: chance that both are asked for, as in generation (0.5); the rest is one, as in editing."""
     typos: float | None = None
-    """Share of captions that are shown misspelled (0; what we ship: 0.2)."""
+    """Share of captions that are shown misspelled (0)."""
     text_dropout: float | None = None
     """Share of texts left out, which guidance needs: 0 (release, paper), 0.1 (ours)."""
     guidance: float | None = None
@@ -153,6 +159,10 @@ class TrainTransformer(_Training):
             "text_dropout",
             "guidance",
             "optimizer",
+        )
+        require(
+            self.init is None or self.text_dropout is None,
+            "a model that is taken further keeps its text dropout; leave --text-dropout out.",
         )
         recipe = _recipe(self, *options)
         tokenizer = load_tokenizer(self.tokenizer)

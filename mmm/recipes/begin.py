@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmm.data import MotionFolder
 from mmm.errors import require
@@ -42,10 +43,11 @@ def tokenizer_to_go_on_with(
     tokenizer = load_tokenizer(init)
     have = dataclasses.asdict(tokenizer.config)
     asked = [f"{name} {value}" for name, value in model.items() if have[name] != value]
+    asked += ["another Mean and Std"] * (mean_std is not None)
     require(
-        not asked and mean_std is None,
-        f"the tokenizer in {init} brings its own sizes, Mean and Std, but {', '.join(asked) or 'another Mean and Std'} "
-        "is asked for; leave that out, or begin without init.",
+        not asked,
+        f"the tokenizer in {init} brings its own sizes, rules, Mean and Std, but {', '.join(asked)} is asked for; "
+        "leave that out, or begin without init.",
     )
     require(
         have["features"] == len(folder.mean),
@@ -55,10 +57,22 @@ def tokenizer_to_go_on_with(
     return tokenizer
 
 
+def fingerprint(module: nn.Module) -> str:
+    """Changes with any weight: a run that began with one model is not continued with another."""
+    told = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        told.update(name.encode() + value.cpu().numpy().tobytes())
+    return told.hexdigest()[:16]
+
+
 def transformer_to_go_on_with(
-    path: str | os.PathLike, tokenizer: Tokenizer
+    path: str | os.PathLike, tokenizer: Tokenizer, text_width: int, model: dict[str, Any]
 ) -> tuple[MaskedTransformer, Path]:
-    """The transformer of a run or model folder, and the folder that tells how it was trained."""
+    """The transformer of a run or model folder, and the folder that tells how it was trained.
+
+    Args:
+        text_width: of the embeddings that it will read. model: sizes that are asked for besides.
+    """
     run = Path(path) / "transformer"
     places = [run / "model", Path(path) / "model" / "transformer", run]
     found = [place for place in places if (place / "config.json").is_file()]
@@ -72,5 +86,14 @@ def transformer_to_go_on_with(
         torch.equal(transformer.codebook.cpu(), tokenizer.codebook.cpu()),
         f"the transformer in {path} was trained with another tokenizer's codebook; give the tokenizer it was "
         "trained with.",
+    )
+    have = dataclasses.asdict(transformer.config)
+    asked = [
+        f"{name} {value}" for name, value in {"text_dim": text_width, **model}.items() if have[name] != value
+    ]
+    require(
+        not asked,
+        f"the transformer in {path} brings its own sizes, text encoder and text dropout, but {', '.join(asked)} is "
+        "asked for; leave that out, or begin without init.",
     )
     return transformer, run

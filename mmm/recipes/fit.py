@@ -19,6 +19,7 @@ from mmm.errors import require
 from mmm.pipeline import MMM
 from mmm.precision import resolve_precision
 from mmm.recipes.begin import (
+    fingerprint,
     statistics,
     tokenizer_to_go_on_with,
     transformer_to_go_on_with,
@@ -71,21 +72,19 @@ def fit_tokenizer(
     folder: MotionFolder,
     out: str | os.PathLike,
     preset: str = "small",
-    rule: tokenizer_train.WindowRule | None = None,
+    window: int = 64,
     model: dict[str, Any] | None = None,
     options: dict[str, Any] | None = None,
     recipe: Recipe | str = "ours",
     mean_std: str | os.PathLike | None = None,
     init: str | os.PathLike | None = None,
     code_noise: float | None = None,
-    window: int = 64,
     **changes: Any,
 ) -> TrainResult:
     """Train a tokenizer of a preset on the train split, judged on val; the model goes to OUT/model.
 
     Args:
-        rule: windows; by default of `window` frames, and the recipe's rule for short clips. Data that bring their clips
-            mirrored are not mirrored once more.
+        window: frames, a multiple of 4. Data that bring their clips mirrored are not mirrored once more.
         model: changes to the preset's `TokenizerConfig`. changes: to its `TrainConfig`.
         options: for `mmm.training.train` (resume, cpu, progress).
         recipe: a `Recipe`, or the name of one.
@@ -102,7 +101,7 @@ def fit_tokenizer(
     _known(preset)
     options, recipe = options or {}, get_recipe(recipe)
     config = resolve(tokenizer_training(preset, recipe), options.get("cpu", False), **changes)
-    rule = rule or tokenizer_train.WindowRule(window, recipe.short, mirror=not has_mirrored(folder))
+    rule = tokenizer_train.WindowRule(window, recipe.short, not has_mirrored(folder), folder.skeleton)
     with main_process_first(options.get("cpu", False)):
         train, val = folder.pack("train"), folder.pack("val")
     torch.manual_seed(config.seed)  # initial weights come from torch's own generator
@@ -114,9 +113,9 @@ def fit_tokenizer(
         )
     else:
         tokenizer = tokenizer_to_go_on_with(init, folder, model or {}, mean_std)
+        options = {**options, "config_extra": {"init": fingerprint(tokenizer)}}
     amounts = np.maximum(train.lengths, rule.window)
     weights = balanced_weights(folder, train, amounts, recipe.tokenizer_balance)
-    rule = dataclasses.replace(rule, skeleton=folder.skeleton)
     return tokenizer_train.train_tokenizer(
         train,
         val,
@@ -163,7 +162,7 @@ def fit_transformer(
         init: a model to begin with (run or model folder), whose transformer was trained on this tokenizer's codes,
             instead of random weights. Sizes and text dropout are its.
     Raises:
-        ValueError: init was trained on other codes.
+        ValueError: init was trained on other codes or another text encoder, or `model` says otherwise.
     """
     _known(preset)
     require(
@@ -195,8 +194,9 @@ def fit_transformer(
         sizes = transformer_preset(preset, codes=codes, code_dim=code_dim, text_dim=text_encoder.width, **own)
         transformer = MaskedTransformer(sizes, tokenizer.codebook.detach().cpu())
     else:
-        transformer, begin = transformer_to_go_on_with(init, tokenizer)
-        sizes = transformer.config
+        transformer, begin = transformer_to_go_on_with(init, tokenizer, text_encoder.width, model or {})
+        sizes, known = transformer.config, known | {"init": str(begin)}
+    begun = {} if init is None else {"config_extra": {"init": fingerprint(transformer)}}
     result = transformer_train.train_transformer(
         seen,
         text,
@@ -205,8 +205,9 @@ def fit_transformer(
         Path(out) / "transformer",
         val,
         task,
-        manifest=known | ({} if init is None else {"init": str(begin)}),
+        manifest=known,
         **options,
+        **begun,
     )
     train, val = length_sets(folder, tokenizer.config.ratio, sizes.max_tokens)
     estimator = LengthEstimator(LengthConfig(text_encoder.width, sizes.max_tokens, **LENGTH_MODEL))

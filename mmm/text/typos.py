@@ -58,9 +58,9 @@ def misspell(text: str, seed: int = 0, share: float = 0.2) -> str:
 
 def _slip(word: str, chance: random.Random) -> str:
     at, slip = chance.randrange(1, len(word) - 1), chance.choice(SLIPS)
-    if slip == "swap":
+    if slip == "swap" and word[at] != word[at + 1]:
         return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    if slip == "drop":
+    if slip in ("swap", "drop"):
         return word[:at] + word[at + 1 :]
     key = chance.choice(NEIGHBOURS.get(word[at].lower(), word[at]))
     return word[:at] + (word[at] if slip == "double" else key) + word[at + (slip == "next") :]

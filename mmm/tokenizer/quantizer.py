@@ -134,10 +134,11 @@ class Quantizer(nn.Module):
 
         `generator` is on the CPU.
         """
-        near = torch.cdist(self.codebook, self.codebook).topk(NEAR + 1, largest=False).indices[:, 1:]
-        chance = torch.rand(tokens.shape, generator=generator).to(tokens.device)
-        which = torch.randint(NEAR, tokens.shape, generator=generator).to(tokens.device)
-        return torch.where(chance < share, near[tokens, which], tokens)
+        hit = (torch.rand(tokens.shape, generator=generator) < share).to(tokens.device)
+        distances = torch.cdist(self.codebook[tokens[hit]], self.codebook)
+        near = distances.topk(NEAR + 1, largest=False).indices[:, 1:]
+        which = torch.randint(NEAR, (len(near), 1), generator=generator).to(tokens.device)
+        return tokens.masked_scatter(hit, near.gather(1, which))
 
     def lookup(self, tokens: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch c"]:
         """The codes of tokens."""

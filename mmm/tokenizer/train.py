@@ -176,7 +176,8 @@ def train_tokenizer(
             made = tokenizer.denormalise(out.reconstruction)
             more, seen = geometry_loss(made, data["features"], data["real"], geometry, rule.skeleton)
             value, terms = value + more, terms | seen
-        return value, {name: term for name, term in terms.items() if name != "loss"}
+        silent = {"loss"} if code_noise is None else {"loss", "commitment", "perplexity"}
+        return value, {name: term for name, term in terms.items() if name not in silent}
 
     normalisation = torch.cat([tokenizer.mean, tokenizer.std]).cpu().numpy().tobytes()
     extra = {

@@ -10,7 +10,7 @@ import yaml
 
 from mmm import MMM
 from mmm.cli import main
-from mmm.recipes import fit_length, fit_tokenizer, held_back
+from mmm.recipes import fit_length, fit_tokenizer, fit_transformer, held_back
 from mmm.tokenizer import Tokenizer
 from mmm.transformer.tokens import TokenSet
 
@@ -19,6 +19,13 @@ def run(*args: object) -> int:
     with pytest.raises(SystemExit) as stop:
         main([str(arg) for arg in args])
     return stop.value.code
+
+
+def on_the_trained(toy, trained, steps):
+    """Arguments of `train transformer` on the tokenizer of `trained`."""
+    return (
+        f"--data {toy.path} --tokenizer {trained / 'tokenizer'} --preset tiny --steps {steps} --cpu".split()
+    )
 
 
 def test_a_model_by_the_release_s_recipe_with_one_choice_changed(toy, tmp_path, monkeypatch):
@@ -59,17 +66,7 @@ def test_clips_that_are_held_back_are_never_drawn_and_the_model_says_so(toy, tra
     monkeypatch.setattr(
         TokenSet, "draw", lambda self, *args, **how: seen.append(self.ids) or draw(self, *args, **how)
     )
-    args = (
-        "--data",
-        toy.path,
-        "--tokenizer",
-        trained / "tokenizer",
-        "--preset",
-        "tiny",
-        "--steps",
-        2,
-        "--cpu",
-    )
+    args = on_the_trained(toy, trained, 2)
     assert run("train", "transformer", *args, "--hold-back", 0.2, "--out", tmp_path / "mmm") == 0
     ids = toy.ids("train")
     aside = {name for name, kept in zip(ids, held_back(ids, 0.2), strict=True) if kept}
@@ -121,19 +118,7 @@ def test_another_skeleton_is_refused(toy, without_length, tmp_path):
 
 
 def test_a_tokenizer_goes_on_from_another_with_its_sizes_and_normalisation(toy, trained, tmp_path, capsys):
-    args = (
-        "train",
-        "tokenizer",
-        "--data",
-        toy.path,
-        "--preset",
-        "light",
-        "--steps",
-        2,
-        "--cpu",
-        "--window",
-        32,
-    )
+    args = f"train tokenizer --data {toy.path} --preset light --steps 2 --cpu --window 32".split()
     begin = Tokenizer.from_pretrained(trained / "tokenizer" / "model")
     common = (*args, "--init", trained / "tokenizer")
     assert run(*common, "--out", tmp_path / "on") == 0
@@ -141,13 +126,16 @@ def test_a_tokenizer_goes_on_from_another_with_its_sizes_and_normalisation(toy, 
     assert after.config == begin.config and torch.equal(after.mean, begin.mean)
     told = yaml.safe_load((tmp_path / "on" / "config.yaml").read_text())
     assert told["windows"]["window"] == 32 and told["geometry"]["place"] == 0.5
+    another = ("--init", tmp_path / "on", "--out", tmp_path / "on")
+    assert run(*args, *another) == 2 and "was begun with init=" in capsys.readouterr().err
     assert run(*common, "--code-noise", 0.1, "--geometry", 0, 0, 0, 0, "--out", tmp_path / "frozen") == 0
     frozen = Tokenizer.from_pretrained(tmp_path / "frozen" / "model")
     assert torch.equal(frozen.codebook, begin.codebook) and not torch.equal(after.codebook, begin.codebook)
     assert "geometry" not in yaml.safe_load((tmp_path / "frozen" / "config.yaml").read_text())
     capsys.readouterr()
     for wrong, sentence in (
-        ((*common, "--codes", 7), "brings its own sizes, Mean and Std, but codes 7 is asked for"),
+        ((*common, "--codes", 7), "brings its own sizes, rules, Mean and Std, but codes 7 is asked for"),
+        ((*common, "--reset", "none"), "keeps its rules, and --reset is one"),
         ((*args, "--code-noise", 0), "give init"),
         ((*args, "--geometry", 1, 1, 1, 1), "give --init, or leave --geometry out"),
     ):
@@ -157,17 +145,7 @@ def test_a_tokenizer_goes_on_from_another_with_its_sizes_and_normalisation(toy, 
 
 def test_a_transformer_that_reads_typos(toy, trained, tmp_path, monkeypatch):
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
-    args = (
-        "--data",
-        toy.path,
-        "--tokenizer",
-        trained / "tokenizer",
-        "--preset",
-        "tiny",
-        "--steps",
-        3,
-        "--cpu",
-    )
+    args = on_the_trained(toy, trained, 3)
     assert run("train", "transformer", *args, "--typos", 0.5, "--out", tmp_path / "mmm") == 0
     task = yaml.safe_load((tmp_path / "mmm" / "transformer" / "config.yaml").read_text())["task"]
     assert task["typos"] == 0.5
@@ -200,6 +178,13 @@ def test_a_transformer_goes_on_from_another_of_the_same_codes(toy, trained, tmp_
         torch.testing.assert_close(old, new, rtol=1e-5, atol=1e-7)
     told = json.loads((tmp_path / "on" / "transformer" / "manifest.json").read_text())
     assert told["init"] == str(trained / "model_run" / "transformer")
+    tokenizer, quiet = (
+        Tokenizer.from_pretrained(trained / "tokenizer" / "model"),
+        {"progress": False, "cpu": True},
+    )
+    how = {"model": {"dim": 8}, "init": trained / "model_run", "precision": "no", "options": quiet}
+    with pytest.raises(ValueError, match="but dim 8 is asked for"):
+        fit_transformer(toy, tokenizer, tmp_path / "no", "tiny", **how)
     fit_tokenizer(
         toy, tmp_path / "tok", "tiny", steps=1, precision="no", options={"progress": False, "cpu": True}
     )
@@ -207,6 +192,7 @@ def test_a_transformer_goes_on_from_another_of_the_same_codes(toy, trained, tmp_
     for wrong, sentence in (
         ((*on[:2], "--tokenizer", tmp_path / "tok"), "with another tokenizer's codebook"),
         (("--init", tmp_path, *on[2:]), "there is no transformer in"),
+        ((*on, "--text-dropout", 0.3), "keeps its text dropout"),
     ):
         assert run(*args, *wrong, "--out", tmp_path / "no") == 2 and not (tmp_path / "no" / "model").exists()
         assert sentence in capsys.readouterr().err

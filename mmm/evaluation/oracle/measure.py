@@ -2,10 +2,12 @@
 
     python -m mmm.evaluation.oracle --data data/synthetic --split test --out runs/oracle.json
     python -m mmm.evaluation.oracle --data data/bandai --split val --split test
+    python -m mmm.evaluation.oracle --tokenizer DIR --data data/synthetic --split val
     python -m mmm.evaluation.oracle --model DIR --data data/synthetic --split test --limit 200
 
-Without a model the clips themselves are judged. With one, a motion is generated for the first caption of each clip,
-as long as the clip, and judged on what that caption names.
+Without a model the clips themselves are judged; with a tokenizer what is left of them on the way through its tokens and
+back, more than which no model can show that writes such tokens. With a model, a motion is generated for the first
+caption of each clip, as long as the clip, and judged on what that caption names.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ from mmm.data.synthetic import Program
 from mmm.errors import atomic_write, require
 from mmm.motion import features_to_joints
 from mmm.pipeline import MMM
+from mmm.recipes import load_tokenizer
+from mmm.tokenizer import Tokenizer
 
+from ..workers import reconstructed
 from .bandai import right, tables
 from .recognition import recognise
 from .scoring import Verdict, accuracy, judge
@@ -41,6 +46,8 @@ class Command:
     data: Path
     split: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     model: Path | None = None
+    tokenizer: Path | None = None
+    """Run or model folder: judge the clips through its tokens and back."""
     limit: int | None = None
     seed: int = 0
     out: Path | None = None
@@ -48,7 +55,10 @@ class Command:
     def run(self) -> None:
         folder = MotionFolder.open(self.data)
         model = MMM.from_pretrained(self.model) if self.model else None
-        result = measure_folder(folder, self.split or ("test",), model, self.limit, self.seed)
+        tokenizer = load_tokenizer(self.tokenizer) if self.tokenizer else None
+        result = measure_folder(
+            folder, self.split or ("test",), model, self.limit, self.seed, tokenizer=tokenizer
+        )
         print(as_text(result))
         if self.out:
             with atomic_write(self.out) as part:
@@ -62,6 +72,7 @@ def measure_folder(
     limit: int | None = None,
     seed: int = 0,
     progress: bool = True,
+    tokenizer: Tokenizer | None = None,
 ) -> dict:
     """Judge the clips of some splits, or motions that a model makes from their captions.
 
@@ -69,12 +80,14 @@ def measure_folder(
         model: none judges the clips themselves.
         limit: only the first so many clips of each split.
         seed: clip number i is generated with seed + i.
+        tokenizer: judges the clips through its tokens and back.
     Returns:
-        what is judged ("data", "content_hash", "splits", "clips", "generated") and the tables of
+        what is judged ("data", "content_hash", "splits", "clips", "generated", "reconstructed") and the tables of
         `accuracy` for a folder with programs of the choreographer, of `bandai.tables` for one with contents.
     Raises:
-        ValueError: the folder has neither, or the model's skeleton or rate is another.
+        ValueError: a model and a tokenizer; the folder has no programs, or the model's skeleton or rate is another.
     """
+    require(model is None or tokenizer is None, "a model and a tokenizer are given; judge one at a time.")
     ids = [clip for split in splits for clip in folder.ids(split)[:limit]]
     programs = {clip: folder.program(clip) for clip in ids}
     known = {clip: p for clip, p in programs.items() if p and ("segments" in p or "content" in p)}
@@ -84,7 +97,10 @@ def measure_folder(
         "give a folder that `mmm prepare synthetic` or `mmm prepare bandai` wrote.",
     )
     begin = time.perf_counter()
-    clips = _generated(model, folder, ids, seed) if model else _stored(folder, ids)
+    if tokenizer:
+        clips = _reconstructed(tokenizer, folder, ids)
+    else:
+        clips = _generated(model, folder, ids, seed) if model else _stored(folder, ids)
     verdicts: list[Verdict] = []
     rows = []
     seconds = 0.0
@@ -107,6 +123,7 @@ def measure_folder(
         "splits": list(splits),
         "clips": len(ids),
         "generated": model is not None,
+        "reconstructed": tokenizer is not None,
         "clips_per_second": round(len(ids) / seconds, 1),
         "seconds": round(time.perf_counter() - begin, 1),
     }
@@ -116,6 +133,16 @@ def measure_folder(
 def _stored(folder: MotionFolder, ids: list[str]) -> Iterator[tuple[str, np.ndarray, None]]:
     for clip in ids:
         yield clip, features_to_joints(folder.features(clip)), None
+
+
+def _reconstructed(
+    tokenizer: Tokenizer, folder: MotionFolder, ids: list[str]
+) -> Iterator[tuple[str, np.ndarray, None]]:
+    for first in range(0, len(ids), BATCH):
+        names = ids[first : first + BATCH]
+        made = reconstructed(tokenizer, [folder.features(clip) for clip in names])([np.arange(len(names))])
+        for clip, features in zip(names, made, strict=True):
+            yield clip, features_to_joints(features), None
 
 
 def _generated(
@@ -139,6 +166,7 @@ def _generated(
 def as_text(result: dict) -> str:
     """The tables of `measure_folder`, for a terminal."""
     kind = "generated motions" if result["generated"] else "clips"
+    kind += " through the tokenizer" * result["reconstructed"]
     lines = [
         f"{result['clips']} {kind}, {result['data']} {'+'.join(result['splits'])}, "
         f"{result['clips_per_second']:g} recognised per second"

@@ -6,6 +6,7 @@ import pytest
 from mmm.evaluation.blind import CONTENTS, OTHER, judge, tally, wilson
 from mmm.evaluation.blind.__main__ import Score
 from mmm.evaluation.blind.free_text import is_answer, mark, table
+from tests.evaluation.blind.files import answer, write_key
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,8 @@ def test_marks(contents, both, answer, expected):
 
 def test_what_is_an_answer():
     assert all(is_answer(name) for name in (*CONTENTS, OTHER, "walk+bow", "walk + bow"))
-    for answer in ("", "+", "walk+", "walk+walk", "walk+other", "walk+bow+run", "walks", "walk bow"):
-        assert not is_answer(answer)
+    for wrong in ("", "+", "walk+", "walk+walk", "walk+other", "walk+bow+run", "walks", "walk bow"):
+        assert not is_answer(wrong)
 
 
 def test_wilsons_interval():
@@ -58,25 +59,18 @@ def test_wilsons_interval():
 @pytest.fixture
 def strips(tmp_path):
     two = {"text": "walk, then bow", "contents": ["walk", "bow"], "kind": "two", "order": "then"}
-    key = {
-        "001": {"kind": "generated", "number": 2, "prompt": two, "seed": 1},
-        "002": {"kind": "real", "content": "run", "clip": "a"},
-        "003": {
+    return write_key(
+        tmp_path,
+        {"kind": "generated", "number": 2, "prompt": two, "seed": 1},
+        {"kind": "real", "content": "run", "clip": "a"},
+        {
             "kind": "generated",
             "number": 1,
             "prompt": {"text": "a bow", "contents": ["bow"], "kind": "plain"},
             "seed": 0,
         },
-        "004": {"kind": "real", "content": "bow", "clip": "b"},
-    }
-    (tmp_path / "key.json").write_text(json.dumps(key))
-    return tmp_path
-
-
-def answer(folder, name, *given):
-    path = folder / name
-    path.write_text(json.dumps({f"{i:03d}": name for i, name in enumerate(given, 1)}))
-    return path
+        {"kind": "real", "content": "bow", "clip": "b"},
+    )
 
 
 def test_joined_names_count_as_one_answer_in_any_order(strips):

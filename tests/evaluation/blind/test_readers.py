@@ -4,23 +4,17 @@ import pytest
 
 from mmm.evaluation.blind import CONTENTS, draw_confusion, score
 from mmm.evaluation.blind.readers import find_answers, told
+from tests.evaluation.blind.files import answer, write_key
 
 
 @pytest.fixture
 def strips(tmp_path):
-    key = {
-        "001": {"kind": "generated", "content": "bow"},
-        "002": {"kind": "generated", "content": "bow"},
-        "003": {"kind": "real", "content": "run"},
-    }
-    (tmp_path / "key.json").write_text(json.dumps(key))
-    return tmp_path
-
-
-def answer(folder, name, *given):
-    path = folder / name
-    path.write_text(json.dumps({f"{i:03d}": content for i, content in enumerate(given, 1)}))
-    return path
+    return write_key(
+        tmp_path,
+        {"kind": "generated", "content": "bow"},
+        {"kind": "generated", "content": "bow"},
+        {"kind": "real", "content": "run"},
+    )
 
 
 def test_the_most_frequent_answer_counts(strips):

@@ -7,6 +7,7 @@ import pytest
 from mmm.data import write_folder
 from mmm.data.synthetic import make_clip
 from mmm.evaluation.oracle.measure import Command, as_text, measure_folder
+from mmm.recipes import load_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,22 @@ def test_motions_of_a_model_are_judged_on_what_their_caption_names(dances, model
         assert row["judged"] <= whole["attributes"][name]["judged"]
     assert result["attributes"]["action"]["judged"] == 3
     assert "generated motions" in as_text(result)
+
+
+def test_clips_through_a_tokenizer_are_judged_on_what_is_left_of_them(
+    dances, trained, model, monkeypatch, capsys
+):
+    Command(dances.path, ("val", "test"), tokenizer=trained / "tokenizer").run()
+    assert "6 clips through the tokenizer, synthetic val+test" in capsys.readouterr().out
+    tokenizer, splits = load_tokenizer(trained / "tokenizer"), ("val", "test")
+    spoilt = measure_folder(dances, splits, progress=False, tokenizer=tokenizer)
+    assert spoilt["reconstructed"] and spoilt["attributes"]["action"]["right"] < 6  # 20 steps of training
+    monkeypatch.setattr(tokenizer, "encode", lambda features, frames: features)
+    monkeypatch.setattr(tokenizer, "decode", lambda features, frames: features)  # one that loses nothing
+    perfect = measure_folder(dances, splits, progress=False, tokenizer=tokenizer)
+    assert perfect["attributes"] == measure_folder(dances, splits, progress=False)["attributes"]
+    with pytest.raises(ValueError, match="a model and a tokenizer are given"):
+        measure_folder(dances, splits, model, progress=False, tokenizer=tokenizer)
 
 
 def test_a_folder_that_does_not_say_what_it_shows_is_refused(toy, dances, tmp_path):
