@@ -50,14 +50,23 @@ class Command:
     """Run or model folder: judge the clips through its tokens and back."""
     limit: int | None = None
     seed: int = 0
+    guidance: float | None = None
+    """How closely the model follows the caption (1: plain); its own by default."""
     out: Path | None = None
 
     def run(self) -> None:
         folder = MotionFolder.open(self.data)
         model = MMM.from_pretrained(self.model) if self.model else None
         tokenizer = load_tokenizer(self.tokenizer) if self.tokenizer else None
+        require(model or self.guidance is None, "--guidance is the model's: give --model, or leave it out.")
         result = measure_folder(
-            folder, self.split or ("test",), model, self.limit, self.seed, tokenizer=tokenizer
+            folder,
+            self.split or ("test",),
+            model,
+            self.limit,
+            self.seed,
+            tokenizer=tokenizer,
+            guidance=self.guidance,
         )
         print(as_text(result))
         if self.out:
@@ -73,6 +82,7 @@ def measure_folder(
     seed: int = 0,
     progress: bool = True,
     tokenizer: Tokenizer | None = None,
+    guidance: float | None = None,
 ) -> dict:
     """Judge the clips of some splits, or motions that a model makes from their captions.
 
@@ -81,6 +91,7 @@ def measure_folder(
         limit: only the first so many clips of each split.
         seed: clip number i is generated with seed + i.
         tokenizer: judges the clips through its tokens and back.
+        guidance: of the sampler; the model's own by default.
     Returns:
         what is judged ("data", "content_hash", "splits", "clips", "generated", "reconstructed") and the tables of
         `accuracy` for a folder with programs of the choreographer, of `bandai.tables` for one with contents.
@@ -100,7 +111,7 @@ def measure_folder(
     if tokenizer:
         clips = _reconstructed(tokenizer, folder, ids)
     else:
-        clips = _generated(model, folder, ids, seed) if model else _stored(folder, ids)
+        clips = _generated(model, folder, ids, seed, guidance) if model else _stored(folder, ids)
     verdicts: list[Verdict] = []
     rows = []
     seconds = 0.0
@@ -146,19 +157,20 @@ def _reconstructed(
 
 
 def _generated(
-    model: MMM, folder: MotionFolder, ids: list[str], seed: int
+    model: MMM, folder: MotionFolder, ids: list[str], seed: int, guidance: float | None
 ) -> Iterator[tuple[str, np.ndarray, str]]:
     require(
         (model.info["skeleton"], model.info["fps"]) == (folder.skeleton, folder.fps),
         f"the model makes {model.info['skeleton']} at {model.info['fps']:g} per second, {folder.path} holds "
         f"{folder.skeleton} at {folder.fps:g}; give data of the model's kind.",
     )
+    options = {} if guidance is None else {"guidance": guidance}
     for first in range(0, len(ids), BATCH):
         names = ids[first : first + BATCH]
         texts = [folder.captions(clip)[0].text for clip in names]
         frames = [min(len(folder.features(clip)), model.max_frames) for clip in names]
         seeds = [seed + first + i for i in range(len(names))]
-        made = model.generate_bulk(model.embed(texts), frames, seeds)
+        made = model.generate_bulk(model.embed(texts), frames, seeds, **options)
         for clip, features, text in zip(names, made, texts, strict=True):
             yield clip, features_to_joints(features), text
 

@@ -40,6 +40,16 @@ def test_motions_of_a_model_are_judged_on_what_their_caption_names(dances, model
     assert "generated motions" in as_text(result)
 
 
+def test_guidance_is_the_samplers(dances, model, tmp_path, monkeypatch):
+    asked, make = [], model.generate_bulk
+    monkeypatch.setattr(model, "generate_bulk", lambda *a, **kw: asked.append(kw) or make(*a, **kw))
+    measure_folder(dances, ("val",), model, progress=False)
+    measure_folder(dances, ("val",), model, progress=False, guidance=1.5)
+    assert asked == [{}, {"guidance": 1.5}]
+    with pytest.raises(ValueError, match="--guidance is the model's"):
+        Command(dances.path, ("val",), guidance=1.5).run()
+
+
 def test_clips_through_a_tokenizer_are_judged_on_what_is_left_of_them(
     dances, trained, model, monkeypatch, capsys
 ):
