@@ -187,7 +187,7 @@ def fit_transformer(
     with main_process_first(options.get("cpu", False)):
         text = captions_source(folder, texts + val.texts(), text_encoder, progress)
     torch.manual_seed(config.seed)
-    known = facts(folder)
+    known, begun = facts(folder), {}
     if init is None:
         parts, codes, code_dim = tokenizer.codebook.shape
         own = {"parts": parts, "text_dropout": recipe.text_dropout, **(model or {})}
@@ -195,8 +195,7 @@ def fit_transformer(
         transformer = MaskedTransformer(sizes, tokenizer.codebook.detach().cpu())
     else:
         transformer, begin = transformer_to_go_on_with(init, tokenizer, text_encoder.width, model or {})
-        sizes, known = transformer.config, known | {"init": str(begin)}
-    begun = {} if init is None else {"config_extra": {"init": fingerprint(transformer)}}
+        sizes, begun = transformer.config, {"config_extra": {"init": fingerprint(transformer)}}
     result = transformer_train.train_transformer(
         seen,
         text,
@@ -205,7 +204,7 @@ def fit_transformer(
         Path(out) / "transformer",
         val,
         task,
-        manifest=known,
+        manifest=known if init is None else known | {"init": str(begin)},
         **options,
         **begun,
     )

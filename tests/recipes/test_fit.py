@@ -178,6 +178,7 @@ def test_a_transformer_goes_on_from_another_of_the_same_codes(toy, trained, tmp_
         torch.testing.assert_close(old, new, rtol=1e-5, atol=1e-7)
     told = json.loads((tmp_path / "on" / "transformer" / "manifest.json").read_text())
     assert told["init"] == str(trained / "model_run" / "transformer")
+    assert "init" not in json.loads((tmp_path / "on" / "length" / "manifest.json").read_text())  # begun anew
     tokenizer, quiet = (
         Tokenizer.from_pretrained(trained / "tokenizer" / "model"),
         {"progress": False, "cpu": True},
