@@ -24,7 +24,6 @@ from mmm.transformer import MASK, LengthEstimator, MaskedTransformer
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "data" / "pretrained"
 SHIPPED = PRETRAINED / "bandai-small"
-SHIPPED_PARTS = PRETRAINED / "bandai-parts"  # codes for upper and lower body
 MIN_FRAMES = 24  # KIT-ML's shortest clips; below, six tokens could not say much
 PARTS = ("tokenizer", "transformer", "length")
 

@@ -19,7 +19,7 @@ class _Editing:
     """File to write: .gif .mp4 .png (film strip) .html (player) .bvh .npy; give it again for more. motion.gif by
     default. A .bvh of a motion that came as .bvh is put back where yours was, in its size, at 20 frames per second."""
     model: Path | None = None
-    """Model or run folder; by default a shipped one that can do it."""
+    """Model or run folder; the shipped model by default."""
     seed: int = 0
     """Same motion, text and seed, same edit."""
     fix_feet: bool = False
@@ -33,18 +33,13 @@ class _Editing:
     device: str = "cpu"
     """cpu, cuda, mps."""
 
-    needs_parts = False
-
     def load(self) -> Any:
         from mmm.cli.generate import check_device, check_outs
-        from mmm.pipeline import MMM, SHIPPED, SHIPPED_PARTS
+        from mmm.pipeline import MMM, SHIPPED
 
         check_device(self.device)
         check_outs(self.outs)
-        model = MMM.from_pretrained(
-            self.model or (SHIPPED_PARTS if self.needs_parts else SHIPPED), self.device
-        )
-        return model
+        return MMM.from_pretrained(self.model or SHIPPED, self.device)
 
     @property
     def outs(self) -> tuple[Path, ...]:
@@ -169,8 +164,6 @@ class UpperBody(_EditOfMotion):
     """What the upper body does."""
     gap: UseAppendAction[tuple[tuple[int, int], ...]] = ()
     """Only these frames (first, behind the last); everywhere by default. Give it again for more."""
-
-    needs_parts = True
 
     def edit(self, model: Any, motion: Any) -> Any:
         return model.edit_upper_body(motion, self.text, list(self.gap) or None, **self.options())

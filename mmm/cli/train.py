@@ -21,7 +21,7 @@ class _Training:
     out: Path = Path("runs/tok")
     """The run: checkpoints, metrics.jsonl, manifest.json, model/. Run again to continue where it stopped."""
     preset: Preset = "small"
-    """tiny: minutes on two cores. light: hours. small: what we ship, many hours. paper: the authors' sizes."""
+    """tiny: minutes on two cores. light: hours, what we ship. small: many hours. paper: the authors' sizes."""
     steps: int | None = None
     """Optimizer steps; by default the preset's."""
     batch_size: int | None = None

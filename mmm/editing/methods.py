@@ -174,7 +174,7 @@ class EditingMethods:
         require(
             part == "whole" or parts == 2,
             f"this model has no body parts (one code stands for the whole body), so the {part} body cannot be edited "
-            "alone; take data/pretrained/bandai-parts, or train a tokenizer with --parts 2.",
+            "alone; take data/pretrained/bandai-small, or train a tokenizer with --parts 2.",
         )
         require(
             motion.skeleton == self.info["skeleton"] and motion.fps == self.info["fps"],

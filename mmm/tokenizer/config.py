@@ -57,9 +57,8 @@ class TokenizerConfig:
 
 PRESETS = {
     "tiny": TokenizerConfig(width=64, codes=128, code_dim=16, feature_bias=5.0),
-    # with parts=2 what data/pretrained/bandai-parts was trained with: an hour on one core
+    # with parts=2 the sizes of data/pretrained/bandai-small; dead_below: what that was trained with
     "light": TokenizerConfig(width=96, codes=512, code_dim=32, feature_bias=5.0, dead_below=0.125),
-    # dead_below: what data/pretrained/bandai-small was trained with
     "small": TokenizerConfig(width=176, codes=1024, code_dim=32, feature_bias=5.0, dead_below=0.125),
     "paper": TokenizerConfig(),
 }
