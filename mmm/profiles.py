@@ -32,7 +32,7 @@ SECTIONS = ("course", "data", "settings")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which `2e-4` is a number: YAML 1.1 demands a dot and reads it as text otherwise."""
+    """YAML in which `2e-4` is a number and `no` a word, as in precision: YAML 1.1 reads them as text and as false."""
 
 
 _Loader.add_implicit_resolver(
@@ -40,6 +40,11 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
     list("-+.0123456789"),
 )
+for letter in "yYnNoO":  # yes, no, on, off; true and false stay
+    resolvers = _Loader.yaml_implicit_resolvers[letter]
+    _Loader.yaml_implicit_resolvers[letter] = [
+        each for each in resolvers if each[0] != "tag:yaml.org,2002:bool"
+    ]
 
 
 def read_profile(profile: str | Path, folder: Path | None = None) -> dict[str, dict[str, Any]]:

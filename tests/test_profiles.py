@@ -44,7 +44,7 @@ def test_a_chapter_gets_what_is_for_all_its_own_and_the_overrides(tmp_path):
         ("settings:\n  02: {steps: 5}\n", "two quoted digits .*found 2"),
         ("setings: {}\n", "expected the sections course, data, settings"),
         ("- a\n", "expected the sections"),
-        ("settings: {all: {on: 3}}", "quote the name True"),
+        ("settings: {all: {true: 3}}", "quote the name True"),
         ("settings: {all: 3}", "expected name: value pairs for 'all', found 3"),
     ],
 )
@@ -69,8 +69,9 @@ def test_unknown_names_and_wrong_kinds_are_refused(tmp_path):
 
 
 def test_assignments_are_read_as_in_the_profiles():
-    given = ["steps=100", "02.lr=1e-3", "name=a b", "on=true"]
-    assert parse_assignments(given) == {"steps": 100, "02.lr": 0.001, "name": "a b", "on": True}
+    given = ["steps=100", "02.lr=1e-3", "name=a b", "on=true", "precision=no", "init=null"]
+    read = {"steps": 100, "02.lr": 0.001, "name": "a b", "on": True, "precision": "no", "init": None}
+    assert parse_assignments(given) == read
     for bad in ("steps", "=3"):
         with pytest.raises(ValueError, match="expected name=value"):
             parse_assignments([bad])
