@@ -76,7 +76,10 @@ def test_a_group_changes_few_tokens(shipped):
 def test_decoded_together_as_alone(shipped):
     generator = torch.Generator().manual_seed(0)
     frames = [24, 25, 100, 99, 98, 97, 31, 32, 33, 196, 60, 64, 64]
-    tokens = [torch.randint(1024, (1, -(-count // 4)), generator=generator) for count in frames]
+    sizes = shipped.tokenizer.config
+    tokens = [
+        torch.randint(sizes.codes, (sizes.parts, -(-count // 4)), generator=generator) for count in frames
+    ]
     for row, count, features in zip(
         tokens, frames, decode_many(shipped.tokenizer, tokens, frames), strict=True
     ):
