@@ -149,9 +149,19 @@ def _text(
         f"Model {manifest.get('model')}, data {manifest.get('data')} {manifest.get('data_hash')}, git revision "
         f"{manifest.get('git_revision')}; [key](key.json), [instructions](instructions.md), [result](result.json).",
         _gallery(asked, shown),
+        _sample(asked, shown),
         "## All prompts",
     ]
     return "\n\n".join([*head, *(_entry(number, asked[number][1]) for number in sorted(asked))]) + "\n"
+
+
+def _sample(asked: dict[int, tuple[str, Judged]], shown: list[int]) -> str:
+    """How far the GIFs flatter, or the contrary: a reader sees them first."""
+    right = [number for number, (_, one) in asked.items() if one.mark == "right"]
+    return (
+        f"These {len(shown)} are no fair sample: {len(set(right) & set(shown))} of them are right, of all "
+        f"{len(asked)} prompts {len(right)}."
+    )
 
 
 def _gallery(asked: dict[int, tuple[str, Judged]], shown: list[int], columns: int = 4) -> str:

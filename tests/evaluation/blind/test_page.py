@@ -79,6 +79,8 @@ def test_pictures_are_small_and_show_the_strip_of_their_prompt(judged, tmp_path)
     with Image.open(out / "strips" / "02.png") as picture:
         assert picture.convert("RGB").getpixel((9, 9)) == page.PAPER
     assert [path.name for path in sorted((out / "gifs").iterdir())] == ["02.gif", "03.gif"]
+    told = "These 2 are no fair sample: 0 of them are right, of all 4 prompts 1."
+    assert told in (out / "README.md").read_text(encoding="utf-8")
     with Image.open(out / "gifs" / "03.gif") as gif:
         assert gif.n_frames == 6 and gif.size == (200, 200)
 
