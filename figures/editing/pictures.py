@@ -1,7 +1,7 @@
 """The GIFs of editing: `python figures/editing/pictures.py` (with data/bandai prepared), half a minute.
 
 walk-waves.gif: a real walk of Bandai's val split, and the same walk with the upper body asked to wave.
-three-actions.gif: three prompts as one sequence of 20 seconds.
+three-actions.gif: three prompts as one sequence of 20 seconds; of six seeds the one whose walk and run differ most.
 """
 
 import numpy as np

@@ -58,7 +58,6 @@ class Command:
         folder = MotionFolder.open(self.data)
         model = MMM.from_pretrained(self.model) if self.model else None
         tokenizer = load_tokenizer(self.tokenizer) if self.tokenizer else None
-        require(model or self.guidance is None, "--guidance is the model's: give --model, or leave it out.")
         result = measure_folder(
             folder,
             self.split or ("test",),
@@ -96,9 +95,11 @@ def measure_folder(
         what is judged ("data", "content_hash", "splits", "clips", "generated", "reconstructed") and the tables of
         `accuracy` for a folder with programs of the choreographer, of `bandai.tables` for one with contents.
     Raises:
-        ValueError: a model and a tokenizer; the folder has no programs, or the model's skeleton or rate is another.
+        ValueError: a model and a tokenizer; guidance without a model; the folder has no programs, or the model's
+            skeleton or rate is another.
     """
     require(model is None or tokenizer is None, "a model and a tokenizer are given; judge one at a time.")
+    require(model or guidance is None, "guidance is the model's: give a model, or leave guidance out.")
     ids = [clip for split in splits for clip in folder.ids(split)[:limit]]
     programs = {clip: folder.program(clip) for clip in ids}
     known = {clip: p for clip, p in programs.items() if p and ("segments" in p or "content" in p)}

@@ -46,7 +46,7 @@ def test_guidance_is_the_samplers(dances, model, tmp_path, monkeypatch):
     measure_folder(dances, ("val",), model, progress=False)
     measure_folder(dances, ("val",), model, progress=False, guidance=1.5)
     assert asked == [{}, {"guidance": 1.5}]
-    with pytest.raises(ValueError, match="--guidance is the model's"):
+    with pytest.raises(ValueError, match="guidance is the model's"):
         Command(dances.path, ("val",), guidance=1.5).run()
 
 
