@@ -1,0 +1,85 @@
+"""The README's numbers are those of the stored results; the table of targets can say no."""
+
+import copy
+
+import pytest
+
+from figures import targets
+from tests.conftest import ROOT
+
+BANDAI = targets.read("evaluation/bandai-test/results.json")["rows"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ROWS = {
+    "real motion": "real",
+    "real against real": "real_real",
+    "tokenizer's reconstruction": "reconstruction",
+    "generated, given length": "given",
+    "generated, estimated length": "estimated",
+}
+MEASURES = "r1 r3 fid fid_halves mm_dist diversity multimodality skating jerk_mean".split()
+
+
+def test_the_readme_shows_the_targets():
+    for title, table in targets.tables().items():
+        assert targets.as_text(title, table) in README
+
+
+@pytest.mark.parametrize("data", ["Bandai", "synthetic"])
+def test_the_readme_shows_the_evaluation(data):
+    rows = targets.read(f"evaluation/{data.lower()}-test/results.json")["rows"]
+    table = README.split(f"| {data}, test (")[1].split("\n\n")[0].splitlines()[2:]
+    assert len(table) == len(rows)
+    for line in table:
+        label, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        row = rows[ROWS[label]]
+        for name, cell in zip(MEASURES, cells, strict=True):
+            shown = [float(number) for number in cell.split(" ± ")] if cell else []
+            known = [row[name]["mean"], row[name]["half"]] if name in row else []
+            digits = 1 if name == "jerk_mean" else 3
+            assert shown == [pytest.approx(x, abs=0.501 * 10**-digits) for x in known[: len(shown)]]
+            assert bool(shown) == bool(known)
+
+
+def test_the_readme_shows_what_readers_and_oracle_saw():
+    free, blind = (targets.read(f"{place}/result.json") for place in ("free-text", "blind"))
+    made, real = free["generated"]["all"], free["real"]["all"]
+    told = "right | {right} of {of}, and half right {half} | ".format(**made)
+    assert told + "{right} of {of} |".format(**real) in README
+    for group in ("contents 1-10", "contents 11-17"):
+        cells = ("{} of {}".format(*blind[kind][group]) for kind in ("generated", "real"))
+        assert f" | {' | '.join(cells)} |" in README
+    seen = targets.read("oracle/bandai-small-generated-val.json")["questions"]
+    shares = " · ".join(f"{100 * seen[name]['share']:.0f}" for name in "walk run turn raise wave".split())
+    assert f"| {shares} % | {sum(row['judged'] for row in seen.values())} clips |" in README
+
+
+@pytest.mark.parametrize(
+    ("row", "measure", "value", "place"),
+    [
+        ("given", "r1", 0.9, 0),
+        ("given", "r3", 0.9, 1),
+        ("given", "fid", 0.26, 2),
+        ("given", "fid_halves", 4.8, 3),
+        ("given", "fid_halves", 13.0, 4),
+        ("given", "jerk_mean", 56.0, 5),
+        ("given", "jerk_mean", 78.0, 5),
+        ("given", "skating", 0.08, 6),
+        ("reconstruction", "mpjpe_local", 2.21, 7),
+        ("reconstruction", "mpjpe_global", 12.1, 8),
+    ],
+)
+def test_a_measure_across_its_limit_turns_its_verdict(row, measure, value, place):
+    rows = copy.deepcopy(BANDAI)
+    rows[row][measure]["mean"] = value
+    turned = [a[3] != b[3] for a, b in zip(targets.of_bandai(rows), targets.of_bandai(BANDAI), strict=True)]
+    assert turned[place]
+
+
+def test_an_oracle_s_share_is_held_against_its_own_limit():
+    def told(**shares):
+        return {"attributes": {name: {"share": share, "judged": 100} for name, share in shares.items()}}
+
+    seen = told(action=0.95, side=0.96, count=0.85, direction=0.94)
+    unseen = told(action=0.86, side=0.85, count=0.75, direction=0.83)
+    verdicts = [row[3] for row in targets.of_synthetic(seen, unseen)]
+    assert verdicts == [True, True, False, False, True, True, False, False]
