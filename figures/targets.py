@@ -1,7 +1,7 @@
 """The shipped models against the targets that were set for them: `python figures/targets.py`, one second.
 
 Reads figures/evaluation/*/results.json (`mmm evaluate --split test`) and figures/oracle/*.json (`python -m
-mmm.evaluation.oracle`) and prints the tables of the README.
+mmm.lab.oracle`) and prints the tables of the README.
 """
 
 import json

@@ -7,7 +7,7 @@ __all__ = ["MMM"]
 def __getattr__(name: str):
     # torch and transformers take seconds to import; `mmm --help` should not
     if name == "MMM":
-        from mmm.pipeline import MMM
+        from mmm.model import MMM
 
         return MMM
     raise AttributeError(f"module 'mmm' has no attribute {name!r}")

@@ -29,11 +29,13 @@ install_import_hook("mmm", "mmm_type_checks.check")
 import numpy as np
 import pytest
 import torch
+from made_up.body import moving_body  # noqa: F401 (a fixture)
+from made_up.users import make_users, users  # noqa: F401 (fixtures)
 
 from mmm import MMM
 from mmm.data import Caption, Clip, MotionFolder, write_folder
+from mmm.fit import fit_tokenizer, fit_transformer, load_tokenizer
 from mmm.motion import features_to_joints
-from mmm.recipes import fit_tokenizer, fit_transformer, load_tokenizer
 from mmm.tokenizer import PRESETS, Tokenizer
 from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer, preset
 

@@ -23,10 +23,10 @@ from mmm.evaluation import fid, mm_dist, r_precision
 from mmm.evaluation.guo import GuoNetwork, Sizes
 from mmm.evaluation.guo_files import NETWORKS
 from mmm.motion import features_to_joints, joints_to_features
+from mmm.release.tokenizer import from_release_state as tokenizer_from
+from mmm.release.transformer import from_release_state as transformer_from
 from mmm.sampling import fill
-from mmm.tokenizer import from_release_state as tokenizer_from
 from mmm.transformer import MASK
-from mmm.transformer import from_release_state as transformer_from
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 SHARED = Path(os.environ.get("MMM_SHARED") or GOLDEN.parents[2] / "shared")

@@ -101,7 +101,7 @@ def test_a_truncated_model_is_refused(saved, tmp_path, capsys):
 
 
 def test_a_truncated_bvh_is_refused(tmp_path, golden, capsys):
-    from mmm.motion.export import write_bvh
+    from mmm.bvh.writing import write_bvh
 
     path = tmp_path / "dataset-1_walk_sad_001.bvh"
     write_bvh(path, golden("features_free")["0/joints"])

@@ -9,8 +9,7 @@ import nbformat
 import psutil
 import pytest
 
-from mmm.course import prepare_data, run_course, select_notebooks
-from mmm.execution import check_parameters, judge, keep_outputs
+from mmm.course import check_parameters, judge, keep_outputs, prepare_data, run_course, select_notebooks
 
 PARAMETERS = 'profile = "quick"\nseed = 0\ndata = "data"\nrun_dir = "runs"\noverrides = {}'
 PROFILE = """
@@ -200,7 +199,7 @@ def test_data_that_cannot_be_prepared_is_named(tmp_path):
 
 
 def test_missing_data_is_prepared_as_the_profile_says(tmp_path, monkeypatch):
-    from mmm.data import bandai, humanml3d, synthetic
+    from mmm.datasets import bandai, humanml3d, synthetic
 
     calls = []
     monkeypatch.setattr(synthetic, "prepare", lambda *a, **k: calls.append((a, k)))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mmm.model_folder import find_model, read_info, short_card, write_info
+from mmm.model import find_model, read_info, short_card, write_info
 
 INFO = {"text_encoder": "minilm", "fps": 20.0, "skeleton": "humanml3d", "data": "toy"}
 

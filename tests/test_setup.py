@@ -113,7 +113,7 @@ def test_every_import_has_its_requirement(everywhere):
         allowed |= names(extras["minilm"] + extras["notebooks"])
     providers = metadata.packages_distributions()
     for module, files in third_party_imports(everywhere).items():
-        if "mmm/execution.py" in files and not everywhere:
+        if "mmm/course.py" in files and not everywhere:
             allowed |= names(extras["notebooks"])  # this module is the extra's: only the course imports it
         found = {canonicalize_name(name) for name in providers.get(module, [])}
         assert found & allowed, f"{module} in {sorted(files)} is none of the requirements"

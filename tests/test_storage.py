@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mmm import storage
-from mmm.recipes import load_tokenizer
+from mmm.fit import load_tokenizer
 from mmm.tokenizer import Tokenizer, TokenizerConfig
 
 SMALL = TokenizerConfig(width=16, depth=1, codes=32, code_dim=4)

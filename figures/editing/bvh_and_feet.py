@@ -8,20 +8,21 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from tests.motion.test_export import distances, read_with_bvhio
 
 from mmm import MMM
+from mmm.bvh.feet import fix_feet
+from mmm.bvh.writing import fit_rigid, write_bvh
 from mmm.motion import Motion
-from mmm.motion.export import write_bvh
-from mmm.motion.feet import fix_feet
 from mmm.motion.measures import physical
-from mmm.motion.rigid import fit_rigid
-from tests.motion.test_export import distances, read_with_bvhio
 
 MIXED = """a person walks forward|a person waves with the right hand|a person runs forward|a person jumps
 a person dances|a person bows|an old person walks slowly|a person walks and turns left|a person runs in a circle
 a tired person walks|a person walks backwards|a person walks sideways|a happy person walks
 a person dashes forward and stops|an angry person walks forward|a proud person walks and turns right
-a person kicks|a person runs and turns left|a person punches|a person raises both hands""".replace("\n", "|").split("|")
+a person kicks|a person runs and turns left|a person punches|a person raises both hands""".replace(
+    "\n", "|"
+).split("|")
 WALKS = """a person walks forward|someone walks and turns right|a person is running|a childish person walks
 a masculine person walks forward|a feminine person walks|an exhausted person walks|a person runs and turns right
 a person walks backward slowly|a sad person walks|a person walks to the left|a person dashes|a musical person walks
@@ -62,7 +63,9 @@ def feet(motions):
     for name, clips in (("before", motions), ("after", fixed)):
         rows = [physical(clip.joints) for clip in clips]
         found[name] = {measure: np.mean([row[measure] for row in rows]) for measure in rows[0]}
-    change = [100 * np.linalg.norm(a.joints - b.joints, axis=-1).mean() for a, b in zip(motions, fixed, strict=True)]
+    change = [
+        100 * np.linalg.norm(a.joints - b.joints, axis=-1).mean() for a, b in zip(motions, fixed, strict=True)
+    ]
     return found | {"clips": len(motions), "change_cm": np.mean(change)}
 
 

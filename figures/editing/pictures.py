@@ -8,7 +8,7 @@ import numpy as np
 
 from mmm import MMM
 from mmm.motion import Motion
-from mmm.motion.animation import animate, animate_beside
+from mmm.viz.animation import animate, animate_beside
 
 WALK = "dataset-2_walk_youthful_013"
 ASKED = "a person waves with the left hand"

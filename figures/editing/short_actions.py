@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 from mmm import MMM
-from mmm.evaluation.edits.actions import Arms, arms_seen
-from mmm.evaluation.oracle import recognise
+from mmm.lab.edits.actions import Arms, arms_seen
+from mmm.lab.oracle.recognition import recognise
 
 TEXT, SEEDS = "a person walks forward, then raises both hands, then runs", 12
 RAISED = Arms("raise", "both", "raise-up-both-hands")
@@ -23,4 +23,6 @@ for frames in (44, 80, 100, 120):
         seen = [arms_seen(recognise(motion.joints, motion.fps), RAISED)[0] for motion in motions]
         found[frames][transition] = int(sum(seen))
     print(frames, found[frames], flush=True)
-Path("figures/editing/short_actions.json").write_text(json.dumps({"of": SEEDS, "seen": found}, indent=1) + "\n")
+Path("figures/editing/short_actions.json").write_text(
+    json.dumps({"of": SEEDS, "seen": found}, indent=1) + "\n"
+)

@@ -14,9 +14,14 @@ import time
 import torch
 
 from mmm import MMM
-from mmm.bench.memory import PeakMemory
+from mmm.lab.bench.memory import PeakMemory
 
-TEXTS = ["a person walks forward", "a person raises both hands", "someone runs", "a person waves with the left hand"]
+TEXTS = [
+    "a person walks forward",
+    "a person raises both hands",
+    "someone runs",
+    "a person waves with the left hand",
+]
 
 
 def measure(minutes: int) -> dict:

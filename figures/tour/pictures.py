@@ -1,7 +1,7 @@
 """The animation at the top of the README: `python figures/tour/pictures.py`, ten seconds; four texts, one seed."""
 
 from mmm import MMM
-from mmm.motion.animation import animate_beside
+from mmm.viz.animation import animate_beside
 
 TEXTS = [
     "a person waves with the left hand",

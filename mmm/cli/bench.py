@@ -44,13 +44,13 @@ class Bench:
     """Measure nothing: print one table of these JSON files; give it again for more columns."""
 
     def run(self) -> int:
-        from mmm.bench.report import read_results, table
+        from mmm.lab.bench.report import read_results, table
 
         if self.table:
             print(table([read_results(path) for path in self.table]))
             return 0
-        from mmm.bench import settings
-        from mmm.bench.run import run_bench
+        from mmm.lab.bench import settings
+        from mmm.lab.bench.run import run_bench
 
         chosen = settings.BenchSettings(
             preset=self.preset or ("tiny" if self.quick else "small"),

@@ -34,7 +34,7 @@ class Convert:
     """Data set it was trained on: frames per second and skeleton."""
 
     def run(self) -> None:
-        from mmm.interop import convert, describe
+        from mmm.release.convert import convert, describe
 
         model = convert(
             self.tokenizer, self.transformer, self.out, self.mean_std, self.heads, self.text, self.data_name

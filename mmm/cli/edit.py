@@ -23,7 +23,7 @@ class _Editing:
     seed: int = 0
     """Same motion, text and seed, same edit."""
     fix_feet: bool = False
-    """Feet that stand are held in place afterwards, in the kept frames as well (`mmm.motion.feet`)."""
+    """Feet that stand are held in place afterwards, in the kept frames as well (`mmm.bvh.feet`)."""
     steps: int | None = None
     """Passes of the sampler; by default ten for 196 frames, fewer for shorter ones."""
     guidance: float | None = None
@@ -35,7 +35,7 @@ class _Editing:
 
     def load(self) -> Any:
         from mmm.cli.generate import check_device, check_outs
-        from mmm.pipeline import MMM, SHIPPED
+        from mmm.model import MMM, SHIPPED
 
         check_device(self.device)
         check_outs(self.outs)
@@ -53,7 +53,7 @@ class _Editing:
         """Save under every name; `source` is what `load_motion` gave, if the motion is an edit of one. The motion as
         it was written."""
         if self.fix_feet:
-            from mmm.motion.feet import fix_feet
+            from mmm.bvh.feet import fix_feet
 
             motion = fix_feet(motion)
         placement = getattr(source, "placement", None)
@@ -68,8 +68,8 @@ class _Editing:
 
 def _placed(motion: Any, placement: Any, source: Any, frame: int, before: int = 0) -> Any:
     """The motion in the world that the user's own came from: its frame `frame` stands where that of the source did."""
+    from mmm.bvh.placement import stand_on
     from mmm.motion import Motion
-    from mmm.motion.placement import stand_on
 
     joints = stand_on(motion.joints, frame, source.joints[frame - before])
     return Motion.from_joints(placement.to_world(joints), motion.fps, motion.text)
@@ -91,8 +91,8 @@ class _EditOfMotion(_Editing, abc.ABC):
     """.gif or .mp4 with your motion and the edit side by side."""
 
     def run(self) -> None:
-        from mmm.motion.animation import animate_beside
-        from mmm.motion.captured import load_motion
+        from mmm.bvh.capture import load_motion
+        from mmm.viz.animation import animate_beside
 
         if self.compare:
             require(
@@ -150,7 +150,7 @@ class Outpaint(_EditOfMotion):
         return model.outpaint(motion, self.length, self.text, self.side, **self.options())
 
     def anchor(self, motion: Any) -> tuple:
-        from mmm.editing.edits import room
+        from mmm.editing import room
 
         before, _ = room(len(motion.features), self.length, self.side)
         return motion, before, before

@@ -85,7 +85,7 @@ class Evaluate:
         from mmm.data import MotionFolder
         from mmm.evaluation.evaluator import load_evaluator
         from mmm.evaluation.protocol import ProtocolConfig, evaluate
-        from mmm.pipeline import MMM, SHIPPED
+        from mmm.model import MMM, SHIPPED
 
         config = ProtocolConfig(
             split=self.split,
@@ -125,9 +125,9 @@ class Evaluate:
 
     def _edits(self) -> None:
         from mmm.data import MotionFolder
-        from mmm.evaluation.edits import EditConfig, evaluate_edits
         from mmm.evaluation.evaluator import load_evaluator
-        from mmm.pipeline import MMM, SHIPPED
+        from mmm.lab.edits.run import EditConfig, evaluate_edits
+        from mmm.model import MMM, SHIPPED
 
         for field in dataclasses.fields(self):
             require(

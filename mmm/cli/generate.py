@@ -37,7 +37,7 @@ class Generate:
     """cpu, cuda, mps."""
 
     def run(self) -> None:
-        from mmm.pipeline import MMM, SHIPPED
+        from mmm.model import MMM, SHIPPED
 
         check_device(self.device)
         outs = self.out or (Path("motion.gif"),)

@@ -52,7 +52,7 @@ class Import:
             self._file()
 
     def _file(self) -> None:
-        from mmm.motion.captured import load_motion
+        from mmm.bvh.capture import load_motion
         from mmm.motion.clip import SUFFIXES
 
         require(
@@ -76,7 +76,7 @@ class Import:
 
     def _folder(self) -> None:
         from mmm.cli.prepare import _report
-        from mmm.data import own
+        from mmm.datasets import own
         from mmm.motion.clip import SUFFIXES
 
         require(

@@ -21,7 +21,7 @@ class PrepareSynthetic:
     """Same seed, same clips."""
 
     def run(self) -> None:
-        from mmm.data import synthetic
+        from mmm.datasets import synthetic
 
         _report(synthetic.prepare(self.out, clips=self.clips, seed=self.seed, progress=True))
 
@@ -40,7 +40,7 @@ class PrepareBandai:
     """Only so many takes of each content (5 or more), for a quick look."""
 
     def run(self) -> None:
-        from mmm.data import bandai
+        from mmm.datasets import bandai
 
         _report(bandai.prepare(self.out, list(self.source), seed=self.seed, limit=self.limit))
 
@@ -55,7 +55,7 @@ class _PrepareUsers:
     kind = ""
 
     def run(self) -> None:
-        from mmm.data import humanml3d
+        from mmm.datasets import humanml3d
 
         _report(
             humanml3d.prepare(self.source, self.out or Path("data") / self.kind, self.kind, progress=True)
@@ -94,7 +94,7 @@ class Prepare:
 def _report(folder) -> None:
     report = folder.path / "report.md"
     if report.is_file():
-        from mmm.data.report import head
+        from mmm.datasets.humanml3d_check import head
 
         print(head(report.read_text(encoding="utf-8")))
         print(f"Each of them by name, and what was done with it: {report}\n")

@@ -81,7 +81,7 @@ class TrainTokenizer(_Training):
 
     def run(self) -> None:
         from mmm.data import MotionFolder
-        from mmm.recipes import fit_tokenizer
+        from mmm.fit import fit_tokenizer
 
         require(
             self.geometry is None or self.init is not None,
@@ -146,7 +146,7 @@ class TrainTransformer(_Training):
 
     def run(self) -> None:
         from mmm.data import MotionFolder
-        from mmm.recipes import fit_transformer, load_tokenizer
+        from mmm.fit import fit_transformer, load_tokenizer
 
         options = (
             "mask_law",
@@ -195,7 +195,7 @@ class TrainLength:
 
     def run(self) -> None:
         from mmm.data import MotionFolder
-        from mmm.recipes import fit_length
+        from mmm.fit import fit_length
 
         options = {"resume": not self.fresh, "cpu": self.cpu}
         folder = MotionFolder.open(self.data)

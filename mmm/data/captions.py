@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from mmm.data.usable import Unusable
+from mmm.data.reading import Unusable
 
 _SWAP = {
     "left": "right",

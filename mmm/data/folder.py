@@ -11,8 +11,16 @@ from jaxtyping import Float
 
 from mmm.data.batches import PACK_FORMAT, PackedSplit, pack
 from mmm.data.captions import Caption, parse_captions
-from mmm.data.reading import load_array, read_ids, read_text
-from mmm.data.usable import FRAMES, Unusable, check_length, to_features, to_statistics
+from mmm.data.reading import (
+    FRAMES,
+    Unusable,
+    check_length,
+    load_array,
+    read_ids,
+    read_text,
+    to_features,
+    to_statistics,
+)
 from mmm.errors import require
 
 MARK = "dataset.json"  # shows that a folder is a data set of ours and may be written again

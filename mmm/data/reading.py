@@ -1,9 +1,85 @@
-"""Reading other people's files: arrays, and text in whatever encoding and line ends it came with."""
+"""Reading other people's files: arrays, and text in whatever encoding and line ends it came with.
+
+What can be used of a data set, and why the rest cannot: one rule for `mmm prepare`, packing and training.
+"""
+
+from __future__ import annotations
 
 import codecs
+import os
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
+
+from mmm.errors import require
+from mmm.motion.skeleton import get_skeleton
+
+FRAMES = {"humanml3d": (40, 199), "kit": (24, 199)}  # shortest and longest clip (REPRODUCTION, "Evaluation")
+
+
+class Unusable(ValueError):
+    """A clip or a caption cannot be used: `reason` groups such faults, `detail` is of this one."""
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+def to_features(values: np.ndarray, width: int) -> Float[np.ndarray, "t d"]:
+    """What a clip's file holds as float32 (T, width), not normalised.
+
+    Raises:
+        Unusable: another shape, no floating-point numbers, NaN or infinite numbers (also those that only
+            float32 cannot hold).
+    """
+    found = f"{values.dtype} {values.shape}, expected float (T, {width})"
+    if values.ndim != 2 or values.shape[1] != width:
+        raise Unusable("wrong shape", found)
+    if values.dtype.kind != "f":
+        raise Unusable("not floating-point numbers", found)
+    with np.errstate(over="ignore"):
+        features = np.ascontiguousarray(values, np.float32)
+    if not np.isfinite(features).all():
+        nan = np.isnan(features).any(1)
+        bad = nan if nan.any() else np.isinf(features).any(1)
+        where = f"in {bad.sum()} of {len(bad)} frames, the first is frame {bad.argmax()}"
+        raise Unusable("NaN" if nan.any() else "infinite numbers", where)
+    return features
+
+
+def check_length(frames: int, skeleton: str) -> None:
+    """Raises Unusable unless Guo's loaders would take a clip of so many frames."""
+    shortest, longest = FRAMES[skeleton]
+    if not shortest <= frames <= longest:
+        reason = "too short" if frames < shortest else "too long"
+        raise Unusable(reason, f"{frames} frame{'s' * (frames != 1)}, expected {shortest} to {longest}")
+
+
+def to_statistics(values: np.ndarray, name: str, skeleton: str) -> Float[np.ndarray, " d"]:
+    """Mean or Std as float32. Raises Unusable for another size, NaN, or a Std that nothing can be divided by."""
+    width = get_skeleton(skeleton).num_features
+    if values.shape != (width,) or values.dtype.kind != "f":
+        others = [other for other in FRAMES if values.shape == (get_skeleton(other).num_features,)]
+        hint = (
+            f", and it looks like {others[0]}: prepare it as that"
+            if others and skeleton not in others
+            else ""
+        )
+        found = (
+            f"has shape {values.shape} of {values.dtype}, expected ({width},) finite numbers for {skeleton}"
+        )
+        raise Unusable("wrong shape", found + hint)
+    with np.errstate(over="ignore", under="ignore"):
+        values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise Unusable("not finite", f"holds {values[~np.isfinite(values)][0]}, expected finite numbers")
+    if name.startswith("Std") and not (values > 0).all():
+        places = np.flatnonzero(values <= 0)
+        where = f"in {len(places)} of {width} places, the first is number {places[0]}"
+        raise Unusable("not above 0", f"holds numbers that are not above 0 ({where}), but we divide by it")
+    return values
+
 
 Oddity = tuple[str, str, str]  # what is odd about a file, where and how it shows, what was done about it
 
@@ -68,3 +144,35 @@ def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("mmm-windows-1252", _as_windows_1252)
+
+
+def read_mean_std(
+    folder: str | os.PathLike[str], width: int, remedy: str
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+    """Mean and Std (D,), float32, of Mean.npy and Std.npy, or of mean.npy and std.npy as Guo et al. name them.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, of another width, or holds what nothing can be divided by; or there are
+            two of different content.
+    """
+    found = []
+    for name in ("mean", "std"):
+        files = [Path(folder) / f"{each}.npy" for each in (name, name.capitalize())]
+        there = [file for file in files if file.is_file()]
+        require(there, f"there is no file {files[0]}, nor {files[1].name}; {remedy}.", FileNotFoundError)
+        arrays = [load_array(file) for file in there]
+        require(
+            len(arrays) == 1 or np.array_equal(*arrays),
+            f"{there[0]} and {there[-1]} differ; remove the one that is not meant.",
+        )
+        values, least = arrays[0], 0 if name == "std" else -np.inf
+        require(
+            values.shape == (width,)
+            and values.dtype.kind in "fiu"
+            and (np.isfinite(values) & (values > least)).all(),
+            f"{there[0]} has shape {values.shape} and type {values.dtype}, expected ({width},) finite numbers"
+            f"{' above 0' if name == 'std' else ''}; {remedy}.",
+        )
+        found.append(values.astype(np.float32))
+    return found[0], found[1]

@@ -23,10 +23,16 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from mmm.data import Caption, MotionFolder
+from mmm.data.reading import read_mean_std
 from mmm.errors import require
-from mmm.evaluation.guo_files import CHECKPOINT, find_files, read_checkpoint, what_is_missing
-from mmm.evaluation.vocabulary import CLASSES, WordVectorizer
-from mmm.interop import read_mean_std
+from mmm.evaluation.guo_files import (
+    CHECKPOINT,
+    CLASSES,
+    WordVectorizer,
+    find_files,
+    read_checkpoint,
+    what_is_missing,
+)
 
 CONTACTS = 4  # the last numbers of a frame, which the evaluator does not look at
 UNIT = 4  # frames that become one place

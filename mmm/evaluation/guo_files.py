@@ -1,4 +1,12 @@
-"""The files of Guo et al.'s evaluator: where they lie, which are missing, and how the checkpoint is read.
+"""Captions as Guo et al.'s evaluator reads them: a GloVe vector and a one-hot part of speech for every word.
+
+Guo et al., CVPR 2022; the facts are those of REPRODUCTION.md, "Evaluation". The vocabulary is a folder with three
+files, as the field passes it on: `our_vab_data.npy` (the vectors), `our_vab_words.pkl` (the words) and
+`our_vab_idx.pkl` (word → row of the vectors). A pickle may run any code when it is read; these two hold nothing but
+strings and numbers, so they are read by an unpickler that admits nothing else.
+
+
+The files of Guo et al.'s evaluator: where they lie, which are missing, and how the checkpoint is read.
 
 They may not be passed on with this project. Its authors' page, github.com/EricGuo5513/text-to-motion, links three
 archives: t2m.zip (HumanML3D), kit.zip (KIT-ML) and glove.zip (the vocabulary of both).
@@ -6,19 +14,22 @@ archives: t2m.zip (HumanML3D), kit.zip (KIT-ML) and glove.zip (the vocabulary of
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Mapping
+import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from mmm.data import MotionFolder
+from mmm.data import Caption, MotionFolder
 from mmm.data.folder import load_array
 from mmm.errors import require
-from mmm.evaluation.vocabulary import FILES
-from mmm.interop import read_torch_file
+from mmm.release.files import read_torch_file
 
 SOURCE = "github.com/EricGuo5513/text-to-motion"
 NETWORKS = ("text_encoder", "movement_encoder", "motion_encoder")
@@ -107,3 +118,175 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, dict[str, Tensor]
         f"{path} has no {', '.join(missing)}: it is no checkpoint of Guo et al.'s evaluator; give {CHECKPOINT}.",
     )
     return {name: dict(found[name]) for name in NETWORKS}
+
+
+VECTORS, WORDS, INDEX = "our_vab_data.npy", "our_vab_words.pkl", "our_vab_idx.pkl"
+FILES = (VECTORS, WORDS, INDEX)
+MAX_WORDS = 20  # between sos and eos
+PLACES = MAX_WORDS + 2
+START, END, UNKNOWN = ("sos", "OTHER"), ("eos", "OTHER"), ("unk", "OTHER")
+
+CLASSES = (
+    *("VERB", "NOUN", "DET", "ADP", "NUM", "AUX", "PRON", "ADJ", "ADV"),
+    *("Loc_VIP", "Body_VIP", "Obj_VIP", "Act_VIP", "Desc_VIP", "OTHER"),
+)
+# The words that motions are told with have classes of their own, whatever their tag says. The lists are facts that
+# issue 34 of github.com/EricGuo5513/text-to-motion quotes, but for sad, happily, angrily and sadly, which we have from
+# memory: real motion's R-precision (.511 on HumanML3D) is the check of all of them.
+LISTS = {
+    "Loc_VIP": "anticlockwise back backward clockwise counterclockwise curve down forward left right straight up",
+    "Body_VIP": "arm chin eye face feet foot hand knee leg mouth shoulder thigh waist",
+    "Obj_VIP": "ball baseball basketball car chair dumbbell floor handrail stair window",
+    "Act_VIP": "balance bend bring climb dance flap hop jog jump kick kneel lean lift lower pick put raise rotate rub "
+    "run shuffle sit spin spread squat stand stop stroll stumble swing throw turn walk wash",
+    "Desc_VIP": "angrily angry careful carefully fast happily happy quickly sad sadly slow slowly",
+}
+CLASS_OF = {word: name for name, words in LISTS.items() for word in words.split()}
+
+
+class Words(NamedTuple):
+    """b captions: vectors (b, 22, w), one-hot classes (b, 22, 15), and how many places count (2 to 22)."""
+
+    vectors: Float[Tensor, "b s w"]
+    classes: Float[Tensor, "b s c"]
+    lengths: Int64[Tensor, " b"]
+
+
+def framed(caption: Caption) -> list[tuple[str, str]]:
+    """The words of a caption between sos and eos, at most 20 of them; what is more is cut off.
+
+    Raises:
+        ValueError: the caption has a text but no words with parts of speech.
+    """
+    require(
+        caption.words,
+        f"the caption {caption.text!r} has no words with parts of speech, which Guo et al.'s evaluator reads; give "
+        "it as HumanML3D does: text#word/POS word/POS#start#end.",
+    )
+    return [START, *caption.words[:MAX_WORDS], END]
+
+
+class WordVectorizer:
+    """A GloVe vocabulary and the classes of words.
+
+    Args:
+        vectors: (n, w), one row for each word.
+        index: word → row; it must know `unk`, whose vector stands for all words that it does not know.
+    """
+
+    def __init__(self, vectors: Float[np.ndarray, "n w"], index: dict[str, int]) -> None:
+        self.vectors = torch.from_numpy(np.array(vectors, np.float32))
+        self.index = index
+
+    @property
+    def width(self) -> int:
+        """w, the length of a word's vector."""
+        return self.vectors.shape[1]
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of words and vectors."""
+        digest = hashlib.sha256(self.vectors.numpy().tobytes())
+        digest.update(repr(sorted(self.index.items())).encode())
+        return digest.hexdigest()[:16]
+
+    def word_class(self, word: str, tag: str) -> str:
+        """Its class of the 15; words that the vocabulary does not know, and unknown tags, are OTHER."""
+        if word not in self.index:
+            return "OTHER"
+        return CLASS_OF.get(word) or (tag if tag in CLASSES else "OTHER")
+
+    def __call__(self, captions: Sequence[Caption]) -> Words:
+        """Captions, padded with `unk/OTHER` to 22 places.
+
+        Raises:
+            ValueError: a caption has no words with parts of speech.
+        """
+        unknown = self.index[UNKNOWN[0]]
+        rows = torch.full((len(captions), PLACES), unknown)
+        classes = torch.full((len(captions), PLACES), CLASSES.index("OTHER"))
+        lengths = torch.zeros(len(captions), dtype=torch.int64)
+        for i, caption in enumerate(captions):
+            pairs = framed(caption)
+            lengths[i] = len(pairs)
+            for place, (word, tag) in enumerate(pairs):
+                rows[i, place] = self.index.get(word, unknown)
+                classes[i, place] = CLASSES.index(self.word_class(word, tag))
+        return Words(self.vectors[rows], torch.eye(len(CLASSES))[classes], lengths)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> WordVectorizer:
+        """Read the three files of a vocabulary.
+
+        Raises:
+            FileNotFoundError: one of them is missing.
+            ValueError: one is damaged, would run code, or they do not fit each other.
+        """
+        folder = Path(folder)
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        require(
+            not missing,
+            f"the GloVe folder {folder} lacks {', '.join(missing)}; unpack glove.zip of Guo et al.'s text-to-motion "
+            "there.",
+            FileNotFoundError,
+        )
+        vectors = load_array(folder / VECTORS)
+        require(
+            vectors.ndim == 2 and vectors.dtype.kind == "f" and np.isfinite(vectors).all(),
+            f"{folder / VECTORS} has shape {vectors.shape} and type {vectors.dtype}, expected (words, width) finite "
+            "numbers; copy it again.",
+        )
+        words, index = read_plain_pickle(folder / WORDS), read_plain_pickle(folder / INDEX)
+        require(
+            isinstance(words, list) and all(isinstance(word, str) for word in words),
+            f"{folder / WORDS} holds no list of words; copy it again.",
+        )
+        require(isinstance(index, dict), f"{folder / INDEX} holds no word → row; copy it again.")
+        require(
+            UNKNOWN[0] in words,
+            f"{folder / WORDS} does not know {UNKNOWN[0]!r}, which stands for all unknown words; copy it again.",
+        )
+        lost = [
+            word
+            for word in words
+            if not isinstance(index.get(word), int) or not 0 <= index[word] < len(vectors)
+        ]
+        require(
+            not lost,
+            f"the files in {folder} do not fit each other: {len(lost)} of {len(words)} words have no row among the "
+            f"{len(vectors)} vectors ({', '.join(map(repr, lost[:3]))}); copy all three again.",
+        )
+        return cls(vectors, {word: index[word] for word in words})
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Admits what pickle builds by itself: lists, dicts, strings, numbers (and tuples, sets, bytes, as harmless).
+    Whatever has to be imported is refused, and nothing can be called without having been imported."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise _WouldRunCode(f"{module}.{name}")
+
+
+class _WouldRunCode(Exception):
+    """A pickle asks for something to be imported."""
+
+
+def read_plain_pickle(path: str | os.PathLike[str]) -> Any:
+    """What a pickle of lists, dicts, strings and numbers holds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or asks for anything else; nothing of it was run then.
+    """
+    path = Path(path)
+    require(path.is_file(), f"there is no file {path}.", FileNotFoundError)
+    try:
+        with path.open("rb") as file:
+            return _PlainUnpickler(file).load()
+    except _WouldRunCode as error:
+        raise ValueError(
+            f"{path} asks for {error} to be imported, but only lists, dicts, strings and numbers are read from a "
+            "pickle; do not trust this file, get it again from its source."
+        ) from None
+    except Exception as error:  # a damaged pickle fails in any way it likes
+        raise ValueError(f"{path} is damaged or no pickle ({error}); copy it again.") from error

@@ -22,19 +22,22 @@ from torch import Tensor, nn
 from mmm.data import MotionFolder, PackedSplit, mirror_text
 from mmm.data.batches import draw_weighted
 from mmm.errors import require
-from mmm.evaluation.embed import draw_captions, embed_clips, pad_features
-from mmm.evaluation.evaluator import (
-    RADIUS,
-    EvaluatorConfig,
-    MotionTextEvaluator,
-    TrainedEvaluator,
-)
+from mmm.evaluation.evaluator import RADIUS, EvaluatorConfig, MotionTextEvaluator, TrainedEvaluator
 from mmm.evaluation.metrics import r_precision
-from mmm.evaluation.pools import MIRRORED, draw_distractors, meanings, right_answers
+from mmm.evaluation.pools import (
+    MIRRORED,
+    draw_captions,
+    draw_distractors,
+    embed_clips,
+    meanings,
+    pad_features,
+    right_answers,
+)
+from mmm.fit import balanced_weights, captions_source, facts, resolve
 from mmm.motion.mirror import mirror_features
-from mmm.recipes import balanced_weights, captions_source, facts, resolve
 from mmm.text import LiveText, TextSource, load_text_encoder
-from mmm.training import TrainConfig, TrainResult, step_generator, train
+from mmm.training.config import TrainConfig, step_generator
+from mmm.training.loop import TrainResult, train
 
 CARD = """# Evaluator of {data}
 
@@ -174,7 +177,7 @@ def train_evaluator(
 
     Args:
         text: looked up for the captions of each batch.
-        options: passed to `mmm.training.train` (resume, manifest, cpu, progress).
+        options: passed to `mmm.training.loop.train` (resume, manifest, cpu, progress).
     """
 
     def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -223,7 +226,7 @@ def fit_evaluator(
     Args:
         encoder: name or folder of the frozen text encoder.
         model: changes to `EvaluatorConfig`. changes: to its `TrainConfig`.
-        options: for `mmm.training.train` (resume, cpu, progress).
+        options: for `mmm.training.loop.train` (resume, cpu, progress).
     Raises:
         ValueError: clips without captions; several processes.
     """

@@ -11,10 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mmm.errors import atomic_write, require
-from mmm.motion.animation import animate
-from mmm.motion.draw import film_strip
 from mmm.motion.features import features_to_joints, joints_to_features
-from mmm.motion.player import player_html, player_iframe
 from mmm.motion.skeleton import Skeleton, get_skeleton
 
 if TYPE_CHECKING:
@@ -114,11 +111,15 @@ class Motion:
 
     def _repr_html_(self) -> str:
         """The player in a frame of its own: what a notebook shows for a Motion at the end of a cell."""
+        from mmm.viz.player import player_iframe
+
         return player_iframe(self)
 
     def show(self, height: int = 440) -> HTML:
         """The interactive player for a notebook, `height` pixels high; needs no network."""
         from IPython.display import HTML  # only notebooks have it for sure
+
+        from mmm.viz.player import player_iframe
 
         return HTML(player_iframe(self, height=height))
 
@@ -126,7 +127,7 @@ class Motion:
         """Write the motion; the suffix decides what.
 
         .gif and .mp4 (needs ffmpeg) are animations, .png a film strip, .html the interactive player in one
-        file, .bvh a motion capture file in centimetres (of the nearest rigid body: `mmm.motion.export`), .npy the
+        file, .bvh a motion capture file in centimetres (of the nearest rigid body: `mmm.bvh.writing`), .npy the
         joints (T, J, 3) in the skeleton's unit. The file appears under its name only when it is whole; folders
         above it are created.
 
@@ -142,17 +143,23 @@ class Motion:
             f"{path} cannot be written: its suffix is {suffix!r}, expected one of {', '.join(SUFFIXES)}.",
         )
         if suffix == ".png":
+            from mmm.viz.strip import film_strip
+
             film_strip(self, path)
         elif suffix in (".gif", ".mp4"):
+            from mmm.viz.animation import animate
+
             animate(self, path)
         elif suffix == ".bvh":
-            from mmm.motion.export import write_bvh  # its parser takes half a second to import
+            from mmm.bvh.writing import write_bvh
 
             body = get_skeleton(self.skeleton)
             write_bvh(path, self.joints * (0.001 if body.unit == "mm" else 1.0), self.fps, self.skeleton)
         else:
             with atomic_write(path) as target:
                 if suffix == ".html":
+                    from mmm.viz.player import player_html
+
                     target.write_text(player_html(self), encoding="utf-8")
                 else:
                     with target.open("wb") as file:  # given a name, np.save would add .npy to ".NPY"

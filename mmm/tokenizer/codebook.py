@@ -19,7 +19,7 @@ from mmm.errors import require
 from mmm.motion.features import feature_slices
 from mmm.motion.measures import CENTIMETRES
 from mmm.motion.skeleton import Skeleton, get_skeleton
-from mmm.tokenizer.vqvae import Tokenizer
+from mmm.tokenizer.model import Tokenizer
 
 # A clip's features; the underscore: clips differ in length, and a mismatch gets a sentence of ours.
 Clip = Float[Tensor, "_t _d"] | Float[np.ndarray, "_t _d"]

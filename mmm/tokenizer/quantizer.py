@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 
 from mmm.errors import require
-from mmm.processes import from_first_process, joint_items, mean_count, sum_over_processes
+from mmm.training.processes import from_first_process, joint_items, mean_count, sum_over_processes
 
 RESETS = ("dead", "release", "none")
 """`dead` (default): a code is replaced in the step in which its EMA count falls below `dead_below` of an

@@ -17,7 +17,7 @@ FREE_SETTINGS = {f"train.{name}" for name in ("steps", "checkpoint_every", "log_
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of `mmm.training.train`.
+    """Settings of `mmm.training.loop.train`.
 
     Args:
         steps: optimizer steps in all (a resumed run counts on).

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from mmm.errors import require
 from mmm.training import checkpoints, run_folder
 from mmm.training.config import FREE_SETTINGS, TrainConfig, learning_rate, step_generator, step_seed
-from mmm.training.process import interruptible, make_accelerator, require_equal_shares, take_slice
+from mmm.training.processes import interruptible, make_accelerator, require_equal_shares, take_slice
 
 Batch = Callable[[int, torch.Generator], dict[str, Any]]
 Loss = Callable[[nn.Module, Any, torch.Generator], tuple[Tensor, dict[str, Tensor]]]

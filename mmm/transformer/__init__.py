@@ -1,6 +1,5 @@
 """The masked transformer: from a canvas and a text to logits over the codes."""
 
-from mmm.transformer.config import PRESETS, TransformerConfig, preset
 from mmm.transformer.length import LengthConfig, LengthEstimator, length_loss
 from mmm.transformer.masking import (
     MASK,
@@ -13,8 +12,7 @@ from mmm.transformer.masking import (
     mask_tokens,
     masked_loss,
 )
-from mmm.transformer.model import MaskedTransformer
-from mmm.transformer.release import from_release_state
+from mmm.transformer.model import PRESETS, MaskedTransformer, TransformerConfig, preset
 
 __all__ = [
     "MASK",
@@ -27,7 +25,6 @@ __all__ = [
     "corrupt_tokens",
     "draw_asked",
     "drop_edge_token",
-    "from_release_state",
     "inside",
     "length_loss",
     "mask_shares",

@@ -2,7 +2,7 @@
 
 Source: MMM (arXiv 2312.03596), section 3.3: a pretrained estimator gives the length at inference. The release
 ships none; this is a small one on the sentence embedding. Whether its distributions can be believed is measured
-by `mmm.transformer.length_calibration`.
+by `mmm.lab.length_calibration`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
 
 from mmm.errors import require
 from mmm.storage import load_config, load_state, save_module
-from mmm.training import step_generator
+from mmm.training.config import step_generator
 
 
 @dataclass(frozen=True)
@@ -155,3 +156,17 @@ def length_loss(
     places = torch.arange(1, logits.shape[1] + 1, device=logits.device)
     distance = (places - lengths[:, None]) / blur
     return F.cross_entropy(logits.float(), (-0.5 * distance.square()).softmax(1))
+
+
+def point_errors(probabilities: Float[np.ndarray, "n k"], lengths: Int[np.ndarray, " n"]) -> dict[str, float]:
+    """Mean distance (tokens) of the true length from the likeliest one, the median and the mean.
+
+    Args:
+        probabilities: of the lengths 1 … K, a row per clip.
+    """
+    guesses = {
+        "argmax": probabilities.argmax(1) + 1,
+        "median": (probabilities.cumsum(1) < 0.5).sum(1) + 1,
+        "mean": probabilities @ np.arange(1, probabilities.shape[1] + 1),
+    }
+    return {name: float(np.abs(guess - lengths).mean()) for name, guess in guesses.items()}

@@ -4,11 +4,19 @@ Source: MMM (arXiv 2312.03596), section 3.2; sizes and order of the layers: REPR
 
 END and PAD are private to this file: a canvas holds code ids and MASK (−1), `lengths` says where it ends, and
 `MaskedTransformer.forward` puts END after the last token and PAD behind it.
+
+
+Sizes of the masked transformer, and the named presets.
+
+What the masked transformer is built of: attention, a block of it, the positions.
+
+Source: REPRODUCTION.md, "Transformer".
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +25,146 @@ from torch import Tensor, nn
 
 from mmm.errors import require
 from mmm.storage import load_config, load_state, save_module
-from mmm.transformer.config import TransformerConfig
-from mmm.transformer.layers import Block, sinusoids
 from mmm.transformer.masking import MASK
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes of a MaskedTransformer.
+
+    Attributes:
+        codes: codes in the codebook (K), of each part.
+        code_dim: width of a code vector of one part (C).
+        text_dim: width of the text encoder's embeddings (E): 384 for minilm, 512 for clip.
+        dim, heads, mlp_ratio, dropout: the blocks.
+        cross_layers: blocks that attend to the words. layers: self-attention blocks behind them.
+        max_tokens: longest motion (N), in tokens; there are two places more, for the sentence and END.
+        parts: 1 whole body, or 2 (upper, lower); the canvas shows them all.
+        predicts: how many of them are predicted, from the upper one on; 0 means all of them. The authors'
+            upper-body model predicts 1 of 2: it can only edit. One that predicts both can also generate.
+        text_dropout: share of training texts that are dropped. Above 0 the model has vectors for "no text"
+            and can be guided; at 0 it has the authors' parameters exactly.
+    """
+
+    codes: int
+    code_dim: int
+    text_dim: int
+    dim: int
+    layers: int
+    cross_layers: int = 2
+    heads: int = 16
+    max_tokens: int = 49
+    mlp_ratio: int = 4
+    dropout: float = 0.1
+    parts: int = 1
+    text_dropout: float = 0.1
+    predicts: int = 0
+
+    def __post_init__(self) -> None:
+        require(
+            self.dim % self.heads == 0 and self.dim % 2 == 0,
+            f"dim is {self.dim}, expected an even multiple of heads ({self.heads}): change one of them",
+        )
+        require(
+            self.parts in (1, 2), f"parts is {self.parts}, expected 1 (whole body) or 2 (upper and lower)"
+        )
+        require(
+            0 <= self.predicts <= self.parts,
+            f"predicts is {self.predicts}, expected 1 to {self.parts}, the number of parts (or 0 for all of them)",
+        )
+        require(
+            0 <= self.text_dropout < 1, f"text_dropout is {self.text_dropout}, expected a share in [0, 1)"
+        )
+
+    @property
+    def predicted(self) -> int:
+        """Parts that are predicted (r), the first ones."""
+        return self.predicts or self.parts
+
+
+# What a preset leaves open (codes, code_dim, text_dim) comes from the tokenizer and the text encoder. `small`
+# keeps one cross-attention block where the paper has two: with everything masked, the first of them knows no
+# more than its place, and at five blocks in all the self-attention needs the parameters more.
+PRESETS: dict[str, dict[str, int | float]] = {
+    "tiny": dict(dim=96, cross_layers=1, layers=2, heads=4),
+    "light": dict(dim=192, cross_layers=1, layers=4, heads=6),
+    "small": dict(dim=256, cross_layers=1, layers=4, heads=8),
+    "paper": dict(dim=1024, cross_layers=2, layers=16, heads=16, text_dropout=0.0),
+}
+
+
+def preset(
+    name: str, *, codes: int, code_dim: int, text_dim: int, **changes: int | float
+) -> TransformerConfig:
+    """The configuration of that name ("tiny", "light", "small", "paper"), with `changes` made to it."""
+    require(name in PRESETS, f"preset is {name!r}, expected one of {', '.join(PRESETS)}")
+    return TransformerConfig(
+        codes=codes, code_dim=code_dim, text_dim=text_dim, **{**PRESETS[name], **changes}
+    )
+
+
+class Attention(nn.Module):
+    """Multi-head attention of x to `context` (or itself); keys where `mask` is False are not looked at."""
+
+    def __init__(self, dim: int, heads: int, dropout: float, cross: bool) -> None:
+        super().__init__()
+        self.heads, self.cross = heads, cross
+        self.dropout = dropout
+        # One matrix product instead of three (or two): the names query, key, value of the authors' arrays are
+        # mapped onto its rows in release.py.
+        if cross:
+            self.query = nn.Linear(dim, dim)
+            self.key_value = nn.Linear(dim, 2 * dim)
+        else:
+            self.query_key_value = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b q d"],
+        mask: Bool[Tensor, "b k"],
+        context: Float[Tensor, "b k d"] | None = None,
+    ) -> Float[Tensor, "b q d"]:
+        if context is None:
+            query, key, value = self.query_key_value(x).chunk(3, dim=-1)
+        else:
+            query, (key, value) = self.query(x), self.key_value(context).chunk(2, dim=-1)
+        query, key, value = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (query, key, value))
+        y = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask[:, None, None], dropout_p=self.dropout if self.training else 0.0
+        )
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class Block(nn.Module):
+    """Pre-norm attention and MLP (GELU), each added to what came in; a cross block norms the words too."""
+
+    def __init__(self, config: TransformerConfig, cross: bool) -> None:
+        super().__init__()
+        dim, hidden = config.dim, config.dim * config.mlp_ratio
+        self.norm_attention = nn.LayerNorm(dim)
+        self.norm_words = nn.LayerNorm(dim) if cross else None
+        self.attention = Attention(dim, config.heads, config.dropout, cross)
+        self.norm_mlp = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b q d"],
+        mask: Bool[Tensor, "b k"],
+        words: Float[Tensor, "b k d"] | None = None,
+    ) -> Float[Tensor, "b q d"]:
+        context = None if self.norm_words is None else self.norm_words(words)
+        x = x + self.dropout(self.attention(self.norm_attention(x), mask, context))
+        return x + self.dropout(self.mlp(self.norm_mlp(x)))
+
+
+def sinusoids(places: int, dim: int) -> Float[Tensor, "places dim"]:
+    """Positions as in Vaswani et al. 2017, section 3.5: sines in even columns, cosines in odd ones."""
+    place = torch.arange(places, dtype=torch.float64)[:, None]
+    angle = place * 10000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float()
 
 
 class MaskedTransformer(nn.Module):

@@ -15,12 +15,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mmm.processes import mean_count
-from mmm.text.cache import TextSource
-from mmm.text.typos import draw_misspelled
-from mmm.training import TrainConfig, TrainResult, step_generator, train
-from mmm.transformer.length import LengthEstimator, length_loss
-from mmm.transformer.length_calibration import point_errors
+from mmm.text import TextSource, draw_misspelled
+from mmm.training.config import TrainConfig, step_generator
+from mmm.training.loop import TrainResult, train
+from mmm.training.processes import mean_count
+from mmm.transformer.length import LengthEstimator, length_loss, point_errors
 from mmm.transformer.masking import (
     MASK,
     borrow_sight,
@@ -62,7 +61,7 @@ class TransformerTask:
             either; drawn over both parts at once, places would almost never leave one part whole.
         borrow: the chance that an item asked for one of two parts has the other one from another clip
             (`borrow_sight`), so that editing follows the text.
-        typos: share of the captions that are misspelled (`mmm.text.typos`).
+        typos: share of the captions that are misspelled (`mmm.text`).
     """
 
     mask_law: str = "cosine"
@@ -89,9 +88,9 @@ def train_transformer(
     The share of texts that are dropped (for guidance) is `transformer.config.text_dropout`.
 
     Args:
-        text: looked up for the captions of each batch; with typos it must know `mmm.text.typos.with_variants` of them.
+        text: looked up for the captions of each batch; with typos it must know `mmm.text.with_variants` of them.
         val: judged every `config.eval_every` steps and at the end (`evaluate_transformer`).
-        options: passed to `mmm.training.train` (resume, config_extra, manifest, cpu, progress).
+        options: passed to `mmm.training.loop.train` (resume, config_extra, manifest, cpu, progress).
     """
 
     def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:

@@ -1,16 +1,14 @@
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from made_up import clip as made_up_clip
+from made_up import release as made_up
 
 from mmm.cli import main
 
 TESTS = Path(__file__).parent.parent
-made_up = SimpleNamespace(**runpy.run_path(str(TESTS / "interop" / "made_up_release.py")))
-made_up_clip = SimpleNamespace(**runpy.run_path(str(TESTS / "text" / "made_up_clip.py")))
 
 
 def run(*args) -> int:

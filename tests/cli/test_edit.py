@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmm.bvh.reading import read_bvh
 from mmm.cli import main
 from mmm.motion import Motion
-from mmm.motion.bvh import read_bvh
 
 
 @pytest.fixture

@@ -1,17 +1,15 @@
 """`mmm import`: what the screen shows, what is written, and what is refused."""
 
-import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from made_up import bvh as made_up
 
+from mmm.bvh.joint_map import known_map
 from mmm.cli import main
 from mmm.data import MotionFolder
-from mmm.motion.joint_map import known_map
-
-made_up = runpy.run_path(str(Path(__file__).parent.parent / "motion" / "made_up_bvh.py"))
 
 
 def run(*args: object) -> int:
@@ -24,7 +22,7 @@ def run(*args: object) -> int:
 def walk(tmp_path) -> Path:
     """Two seconds at 120 fps, in inches, z up, with MotionBuilder's names."""
     path = tmp_path / "walk.bvh"
-    made_up["write"](path, made_up["TREES"]["motionbuilder"], 241, 120, unit=0.0254, up="z")
+    made_up.write(path, made_up.TREES["motionbuilder"], 241, 120, unit=0.0254, up="z")
     return path
 
 
@@ -63,7 +61,7 @@ def test_what_is_given_is_taken(walk, tmp_path, capsys):
     lines = {joint: name for joint, (name, _, _) in known_map("mixamo").places.items()}
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(lines))
     path = tmp_path / "mixamo.bvh"
-    made_up["write"](path, made_up["TREES"]["mixamo"], 60, prefix="mixamorig:")
+    made_up.write(path, made_up.TREES["mixamo"], 60, prefix="mixamorig:")
     assert run(path, "--map", tmp_path / "my.yaml", "--unit", "0.02", "--up", "y") == 0
     shown = capsys.readouterr().out
     assert f"joint map: {tmp_path}/my.yaml" in shown and "unit    0.02 (as given)" in shown
@@ -100,9 +98,7 @@ def test_a_folder_becomes_a_data_set(tmp_path, capsys, monkeypatch):
     takes.mkdir()
     for number in range(5):
         frames = 20 if number == 4 else 70
-        made_up["write"](
-            takes / f"{number}.bvh", made_up["TREES"]["cmu"], frames, unit=0.0254 / 0.45, seed=number
-        )
+        made_up.write(takes / f"{number}.bvh", made_up.TREES["cmu"], frames, unit=0.0254 / 0.45, seed=number)
     (takes / "captions.csv").write_text("file,caption\n0.bvh,sways\n1,sways\n2,sways\n4,stops\n")
     out = tmp_path / "mine"
     assert run(takes, "--captions", takes / "captions.csv", "--out", out, "--seed", 3) == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmm.cli import main
-from mmm.data.report import BY_NAME
+from mmm.datasets.humanml3d_check import BY_NAME
 
 LINE = "a man walks#a/DET man/NOUN walk/VERB#0.0#0.0\n"
 

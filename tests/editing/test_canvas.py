@@ -2,11 +2,11 @@ import dataclasses
 
 import pytest
 import torch
+from made_up.tokenizer import SMALL, made, raw
 
-from mmm.editing import encode_kept, keep_outside, runs
-from mmm.editing.canvas import step_numbers
+from mmm.editing import encode_kept, keep_outside, step_numbers
+from mmm.seams import runs
 from mmm.transformer import MASK
-from tests.tokenizer.made_up_tokenizer import SMALL, made, raw
 
 
 def kept_of(frames, *gaps):

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmm.editing import edit, fill_windows, keep_outside
-from mmm.editing.canvas import step_numbers
+from mmm.editing import edit, fill_windows, keep_outside, step_numbers
 from mmm.motion import Motion, features_to_joints
 from mmm.sampling import fill
 from mmm.tokenizer import parts
@@ -114,7 +113,7 @@ def test_a_canvas_wider_than_the_model_is_filled_window_by_window(model):
         return fill(model.transformer, piece, size, text, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mmm.editing.edits.fill", spy)
+        patch.setattr("mmm.editing.fill", spy)
         tokens, confidence = fill_windows(model.transformer, canvas, text_of(model), seed=1)
     given = canvas != MASK
     assert torch.equal(tokens[given], canvas[given]) and (tokens >= 0).all()

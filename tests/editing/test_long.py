@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmm.editing import long
-from mmm.editing.long import both_texts, long_tokens, segment_bounds, split_text
+from mmm import editing as long
+from mmm.editing import both_texts, long_tokens, segment_bounds, split_text
 from mmm.transformer import MASK
 
 TEXTS = ["a person walks", "someone bows", "a person jumps"]

@@ -3,10 +3,10 @@ import math
 import pytest
 import torch
 
-from mmm.editing.canvas import keep_outside
-from mmm.editing.seams import join
+from mmm.editing import keep_outside
 from mmm.motion import HUMANML3D, quaternion
 from mmm.motion.trajectory import Trajectory, turns
+from mmm.seams import join
 
 FRAMES, GAP = 100, (40, 70)
 ALL = [list(range(22))]

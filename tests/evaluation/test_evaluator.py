@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from mmm.data import Caption
-from mmm.evaluation.embed import embed_clips, pad_features
 from mmm.evaluation.evaluator import (
     RADIUS,
     EvaluatorConfig,
@@ -15,12 +14,8 @@ from mmm.evaluation.evaluator import (
     load_evaluator,
 )
 from mmm.evaluation.evaluator import Evaluator as EvaluatorProtocol
-from mmm.evaluation.train_evaluator import (
-    Pairs,
-    contrastive_loss,
-    evaluate_evaluator,
-    fit_evaluator,
-)
+from mmm.evaluation.pools import embed_clips, pad_features
+from mmm.evaluation.train_evaluator import Pairs, contrastive_loss, evaluate_evaluator, fit_evaluator
 from mmm.motion.mirror import mirror_features
 
 SMALL = {"width": 8, "hidden": 32, "layers": 1}

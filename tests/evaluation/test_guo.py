@@ -1,18 +1,15 @@
 import dataclasses
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from made_up import guo as made_up
 
 from mmm.data import Caption
 from mmm.evaluation.evaluator import Evaluator
 from mmm.evaluation.guo import GuoEvaluator, GuoNetwork, Recurrent
 from mmm.evaluation.guo_files import NETWORKS
 
-made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("made_up_guo.py"))))
 CLOSE = {"rtol": 0, "atol": 1e-5}
 CAPTIONS = [
     Caption("a person walks", (("a", "DET"), ("person", "NOUN"), ("walk", "VERB"))),

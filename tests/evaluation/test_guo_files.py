@@ -1,20 +1,15 @@
 """The files of Guo et al.'s evaluator: what is refused and how it is told, and where they are looked for."""
 
 import dataclasses
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from made_up import guo as made_up
 
 from mmm.data import MotionFolder
 from mmm.evaluation.guo import GuoEvaluator, GuoNetwork, load_guo
-from mmm.evaluation.guo_files import find_files, what_is_missing
-from mmm.evaluation.vocabulary import FILES
-
-made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("made_up_guo.py"))))
+from mmm.evaluation.guo_files import FILES, find_files, what_is_missing
 
 
 @pytest.fixture(scope="module")

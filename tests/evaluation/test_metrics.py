@@ -7,7 +7,15 @@ import pytest
 import scipy.linalg
 import torch
 
-from mmm.evaluation import diversity, fid, interval, metrics, mm_dist, multimodality, r_precision
+from mmm.evaluation import (
+    diversity,
+    fid,
+    interval,
+    metrics,
+    mm_dist,
+    multimodality,
+    r_precision,
+)
 
 # Most of these samples are few on purpose; the warning has a test of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:FID of:UserWarning")

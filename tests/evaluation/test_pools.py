@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from mmm.data import Caption, Clip, mirror_text, write_folder
-from mmm.data.bandai_captions import write_captions
-from mmm.data.synthetic import make_clip
+from mmm.datasets.bandai_captions import write_captions
+from mmm.datasets.synthetic import make_clip
 from mmm.evaluation.pools import could_tell, draw_distractors, meaning, meanings, right_answers
 
 

@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -9,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_up.evaluator import RandomEvaluator
 
 from mmm import MMM
 from mmm.evaluation import metrics
-from mmm.evaluation.config import ProtocolConfig
-from mmm.evaluation.embed import pad_features
-from mmm.evaluation.protocol import evaluate, model_hash
+from mmm.evaluation.pools import pad_features
+from mmm.evaluation.protocol import ProtocolConfig, evaluate, model_hash
 from mmm.evaluation.results import load_results
 from mmm.motion import features_to_joints, measures
 from mmm.text import TextCache
 
 HERE = Path(__file__).parent
-RandomEvaluator = runpy.run_path(str(HERE / "random_evaluator.py"))["RandomEvaluator"]
+
 SMALL = ProtocolConfig(
     split="train",
     repeats=3,
@@ -199,13 +198,13 @@ def test_fresh_begins_anew(model, toy, tmp_path):
 
 IN_A_PROCESS = f"""
 import sys
-sys.path[:0] = [{str(HERE)!r}, {str(HERE.parents[1])!r}]
+sys.path[:0] = [{str(HERE.parent)!r}, {str(HERE.parents[1])!r}]
 import torch
 from mmm import MMM
 from mmm.data import MotionFolder
-from mmm.evaluation.config import ProtocolConfig
+from mmm.evaluation.protocol import ProtocolConfig
 from mmm.evaluation.protocol import evaluate
-from random_evaluator import RandomEvaluator
+from made_up.evaluator import RandomEvaluator
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True, warn_only=True)
 model, data, out = sys.argv[1:]

@@ -6,8 +6,7 @@ import yaml
 from safetensors.torch import save_file
 
 from mmm.evaluation.metrics import interval
-from mmm.evaluation.published import published
-from mmm.evaluation.results import collect, load_results, read_config
+from mmm.evaluation.results import collect, load_results, published, read_config
 
 FID = (0.5, 0.7, 0.9)
 

@@ -1,15 +1,14 @@
 import pickle
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from made_up import guo as made_up
 
 from mmm.data import Caption
 from mmm.data.captions import parse_captions
-from mmm.evaluation.vocabulary import (
+from mmm.evaluation.guo_files import (
     CLASS_OF,
     CLASSES,
     LISTS,
@@ -19,7 +18,6 @@ from mmm.evaluation.vocabulary import (
     read_plain_pickle,
 )
 
-made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("made_up_guo.py"))))
 CAPTION = Caption(
     "a person walks slowly; xylophone",
     (("a", "DET"), ("person", "NOUN"), ("walk", "VERB"), ("slowly", "ADV"), ("xylophone", "NOUN")),

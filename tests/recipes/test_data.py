@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from mmm.data import Clip, write_folder
+from mmm.fit import has_mirrored, held_back, length_sets, load_tokenizer, token_sets
 from mmm.motion import features_to_joints
-from mmm.recipes import RECIPES, Recipe, has_mirrored, held_back, length_sets, load_tokenizer, token_sets
+from mmm.recipes import RECIPES, Recipe
 
 
 def mirrored_folder(toy, out):

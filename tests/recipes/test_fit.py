@@ -10,7 +10,7 @@ import yaml
 
 from mmm import MMM
 from mmm.cli import main
-from mmm.recipes import fit_length, fit_tokenizer, fit_transformer, held_back
+from mmm.fit import fit_length, fit_tokenizer, fit_transformer, held_back
 from mmm.tokenizer import Tokenizer
 from mmm.transformer.tokens import TokenSet
 

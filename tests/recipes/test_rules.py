@@ -2,12 +2,12 @@
 
 import pytest
 
+from mmm.fit import resolve
 from mmm.recipes import (
     RECIPES,
     Recipe,
     get_recipe,
     length_training,
-    resolve,
     tokenizer_training,
     transformer_training,
 )

@@ -17,7 +17,8 @@ import torch
 from mmm import MMM
 from mmm.cli import main
 from mmm.data import MotionFolder
-from mmm.tokenizer import Tokenizer, to_release_state
+from mmm.release.tokenizer import to_release_state
+from mmm.tokenizer import Tokenizer
 
 HERE = Path(__file__).parent
 readme = SimpleNamespace(**runpy.run_path(str(HERE / "readme.py")))

@@ -5,26 +5,25 @@ parameter names of their release. The motions are plausible, all weights are ran
 """
 
 import dataclasses
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
+from made_up import clip as made_up_clip
+from made_up import guo as made_up_guo
 
 from mmm.data import Caption
 from mmm.data.captions import format_caption, mirror_caption
-from mmm.data.synthetic import make_clip
 from mmm.data.write import mean_std
+from mmm.datasets.synthetic import make_clip
 from mmm.motion.features import joints_to_features
 from mmm.motion.mirror import mirror_joints
-from mmm.tokenizer import Tokenizer, TokenizerConfig, to_release_state
+from mmm.release.tokenizer import to_release_state
+from mmm.release.transformer import to_release_state as transformer_to_release_state
+from mmm.tokenizer import Tokenizer, TokenizerConfig
 from mmm.transformer import MaskedTransformer, TransformerConfig
-from mmm.transformer.release import to_release_state as transformer_to_release_state
 
 TESTS = Path(__file__).resolve().parents[1]
-made_up_guo = SimpleNamespace(**runpy.run_path(str(TESTS / "evaluation" / "made_up_guo.py")))
-made_up_clip = SimpleNamespace(**runpy.run_path(str(TESTS / "text" / "made_up_clip.py")))
 
 SPLITS = {
     "train": 8,

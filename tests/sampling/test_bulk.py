@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from mmm import MMM
-from mmm.precision import resolve_precision
 from mmm.sampling import decode_many, default_steps
 from mmm.text import TextEmbedding
+from mmm.training.processes import resolve_precision
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mmm.release.transformer import from_release_state
 from mmm.sampling import default_steps, fill, masked_counts
-from mmm.transformer import MASK, MaskedTransformer, from_release_state, preset
+from mmm.transformer import MASK, MaskedTransformer, preset
 
 
 def make_model(sharpness=1.0, codes=40, **changes):

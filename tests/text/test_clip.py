@@ -1,17 +1,20 @@
 """CLIP as the paper uses it, against transformers' own outputs on ids that are written out by hand."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import pytest
 import torch
+from made_up import clip as made_up
 from transformers import CLIPTextModelWithProjection
 
-from mmm.text import ClipTextEncoder, TextCache, TextEncoder, load_text_encoder, text_source
-from mmm.text.encoder import CLIP_PADDING, WIDTHS
+from mmm.text import (
+    CLIP_PADDING,
+    WIDTHS,
+    ClipTextEncoder,
+    TextCache,
+    TextEncoder,
+    load_text_encoder,
+    text_source,
+)
 
-made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("made_up_clip.py"))))
 IDS, START, END = made_up.IDS, made_up.START, made_up.END
 WAVE = ["w", "a", "v", "e</w>"]
 
@@ -109,7 +112,7 @@ def test_embeddings_of_another_padding_are_not_mixed_up(clip, tmp_path, monkeypa
     path = tmp_path / "clip.safetensors"
     old = text_source(["wave"], clip, path).lookup(["wave"])
     assert TextCache.load(path).how == clip.how != TextEncoder.how and "filled with 0" in clip.how
-    monkeypatch.setattr("mmm.text.encoder.CLIP_PADDING", IDS[END])
+    monkeypatch.setattr("mmm.text.CLIP_PADDING", IDS[END])
     monkeypatch.setattr(ClipTextEncoder, "how", clip.how.replace("filled with 0", "filled with END"))
     with pytest.raises(ValueError, match=r"gives 77 places.*filled with 0.*now it gives.*filled with END"):
         TextCache.load(path, "clip", how=clip.how)

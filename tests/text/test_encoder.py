@@ -14,8 +14,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from mmm import text as encoder_module
 from mmm.text import TextEmbedding, TextEncoder, load_text_encoder
-from mmm.text import encoder as encoder_module
 
 TEXTS = [
     "a person walks",

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmm.text.typos import VARIANTS, draw_misspelled, misspell, with_variants
+from mmm.text import VARIANTS, draw_misspelled, misspell, with_variants
 
 CAPTION = "a tired person walks forward and turns left, then waves"
 

@@ -1,21 +1,18 @@
 """Codebook diagnostics on tokens, codes and clips that can be checked by hand."""
 
 import math
-import runpy
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from made_up import tokenizer as made_up
 
 from mmm.motion import HUMANML3D, features_to_joints
-from mmm.motion.camera import facing
 from mmm.tokenizer import codebook
 from mmm.tokenizer.codebook import code_counts, codebook_report, usage_report
+from mmm.viz.camera import facing
 
-made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "made_up_tokenizer.py")))
 SMALL, made, raw = made_up.SMALL, made_up.made, made_up.raw
 
 

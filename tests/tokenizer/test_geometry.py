@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmm.data.synthetic import make_clip
+from mmm.datasets.synthetic import make_clip
 from mmm.motion import features_to_joints
 from mmm.motion.skeleton import get_skeleton
-from mmm.tokenizer.geometry import Geometry, geometry_loss
+from mmm.tokenizer.train import Geometry, geometry_loss
 
 ONLY = {
     name: Geometry(**{**dict.fromkeys(asdict(Geometry()), 0.0), name: 1.0}) for name in asdict(Geometry())

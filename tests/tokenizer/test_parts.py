@@ -1,19 +1,16 @@
 """Body parts: each answers for its own features, so that editing one leaves the other where it was."""
 
 import dataclasses
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from made_up import tokenizer as made_up
 
 from mmm.motion import features_to_joints
 from mmm.tokenizer import PRESETS, Tokenizer, TokenizerConfig
 from mmm.tokenizer import parts as body
 
-made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "made_up_tokenizer.py")))
 SMALL, seeded, noise, made, raw = made_up.SMALL, made_up.seeded, made_up.noise, made_up.made, made_up.raw
 
 

@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 import torch
+from made_up.tokenizer import SMALL, made, seeded
 
-from mmm.tokenizer.pieces import decode_in_pieces, decoder_reach
-from tests.tokenizer.made_up_tokenizer import SMALL, made, seeded
+from mmm.tokenizer.model import decode_in_pieces, decoder_reach
 
 
 @pytest.fixture(scope="module", params=[1, 2])

@@ -9,12 +9,20 @@ import torch
 
 from mmm.data import PackedSplit
 from mmm.data.captions import Caption
-from mmm.data.synthetic import make_clip
+from mmm.datasets.synthetic import make_clip
 from mmm.motion import mirror_features
 from mmm.tokenizer import Tokenizer, TokenizerConfig, train
-from mmm.tokenizer.geometry import Geometry, geometry_loss
-from mmm.tokenizer.train import WindowRule, Windows, evaluate_tokenizer, train_tokenizer, usage_in_epoch
-from mmm.training import TrainConfig, read_metrics
+from mmm.tokenizer.train import (
+    Geometry,
+    WindowRule,
+    Windows,
+    evaluate_tokenizer,
+    geometry_loss,
+    train_tokenizer,
+    usage_in_epoch,
+)
+from mmm.training.config import TrainConfig
+from mmm.training.run_folder import read_metrics
 
 SMALL = TokenizerConfig(width=16, depth=1, codes=32, code_dim=8)
 

@@ -1,29 +1,18 @@
 """The tokenizer: goldens, masks and ragged batches, normalisation, body parts, loss, files."""
 
 import json
-import runpy
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from made_up import tokenizer as made_up
 
-from mmm.tokenizer import (
-    PRESETS,
-    Tokenizer,
-    TokenizerConfig,
-    count_parameters,
-    from_release_state,
-    release_names,
-    to_release_state,
-    tokenizer_loss,
-)
+from mmm.release.tokenizer import from_release_state, release_names, to_release_state
+from mmm.tokenizer import PRESETS, Tokenizer, TokenizerConfig, count_parameters, tokenizer_loss
 from mmm.tokenizer import parts as body
 
-made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "made_up_tokenizer.py")))
 SMALL, seeded, noise, made, raw = made_up.SMALL, made_up.seeded, made_up.noise, made_up.made, made_up.raw
 
 

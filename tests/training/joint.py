@@ -16,8 +16,8 @@ from mmm.data.captions import Caption
 from mmm.text import TextCache
 from mmm.tokenizer import Tokenizer, TokenizerConfig
 from mmm.tokenizer.train import WindowRule, train_tokenizer
-from mmm.training import TrainConfig
-from mmm.training.process import main_process_first
+from mmm.training.config import TrainConfig
+from mmm.training.processes import main_process_first
 from mmm.transformer import MaskedTransformer, TransformerConfig
 from mmm.transformer.tokens import TokenSet
 from mmm.transformer.train import TransformerTask, train_transformer

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmm.training import TrainConfig, learning_rate, step_generator
+from mmm.training.config import TrainConfig, learning_rate, step_generator
 
 
 @pytest.mark.parametrize(

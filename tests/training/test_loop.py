@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from mmm.training import TrainConfig, read_metrics, train
+from mmm.training.config import TrainConfig
+from mmm.training.loop import train
+from mmm.training.run_folder import read_metrics
 
 HERE = Path(__file__).parent
 TOY = SimpleNamespace(**runpy.run_path(str(HERE / "toy.py")))
@@ -22,7 +24,8 @@ IN_A_PROCESS = f"""
 import os, signal, sys
 sys.path[:0] = [{str(HERE)!r}, {str(HERE.parents[1])!r}]
 import torch
-from mmm.training import TrainConfig, train
+from mmm.training.config import TrainConfig
+from mmm.training.loop import train
 from toy import CONFIG, batch, evaluate, loss, toy
 torch.set_num_threads(1)
 """

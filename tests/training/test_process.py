@@ -13,10 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmm.processes import joint_items, mean_count
-from mmm.training import TrainConfig, read_metrics, train
 from mmm.training import loop as loop_module
-from mmm.training.process import require_equal_shares, take_slice
+from mmm.training.config import TrainConfig
+from mmm.training.loop import train
+from mmm.training.processes import joint_items, mean_count, require_equal_shares, take_slice
+from mmm.training.run_folder import read_metrics
 
 HERE = Path(__file__).parent
 toy = SimpleNamespace(**runpy.run_path(str(HERE / "toy.py")))

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from mmm.training import TrainConfig
+from mmm.training.config import TrainConfig
 
 CONFIG = TrainConfig(
     steps=40,

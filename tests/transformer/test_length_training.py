@@ -9,7 +9,7 @@ import yaml
 from scipy.stats import norm
 
 from mmm.text import TextEmbedding
-from mmm.training import TrainConfig
+from mmm.training.config import TrainConfig
 from mmm.transformer import LengthConfig, LengthEstimator
 from mmm.transformer.tokens import TokenSet
 from mmm.transformer.train import train_length

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from mmm import storage
+from mmm.release.transformer import from_release_state
 from mmm.transformer import (
     MASK,
     LengthConfig,
     LengthEstimator,
     MaskedTransformer,
     TransformerConfig,
-    from_release_state,
     preset,
 )
 

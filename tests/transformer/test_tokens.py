@@ -1,12 +1,9 @@
 """A data set as tokens: its variants, its mirrored clips, and how often each is drawn."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
+from made_up import tokens as made_up
 
 from mmm.data import PackedSplit
 from mmm.data.captions import Caption
@@ -14,7 +11,6 @@ from mmm.motion import mirror_features
 from mmm.tokenizer import Tokenizer, TokenizerConfig
 from mmm.transformer.tokens import TokenSet, make_token_set
 
-made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "made_up_tokens.py")))
 token_set = made_up.token_set
 
 

@@ -1,16 +1,15 @@
 """The training of transformer and length estimator."""
 
 import dataclasses
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from made_up import tokens as made_up
 
-from mmm.training import TrainConfig, read_metrics
+from mmm.training.config import TrainConfig
+from mmm.training.run_folder import read_metrics
 from mmm.transformer import (
     MASK,
     LengthConfig,
@@ -27,7 +26,6 @@ from mmm.transformer.train import (
     train_transformer,
 )
 
-made_up = SimpleNamespace(**runpy.run_path(str(Path(__file__).parent / "made_up_tokens.py")))
 CODES, WIDTH, token_set, text_of = made_up.CODES, made_up.WIDTH, made_up.token_set, made_up.text_of
 
 

@@ -1,0 +1,217 @@
+"""A data folder as large as HumanML3D, of repeated made-up clips: how long does loading take, in how much memory?
+
+    python -m figures.bench.many_clips --out runs/many
+
+Sizes are real (14,616 clips of 141 frames on average, three captions each); that many clips are the same does
+not matter to what only reads them. Every step has a process of its own, and its peak is that of DESIGN.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+CLIPS = 14_616  # of HumanML3D, not counting the mirrored ones
+DIFFERENT = 64  # that are repeated
+SHARES = (("test", 0.15), ("val", 0.05), ("train", 0.80))  # of HumanML3D
+REPEATS = 5
+WARM, MEMORY = 2.0, 500  # seconds and MB that loading may take, once it is packed
+
+
+def make_folder(path: Path, clips: int = CLIPS, copies: bool = False) -> None:
+    """Write a folder in HumanML3D's layout, as a user has it: clips of the synthetic data set again and again.
+
+    Args:
+        path: the folder; it appears only when it is whole.
+        clips: how many, 20 or more so that every split has one.
+        copies: every clip has a file of its own (147 KB each). Otherwise the files are hard links where the
+            file system has them: little disk, but what is read is then always in the system's cache.
+    """
+    import numpy as np
+
+    from mmm.data.captions import format_caption
+    from mmm.data.write import mean_std
+    from mmm.datasets.synthetic import make_clip
+    from mmm.errors import atomic_dir, require
+
+    require(clips >= 20, f"there are to be {clips} clips, expected 20 or more so that every split has one.")
+    drawn = (make_clip(index) for index in itertools.count())
+    # those of 100 frames or more have 141 on average, as HumanML3D's
+    chosen = list(itertools.islice((c for c in drawn if 100 <= len(c.features) <= 199), DIFFERENT))
+    ids = [f"{number:06d}" for number in range(clips)]
+    with atomic_dir(path, mark="made-up.json") as part:
+        for folder in ("new_joint_vecs", "texts", "different"):
+            (part / folder).mkdir()
+        for clip in chosen:
+            np.save(part / "different" / f"{clip.id}.npy", clip.features)
+        link = _copy if copies else _link
+        for number, (name, clip) in enumerate(zip(ids, itertools.cycle(chosen))):
+            link(part / "different" / f"{clip.id}.npy", part / "new_joint_vecs" / f"{name}.npy")
+            told = list(clip.captions[:3])
+            if number % 50 == 0:  # as in HumanML3D, some captions speak of a part of their clip
+                told.append(dataclasses.replace(told[0], start=0.5, end=3.0))
+            (part / "texts" / f"{name}.txt").write_text("".join(f"{format_caption(c)}\n" for c in told))
+        shutil.rmtree(part / "different")
+        mean, std = mean_std(np.concatenate([clip.features for clip in chosen]))
+        np.save(part / "Mean.npy", mean)
+        np.save(part / "Std.npy", std)
+        edges = [0, *(round(clips * share) for share in itertools.accumulate(s for _, s in SHARES))]
+        for (split, _), (start, end) in zip(SHARES, itertools.pairwise(edges), strict=True):
+            (part / f"{split}.txt").write_text("".join(f"{name}\n" for name in ids[start:end]))
+        (part / "made-up.json").write_text(json.dumps({"clips": clips, "copies": copies}))
+
+
+def _copy(there: Path, here: Path) -> None:
+    shutil.copyfile(there, here)
+
+
+def _link(there: Path, here: Path) -> None:
+    try:
+        os.link(there, here)
+    except OSError:  # no hard links here, or too many of one file
+        _copy(there, here)
+
+
+def step(name: str, source: str, data: str) -> dict[str, Any]:
+    """Seconds of one step in this process, and its peak memory in bytes, everything from the imports on.
+
+    Args:
+        name: "prepare" checks `source` and writes `data`; "load" opens `data` and packs its three splits (or
+            opens their packs), and reads a clip and a caption of each.
+    """
+    from mmm.lab.bench.memory import PeakMemory
+
+    marks = {"": time.perf_counter()}
+    with PeakMemory() as memory:
+        if name == "prepare":
+            from mmm.datasets import humanml3d
+
+            marks["import"] = time.perf_counter()
+            humanml3d.prepare(source, data)
+            marks["prepare"] = time.perf_counter()
+        else:
+            from mmm.data import MotionFolder
+
+            marks["import"] = time.perf_counter()
+            folder = MotionFolder.open(data)
+            for packed in [folder.pack(split) for split, _ in SHARES]:
+                last = len(packed) - 1
+                found = packed.clip(last).any() and packed.captions[last][0].text
+                assert found, f"the last of {last + 1} clips is empty"
+            marks["load"] = time.perf_counter()
+    times = {name: marks[name] - marks[before] for before, name in itertools.pairwise(marks)}
+    return times | {"peak": memory.peak}
+
+
+def _in_a_process(name: str, source: str, data: str) -> dict[str, Any]:
+    """`step` in a process of its own; also `process`, its seconds from start to end."""
+    code = (
+        "import sys, json; from figures.bench.many_clips import step; print(json.dumps(step(*sys.argv[1:])))"
+    )
+    begin = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code, name, source, data], stdout=subprocess.PIPE, check=True
+    )
+    return json.loads(done.stdout) | {"process": time.perf_counter() - begin}
+
+
+def measure(
+    out: Path, clips: int = CLIPS, copies: bool = False, repeats: int = REPEATS, isolate: bool = True
+) -> dict[str, list[dict[str, Any]]]:
+    """Make a folder in `out`, prepare it, load it once cold and `repeats` times warm; then remove it.
+
+    Cold is the first time, with nothing packed; warm is every later start, of which the first does not count.
+
+    Args:
+        isolate: a fresh process for each step; in this one, memory and imports would be those of what was before.
+
+    Returns:
+        What each run of "prepare", "cold" and "warm" took (see `step`).
+    """
+    run = _in_a_process if isolate else step
+    out.mkdir(parents=True, exist_ok=True)
+    before = os.environ.get("MMM_CACHE")
+    with tempfile.TemporaryDirectory(prefix="clips-", dir=out) as scratch:
+        source, data = f"{scratch}/HumanML3D", f"{scratch}/data"
+        os.environ["MMM_CACHE"] = f"{scratch}/cache"
+        try:
+            make_folder(Path(source), clips, copies)
+            found = {"prepare": [run("prepare", source, data)], "cold": [run("load", source, data)]}
+            found["warm"] = [run("load", source, data) for _ in range(1 + repeats)][1:]
+        finally:
+            os.environ.pop("MMM_CACHE")
+            if before is not None:
+                os.environ["MMM_CACHE"] = before
+    return found
+
+
+def table(found: dict[str, list[dict[str, Any]]], clips: int) -> str:
+    """The figures as Markdown, and whether warm loading keeps to `WARM` and `MEMORY`."""
+    titles = {
+        "prepare": ("mmm prepare", "prepare"),
+        "cold": ("open and pack, the first time", "load"),
+        "warm": ("open and pack, from then on", "load"),
+    }
+    lines = [
+        f"{clips:,} clips",
+        "",
+        "| | seconds | with imports | peak memory, MB |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, (title, key) in titles.items():
+        runs = found[name]
+        seconds = [run[key] for run in runs]
+        spread = f" ({min(seconds):.2f} to {max(seconds):.2f})" if len(runs) > 1 else ""
+        whole = statistics.median(run["import"] + run[key] for run in runs)
+        lines.append(f"| {title} | {statistics.median(seconds):.2f}{spread} | {whole:.2f} | {_peak(runs)} |")
+    warm = statistics.median(run["load"] for run in found["warm"])
+    kept = warm < WARM and _peak(found["warm"]) < MEMORY
+    lines += ["", f"Warm, at most {WARM:g} s and {MEMORY} MB: {'kept' if kept else 'NOT KEPT'}."]
+    return "\n".join(lines)
+
+
+def _peak(runs: list[dict[str, Any]]) -> int:
+    """In MB; 0 where it is not known, see `PeakMemory`."""
+    return round(max(run["peak"] or 0 for run in runs) / 1e6)
+
+
+@dataclasses.dataclass
+class Arguments:
+    """Time the loading of a data folder as large as HumanML3D; needs 2.3 GB of disk meanwhile, 4.5 with --copies."""
+
+    out: Path
+    """Folder for the figures; what is made is removed."""
+    clips: int = CLIPS
+    """How many."""
+    copies: bool = False
+    """A file of its own for each clip, instead of hard links to a few."""
+    repeats: int = REPEATS
+    """Of warm loading."""
+
+    def run(self) -> None:
+        from mmm.training import run_folder
+
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        found = measure(self.out, self.clips, self.copies, self.repeats)
+        settings = {"clips": self.clips, "copies": self.copies, "load_before": load, "cores": os.cpu_count()}
+        run_folder.write_manifest(self.out / "manifest.json", {"device": "cpu", "seed": 0, **settings})
+        run_folder.write_json(self.out / "many_clips.json", found)
+        print(table(found, self.clips))
+        if load is not None and load > 0.5:
+            print(f"The load of this machine was {load:.1f} to begin with: times are too long.")
+
+
+if __name__ == "__main__":
+    import tyro
+
+    tyro.cli(Arguments).run()

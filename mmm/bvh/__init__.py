@@ -1,0 +1,1 @@
+"""BVH motion capture: reading, joint maps, placement in the world, feet, writing."""

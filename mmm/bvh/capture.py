@@ -1,0 +1,196 @@
+"""A motion of the user's: a BVH file of any skeleton, unit and axes, or an array of ours, as a `Motion`.
+
+What was guessed on the way is kept, so that it can be shown, and so is the way back into the user's world.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from mmm.bvh.joint_map import JointMap, choose_map
+from mmm.bvh.placement import (
+    AXES,
+    HEIGHTS,
+    UNITS,
+    Placement,
+    body_height,
+    guess_unit,
+    guess_up,
+    metres_of,
+    place,
+    to_y_up,
+    toes_point_back,
+)
+from mmm.bvh.reading import read_bvh, resample
+from mmm.errors import require
+from mmm.motion.clip import Motion
+from mmm.motion.features import features_to_joints
+from mmm.motion.skeleton import HUMANML3D
+
+SUFFIXES = (".bvh", ".npy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What a file says before units and axes are known.
+
+    Attributes:
+        path: the file. frames, fps: its own.
+        joints: (T, 22, 3) HumanML3D's joints at 20 fps, in the unit and axes of the file.
+        joint_map: where they are in the file; None for an array, which has them already.
+        features: of a file that holds features, as they are: made anew from the joints they would be a frame shorter.
+    """
+
+    path: Path
+    frames: int
+    fps: float
+    joints: Float[np.ndarray, "t 22 3"]
+    joint_map: JointMap | None
+    features: Float[np.ndarray, "t d"] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Captured:
+    """A motion of the user's and how it was understood.
+
+    Attributes:
+        motion: HumanML3D's body at 20 fps, first root above the origin, facing z+.
+        placement: the way back into the user's world.
+        source: what the file said.
+        unit: name or number of the unit; unit_guessed, up_guessed: was it not given?
+        height: of the user's body in metres, from ankle to head.
+    """
+
+    motion: Motion
+    placement: Placement
+    source: Source
+    unit: str
+    unit_guessed: bool
+    up_guessed: bool
+    height: float
+
+    def report(self) -> str:
+        """What was understood, for the screen: the joint map in 22 lines, then rate, unit, axis and length."""
+        source, motion = self.source, self.motion
+        guessed = {True: "guessed", False: "as given"}
+        lines = []
+        if source.joint_map is not None:
+            lines += [f"joint map: {source.joint_map.name}", source.joint_map.table()]
+        size = f"the body is {self.height:.2f} m from ankle to head"
+        lines += [
+            f"frames  {source.frames} at {source.fps:g} fps, {len(motion)} at {motion.fps:g} fps",
+            f"length  {motion.duration:.1f} s",
+            f"unit    {self.unit} ({guessed[self.unit_guessed]}): {size}",
+            f"up      {self.placement.up} ({guessed[self.up_guessed]})",
+        ]
+        if toes_point_back(motion.joints):
+            lines.append(
+                "note    the toes point backwards: left and right may be swapped in the file or its map"
+            )
+        return "\n".join(lines)
+
+
+def load_motion(
+    path: str | os.PathLike,
+    joint_map: str | os.PathLike | JointMap | None = None,
+    unit: str | float | None = None,
+    up: str | None = None,
+) -> Captured:
+    """Read a motion of the user's.
+
+    Args:
+        path: .bvh of any skeleton, or .npy with joints (T, 22, 3) or features (T, 263) of HumanML3D at 20 fps.
+        joint_map: path of a YAML map, "cmu", "mixamo", "bandai" or "humanml3d"; by default the known one that
+            fits, else guessed from names and tree.
+        unit: cm, m, mm, inch or metres per unit; by default guessed from the size of the body.
+        up: x, y, z, -x, -y or -z; by default guessed: where the head is above the feet.
+    Raises:
+        FileNotFoundError: no such file or map.
+        ValueError: the file cannot be read or its joints, unit or axis cannot be told; one sentence that names the
+            file and says what to give.
+    """
+    return capture(read_source(path, joint_map), unit, up)
+
+
+def read_source(path: str | os.PathLike, joint_map: str | os.PathLike | JointMap | None = None) -> Source:
+    """Joints of a file at 20 fps, in its own unit and axes. Raises as `load_motion` does."""
+    path = Path(path)
+    require(not path.is_dir(), f"{path} is a folder; give one of its .bvh or .npy files.")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no motion {path}; give the path of an existing .bvh or .npy file.")
+    suffix = path.suffix.lower()
+    require(suffix in SUFFIXES, f"{path} cannot be read: its suffix is {suffix!r}, expected .bvh or .npy.")
+    if suffix == ".npy":
+        values = _from_array(path)
+        features = values if values.ndim == 2 else None
+        joints = values if features is None else features_to_joints(features)
+        return Source(path, len(joints), HUMANML3D.fps, joints, None, features)
+    bvh = read_bvh(path, unit=1.0)
+    with naming(path):
+        chosen = choose_map(bvh, joint_map)
+        joints = resample(chosen.apply(bvh), bvh.fps, HUMANML3D.fps)
+    require(
+        len(joints) > 1,
+        f"{path} has {len(bvh.joints)} frames at {bvh.fps:g} fps, which is no motion; expected more than 1/20 s.",
+    )
+    return Source(path, len(bvh.joints), bvh.fps, joints, chosen)
+
+
+def capture(source: Source, unit: str | float | None = None, up: str | None = None) -> Captured:
+    """The motion of what a file says; see `load_motion`."""
+    require(up is None or up in AXES, f"up is {up!r}, expected one of {', '.join(AXES)}.")
+    axis = up or guess_up(source.joints)
+    require(
+        axis,
+        f"{source.path}: in most frames no axis has the head above the feet, so that up cannot be told; give it with "
+        "--up y or --up z.",
+    )
+    name = guess_unit(source.joints) if unit is None else str(unit)
+    size = body_height(source.joints)
+    require(
+        name,
+        f"{source.path}: the body is {size:.3g} units from ankle to head, which is a body of {HEIGHTS[0]} to "
+        f"{HEIGHTS[1]} m in none of {', '.join(UNITS)}; give the metres of one unit with --unit, such as --unit "
+        f"{1.6 / max(size, 1e-9):.2g}.",
+    )
+    metres = metres_of(name)
+    with naming(source.path):
+        joints, placement = place(to_y_up(source.joints, axis) * np.float32(metres))
+    placement = dataclasses.replace(placement, fps=source.fps, unit=metres, up=axis)
+    motion = Motion.from_joints(joints) if source.features is None else Motion(source.features)
+    return Captured(motion, placement, source, name, unit is None, up is None, size * metres)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's name before the sentence of a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _from_array(path: Path) -> Float[np.ndarray, "t ..."]:
+    """What a .npy file holds: joints (T, 22, 3) or features (T, 263)."""
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as a NumPy array ({error}); write it again.") from error
+    shape = getattr(values, "shape", ())
+    require(
+        len(shape) > 1 and shape[0] > 1 and shape[1:] in ((22, 3), (HUMANML3D.num_features,)),
+        f"{path} holds an array of shape {shape}, expected one motion of at least 2 frames: joints (T, 22, 3) or "
+        f"features (T, 263) of HumanML3D at 20 fps.",
+    )
+    require(
+        values.dtype.kind in "fiu" and np.isfinite(values).all(),
+        f"{path} holds {values.dtype} with NaN or infinity or no numbers at all, expected finite numbers.",
+    )
+    return values.astype(np.float32)

@@ -1,0 +1,224 @@
+"""Actions of the arms, the trunk and the head, laid over whatever the legs do.
+
+Each writes one segment, from `t0` to `t1` seconds, into a score. `standing` says that the legs have nothing
+else to do, so that the body may help.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmm.datasets.synthetic.body import LEFT, REST, RIGHT, arm_joints
+from mmm.datasets.synthetic.lower import LEVEL, beats
+from mmm.datasets.synthetic.program import Action
+from mmm.datasets.synthetic.score import Score, Step, hold
+
+SIGN = {"left": 1.0, "right": -1.0}
+
+
+def _sides(action: Action) -> tuple[int, ...]:
+    return {"left": (LEFT,), "right": (RIGHT,), "both": (LEFT, RIGHT)}[action.side or "both"]
+
+
+def _cycles(time: np.ndarray, start: float, end: float, count: int) -> np.ndarray:
+    """Phase in turns: 0 until `start`, `count` from `end` on."""
+    return count * np.clip((time - start) / (end - start), 0.0, 1.0)
+
+
+def _wave(score: Score, action: Action, t0: float, t1: float, standing: bool) -> None:
+    """The hand beside or above the head; the forearm swings `count` times from side to side."""
+    rng, time = score.rng, score.time
+    reach = (0.42, 0.55, 0.68)[LEVEL[action.size]]
+    high = rng.uniform(1.35, 1.75) if action.size != "big" else rng.uniform(1.9, 2.2)
+    rise = min(0.55, 0.25 * (t1 - t0))
+    weight = hold(time, t0, t1, rise, rise)
+    phase = _cycles(time, t0 + 0.75 * rise, t1 - 0.75 * rise, action.count or 3)
+    for side in _sides(action):
+        swing = reach * np.sin(2 * np.pi * phase)
+        score.arm(
+            side,
+            weight,
+            azimuth=rng.uniform(1.15, 1.4),
+            elevate=high - 0.12 * swing,
+            elbow=np.pi - high - 0.1 - swing,
+            twist=rng.uniform(-0.1, 0.1),
+        )
+    if action.side != "both" and standing:
+        sign = SIGN[action.side]
+        score.add("side", -0.05 * sign * weight)
+        score.add("twist", 0.06 * sign * weight)
+
+
+def _raise(score: Score, action: Action, t0: float, t1: float, standing: bool) -> None:
+    """The arm goes up, in front or at the side, stays, and comes down."""
+    rng, time = score.rng, score.time
+    top = rng.uniform(2.65, 2.95)
+    rise = min({"slow": 1.2, "normal": 0.75, "fast": 0.45}[action.speed], 0.4 * (t1 - t0))
+    weight = hold(time, t0, t1, rise, rise)
+    azimuth = 1.45 if rng.random() < 0.4 else 0.12
+    for side in _sides(action):
+        score.arm(side, weight, azimuth=azimuth, elevate=top, elbow=rng.uniform(0.08, 0.3), abduct=0.0)
+    score.add("lean", -0.05 * weight)
+    if action.side != "both":
+        score.add("side", -0.05 * SIGN[action.side] * weight)
+
+
+def _closing_twist(elevate: float, azimuth: float, elbow: float) -> float:
+    """The forearm's twist with which the two wrists meet in front of the chest."""
+    shoulder = REST[13] + REST[16]
+    twists = np.linspace(-1.6, 0.0, 81)
+    arm = np.stack([np.broadcast_to(v, twists.shape) for v in (0.0, azimuth, elevate, 0.0, elbow)], -1).copy()
+    arm[:, 3] = twists
+    _, wrist = arm_joints(np.tile(shoulder, (81, 1)), np.tile(np.eye(3), (81, 1, 1)), arm, LEFT)
+    return float(twists[np.abs(wrist[:, 0] - 0.035).argmin()])
+
+
+def _clap(score: Score, action: Action, t0: float, t1: float, standing: bool) -> None:
+    """Both hands before the chest, apart and together `count` times."""
+    rng, time = score.rng, score.time
+    elevate, azimuth, elbow = rng.uniform(0.75, 1.0), rng.uniform(0.2, 0.4), rng.uniform(1.1, 1.3)
+    closed = _closing_twist(elevate, azimuth, elbow)
+    wide = rng.uniform(0.6, 0.85)
+    rise = min(0.45, 0.2 * (t1 - t0))
+    weight = hold(time, t0, t1, rise, rise)
+    phase = _cycles(time, t0 + 0.8 * rise, t1 - 0.8 * rise, action.count or 3)
+    opened = np.where(phase > 0, np.sin(np.pi * phase) ** 2, 0.0)
+    opened = np.maximum(opened, 0.8 * (phase <= 0))  # hands come up apart
+    opened = np.where(phase <= 0.5, np.maximum(opened, 0.8), opened)
+    for side in (LEFT, RIGHT):
+        score.arm(
+            side,
+            weight,
+            azimuth=azimuth + 0.35 * wide * opened,
+            elevate=elevate,
+            elbow=elbow,
+            twist=closed + wide * opened,
+        )
+    score.add("nod", 0.08 * weight)
+
+
+def _punch(score: Score, action: Action, t0: float, t1: float, standing: bool) -> None:
+    """Fists before the chin; `count` quick straight blows, in turn if both arms punch."""
+    rng, time = score.rng, score.time
+    rise = min(0.45, 0.2 * (t1 - t0))
+    weight = hold(time, t0, t1, rise, rise)
+    sides, blows = _sides(action), {LEFT: np.zeros_like(time), RIGHT: np.zeros_like(time)}
+    for index, (start, end) in enumerate(beats(t0 + 0.6 * rise, t1 - 0.6 * rise, action.count or 1)):
+        length = min(end - start, 0.75)
+        begin = (start + end - length) / 2
+        blows[sides[index % len(sides)]] += hold(time, begin, begin + length, 0.4 * length, 0.5 * length)
+    height = rng.uniform(1.45, 1.6)
+    for side in (LEFT, RIGHT):
+        blow = np.clip(blows[side], 0.0, 1.0)
+        score.arm(
+            side,
+            weight,
+            azimuth=0.15 - 0.3 * blow,
+            elevate=0.45 + (height - 0.45) * blow,
+            elbow=2.25 - 2.1 * blow,
+            twist=-0.3 + 0.3 * blow,
+        )
+    # The shoulder goes along with the blow: a left punch turns the chest to the right.
+    score.add("twist", 0.5 * (blows[RIGHT] - blows[LEFT]) * weight)
+    score.add("lean", 0.1 * (blows[RIGHT] + blows[LEFT]) * weight)
+    if standing:
+        score.add("crouch", 0.05 * weight)
+        score.add("back", -0.03 * weight)
+
+
+def _throw(score: Score, action: Action, t0: float, t1: float, standing: bool) -> None:
+    """Wind up with the arm behind the head, then fling it forward and across; a step goes with it."""
+    time, sign = score.time, SIGN[action.side]
+    side = LEFT if action.side == "left" else RIGHT
+    power = score.rng.uniform(0.9, 1.15)
+    for start, end in beats(t0, t1, action.count or 1):
+        length = end - start
+        weight = hold(time, start, end, 0.26 * length, 0.34 * length)
+        release = start + 0.5 * length
+        fling = _rise(time, release - 0.14, 0.3)
+        follow = _rise(time, release + 0.1, 0.4)
+        score.arm(
+            side,
+            weight,
+            azimuth=1.75 - 1.7 * fling - 0.35 * follow,
+            elevate=1.75 - 0.1 * fling - 0.95 * follow,
+            elbow=1.75 - 1.5 * fling + 0.3 * follow,
+            twist=-0.2 * follow,
+        )
+        score.arm(
+            1 - side, weight * (1 - fling), azimuth=0.1, elevate=1.3, elbow=0.35
+        )  # the other arm points where it goes
+        score.add("twist", sign * power * weight * (0.6 - 1.1 * fling))
+        score.add("lean", weight * (-0.16 + 0.45 * fling) * power)
+        score.add("side", weight * sign * 0.08 * (1 - fling))
+        if standing:
+            other, air = 1 - side, 0.32
+            ahead = 0.24 * power
+            for foot, off, place in ((other, release - 0.38, ahead), (other, end - 0.5, 0.0)):
+                score.steps.append(
+                    Step(
+                        foot,
+                        off,
+                        off + air,
+                        off + air,
+                        0.12,
+                        toe_off=0.4,
+                        heel_kick=0.3,
+                        strike=0.1,
+                        ahead=place,
+                    )
+                )
+            score.add("back", -0.11 * power * hold(time, release - 0.3, end - 0.1, 0.4, 0.5))
+
+
+def _rise(time: np.ndarray, start: float, length: float) -> np.ndarray:
+    return hold(time, start, 1e6, length, 1.0)
+
+
+def _stretch(score: Score, action: Action, t0: float, t1: float, standing: bool) -> None:
+    """Both arms high, the trunk arched, then leaned to a side if a direction is given."""
+    time = score.time
+    rise = min(1.0 if action.speed != "fast" else 0.7, 0.32 * (t1 - t0))
+    weight = hold(time, t0, t1, rise, rise)
+    for side in (LEFT, RIGHT):
+        score.arm(side, weight, azimuth=0.75, elevate=2.85, elbow=0.45, twist=-0.9, abduct=0.0)
+    score.add("lean", -0.16 * weight)
+    score.add("nod", -0.2 * weight)
+    if standing:
+        score.add("rise", 0.008 * weight)
+    sides = {"left": (-1.0,), "right": (1.0,)}.get(action.direction or "up", ())
+    lean = score.rng.uniform(0.5, 0.65)
+    for (start, end), sign in zip(
+        beats(t0 + 0.6 * rise, t1 - 0.6 * rise, max(len(sides), 1)), sides, strict=False
+    ):
+        part = 0.42 * (end - start)
+        score.add("side", sign * lean * hold(time, start, end, part, part))
+
+
+def _look(score: Score, action: Action, t0: float, t1: float, standing: bool) -> None:
+    """The head turns to one side, then to the other, `count` times; the chest follows a little."""
+    time, sign = score.time, SIGN[action.direction or "left"]
+    count = action.count or 1
+    far = score.rng.uniform(0.9, 1.1)
+    turn = np.zeros_like(time)
+    for start, end in beats(t0, t1, count):
+        half = (start + end) / 2
+        part = 0.4 * (half - start)
+        cross = 0.5 * part
+        turn += hold(time, start, half + cross, part, 2 * cross) - hold(
+            time, half - cross, end, 2 * cross, part
+        )
+    score.add("gaze", sign * far * turn)
+    score.add("twist", sign * (0.75 if standing else 0.35) * far * turn)
+    score.add("nod", 0.15 * np.abs(turn))
+
+
+ARMS = {
+    "wave": _wave,
+    "raise": _raise,
+    "clap": _clap,
+    "punch": _punch,
+    "throw": _throw,
+    "stretch": _stretch,
+    "look": _look,
+}

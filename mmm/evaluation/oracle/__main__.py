@@ -1,7 +1,0 @@
-"""`python -m mmm.evaluation.oracle`: see `measure.py`."""
-
-import tyro
-
-from .measure import Command
-
-tyro.cli(Command).run()

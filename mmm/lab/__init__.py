@@ -1,0 +1,1 @@
+"""Studies, benchmarks, the oracle and the plots of single chapters: nothing that the method needs."""

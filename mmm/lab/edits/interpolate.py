@@ -1,0 +1,68 @@
+"""What filling a gap is measured against: no model, only a curve from the last kept pose to the next one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from mmm.editing import restore_kept
+from mmm.errors import require
+from mmm.motion.skeleton import Skeleton
+from mmm.motion.trajectory import Trajectory, put_together, take_apart
+from mmm.seams import runs
+
+KINDS = ("linear", "cubic")
+
+
+def interpolate(
+    features: Float[Tensor, "t d"],
+    kept: Bool[Tensor, " t"],
+    kind: str = "cubic",
+    skeleton: str | Skeleton = "humanml3d",
+) -> Float[Tensor, "t d"]:
+    """Features, float32, whose gaps are straight lines ("linear"), or "cubic" curves that keep the speed at both ends.
+
+    Poses are interpolated as the body faces, heading and path each for itself, so that a body that turns does not
+    shrink on its way. Kept frames come back bit for bit, as from `mmm.editing.edit`.
+
+    Raises:
+        ValueError: another kind; a gap at an end of the clip, which has nothing to go to or to come from.
+    """
+    require(kind in KINDS, f"kind is {kind!r}, expected one of {', '.join(KINDS)}.")
+    require(
+        bool(kept[0] & kept[-1]),
+        "a gap at an end of the clip cannot be interpolated: it has only one side; keep frames on both sides.",
+    )
+    source = take_apart(features.cpu(), skeleton)
+    found = [source.poses.clone(), source.heading.clone(), source.path.clone()]
+    for start, stop in runs(~kept):
+        turn = found[1][stop] - found[1][start - 1]
+        # half angles: the shorter way round
+        behind = found[1][stop:] - turn + (torch.remainder(turn + math.pi / 2, math.pi) - math.pi / 2)
+        found[1][stop:] = behind
+        for values in found:
+            values[start:stop] = _curve(values, start - 1, stop, kept, kind)
+    result = put_together(Trajectory(*found), skeleton).float()
+    restore_kept(result, features.cpu().float(), kept[None], skeleton)
+    return result
+
+
+def _curve(values: Tensor, left: int, right: int, kept: Tensor, kind: str) -> Tensor:
+    """Values strictly between two frames: a line, or Hermite's cubic with the speeds of the frames outside."""
+    width = right - left
+    at = (torch.arange(1, width, dtype=values.dtype) / width).view(-1, *[1] * (values.ndim - 1))
+    a, b = values[left], values[right]
+    if kind == "linear":
+        return a + at * (b - a)
+    out = a - values[left - 1] if left > 0 and kept[left - 1] else (b - a) / width
+    into = values[right + 1] - b if right + 1 < len(values) and kept[right + 1] else (b - a) / width
+    square, cube = at * at, at**3
+    return (
+        (2 * cube - 3 * square + 1) * a
+        + (cube - 2 * square + at) * width * out
+        + (3 * square - 2 * cube) * b
+        + (cube - square) * width * into
+    )

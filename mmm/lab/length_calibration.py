@@ -1,0 +1,183 @@
+"""Can the length estimator's distributions be believed? Probabilities over token counts against true counts.
+
+A motion of n tokens is one whose time lies between n − 1 and n tokens, so a probability of n counts as spread
+evenly over that token. With this every quantile is one number, and coverage and the probability integral transform
+(PIT) are exact for counts as they are for times: no random numbers, no intervals that hold more than they say. It
+is the non-randomised PIT of Czado, Gneiting and Held, "Predictive model assessment for count data" (2009).
+
+Calibrated means: of all true lengths, a share a lies below the a-quantile, for every a.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from mmm.errors import require
+from mmm.text import TextSource
+from mmm.transformer.length import LengthEstimator, point_errors
+from mmm.transformer.tokens import TokenSet
+
+Probabilities = Float[np.ndarray, "n m"] | Float[Tensor, "n m"]
+Lengths = Int[np.ndarray, " lengths"] | Int[Tensor, " lengths"]
+
+LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))  # of the intervals of the calibration error
+
+
+def predict_lengths(
+    estimator: LengthEstimator, tokens: TokenSet, text: TextSource
+) -> tuple[Float[np.ndarray, "n m"], Int[np.ndarray, " n"]]:
+    """What the estimator says of every caption, and the caption's true length (the clip from its first frame).
+
+    Returns:
+        probabilities, one row a caption, column i standing for i + 1 tokens; lengths in tokens.
+    """
+    captions = [caption for of in tokens.captions for caption in of]
+    lengths = tokens.lengths[tokens.starts[:-1]].repeat_interleave(
+        torch.tensor([len(of) for of in tokens.captions])
+    )
+    device = next(estimator.parameters()).device
+    rows = [
+        estimator.distribution(text.lookup(captions[i : i + 256]).sentence.to(device))
+        for i in range(0, len(captions), 256)
+    ]
+    return torch.cat(rows).numpy(), lengths.numpy()
+
+
+def marginal(
+    lengths: Lengths, max_tokens: int, count: int = 1, smoothing: float = 0.5
+) -> Float[np.ndarray, "n m"]:
+    """The distribution of all lengths together, what one can say without reading the text: `count` equal rows.
+
+    Args:
+        smoothing: added to the number of clips of each length, so that none is held impossible.
+    """
+    counts = np.bincount(np.asarray(lengths) - 1, minlength=max_tokens) + smoothing
+    require(len(counts) == max_tokens, f"a length is {len(counts)} tokens, expected at most {max_tokens}")
+    return np.tile(counts / counts.sum(), (count, 1))
+
+
+def log_loss(probabilities: Probabilities, lengths: Lengths) -> float:
+    """Mean −log p of the true lengths, in nats: lower is better, and honesty is rewarded (a proper score)."""
+    p, n = _checked(probabilities, lengths)
+    with np.errstate(divide="ignore"):  # infinite, and rightly so, where the truth was held impossible
+        return float(-np.log(p[np.arange(len(n)), n - 1]).mean())
+
+
+def entropy(probabilities: Probabilities) -> float:
+    """Mean entropy, in nats: the log loss that the distributions themselves expect.
+
+    Below the log loss: surer than right.
+    """
+    p = _probabilities(probabilities)
+    return float(-(p * np.log(np.where(p > 0, p, 1))).sum(1).mean())
+
+
+def pit_bounds(
+    probabilities: Probabilities, lengths: Lengths
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Where the true lengths lie in their distributions: from P(shorter) to P(not longer), spread evenly between.
+
+    If calibrated, all these pieces together cover [0, 1] evenly.
+    """
+    p, n = _checked(probabilities, lengths)
+    high = np.minimum(p.cumsum(1)[np.arange(len(n)), n - 1], 1)
+    return np.maximum(high - p[np.arange(len(n)), n - 1], 0), high
+
+
+def pit_histogram(
+    probabilities: Probabilities, lengths: Lengths, bins: int = 10
+) -> Float[np.ndarray, " bins"]:
+    """Density of the PIT in equal bins: 1 everywhere if calibrated.
+
+    High at both ends: too narrow (over-confident). High in the middle: too broad. Sloping: too long (high at the
+    left) or too short (at the right).
+    """
+    bounds = pit_bounds(probabilities, lengths)
+    edges = np.linspace(0, 1, bins + 1)
+    return np.array([_inside(*bounds, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]) * bins
+
+
+def coverage(
+    probabilities: Probabilities, lengths: Lengths, levels: Sequence[float] = LEVELS
+) -> Float[np.ndarray, " levels"]:
+    """Share of the true lengths within the central interval of each level; the level itself if calibrated.
+
+    The edges of an interval lie within a token, which then counts in part.
+
+    Raises:
+        ValueError: a level is not between 0 and 1.
+    """
+    require(
+        all(0 < level < 1 for level in levels), f"levels are {list(levels)}, expected shares between 0 and 1"
+    )
+    bounds = pit_bounds(probabilities, lengths)
+    return np.array([_inside(*bounds, (1 - level) / 2, (1 + level) / 2) for level in levels])
+
+
+def coverage_error(probabilities: Probabilities, lengths: Lengths, levels: Sequence[float] = LEVELS) -> float:
+    """Expected calibration error of the intervals: mean distance of coverage and level."""
+    return float(np.abs(coverage(probabilities, lengths, levels) - np.asarray(levels)).mean())
+
+
+def interval(probabilities: Probabilities, level: float = 0.8) -> Float[np.ndarray, "n 2"]:
+    """Both ends of the central interval of each distribution, in tokens of time (0 … m)."""
+    p = _probabilities(probabilities)
+    cumulative = np.concatenate([np.zeros((len(p), 1)), p.cumsum(1)], 1)
+    ends = ((1 - level) / 2, (1 + level) / 2)
+    return np.array([np.interp(ends, row, np.arange(len(row))) for row in cumulative]).reshape(-1, 2)
+
+
+def width(probabilities: Probabilities, level: float = 0.8) -> float:
+    """Sharpness: mean width of the central interval, in tokens. Of two calibrated estimators the narrower is better."""
+    return float(np.diff(interval(probabilities, level), axis=1).mean())
+
+
+def calibration_report(probabilities: Probabilities, lengths: Lengths) -> dict[str, float]:
+    """All of the above as flat numbers; tokens and nats."""
+    levels = (0.5, 0.8, 0.9)
+    shares = coverage(probabilities, lengths, levels)
+    return {
+        "nll": log_loss(probabilities, lengths),
+        "entropy": entropy(probabilities),
+        **{f"error_{name}": value for name, value in point_errors(*_checked(probabilities, lengths)).items()},
+        **{f"coverage_{100 * level:.0f}": float(share) for level, share in zip(levels, shares, strict=True)},
+        "coverage_error": coverage_error(probabilities, lengths),
+        "width_80": width(probabilities),
+    }
+
+
+def _inside(low: Float[np.ndarray, " n"], high: Float[np.ndarray, " n"], start: float, end: float) -> float:
+    """The mean part of the pieces [low, high] that lies in [start, end]; a piece of no width is in or out."""
+    size = high - low
+    part = np.clip(high, start, end) - np.clip(low, start, end)
+    point = (start <= low) & (low < end)
+    return float(np.where(size > 0, part / np.where(size > 0, size, 1), point).mean())
+
+
+def _probabilities(probabilities: Probabilities) -> Float[np.ndarray, "n m"]:
+    p = np.asarray(torch.as_tensor(probabilities).detach().cpu(), np.float64)
+    require(len(p) > 0, "there are no distributions: give at least one")
+    total = p.sum(1)
+    require(
+        bool((p >= 0).all() and np.isfinite(p).all() and (np.abs(total - 1) < 1e-4).all()),
+        f"rows sum to {total.min():.4g} to {total.max():.4g} and the smallest number is {p.min():.4g}, expected "
+        "probabilities that sum to 1: give the softmax of the logits",
+    )
+    return p / total[:, None]
+
+
+def _checked(
+    probabilities: Probabilities, lengths: Lengths
+) -> tuple[Float[np.ndarray, "n m"], Int[np.ndarray, " n"]]:
+    p, n = _probabilities(probabilities), np.asarray(torch.as_tensor(lengths).cpu())
+    require(len(p) == len(n), f"{len(p)} distributions for {len(n)} lengths: give one for each")
+    require(
+        1 <= n.min() and n.max() <= p.shape[1],
+        f"lengths run from {n.min()} to {n.max()} tokens, expected 1 to {p.shape[1]}: leave the others out",
+    )
+    return p, n

@@ -1,0 +1,85 @@
+"""Events: when something was done, and the counting of what is repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from mmm.datasets.synthetic.program import Action
+from mmm.lab.oracle.signals import RATE
+
+# Seconds that an action takes at normal speed: once and for all, and for each repetition. Measured on the
+# choreographer's training clips; a slow one takes half as long again, a fast one two thirds.
+TEMPO = {
+    "squat": (0.1, 1.45), "bow": (0.2, 1.9), "kick": (0.25, 1.3), "wave": (0.9, 0.52), "clap": (0.7, 0.44),
+    "punch": (0.5, 0.62), "look": (0.3, 2.0),
+}  # fmt: skip
+SLOW, FAST = 1.22, 0.81  # times as long as at normal speed
+
+
+@dataclass(frozen=True)
+class Event:
+    """An action from frame `start` to frame `end` (at RATE, exclusive)."""
+
+    action: Action
+    start: int
+    end: int
+
+    def overlap(self, start: int, end: int) -> float:
+        """Share of the event that lies between two frames."""
+        return max(0, min(self.end, end) - max(self.start, start)) / max(self.end - self.start, 1)
+
+
+def runs(flags: Bool[np.ndarray, " t"], gap: int = 0, least: int = 1) -> list[tuple[int, int]]:
+    """(first, behind the last) of each stretch of True; stretches at most `gap` apart are one."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    joined: list[list[int]] = []
+    for start, end in edges.reshape(-1, 2).tolist():
+        if joined and start - joined[-1][1] <= gap:
+            joined[-1][1] = end
+        else:
+            joined.append([start, end])
+    return [(start, end) for start, end in joined if end - start >= least]
+
+
+def between(x: Float[np.ndarray, " t"], low: float, high: float) -> list[tuple[int, int]]:
+    """Stretches above `low` that also rise above `high` (hysteresis: jitter at one level counts once)."""
+    return [(a, b) for a, b in runs(x > low) if x[a:b].max() > high]
+
+
+def crossing(x: Float[np.ndarray, " t"], frame: int, level: float) -> float:
+    """Where x passes `level` between frame - 1 and `frame`, in frames."""
+    if frame <= 0 or frame >= len(x):
+        return float(np.clip(frame, 0, len(x) - 1))
+    before, after = x[frame - 1], x[frame]
+    return frame - 1 + float(np.clip((level - before) / (after - before + 1e-12), 0.0, 1.0))
+
+
+def span(x: Float[np.ndarray, " t"], peaks: list[tuple[int, int]], level: float) -> float:
+    """Seconds from where x first passes `level` upward, before the first peak, to where it last falls below."""
+    return (crossing(x, peaks[-1][1], level) - crossing(x, peaks[0][0], level)) / RATE
+
+
+def summit(x: Float[np.ndarray, " t"], start: int, end: int) -> float:
+    """Time of the highest point between two frames, in frames: the top of a parabola through three of them."""
+    top = start + int(np.argmax(x[start:end]))
+    if not 0 < top < len(x) - 1:
+        return float(top)
+    before, here, after = x[top - 1 : top + 2]
+    bend = before - 2 * here + after
+    return top + float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < -1e-9 else float(top)
+
+
+def paced(name: str, seconds: float, count: int, slow: float = SLOW, fast: float = FAST) -> str:
+    """Speed of an action that took so many seconds for `count` repetitions."""
+    fixed, each = TEMPO[name]
+    share = (seconds / 1.02 - fixed) / (each * count)
+    return "slow" if share > slow else "fast" if share < fast else "normal"
+
+
+def speed_between(value: float, slow: float, fast: float) -> str:
+    """Speed by two limits; `slow` may be the larger (a duration) or the smaller one (a velocity)."""
+    sign = 1.0 if slow > fast else -1.0
+    return "slow" if sign * value > sign * slow else "fast" if sign * value < sign * fast else "normal"

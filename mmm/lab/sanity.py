@@ -1,0 +1,235 @@
+"""Is the evaluator a fair judge? Real motion, spoilt more and more, must be judged worse and worse.
+
+    python -m mmm.lab.sanity --data data/bandai --out figures/evaluator-bandai
+
+Five kinds of damage, each in growing doses: noise on the joints, another speed, left and right swapped, frames in
+disorder, wrong captions. Besides: real motion as it is, and the FID of two random halves of it, below which no FID
+on so few clips means anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import tyro
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from torch import Tensor
+from tqdm import tqdm
+
+from mmm.data import Caption, MotionFolder, PackedSplit
+from mmm.errors import atomic_write
+from mmm.evaluation.evaluator import Evaluator, load_evaluator
+from mmm.evaluation.metrics import fid, interval, mm_dist, r_precision
+from mmm.evaluation.pools import draw_captions, draw_distractors, embed_clips
+from mmm.lab.data import small_png
+from mmm.motion import features_to_joints, joints_to_features
+from mmm.motion.mirror import mirror_features
+from mmm.training.config import step_generator
+
+Joints = Float[np.ndarray, "_t j 3"]
+REPEATS = 20  # draws of captions, distractors and halves
+JUDGED = ("fid", "r1", "r3", "mm_dist")
+MIN_FRAMES = 8  # what is left of the shortest clip at three times its speed
+
+
+def add_noise(joints: Joints, centimetres: float, rng: np.random.Generator) -> Joints:
+    """Every joint moved by a Gaussian of so many centimetres in each direction, anew in every frame."""
+    return joints + rng.normal(0, centimetres / 100, joints.shape)
+
+
+def change_speed(joints: Joints, factor: float, rng: np.random.Generator) -> Joints:
+    """The same movement `factor` times as fast, frames in between interpolated."""
+    count = max(MIN_FRAMES, round(len(joints) / factor))
+    at = np.linspace(0, len(joints) - 1, count)
+    low = np.floor(at).astype(int).clip(max=len(joints) - 2)
+    share = (at - low)[:, None, None]
+    return joints[low] * (1 - share) + joints[low + 1] * share
+
+
+def shuffle_frames(joints: Joints, seconds: float, rng: np.random.Generator) -> Joints:
+    """Frames in random order within stretches of so many seconds (20 fps)."""
+    length = max(1, round(20 * seconds))
+    order = [
+        rng.permutation(np.arange(a, min(a + length, len(joints)))) for a in range(0, len(joints), length)
+    ]
+    return joints[np.concatenate(order)]
+
+
+# name: (what changes, doses from none to much, the joints' change or None where clips or captions are exchanged)
+DAMAGES: dict[str, tuple[str, tuple[float, ...], Callable[..., Joints] | None]] = {
+    "noise": ("noise on the joints (cm)", (0.0, 1.0, 2.0, 4.0, 8.0), add_noise),
+    "speed": ("times as fast", (1.0, 1.25, 1.5, 2.0, 3.0), change_speed),
+    "disorder": ("frames shuffled within (s)", (0.0, 0.1, 0.2, 0.4, 0.8), shuffle_frames),
+    "mirrored": ("share of clips mirrored", (0.0, 0.25, 0.5, 0.75, 1.0), None),
+    "captions": ("share of wrong captions", (0.0, 0.25, 0.5, 0.75, 1.0), None),
+}
+
+
+@torch.no_grad()
+def check_evaluator(
+    evaluator: Evaluator,
+    folder: MotionFolder,
+    split: str = "val",
+    seed: int = 0,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Everything above, on the real motion of a split.
+
+    Returns:
+        "real": R@1–3 and MM-Dist as [mean, half of the 95 % interval]; "floor": FID of two halves, likewise;
+        for each damage "dose", "fid", "r1", "r2", "r3", "mm_dist": a number for each dose; "in_order": which of
+        them never got better (FID), or never by more than the interval of real motion (the others).
+    """
+    packed = folder.pack(split)
+    clips = [np.asarray(packed.clip(i)) for i in range(len(packed))]
+    real = embed_clips(evaluator, clips)
+    result: dict[str, Any] = {"evaluator": evaluator.name, "split": split, "clips": len(clips)}
+    draws = [_draw(folder, packed, step_generator(seed, repeat)) for repeat in range(REPEATS)]
+    judged = [_judge(evaluator, draw, real, 0.0) for draw in draws]
+    result["real"] = {key: list(interval([each[key] for each in judged])) for key in judged[0]}
+    result["floor"] = list(
+        interval([_half_against_half(real, step_generator(seed, i, 1)) for i in range(REPEATS)])
+    )
+    bar = tqdm(total=sum(len(doses) for _, doses, _ in DAMAGES.values()), disable=not progress, unit="dose")
+    for name, (_, doses, change) in DAMAGES.items():
+        rows = []
+        for dose in doses:
+            moved = _spoil(evaluator, folder, clips, real, name, dose, change, seed)
+            wrong = dose if name == "captions" else 0.0
+            found = [_judge(evaluator, draw, moved, wrong) for draw in draws]
+            means = {key: float(np.mean([each[key] for each in found])) for key in found[0]}
+            rows.append({"dose": dose, "fid": fid(real, moved), **means})
+            bar.update()
+        result[name] = {key: [row[key] for row in rows] for key in rows[0]}
+        result[name]["in_order"] = [
+            key
+            for key in JUDGED
+            if in_order(
+                result[name][key], key.startswith("r"), 0.0 if key == "fid" else result["real"][key][1]
+            )
+        ]
+    bar.close()
+    return result
+
+
+def _spoil(
+    evaluator: Evaluator,
+    folder: MotionFolder,
+    clips: list[np.ndarray],
+    real: Tensor,
+    name: str,
+    dose: float,
+    change: Callable[..., Joints] | None,
+    seed: int,
+) -> Tensor:
+    """Embeddings of the clips with one kind of damage."""
+    rng = np.random.default_rng([seed, 7])
+    if name == "captions":
+        return real
+    if name == "mirrored":
+        chosen = set(rng.permutation(len(clips))[: round(dose * len(clips))].tolist())
+        return embed_clips(
+            evaluator,
+            [mirror_features(clip, folder.skeleton) if i in chosen else clip for i, clip in enumerate(clips)],
+        )
+    spoilt = []
+    for clip in clips:
+        joints = change(features_to_joints(clip, folder.skeleton).astype(np.float64), dose, rng)
+        # One frame is lost on the way, with or without damage.
+        spoilt.append(joints_to_features(joints.astype(np.float32), folder.skeleton))
+    return embed_clips(evaluator, spoilt)
+
+
+class _Draw(NamedTuple):
+    """One repeat: a caption of each clip, its distractors, and the order in which captions are made wrong."""
+
+    captions: list[Caption]
+    others: Tensor
+    order: Tensor
+
+
+def _draw(folder: MotionFolder, packed: PackedSplit, generator: torch.Generator) -> _Draw:
+    captions = draw_captions(packed, generator)
+    others = draw_distractors(folder, packed.ids, [caption.text for caption in captions], generator)
+    return _Draw(captions, others, torch.randperm(len(captions), generator=generator))
+
+
+def _judge(evaluator: Evaluator, draw: _Draw, motion: Tensor, wrong: float) -> dict[str, float]:
+    """R-precision and MM-Dist, with a share of the captions made wrong."""
+    told = list(draw.captions)
+    for i in draw.order[: round(wrong * len(told))].tolist():
+        told[i] = draw.captions[int(draw.others[i, 0])]  # that of a clip which shows something else
+    text = evaluator.embed_text(told).cpu()
+    ranks = r_precision(text, motion, distractors=draw.others)
+    return {f"r{k}": value for k, value in enumerate(ranks, 1)} | {"mm_dist": mm_dist(text, motion)}
+
+
+def _half_against_half(real: Tensor, generator: torch.Generator) -> float:
+    order = torch.randperm(len(real), generator=generator)
+    half = len(real) // 2
+    return fid(real[order[:half]], real[order[half : 2 * half]])
+
+
+def in_order(values: Sequence[float], falling: bool, noise: float = 0.0) -> bool:
+    """Does every dose make it worse, or at least not better by more than `noise`, and the last one clearly worse?"""
+    steps = np.diff(values) * (-1 if falling else 1)
+    return bool((steps >= -noise).all() and steps.sum() > 10 * noise)
+
+
+def plot_sanity(result: dict[str, Any]) -> Figure:
+    """FID above, R-precision below, against the dose of each damage."""
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
+    axes = figure.subplots(2, len(DAMAGES), sharex="col")  # FID has its own scale in each panel
+    for column, (name, (label, _, _)) in enumerate(DAMAGES.items()):
+        found, (above, below) = result[name], axes[:, column]
+        above.plot(found["dose"], found["fid"], "o-", color="C3")
+        for key, color in (("r1", "C0"), ("r3", "C2")):
+            below.plot(found["dose"], found[key], "o-", color=color, label=f"R@{key[1]}")
+        below.set(xlabel=label, ylim=(0, 1.03))
+        above.set(title=name, ylim=(-0.05 * (top := max(1.0, *found["fid"])), 1.05 * top))
+    axes[0, 0].set(ylabel="FID")
+    axes[1, 0].set(ylabel="R-precision")
+    axes[1, 0].legend()
+    figure.suptitle(
+        f"Real motion, spoilt: evaluator {result['evaluator']}, {result['clips']} clips of {result['split']}"
+    )
+    return figure
+
+
+@dataclasses.dataclass
+class Arguments:
+    """Check an evaluator on real motion that is spoilt more and more; writes sanity.json and sanity.png."""
+
+    data: Path
+    """A data folder."""
+    out: Path
+    """Folder for the figure and the numbers."""
+    evaluator: Path | None = None
+    """Folder of the evaluator; the shipped one of the data set by default."""
+    split: str = "val"
+    """On which clips."""
+    seed: int = 0
+    """Of captions, distractors and damage."""
+
+    def run(self) -> None:
+        folder = MotionFolder.open(self.data)
+        result = check_evaluator(
+            load_evaluator(folder, self.evaluator), folder, self.split, self.seed, progress=True
+        )
+        self.out.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self.out / "sanity.json") as part:
+            part.write_text(json.dumps(result, indent=1))
+        with atomic_write(self.out / "sanity.png") as part:
+            part.write_bytes(small_png(plot_sanity(result)))
+        print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    tyro.cli(Arguments).run()

@@ -1,0 +1,196 @@
+"""From a training run to a model folder that is shipped: small files, measured as they lie there, and their card.
+
+    python -m mmm.lab.ship --run runs/small --data data/bandai --out data/pretrained/bandai-small
+
+The run is what `mmm train` or the notebooks leave: RUN/tokenizer and RUN/model_run. Without --run, the model folder
+that stands in --out gets a smaller transformer: 8 bits, while the tokenizer, and so every code, stays as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import tyro
+import yaml
+
+from mmm.data import MotionFolder
+from mmm.errors import atomic_dir, require
+from mmm.fit import load_tokenizer
+from mmm.model import MMM
+from mmm.text import LiveText
+from mmm.tokenizer.train import evaluate_tokenizer
+from mmm.transformer.tokens import make_token_set
+from mmm.transformer.train import evaluate_length, evaluate_transformer
+
+PLACES = {"tokenizer": "tokenizer", "transformer": "model_run/transformer", "length": "model_run/length"}
+EIGHT_BITS = "8 bits with a scale for each row of a layer's weights"
+LIMIT = 14e6  # bytes of weights of a model that is shipped
+
+CARD = """# {name}
+
+Text to 3D human motion (22 joints, 20 frames per second, 24 to 196 frames), masked modelling of motion tokens after
+*MMM: Generative Masked Motion Model* (CVPR 2024, arXiv 2312.03596), trained by this project's own code.
+
+- **Data**: {source} ({licence}){made}; content hash {data_hash}. Captions written by this project.
+- **Licence of these weights: {licence}**, as the data{terms}.
+- **Text encoder**: {text_encoder}, frozen, not in this folder.
+- **Size**: {counts}; {megabytes:.1f} MB in {stored}.
+- **Made by** `mmm train tokenizer` ({tokenizer_steps} steps), `mmm train transformer` ({transformer_steps} steps) and
+  `python -m mmm.lab.ship`, which measured the figures below on these files. Settings and versions: `training.json`.
+
+| on the val split ({val} clips, never trained on) | |
+| --- | ---: |
+| MPJPE local, whole clips through the tokenizer and back | {mpjpe_local:.2f} cm |
+| MPJPE global | {mpjpe_global:.1f} cm |
+| … share of it due to turning | {turn_share:.0%} |
+| codes in use | {usage:.0%} of {codes} |
+| perplexity of the codes | {perplexity:.0f} |
+| transformer: accuracy on masked places | {accuracy_masked:.1%} |
+| transformer: loss over all places | {loss:.3f} nats |
+| length estimator: mean error of the median | {error_tokens:.1f} tokens of 4 frames |
+
+{abilities}
+"""
+ABILITIES = {
+    "bandai": """What it can: walk, run, dash, turn, wave, raise the hands, bow, show the way, in the styles of the
+data. What it cannot: anything the data do not show (sitting, jumping, dancing at length), two actions one after the
+other.""",
+    "synthetic": """What it can: the nineteen actions of the choreographer, one after another and arms beside legs, with
+side, count, direction and speed. It moves as the choreographer does, not as people do: for experiments whose truth
+is known.""",
+}
+
+
+def ship(run: Path, data: Path, out: Path, bits: int = 16) -> dict[str, float]:
+    """Write the model folder `out`, whole or not at all, and return what was measured on it.
+
+    Args:
+        bits: 16 (float16), or 8 (the weights of layers; see `mmm.storage.save_module`).
+    Raises:
+        FileNotFoundError: the run is not complete.
+        ValueError: the data have other splits than the run's, the weights exceed 14 MB, `out` is no model folder.
+    """
+    require(bits in (8, 16), f"bits is {bits}, expected 8 or 16")
+    folder, trained = MotionFolder.open(data), MMM.from_pretrained(run / "model_run")
+    # Its decoders may have been trained on since, with their codes as they are.
+    tokenizer = load_tokenizer(run / PLACES["tokenizer"])
+    model = MMM(tokenizer, trained.transformer, trained.length, trained.info)
+    training = {name: _history(run / place) for name, place in PLACES.items()}
+    steps = {name: _steps(told) for name, told in training.items()}
+    splits = model.info.get("splits_hash", folder.splits_hash)
+    require(
+        splits == folder.splits_hash,
+        f"the model in {run} was trained on other splits ({splits}) than {data} has ({folder.splits_hash}), so clips "
+        "of val may have been trained on; give the folder it was trained on.",
+    )
+    model.info |= {"data_hash": folder.content_hash, "splits_hash": folder.splits_hash}
+    with atomic_dir(out, mark="config.json") as part:
+        model.save_pretrained(part, torch.float16 if bits == 16 else torch.int8)
+        (part / "training.json").write_text(json.dumps(training, indent=1))
+        return _describe(part, out.name, folder, "float16" if bits == 16 else EIGHT_BITS, steps)
+
+
+def repack(out: Path, data: Path) -> dict[str, float]:
+    """Store transformer and length estimator of the model folder `out` in 8 bits, and measure it anew.
+
+    The tokenizer stays as it is: codes and reconstructions do not change by a bit.
+
+    Raises:
+        FileNotFoundError, ValueError: no model folder that `ship` wrote; data of other splits.
+    """
+    folder, model = MotionFolder.open(data), MMM.from_pretrained(out)
+    require(
+        model.info.get("splits_hash") == folder.splits_hash,
+        f"the model in {out} was trained on other splits than {data} has; give the folder it was trained on.",
+    )
+    training = json.loads((out / "training.json").read_text())
+    steps = {name: _steps(told) for name, told in training.items()}
+    with atomic_dir(out, mark="config.json") as part:
+        shutil.copytree(out, part, dirs_exist_ok=True)
+        for name, module in (("transformer", model.transformer), ("length", model.length)):
+            module.save_pretrained(part / name, torch.int8)
+        return _describe(part, out.name, folder, f"float16 (tokenizer) and {EIGHT_BITS}", steps)
+
+
+def _history(run: Path) -> dict[str, Any]:
+    """Settings and facts of a run, and of the one that it began with, in place of where that lay."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    init = manifest.pop("init", None)
+    told = {"config": yaml.safe_load((run / "config.yaml").read_text()), "manifest": manifest}
+    if init and (Path(init) / "config.yaml").is_file():
+        told["init"] = _history(Path(init))
+    return told
+
+
+def _steps(told: dict[str, Any]) -> str:
+    """Steps of a run and of those before it: "10000 + 4000"."""
+    own = str(told["config"]["train"]["steps"])
+    return f"{_steps(told['init'])} + {own}" if "init" in told else own
+
+
+def _describe(
+    part: Path, name: str, folder: MotionFolder, stored: str, steps: dict[str, str]
+) -> dict[str, float]:
+    """Measure the model folder as it lies there; results.json and the card."""
+    size = sum(path.stat().st_size for path in part.rglob("*.safetensors"))
+    require(size <= LIMIT, f"the weights are {size / 1e6:.1f} MB, at most {LIMIT / 1e6:.0f} can be shipped.")
+    model = MMM.from_pretrained(part)
+    measured = measure(model, folder) | {"megabytes": size / 1e6}
+    counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in model.count_parameters().items())
+    card = CARD.format(
+        name=name,
+        stored=stored,
+        counts=counts,
+        val=len(folder.ids("val")),
+        codes=model.tokenizer.config.codes,
+        source=folder.info["source"],
+        made=", {clips} clips, seed {seed}".format(**folder.info) if "clips" in folder.info else "",
+        terms=": no commercial use, name the source" if "NC" in model.info["licence"] else "",
+        abilities=ABILITIES.get(folder.name, f"It knows what {folder.name} shows, and nothing else."),
+        **(model.info | measured | {f"{name}_steps": count for name, count in steps.items()}),
+    )
+    (part / "README.md").write_text(card)
+    (part / "results.json").write_text(json.dumps(measured, indent=1))
+    for path in part.rglob("*.safetensors"):
+        path.chmod(0o644)
+    return measured
+
+
+def measure(model: MMM, folder: MotionFolder) -> dict[str, float]:
+    """Tokenizer, transformer and length estimator on the val split, with the functions that training reports."""
+    val = make_token_set(model.tokenizer, folder.pack("val"), (0,), False, skeleton=folder.skeleton)
+    text = LiveText(model.encoder)
+    length = evaluate_length(model.length, val, text)
+    return (
+        evaluate_tokenizer(model.tokenizer, folder.pack("val"), folder.skeleton)
+        | evaluate_transformer(model.transformer, val, text)
+        | {"error_tokens": length["error_tokens"]}
+    )
+
+
+@dataclasses.dataclass
+class Arguments:
+    """Ship a trained model: files of at most 14 MB, measured as they lie there, and their model card."""
+
+    data: Path
+    """The data folder it was trained on."""
+    out: Path
+    """The model folder to write; one that is there is replaced."""
+    run: Path | None = None
+    """What `mmm train` left: RUN/tokenizer and RUN/model_run. Without it the model in --out is packed anew."""
+    bits: Literal[16, 8] = 16
+    """16: float16. 8: half of that, the weights of layers as whole numbers with a scale for each row."""
+
+
+if __name__ == "__main__":
+    arguments = tyro.cli(Arguments)
+    if arguments.run is None:
+        found = repack(arguments.out, arguments.data)
+    else:
+        found = ship(arguments.run, arguments.data, arguments.out, arguments.bits)
+    print(json.dumps(found, indent=1))

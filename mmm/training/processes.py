@@ -1,0 +1,159 @@
+"""What the training loop needs of its surroundings: an accelerator, its share of a batch, and Ctrl-C.
+
+Which numbers a network computes with: bfloat16 where the machine is fast in it.
+
+What several training processes must agree on, so that together they learn what one would from the joint batch.
+
+Every process holds a share of each batch (`mmm.training.processes.take_slice`): every count-th item, as many as any
+other. Gradients and logged numbers are means over processes. A mean over *items* is then right by itself; what is
+counted otherwise (real frames, chosen codes) needs the functions below. With one process they change nothing.
+
+Each is a collective call: all processes must make it, or those that do wait for ever. So they belong into a
+training step, never into what the main process does alone (evaluating, saving).
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import InitProcessGroupKwargs
+from jaxtyping import Shaped
+from torch import Tensor
+
+from mmm.errors import require
+
+
+def resolve_precision(precision: str, device: torch.device | None = None) -> str:
+    """ "auto" → "bf16" where the machine multiplies bfloat16 fast (CUDA, or a CPU with AMX), else "no" (float32).
+
+    On a CPU with AMX the small tokenizer trains 3.5 times faster in bf16; without it bf16 is slower than float32.
+
+    Args:
+        device: where the network is; by default on the GPU, if there is one.
+    """
+    if precision != "auto":
+        return precision
+    kind = device.type if device else "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+    return "bf16" if kind == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False) else "no"
+
+
+def several_processes() -> bool:
+    """Is this one of several processes that train together?"""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def sum_over_processes(x: Tensor) -> Tensor:
+    """The sum of every process's `x`, which is overwritten."""
+    if several_processes():
+        torch.distributed.all_reduce(x)
+    return x
+
+
+def mean_count(count: Tensor) -> Tensor:
+    """What to divide a process's sum by, so that the mean over processes is the mean over the joint batch.
+
+    Processes with sums s_i over c_i frames have the joint mean Σs / Σc, not the mean of s_i / c_i. Dividing each s_i
+    by the mean of all c_i gives it: 1/n · Σ (s_i / (Σc / n)) = Σs / Σc.
+    """
+    if not several_processes():
+        return count
+    return sum_over_processes(count.float().clone()) / torch.distributed.get_world_size()
+
+
+def from_first_process(x: Tensor) -> Tensor:
+    """The first process's `x` in all of them; the others' is overwritten."""
+    if several_processes():
+        torch.distributed.broadcast(x, src=0)
+    return x
+
+
+def joint_items(x: Shaped[Tensor, "b *shape"]) -> Shaped[Tensor, "joint *shape"]:
+    """The items of all shares in the order of the joint batch."""
+    if not several_processes():
+        return x
+    shares = [torch.empty_like(x) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(shares, x.contiguous())
+    return torch.stack(shares, 1).flatten(0, 1)  # item i of process r is item i · count + r of the batch
+
+
+PATIENCE = timedelta(hours=3)  # for the one that makes the caches; GPUs would give up after 10 minutes
+
+
+def take_slice(data: dict[str, Any], rank: int, count: int) -> dict[str, Any]:
+    """Every `count`-th item from `rank` on: one process's share of a batch."""
+    return {name: value[rank::count] for name, value in data.items()}
+
+
+def require_equal_shares(batch_size: int, count: int) -> None:
+    """Refuse a batch that `count` processes cannot share alike: the mean over processes would weigh items unequally.
+
+    Raises:
+        ValueError: `batch_size` is not a multiple of `count`.
+    """
+    require(
+        batch_size % count == 0,
+        f"batch_size is {batch_size} for {count} processes together, who cannot share it alike; "
+        f"take a multiple of {count}, such as {-(-batch_size // count) * count}",
+    )
+
+
+def make_accelerator(precision: str, cpu: bool) -> Accelerator:
+    """An Accelerator of the wanted precision; accelerate would keep the first one's for the whole process."""
+    require(
+        precision != "fp16" or (torch.cuda.is_available() and not cpu),
+        "precision is 'fp16', but there is no CUDA GPU to run it on: take 'bf16' or 'no'",
+    )
+    _forget_last()
+    patient = InitProcessGroupKwargs(timeout=PATIENCE)
+    return Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[patient])
+
+
+def _forget_last() -> None:
+    """accelerate keeps device and precision of its first use for good; what joins several processes must stay."""
+    alone = not PartialState._shared_state or PartialState().num_processes == 1
+    AcceleratorState._reset_state(reset_partial_state=alone)
+
+
+@contextmanager
+def main_process_first(cpu: bool) -> Iterator[torch.device]:
+    """The block runs in the main process first, then in one process of each other machine, then in all the rest.
+
+    For what is made once and kept in the cache (packed splits, captions' embeddings): the later ones find it there,
+    whether or not the machines share a disk. Several processes that made it side by side would replace each other's
+    files under the reader's hands. Gives the device that this process works on.
+    """
+    _forget_last()
+    state = PartialState(cpu=cpu, timeout=PATIENCE)
+    with state.main_process_first(), state.local_main_process_first():
+        yield state.device
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM set the yielded event, so that the step can be finished; a second one stops."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
+        yield asked
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

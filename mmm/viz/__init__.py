@@ -1,0 +1,1 @@
+"""Pictures of motion: film strips, animations, the interactive player."""

@@ -1,0 +1,119 @@
+"""The interactive player: one HTML page with motions packed inside, no network, no library."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+from jaxtyping import Float
+
+from mmm.errors import require
+from mmm.motion.skeleton import Skeleton
+from mmm.viz.body import (
+    DARK,
+    HEAD_RADIUS,
+    LEFT,
+    RIGHT,
+    SKIN,
+    as_scene,
+    head_joint,
+    limbs,
+)
+from mmm.viz.camera import telling_yaw
+
+MILLIMETRE = 0.001
+_NAMES = {LEFT: "left", RIGHT: "right", SKIN: "skin", DARK: "ink"}
+
+
+def player_html(
+    motions,
+    fps: float | int | None = None,
+    title: str | None = None,
+    *,
+    skeleton: str | Skeleton | None = None,
+    texts: Sequence[str] | None = None,
+) -> str:
+    """A self-contained page that plays one motion or several side by side.
+
+    Drag turns, wheel or pinch zooms; play, scrub, speed, follow, trace; keys: space, arrows, Home, End, + and
+    −, F, T, R, digits. Light or dark as the reader's system is. `page.html#t=1.5` opens at rest at that
+    second.
+
+    Args:
+        motions: a Motion, joints (T, J, 3), or a list of these.
+        fps: the motions' by default (20 for bare joints).
+        title: above the player; a single motion's text by default, "" for none.
+        skeleton: needed for bare joints only.
+        texts: one for each motion, where the motions do not say or should not.
+    Returns:
+        The page, about 20 KB and 180 bytes per frame.
+    Raises:
+        ValueError: joints of another shape or not finite, no motions, not one text for each.
+    """
+    motions = list(motions) if isinstance(motions, (list, tuple)) else [motions]
+    require(len(motions) > 0, "player_html got no motions; give at least one.")
+    require(
+        texts is None or len(texts) == len(motions),
+        f"player_html got {len(texts or ())} texts for {len(motions)} motions; give one text for each.",
+    )
+    bodies, clips = {}, []
+    for index, motion in enumerate(motions):
+        joints, rate, body, text = as_scene(motion, fps, skeleton)
+        bodies[body.name] = _body(body)
+        text = text if texts is None else texts[index]
+        clips.append(
+            {"text": text, "fps": rate, "body": body.name, "yaw": round(telling_yaw(joints, body), 4)}
+        )
+        clips[-1] |= pack(joints)
+    if title is None:
+        title = clips[0]["text"] if len(clips) == 1 else ""
+    # a "</script>" in a caption must not end the script element that holds the data
+    data = json.dumps({"bodies": bodies, "clips": clips}, separators=(",", ":")).replace("<", "\\u003c")
+    return _template().replace("__TITLE__", html.escape(title)).replace("__DATA__", data)
+
+
+def player_iframe(motions, height: int = 440, **options) -> str:
+    """The page in an iframe of its own, for notebooks: nothing in it can clash with the notebook's page.
+
+    Args:
+        motions, options: as player_html.
+        height: pixels.
+    """
+    page = html.escape(player_html(motions, **options), quote=True)
+    style = f"width:100%;height:{height}px;border:1px solid #8886;border-radius:6px"
+    frame = f'<iframe title="motion player" sandbox="allow-scripts" style="{style}" srcdoc="{page}"></iframe>'
+    return f"<div>{frame}</div>"  # in a div, since IPython warns of HTML that starts with an iframe
+
+
+def pack(joints: Float[np.ndarray, "t j 3"]) -> dict:
+    """Joints in metres → {"data", "unit", "origin"}: int16 counts of `unit` metres after `origin`, base64.
+
+    The unit is a millimetre unless the motion spans more than 65 m.
+    """
+    low, high = joints.min((0, 1)), joints.max((0, 1))
+    origin = np.round((low + high) / 2, 3)
+    unit = MILLIMETRE * max(1.0, float(np.abs(joints - origin).max()) / MILLIMETRE / 32000)
+    counts = np.round((joints - origin) / unit).astype("<i2")
+    return {"data": base64.b64encode(counts.tobytes()).decode(), "unit": unit, "origin": origin.tolist()}
+
+
+def _body(skeleton: Skeleton) -> dict:
+    """What the page needs to know of a skeleton."""
+    top = head_joint(skeleton)
+    return {
+        "joints": skeleton.num_joints,
+        "face": skeleton.face,
+        "head": next((a, b) for a, b, *_ in limbs(skeleton) if b == top),
+        "headRadius": HEAD_RADIUS,
+        "limbs": [[a, b, ra, rb, _NAMES[colour]] for a, b, ra, rb, colour in limbs(skeleton)],
+    }
+
+
+@lru_cache
+def _template() -> str:
+    return files("mmm.viz").joinpath("player.html").read_text(encoding="utf-8")

@@ -1,0 +1,368 @@
+"""Film strips: a motion as one still picture (PNG); also the door to animations and the player.
+
+Where everything in a film strip goes; pure arithmetic, painted by draw.py.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image
+
+from mmm.errors import atomic_write, require
+from mmm.motion.skeleton import Skeleton
+from mmm.viz.animation import animate
+from mmm.viz.body import (
+    ARROW,
+    DARK,
+    FLOOR,
+    LEFT,
+    PAPER,
+    PATH,
+    RIGHT,
+    Colour,
+    Shape,
+    as_scene,
+    body_shapes,
+    ground_shapes,
+    limbs,
+)
+from mmm.viz.camera import Camera, facing, key_frames, telling_yaw
+from mmm.viz.player import player_html
+
+TRAIL = 0.4  # seconds before each pose over which the ways of hands and root are drawn
+PITCH = 0.24  # radians: the viewer looks down a little, so that the floor is seen
+LONGEST = 11.0  # metres across the picture; along a longer path people would be too small to read
+OVERLAP = 0.3  # share of the narrower pose that its neighbour may cover before they are spread side by side
+
+WORTH_A_MAP = 0.8  # metres: a root that stays within this is in place
+
+Curve = Float[np.ndarray, "_ 2"]
+
+
+@dataclass(frozen=True)
+class PathMap:
+    """The root's path from above in metres, the viewer below: the way, places and facing of the poses."""
+
+    way: Curve
+    places: Curve
+    ahead: Curve
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One strip, laid out in picture metres.
+
+    Attributes:
+        shapes: polygons in the order of painting.
+        floor: outline of the floor; grid: its metre lines; path: ways of the root along it.
+        trails: ways of the hands with their colours.
+        labels: (x, y, text) of the times, y being the top of the text.
+        bounds: left, right, bottom, top of all this.
+        above: the map of the path, where the poses do not stand in their places and it is worth showing.
+    """
+
+    shapes: list[Shape]
+    floor: Curve
+    grid: list[Curve]
+    path: list[Curve]
+    trails: list[tuple[Curve, Colour]]
+    labels: list[tuple[float, float, str]]
+    bounds: tuple[float, float, float, float]
+    above: PathMap | None
+
+
+def lay_out(joints: Float[np.ndarray, "t j 3"], fps: float, skeleton: Skeleton, poses: int) -> Strip:
+    """Choose the poses, the view and the places of a film strip of joints in metres."""
+    yaw = telling_yaw(joints, skeleton)
+    across, _, towards = Camera(yaw=yaw, pitch=0.0).axes
+    reach = (joints - joints[:, :1]) @ across
+    # hands and feet are thicker than their joints
+    reach = np.stack([reach.min(1) - 0.12, reach.max(1) + 0.12], -1)
+    # poses that are picked too freely may come to stand in each other's way
+    for freedom in (1 / 3, 1 / 6, 0.0):
+        frames = key_frames(joints, poses, freedom)
+        in_place = not _apart(joints[frames, 0] @ across, *reach[frames].T)
+        if not in_place:
+            break
+    else:
+        frames = key_frames(joints, poses)
+    roots, (low, high) = joints[frames, 0] * [1, 0, 1], reach[frames].T
+    shifts = _side_by_side(low, high)[:, None] * across - roots if in_place else np.zeros_like(roots)
+    spots = roots + shifts
+    middle = (spots.min(0) + spots.max(0)) / 2
+    span = float(np.ptp(spots @ across))
+    camera = Camera((middle[0], 0.9, middle[2]), yaw, PITCH, max(9.0, 1.7 * span))
+
+    edges = [(spots @ across + low).min() - 0.25, (spots @ across + high).max() + 0.25]
+    floor, grid = _floor(camera, edges, [(spots @ towards).min() - 0.75, (spots @ towards).max() + 0.75])
+    order = np.argsort(spots @ towards)  # far to near
+    ground = [ground_shapes(joints[frames[i]] + shifts[i], skeleton, camera) for i in order]
+    bodies = [body_shapes(joints[frames[i]] + shifts[i], skeleton, camera) for i in order]
+    shapes = [shape for pose in ground + bodies for shape in pose]
+
+    window = round(TRAIL * fps)
+    recent = [slice(max(0, frame - window), frame + 1) for frame in frames]
+    path = [joints[:, 0]] if not in_place else [joints[r, 0] + s for r, s in zip(recent, shifts, strict=True)]
+    path = [camera.project(line * [1, 0, 1])[:, :2] for line in path]
+    hands = [(b, colour) for a, b, *_, colour in limbs(skeleton) if a == b]
+    trails = [
+        (camera.project(joints[part, hand] + shift)[:, :2], colour)
+        for part, shift in zip(recent, shifts, strict=True)
+        for hand, colour in hands
+    ]
+    below = camera.project(spots + (0.8 if in_place else 0.55) * towards)
+    times = [f"{frame / fps:.1f} s" for frame in frames]
+    labels = [(float(x), float(y), time) for (x, y, _), time in zip(below, times, strict=True)]
+
+    outline = np.concatenate([shape.polygon for shape in shapes] + [line for line, _ in trails] + [floor])
+    left, bottom, right, top = *outline.min(0), *outline.max(0)
+    flat = np.stack([across, -towards], -1)
+    way = joints[:, 0] @ flat
+    above = None
+    if in_place and np.ptp(way, axis=0).max() > WORTH_A_MAP:
+        above = PathMap(way, way[frames], facing(joints[frames], skeleton) @ flat)
+    lowest = min(bottom, min(y for _, y, _ in labels) - 0.22)
+    return Strip(shapes, floor, grid, path, trails, labels, (left, right, lowest, top + 0.05), above)
+
+
+def _apart(at: Float[np.ndarray, " n"], low: Float[np.ndarray, " n"], high: Float[np.ndarray, " n"]) -> bool:
+    """Whether the poses can be told apart in their own places and the whole is not too wide."""
+    if len(at) == 1:
+        return True
+    order = np.argsort(at)
+    at, low, high = at[order], low[order], high[order]
+    covered = (at + high)[:-1] - (at + low)[1:]
+    narrow = np.minimum(high - low, 0.8)
+    return bool((covered <= OVERLAP * np.minimum(narrow[1:], narrow[:-1])).all() and np.ptp(at) < LONGEST)
+
+
+def _side_by_side(low: Float[np.ndarray, " n"], high: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Places across the picture at which neighbours just do not touch."""
+    steps = np.maximum(high[:-1] - low[1:] + 0.1, 0.8)
+    return np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def _floor(camera: Camera, across: list[float], towards: list[float]) -> tuple[Curve, list[Curve]]:
+    """Outline of the floor between two bounds across and towards the viewer, and its lines every metre."""
+    right, _, near = Camera(yaw=camera.yaw, pitch=0.0).axes
+
+    def seen(points: list[tuple[float, float]]) -> Curve:
+        return camera.project(np.array([x * right + z * near for x, z in points]))[:, :2]
+
+    (x0, x1), (z0, z1) = across, towards
+    lines = [[(x, z0), (x, z1)] for x in np.arange(np.ceil(x0), x1)]
+    lines += [[(x0, z), (x1, z)] for z in np.arange(np.ceil(z0), z1)]
+    return seen([(x0, z0), (x1, z0), (x1, z1), (x0, z1)]), [seen(line) for line in lines]
+
+
+__all__ = ["FilmStrip", "animate", "film_strip", "film_strips", "player_html"]
+MAP_WIDTH = 1.5  # metres of the picture that the map of the path takes
+
+
+class FilmStrip(Figure):
+    """A matplotlib Figure that shows itself in a notebook as a small PNG, once, with any backend."""
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import Image as Picture
+        from IPython.display import display
+
+        display(Picture(data=png(self)))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG with at most 128 colours: a third of the size, and the eye sees no difference."""
+    if not isinstance(figure.canvas, FigureCanvasAgg):
+        FigureCanvasAgg(figure)
+    figure.canvas.draw()
+    picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    out = io.BytesIO()
+    picture.quantize(128, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def film_strip(
+    motion,
+    path: str | os.PathLike[str] | None = None,
+    poses: int = 7,
+    title: str | None = None,
+    *,
+    fps: float | int | None = None,
+    skeleton: str | Skeleton | None = None,
+    ax: Axes | None = None,
+    width: float | int = 11.0,
+) -> Figure:
+    """A motion as one still picture: `poses` poses from the first frame to the last, times under them.
+
+    Poses stand where they happened along the path on the floor if they can be told apart there; otherwise (a
+    wave in place, a walk in a circle) they are spread side by side and a small map shows the path from above.
+    Left limbs are blue, right limbs orange; the nose and the green arrow on the floor say where the body
+    faces; thin lines are the ways of the hands just before each pose.
+
+    Args:
+        motion: a Motion, or joints (T, J, 3).
+        path: where to write a PNG; written beside its place and renamed.
+        poses: how many (fewer if there are fewer frames).
+        title: the motion's text by default, "" for none.
+        fps, skeleton: needed for bare joints only; 20 and "humanml3d" by default.
+        ax: draw into these axes rather than a new figure.
+        width: inches of a new figure; the height follows from what is drawn.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: joints of another shape or not finite, poses < 1, a path that does not end in .png.
+    """
+    strip, words = _prepare(motion, title, poses, fps, skeleton)
+    figure = ax.figure if ax is not None else _new_figure([strip], [words], width)
+    _paint(strip, words, figure.axes[0] if ax is None else ax)
+    _legend(ax if ax is not None else figure)
+    return _save(figure, path)
+
+
+def film_strips(
+    motions: Sequence,
+    path: str | os.PathLike[str] | None = None,
+    poses: int = 7,
+    titles: Sequence[str | None] | None = None,
+    *,
+    fps: float | int | None = None,
+    skeleton: str | Skeleton | None = None,
+    width: float | int = 11.0,
+) -> Figure:
+    """Film strips of several motions under each other, each with its text (or `titles`), one legend for all.
+
+    Raises:
+        ValueError: as film_strip, or when there are no motions or not one title for each.
+    """
+    require(len(motions) > 0, "film_strips got no motions; give at least one.")
+    titles = [None] * len(motions) if titles is None else list(titles)
+    require(
+        len(titles) == len(motions),
+        f"film_strips got {len(titles)} titles for {len(motions)} motions; give one title for each.",
+    )
+    pairs = [_prepare(m, t, poses, fps, skeleton) for m, t in zip(motions, titles, strict=True)]
+    figure = _new_figure([strip for strip, _ in pairs], [words for _, words in pairs], width)
+    for (strip, words), ax in zip(pairs, figure.axes, strict=True):
+        _paint(strip, words, ax)
+    _legend(figure)
+    return _save(figure, path)
+
+
+def _prepare(motion, title: str | None, poses: int, fps: float | int | None, skeleton) -> tuple[Strip, str]:
+    """The strip laid out, and the words above it."""
+    require(poses >= 1, f"poses is {poses}, expected at least 1.")
+    joints, fps, skeleton, text = as_scene(motion, fps, skeleton)
+    words = text if title is None else title
+    return lay_out(joints, fps, skeleton, poses), textwrap.fill(words, 110)
+
+
+def _new_figure(strips: list[Strip], titles: list[str], width: float) -> FilmStrip:
+    """A figure with one row of axes for each strip, all drawn to the width; heights in proportion."""
+    margin, legend = 0.08, 0.2  # inches
+    widest = max(
+        strip.bounds[1] - strip.bounds[0] + MAP_WIDTH * (strip.above is not None) for strip in strips
+    )
+    scale = min(
+        (width - 2 * margin) / widest, 1.6
+    )  # inches per metre, the same for all: people keep their size
+    above = [0.1 + 0.24 * (len(words.splitlines()) if words else 0) for words in titles]
+    tall = [scale * (strip.bounds[3] - strip.bounds[2]) for strip in strips]
+    height = sum(above) + sum(tall) + legend + margin
+    figure = FilmStrip(figsize=(width, height), dpi=100, facecolor="white")
+    top = height
+    for words, own in zip(above, tall, strict=True):
+        top -= words + own
+        figure.add_axes((margin / width, top / height, 1 - 2 * margin / width, own / height))
+    return figure
+
+
+def _paint(strip: Strip, words: str, ax: Axes) -> None:
+    """Paint one strip into axes."""
+    ax.set_axis_off()
+    ax.set_aspect("equal", anchor="W")
+    left, right, bottom, top = strip.bounds
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    ax.add_collection(
+        PolyCollection([strip.floor], facecolors=[_unit(FLOOR, 0.45)], edgecolors="none", zorder=0)
+    )
+    ax.add_collection(LineCollection(strip.grid, colors=[_unit(FLOOR)], linewidths=0.8, zorder=1))
+    ax.add_collection(
+        LineCollection(strip.path, colors=[_unit(PATH)], linewidths=2.2, capstyle="round", zorder=2)
+    )
+    for line, colour in strip.trails:
+        ax.plot(*line.T, color=_unit(colour), alpha=0.45, linewidth=1.4, solid_capstyle="round", zorder=3)
+    polygons = [shape.polygon for shape in strip.shapes]
+    colours = [_unit(shape.colour) for shape in strip.shapes]
+    ax.add_collection(
+        PolyCollection(polygons, facecolors=colours, edgecolors="white", linewidths=0.6, zorder=4)
+    )
+    for x, y, text in strip.labels:
+        ax.text(x, y, text, ha="center", va="top", fontsize=9, color=_unit(DARK), zorder=5)
+    if words:
+        ax.set_title(words, fontsize=11, loc="left", color=_unit(DARK), pad=3)
+    if strip.above is not None:
+        _map(strip.above, ax)
+
+
+def _map(above: PathMap, ax: Axes) -> None:
+    """The path from above, to the right of the poses: where the root went, where each pose faced."""
+    _, right = ax.get_xlim()
+    bottom, top = ax.get_ylim()
+    side = 1.0  # metres of the picture
+    scale = side / max(np.ptp(above.way, axis=0).max(), 0.5)
+    middle = (above.way.min(0) + above.way.max(0)) / 2
+    centre = np.array([right + 0.75, (top + bottom) / 2])
+    way, places = ((points - middle) * scale + centre for points in (above.way, above.places))
+    ax.plot(*way.T, color=_unit(PATH), linewidth=1.8, zorder=2)
+    ax.quiver(
+        *places.T, *above.ahead.T, color=_unit(ARROW), angles="xy", scale_units="xy", scale=4.5, width=0.0035
+    )
+    ax.plot(*places.T, "o", color=_unit(DARK), markersize=3.5, zorder=3)
+    ax.plot(*places[0], "o", color="white", markeredgecolor=_unit(DARK), markersize=5, zorder=4)
+    ax.text(centre[0], way[:, 1].max() + 0.32, "path from above", ha="center", fontsize=8, color=_unit(DARK))
+    low = way[:, 1].min() - 0.35
+    metre = scale * (1.0 if np.ptp(above.way, axis=0).max() < 4 else 5.0)
+    ax.plot([centre[0] - metre / 2, centre[0] + metre / 2], [low, low], color=_unit(DARK), linewidth=1.2)
+    ax.text(
+        centre[0], low - 0.05, f"{metre / scale:g} m", ha="center", va="top", fontsize=8, color=_unit(DARK)
+    )
+    ax.set_xlim(ax.get_xlim()[0], right + MAP_WIDTH)
+
+
+def _legend(where: Axes | Figure) -> None:
+    handles = [
+        Patch(color=_unit(LEFT), label="left limbs"),
+        Patch(color=_unit(RIGHT), label="right limbs"),
+        Patch(color=_unit(ARROW), label="faces this way"),
+    ]
+    # under axes of the caller's, where the times would be covered; in the corner of a figure of ours
+    place = (
+        {"loc": "upper right", "bbox_to_anchor": (1, 0)}
+        if isinstance(where, Axes)
+        else {"loc": "lower right"}
+    )
+    where.legend(handles=handles, ncols=3, fontsize=8, frameon=False, borderaxespad=0.1, **place)
+
+
+def _unit(colour: Colour, strength: float = 1.0) -> tuple[float, float, float]:
+    """A colour as matplotlib has it, mixed with paper if `strength` is below 1."""
+    return tuple((strength * c + (1 - strength) * p) / 255 for c, p in zip(colour, PAPER, strict=True))
+
+
+def _save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
+    if path is not None:
+        require(str(path).lower().endswith(".png"), f"{path} is not a .png: film strips are written as PNG.")
+        with atomic_write(path) as target:
+            target.write_bytes(png(figure))
+    return figure

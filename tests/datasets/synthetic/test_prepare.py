@@ -1,0 +1,67 @@
+"""The data set as a whole: the same bytes for the same seed, splits, ground truth beside each clip."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mmm.datasets.synthetic import prepare, split_ids
+from mmm.datasets.synthetic.choreograph import draw_program, held_out
+from mmm.datasets.synthetic.program import Program
+from mmm.motion import features_to_joints
+
+CLIPS = 24
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return prepare(tmp_path_factory.mktemp("synthetic") / "data", clips=CLIPS, seed=3)
+
+
+def test_same_seed_same_bytes_whatever_the_number_of_processes(folder, tmp_path):
+    again = prepare(tmp_path / "again", clips=CLIPS, seed=3, processes=2)
+    files = sorted(p.relative_to(folder.path) for p in folder.path.rglob("*") if p.is_file())
+    assert len(files) > 4 * CLIPS
+    assert files == sorted(p.relative_to(again.path) for p in again.path.rglob("*") if p.is_file())
+    for file in files:
+        assert (folder.path / file).read_bytes() == (again.path / file).read_bytes(), file
+    assert again.content_hash == folder.content_hash
+
+
+def test_another_seed_gives_other_programs():
+    assert draw_program(3_000_000) != draw_program(4_000_000)
+
+
+def test_clips_programs_and_captions_lie_side_by_side(folder):
+    for name in folder.ids("all"):
+        features = folder.features(name)
+        program = Program.from_dict(json.loads((folder.path / "programs" / f"{name}.json").read_text()))
+        assert features.shape == (program.frames, 263) and program.fps == folder.fps == 20
+        assert 40 <= len(features) <= 196
+        joints = np.load(folder.path / "new_joints" / f"{name}.npy")
+        np.testing.assert_array_equal(joints, features_to_joints(features))
+        assert len(folder.captions(name)) >= 3
+        for segment in program.segments:
+            assert segment.distance >= 0 and segment.end > segment.start
+
+
+def test_held_out_combinations_are_absent_from_train_val_and_test():
+    programs = {f"{i:06d}": draw_program(i) for i in range(400)}
+    splits = split_ids(programs, 0)
+    assert all(held_out(programs[i]) for i in splits["test_compositional"])
+    assert not any(held_out(programs[i]) for part in ("train", "val", "test") for i in splits[part])
+    assert sorted(i for ids in splits.values() for i in ids) == sorted(programs)
+    rest = 400 - len(splits["test_compositional"])
+    shares = [len(splits[name]) / rest for name in ("train", "val", "test")]
+    np.testing.assert_allclose(shares, (0.8, 0.05, 0.15), atol=0.01)
+    assert len(splits["test_compositional"]) > 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [({"clips": 3}, "clips is 3"), ({"seed": -1}, "seed is -1"), ({"processes": 0}, "processes is 0")],
+)
+def test_bad_arguments_are_refused_and_nothing_is_written(tmp_path, arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        prepare(tmp_path / "data", **arguments)
+    assert not any(tmp_path.iterdir())

@@ -1,0 +1,273 @@
+import re
+import shutil
+import tarfile
+import warnings
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmm.bvh.reading import read_bvh
+from mmm.datasets import bandai, bandai_captions
+from mmm.datasets.bandai_captions import (
+    CONTENTS,
+    LEXICON,
+    STYLES,
+    inflect,
+    tag_words,
+    told_by,
+    write_captions,
+)
+
+
+@pytest.fixture(scope="session")
+def captures(shared_dir, tmp_path_factory):
+    """Some takes of data set 1, unpacked."""
+    folder = tmp_path_factory.mktemp("bvh")
+    with tarfile.open(shared_dir / "bandai" / "dataset-1.tar.xz") as archive:
+        wanted = [
+            m for m in archive if re.search(r"(walk|dash)_(normal|sad)_00|_bow_.*_001|bow_sad|dance", m.name)
+        ]
+        archive.extractall(folder / "deep" / "er", wanted, filter="data")
+    return folder
+
+
+def test_joints_are_those_of_the_golden(captures, shared_dir):
+    motion = read_bvh(next(captures.rglob("dataset-1_walk_normal_001.bvh")))
+    joints = bandai.resample(bandai.to_humanml3d(motion), motion.fps, 20)
+    golden = np.load(shared_dir / "golden" / "features.npz")["dataset-1_walk_normal_001/joints"]
+    assert joints.shape == golden.shape
+    assert np.abs(joints - golden).max() < 1e-5
+
+
+def test_prepare(captures, shared_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    folder = bandai.prepare(tmp_path / "out", captures, processes=1)
+    lengths = {i: len(folder.features(i)) for i in folder.ids("all")}
+    assert min(lengths.values()) >= 24 and max(lengths.values()) <= 196
+    pieces = [i for i in lengths if i.startswith("dataset-1_dance")]
+    assert len(pieces) == 7 and sum(lengths[i] for i in pieces) == 1266  # nothing of the long take is lost
+    golden = np.load(shared_dir / "golden" / "features.npz")["dataset-1_walk_normal_001/features"]
+    assert np.abs(folder.features("dataset-1_walk_normal_001") - golden).max() < 1e-4
+    assert folder.info["left_out"]["shorter than 24 frames"] == [
+        "dataset-1_dash_normal_001",
+        "dataset-1_walk_normal_002",
+    ]
+    assert folder.program("dataset-1_bow_sad_001")["content"] == "bow"
+    assert all(len(folder.captions(i)) == 4 for i in lengths)
+
+
+def test_no_take_is_in_two_splits_and_contents_are_in_all():
+    takes = [
+        bandai.Take(Path(), "dataset-1", content, "sad", f"{i:03d}")
+        for content, count in (("walk", 40), ("bow", 15), ("kick", 1))
+        for i in range(count)
+    ]
+    splits = bandai.split_takes(takes, seed=0)
+    everything = splits["train"] + splits["val"] + splits["test"]
+    assert sorted(everything) == sorted(take.id for take in takes)
+    for name in ("train", "val", "test"):
+        assert {i.split("_")[1] for i in splits[name]} >= {"walk", "bow"}
+    assert "dataset-1_kick_sad_000" in splits["train"]
+    assert splits == bandai.split_takes(takes[::-1], seed=0)
+    assert splits != bandai.split_takes(takes, seed=1)
+    with pytest.raises(ValueError, match="none of the 2 contents has 5 takes .* val and test would be empty"):
+        bandai.split_takes(takes[:4] + takes[-1:], seed=0)
+
+
+@pytest.mark.parametrize("frames", [25, 196, 197, 198, 393, 394, 1267])
+def test_cut_covers_the_take_with_pieces_of_legal_length(frames):
+    pieces = bandai.cut(frames)
+    assert pieces[0].start == 0 and pieces[-1].stop == frames
+    assert all(24 <= piece.stop - piece.start - 1 <= 196 for piece in pieces)
+    assert all(a.stop - 1 == b.start for a, b in zip(pieces[:-1], pieces[1:], strict=True))
+
+
+def test_sources_that_cannot_be_used(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        bandai.prepare(tmp_path / "out", tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="neither .bvh files nor archives"):
+        bandai.prepare(tmp_path / "out", tmp_path / "empty")
+    (tmp_path / "empty" / "mydance.bvh").write_text("HIERARCHY")
+    with pytest.raises(ValueError, match="mydance.bvh does not read like"):
+        bandai.prepare(tmp_path / "out", tmp_path / "empty")
+    (tmp_path / "a.tar.xz").write_bytes(b"not an archive")
+    with pytest.raises(ValueError, match="a.tar.xz cannot be unpacked"):
+        bandai.prepare(tmp_path / "out", tmp_path / "a.tar.xz")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is_converted(captures, tmp_path, monkeypatch):
+    monkeypatch.setattr(bandai, "_convert", lambda job: pytest.fail("converted"))
+    with pytest.raises(ValueError, match="limit is 4; .* ask for 5 or more"):
+        bandai.prepare(tmp_path / "out", captures, limit=4)
+    few = tmp_path / "out" / "few"
+    few.mkdir(parents=True)
+    shutil.copy(next(captures.rglob("*bow_sad_001.bvh")), few)
+    (tmp_path / "out" / "dataset.json").write_text("{}")
+    with pytest.raises(ValueError, match="few lies in --out .*replaced as a whole"):
+        bandai.prepare(tmp_path / "out", few)
+    (tmp_path / "out" / "dataset.json").unlink()
+    with pytest.raises(ValueError, match="none of ours"):
+        bandai.prepare(tmp_path / "out", captures)
+    assert len(list(few.iterdir())) == 1
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.xz", "tar.gz"])
+@pytest.mark.parametrize("where", [0.0, 0.3, 0.9])
+def test_damaged_archives_are_named(captures, tmp_path, kind, where):
+    path = tmp_path / f"data.{kind}"
+    takes = sorted(captures.rglob("*bow*.bvh"))[:3]
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for take in takes:
+                archive.write(take, take.name)
+    else:
+        with tarfile.open(path, f"w:{kind[4:]}") as archive:
+            for take in takes:
+                archive.add(take, take.name)
+    data = bytearray(path.read_bytes())
+    start = int(len(data) * where)
+    data[start : start + len(data) // 20] = bytes(len(data) // 20)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f"data.{kind} cannot be unpacked .*; copy or download it again"):
+        bandai.prepare(tmp_path / "out", path)
+
+
+def test_a_damaged_header_is_not_taken_for_the_end_of_the_archive(captures, tmp_path):
+    takes = sorted(captures.rglob("*bow*.bvh"))[:6]
+    with tarfile.open(tmp_path / "data.tar", "w") as archive:
+        for take in takes:
+            archive.add(take, take.name)
+        header = archive.getmembers()[-1].offset
+    with (tmp_path / "data.tar").open("r+b") as file:
+        file.seek(header)
+        file.write(bytes(512))
+    with pytest.raises(ValueError, match="data.tar cannot be unpacked .a header in it is damaged"):
+        bandai.prepare(tmp_path / "out", tmp_path / "data.tar")
+
+
+def test_archives_beside_files_are_used_and_differing_files_of_one_take_are_told(
+    captures, tmp_path, monkeypatch
+):
+    found = []
+    monkeypatch.setattr(bandai, "_convert", lambda job: found.append(job[0].id) or [])
+    prepare = partial(bandai.prepare, tmp_path / "out", tmp_path / "source", processes=1)
+    bows = sorted(captures.rglob("*bow*_001.bvh"))
+    source = tmp_path / "source"
+    source.mkdir()
+    for take in bows[:3]:
+        shutil.copy(take, source)
+    with tarfile.open(source / "more.tar.gz", "w:gz") as archive:
+        for take in bows[2:]:
+            archive.add(take, take.name)
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="would be empty"):
+        warnings.simplefilter("error")  # the same file twice is nothing to speak of
+        prepare()
+    assert found == [path.stem for path in bows]
+    (source / bows[2].name).write_text("HIERARCHY of another version")
+    with (
+        pytest.warns(UserWarning, match=f"1 takes .* differ, such as {bows[2].stem}"),
+        pytest.raises(ValueError),
+    ):
+        prepare()
+    (source / "other.tar").write_bytes(b"")
+    with pytest.raises(ValueError, match="other.tar cannot be unpacked"):
+        prepare()
+    with tarfile.open(source / "other.tar", "w") as archive:
+        archive.add(__file__, "notes.txt")
+    with pytest.raises(ValueError, match="no .bvh files in .*other.tar"):
+        prepare()
+
+
+def test_a_take_that_cannot_be_converted_is_named(captures, tmp_path):
+    name = "dataset-1_bow_sad_001.bvh"
+    text = next(captures.rglob(name)).read_text()
+    (tmp_path / name).write_text(text.replace("JOINT Chest", "JOINT Torso"))
+    take = bandai.Take(tmp_path / name, "dataset-1", "bow", "sad", "001")
+    with pytest.raises(ValueError, match=rf"{name}: the BVH file lacks the joint \['Chest'\]"):
+        bandai._convert((take, 0, 4))
+
+
+def test_pieces_of_the_longest_takes_have_names():
+    names = [bandai.letters(number) for number in range(1000)]
+    assert names[:9] == list("abcdefghi") and names[25:28] == ["z", "aa", "ab"] and len(set(names)) == 1000
+
+
+@pytest.mark.parametrize("count", [0, 5000])
+def test_more_captions_than_there_are_phrases_are_refused(count, monkeypatch):
+    monkeypatch.setattr(bandai_captions, "TRIES", 3)
+    with pytest.raises(ValueError, match=f"captions is {count}, but [0-9]+ different ones"):
+        write_captions("respond", "normal", np.random.default_rng(0), count)
+
+
+def test_captions_differ_and_name_the_side():
+    rng = np.random.default_rng(0)
+    for content in CONTENTS:
+        for style in STYLES:
+            texts = [caption.text for caption in write_captions(content, style, rng)]
+            assert len(set(texts)) == 4
+            assert not re.search(r"[<>{}]|SIDE|  ", " ".join(texts))
+            for side, other in (("left", "right"), ("right", "left")):
+                if side in content:
+                    assert all(side in text and other not in text for text in texts), texts
+
+
+def test_captions_are_tagged_with_lemmas():
+    assert tag_words("an old man is waving his left hand") == (
+        ("an", "DET"),
+        ("old", "ADJ"),
+        ("man", "NOUN"),
+        ("is", "AUX"),
+        ("wave", "VERB"),
+        ("his", "PRON"),
+        ("left", "ADJ"),
+        ("hand", "NOUN"),
+    )
+    assert tag_words("both hands")[1] == ("hand", "NOUN")
+    assert not [word for word, _ in LEXICON.values() if word in ("arms", "hands", "fists", "times")]
+    assert {tag for _, tag in LEXICON.values()} <= {
+        "DET",
+        "PRON",
+        "AUX",
+        "ADP",
+        "ADV",
+        "CCONJ",
+        "ADJ",
+        "VERB",
+        "NOUN",
+    }
+    assert [inflect(v, "s") + inflect(v, "ing") for v in ("go", "run", "wave", "see", "punch")] == [
+        "goesgoing",
+        "runsrunning",
+        "waveswaving",
+        "seesseeing",
+        "punchespunching",
+    ]
+
+
+def test_a_caption_tells_its_own_content_and_style():
+    rng = np.random.default_rng(3)
+    for content in CONTENTS:
+        for style in STYLES:
+            for caption in write_captions(content, style, rng, 2):
+                contents, styles = told_by(caption.text)
+                assert contents == {content}, caption.text
+                assert style in styles, caption.text
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "styles"),
+    [
+        ("a person walks and turns left", "walk-turn-left", set(STYLES)),
+        ("an old man raises the left hand and waves it", "wave-left-hand", {"old", "elderly"}),
+        ("happily, someone is running", "run", {"happy"}),
+        ("a man bows", "bow", {"masculine", "masculinity"}),
+        ("someone juggles", None, set(STYLES)),
+    ],
+)
+def test_what_a_caption_leaves_open(text, content, styles):
+    assert told_by(text) == ({content} - {None}, styles)

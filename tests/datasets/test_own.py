@@ -1,0 +1,229 @@
+"""A data set of a user's own motions, of made-up BVH files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import bvh as made_up
+
+from mmm.data.folder import MotionFolder
+from mmm.datasets import own
+from mmm.datasets.own import read_captions, tag_words
+from mmm.evaluation.guo_files import CLASSES
+
+TREE = made_up.TREES["mixamo"]
+
+
+@pytest.fixture
+def takes(tmp_path, monkeypatch) -> Path:
+    """Seven takes: six of 2 to 3 seconds, one of 21 seconds in a folder of its own."""
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "takes"
+    (folder / "long").mkdir(parents=True)
+    for number in range(6):
+        made_up.write(folder / f"take {number}.bvh", TREE, 41 + 4 * number, 20, seed=number)
+    made_up.write(folder / "long" / "dance.bvh", TREE, 421, 20, seed=9)
+    return folder
+
+
+def table(folder: Path, *lines: str, header: str = "file,caption") -> Path:
+    path = folder / "captions.csv"
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+ALL = [f"take {number}.bvh,a person sways number {number}" for number in range(6)]
+
+
+def test_a_folder_and_a_table_become_a_data_set(takes, tmp_path):
+    csv = table(
+        takes, *ALL, '"take 0","someone, sways"', "dance.bvh,un dansé à deux", "take 0.bvh,someone sways"
+    )
+    folder = own.prepare(tmp_path / "mine", takes, csv)
+    lengths = {clip: len(folder.features(clip)) for clip in folder.ids("all")}
+    assert {clip: n for clip, n in lengths.items() if "dance" in clip} == {
+        "long_dance_a": 140,
+        "long_dance_b": 140,
+        "long_dance_c": 140,
+    }
+    assert lengths["take_3"] == 52
+    assert [c.text for c in folder.captions("take_0")] == [
+        "a person sways number 0",
+        "someone, sways",
+        "someone sways",
+    ]
+    assert folder.captions("take_0")[0].words[:3] == (("a", "DET"), ("person", "NOUN"), ("sways", "OTHER"))
+    assert folder.info["name"] == "own" and folder.info["left_out"] == {}
+    assert folder.info["understood"] == ["7 takes: joint map mixamo, 20 fps, unit cm, up y"]
+    where = {clip: name for name in ("train", "val", "test") for clip in folder.ids(name)}
+    assert len(where) == 9 and set(where.values()) == {"train", "val", "test"}
+    assert len({where[f"long_dance_{piece}"] for piece in "abc"}) == 1  # a take is in one split
+    assert folder.program("long_dance_b")["path"] == "long_dance"
+    assert len(folder.pack("train")) == len(folder.ids("train"))
+    assert json.dumps(folder.info) == json.dumps(MotionFolder.open(tmp_path / "mine").info)
+    again = own.prepare(tmp_path / "again", takes, csv)
+    assert again.content_hash == folder.content_hash and again.splits == folder.splits
+    assert own.prepare(tmp_path / "mine", takes, csv, seed=1).splits != folder.splits  # and replaced
+
+
+def test_parts_become_clips_of_their_own(takes, tmp_path):
+    rows = [f"{row},," for row in ALL]
+    rows += [
+        "dance,she turns,1.5,4",
+        "dance,she turns around,1.5,4",
+        "dance,a hop,0,0.9",
+        "dance,the end,18,30",
+    ]
+    csv = table(takes, *rows, header="File, Caption, start, end")
+    folder = own.prepare(tmp_path / "mine", takes, csv)
+    parts = {clip: len(folder.features(clip)) for clip in folder.ids("all") if "dance" in clip}
+    assert parts == {"long_dance_1.5-4s": 50, "long_dance_18-30s": 60}
+    assert [c.text for c in folder.captions("long_dance_1.5-4s")] == ["she turns", "she turns around"]
+    assert folder.info["left_out"] == {"shorter than 24 frames at 20 fps": ["long_dance_0-0.9s"]}
+    assert not folder.captions("long_dance_1.5-4s")[0].is_part
+    assert folder.program("long_dance_1.5-4s") == {
+        "dataset": "own",
+        "path": "long_dance",
+        "first": 30,
+        "last": 81,
+    }
+
+
+def test_a_few_takes_are_enough_and_what_has_no_caption_is_left_out_by_name(takes, tmp_path):
+    folder = own.prepare(tmp_path / "mine", takes, table(takes, *ALL[:3]))
+    assert [len(folder.ids(name)) for name in ("train", "val", "test")] == [1, 1, 1]
+    assert folder.info["left_out"] == {"without a caption": ["long_dance", "take_3", "take_4", "take_5"]}
+    with pytest.raises(
+        ValueError,
+        match="2 takes with a caption and 1.2 s or more: train, val and test need one each; give 3",
+    ):
+        own.prepare(tmp_path / "two", takes, table(takes, *ALL[:2]))
+    assert not (tmp_path / "two").exists()
+
+
+def test_one_who_lies_down_is_understood_as_the_others_are(takes, tmp_path):
+    def turned(number: int, degrees: float) -> np.ndarray:
+        joints = np.load(takes / f"{number}.npy")
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        return joints @ np.array([[1, 0, 0], [0, cos, sin], [0, -sin, cos]], np.float32)
+
+    for number in range(4):
+        made_up.write(takes / "a.bvh", TREE, 60, 20, seed=number)
+        np.save(takes / f"{number}.npy", own.read_source(takes / "a.bvh").joints / np.float32(100))
+    for number, degrees in ((0, 90), (1, 40)):  # lies; leans so far that nothing is clear
+        np.save(takes / f"{number}.npy", turned(number, degrees))
+    csv = table(takes, *(f"{number}.npy,lies" for number in range(4)))
+    folder = own.prepare(tmp_path / "mine", takes, csv)
+    assert folder.info["understood"] == ["4 takes: HumanML3D's own joints, 20 fps, unit m, up y"]
+    joints = np.load(tmp_path / "mine" / "new_joints" / "0.npy")
+    body = joints[:, 15] - joints[:, [7, 8]].mean(1)  # from the ankles to the head
+    assert (
+        np.abs(body[:, 1]).max() < 0.4 and np.linalg.norm(body[:, [0, 2]], axis=1).min() > 1.3
+    )  # still lying
+
+
+def test_each_skeleton_has_its_own_unit(takes, tmp_path):
+    for name, tree, unit in (("a", "unreal", 1.0), ("b", "vrm", 0.001)):
+        made_up.write(takes / f"{name}.bvh", made_up.TREES[tree], 60, 20, unit=unit)
+    folder = own.prepare(tmp_path / "mine", takes, table(takes, *ALL, "a,sways", "b,sways"))
+    assert folder.info["understood"] == [
+        "6 takes: joint map mixamo, 20 fps, unit cm, up y",
+        "1 take: joint map guessed, 20 fps, unit m, up y",
+        "1 take: joint map guessed, 20 fps, unit mm, up y",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "header", "sentence"),
+    [
+        (ALL, "file,text", "captions.csv lacks the column caption: its first line is 'file,text', expected"),
+        (ALL, "datei;text", "lacks the column file and caption"),
+        ([], "file,caption", "captions.csv holds no caption"),
+        ([*ALL, "take 0.bvh,"], "file,caption", "line 8: the caption of take 0.bvh is empty"),
+        ([*ALL, "take 0.bvh, ... "], "file,caption", "line 8: the caption of take 0.bvh is empty"),
+        (
+            [*ALL, "take 0.bvh,he turns, then walks"],
+            "file,caption",
+            "line 8 has 3 values for 2 columns; put a",
+        ),
+        ([*ALL, "take 0.bvh,take #2"], "file,caption", "holds '#'"),
+        ([*ALL, ",waves"], "file,caption", "line 8 names no file"),
+        (
+            ["a.bvh,x", "b.bvh,x", "c.bvh,x", "d.bvh,x", *ALL],
+            "file,caption",
+            "names 4 file.s. .* a.bvh, b.bvh, c.bvh, …",
+        ),
+        (
+            ["dance,x,2,1"],
+            "file,caption,start,end",
+            "line 2: start and end are '2' and '1', expected seconds",
+        ),
+        (["dance,x,2,"], "file,caption,start,end", "start and end are '2' and ''"),
+        (["dance,x,30,40"], "file,caption,start,end", "the part starts at 30 s, but dance ends at 21.0 s"),
+        (["dance,x,30"], "file,caption,start", "only one of the columns start and end"),
+    ],
+)
+def test_a_table_that_cannot_be_used_leaves_nothing(takes, tmp_path, lines, header, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        own.prepare(tmp_path / "mine", takes, table(takes, *lines, header=header))
+    assert "\n" not in str(caught.value) and not (tmp_path / "mine").exists()
+
+
+def test_folders_that_cannot_be_used(takes, tmp_path):
+    csv = table(takes, *ALL)
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
+        own.prepare(tmp_path / "mine", tmp_path / "nowhere", csv)
+    with pytest.raises(FileNotFoundError, match="there is no table of captions .*no.csv"):
+        own.prepare(tmp_path / "mine", takes, tmp_path / "no.csv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no .bvh or .npy files in .*empty"):
+        own.prepare(tmp_path / "mine", tmp_path / "empty", csv)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("")
+    with pytest.raises(ValueError, match="other exists and is none of ours"):
+        own.prepare(tmp_path / "other", takes, csv)
+    with pytest.raises(ValueError, match="the source .* lies in --out"):
+        own.prepare(tmp_path, takes, csv)
+    with pytest.raises(ValueError, match="val is 0 and test 0.1, expected shares"):
+        own.prepare(tmp_path / "mine", takes, csv, val=0)
+    (takes / "long" / "take 0.bvh").write_bytes((takes / "take 1.bvh").read_bytes())
+    with pytest.raises(ValueError, match="line 2: take 0 could be 2 files .long_take_0, take_0."):
+        own.prepare(tmp_path / "mine", takes, table(takes, "take 0,sways"))
+    text = (takes / "take 2.bvh").read_text()
+    (takes / "take 2.bvh").write_text(text[:-300])
+    csv = table(takes, *ALL[1:])
+    with pytest.raises(ValueError, match="take 2.bvh is cut off"):
+        own.prepare(tmp_path / "mine", takes, csv)
+    (takes / "take 2.bvh").write_text(text.replace("LeftFoot", "Thing1"))
+    with pytest.raises(
+        ValueError,
+        match="take 2.bvh: the joints cannot be told .* found none for left_hip, left_knee, left_ankle",
+    ):
+        own.prepare(tmp_path / "mine", takes, csv)
+    assert not (tmp_path / "mine").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_ids_are_names_for_every_file_system(tmp_path):
+    for name in ("a b.bvh", "a_b.bvh", "Mona.npy", "x@1.BVH", "notes.txt"):
+        (tmp_path / name).write_text("")
+    assert set(own.find_takes(tmp_path)) == {"a_b", "a_b-2", "mona", "x_1"}
+
+
+def test_a_table_saved_by_a_spreadsheet(tmp_path):
+    path = tmp_path / "captions.csv"
+    path.write_bytes(
+        '\ufeffFile,Caption\r\n"a.bvh","he says ""hi"",\n twice"\r\n\r\nb.bvh, bows\r\n'.encode()
+    )
+    rows = read_captions(path)
+    assert [(row.file, row.text) for row in rows] == [("a.bvh", 'he says "hi", twice'), ("b.bvh", "bows")]
+    path.write_bytes("file,caption\na,größe".encode("latin-1"))
+    with pytest.raises(ValueError, match="is not text in UTF-8"):
+        read_captions(path)
+
+
+def test_words_that_no_lexicon_has_are_told_as_such():
+    tagged = tag_words("A person's walking left/right, über-fast 2 times")
+    assert tagged[1:3] == (("person's", "OTHER"), ("walk", "VERB"))
+    assert {tag for _, tag in tagged} <= set(CLASSES)
+    assert all("/" not in word and "#" not in word for word, _ in tagged)

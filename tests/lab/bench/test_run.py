@@ -1,0 +1,149 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mmm.cli import main
+from mmm.lab.bench import run
+from mmm.lab.bench.report import read_results, table
+from mmm.lab.bench.run import processor_name, run_bench
+from mmm.lab.bench.settings import PARTS, TRAINING, BenchSettings, quick
+from mmm.model import MMM
+
+MEASURED = [part for part in PARTS if part != "bulk" or hasattr(MMM, "generate_bulk")]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    out = tmp_path_factory.mktemp("bench") / "tiny.json"
+    settings = quick(BenchSettings(preset="tiny", lengths=(40, 44), batch=3, precision="no"))
+    measured = run_bench(settings, out, isolate=False)
+    assert read_results(out) == json.loads(json.dumps(measured))
+    return read_results(out)
+
+
+def numbers(value):
+    if isinstance(value, dict):
+        return [n for item in value.values() for n in numbers(item)]
+    if isinstance(value, list):
+        return [n for item in value for n in numbers(item)]
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+@pytest.mark.parametrize("part", MEASURED)
+def test_every_part_is_measured(results, part):
+    found = numbers(results[part])
+    assert len(found) > 4 and all(math.isfinite(n) and n > 0 for n in found)
+    assert results[part]["memory"]["device_peak"] is None
+    assert not results["failed"]
+
+
+def test_sampling_says_what_it_is_the_time_of(results):
+    row = results["single"]["lengths"][0]
+    assert (row["frames"], row["passes"]) == (40, 2)  # round(10 · 10 / 49)
+    assert {"text_seconds", "precision", "guidance"} <= set(results["single"]) and "decode_seconds" in row
+    assert results["single"]["aits"] == pytest.approx(row["seconds"])
+    assert results["batch"]["batch"] == 3
+    assert results["batch"]["aits"] == pytest.approx(results["batch"]["lengths"][0]["seconds"] / 3)
+    assert results["single"]["parameters"]["transformer"] == results["transformer"]["parameters"]
+
+
+def test_training_is_the_presets(results):
+    assert (results["tokenizer"]["batch_size"], results["length"]["batch_size"]) == (32, 128)
+    assert results["transformer"]["precision"] == "float32"
+
+
+def test_the_manifest_says_on_what(results):
+    manifest = results["manifest"]
+    assert manifest["packages"]["torch"] and manifest["processor"] and manifest["threads"] >= 1
+    assert {"git_revision", "git_dirty", "python", "platform", "device", "cores", "load_before"} <= set(
+        manifest
+    )
+    assert results["settings"]["precision"] == "no" and results["settings"]["text"]
+
+
+def test_a_process_for_each_part(tmp_path, capfd):
+    settings = quick(BenchSettings(preset="tiny", only=("length",)))
+    results = run_bench(settings, tmp_path / "one.json")
+    assert results["length"]["steps_per_second"] > 0 and "single" not in results
+    assert "steps per second" in capfd.readouterr().err  # the user sees figures as they come
+    assert "| length |" in table([results])
+
+
+def test_a_trained_model_with_the_users_data(model, toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    model.save_pretrained(tmp_path / "model")
+    settings = quick(BenchSettings(model=str(tmp_path / "model"), data=str(toy.path), only=("loading",)))
+    results = run_bench(settings, tmp_path / "one.json", isolate=False)
+    assert results["name"] == "model" and results["loading"]["pack"]["seconds"] > 0
+    assert os.environ["MMM_CACHE"] == str(tmp_path / "cache") and not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("part", TRAINING)
+def test_training_on_the_users_data(toy, tmp_path, part):
+    settings = quick(BenchSettings(preset="tiny", data=str(toy.path), only=(part,), precision="no"))
+    results = run_bench(settings, tmp_path / "one.json", isolate=False)
+    assert results[part]["steps_per_second"] > 0
+
+
+def test_what_dies_is_noted_and_the_rest_is_measured(tmp_path, monkeypatch, capsys):
+    begin = run._Runner.run
+
+    def dies(self, part):
+        if part == "tokenizer":
+            raise run._Died(run._cause(-signal.SIGKILL))
+        return begin(self, part)
+
+    monkeypatch.setattr(run._Runner, "run", dies)
+    settings = quick(BenchSettings(preset="tiny", only=("tokenizer", "length"), precision="no"))
+    results = run_bench(settings, tmp_path / "one.json", isolate=False)
+    assert "SIGKILL" in results["failed"]["tokenizer"] and results["length"]["steps_per_second"] > 0
+    assert "tokenizer failed: the process was ended by SIGKILL, probably" in table([results])
+
+
+def test_stopping_leaves_nothing_behind(tmp_path):
+    command = [sys.executable, "-m", "mmm.cli", "bench", "--quick", "--out", str(tmp_path / "out.json")]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        next(line for line in process.stderr if line.startswith("[1/"))
+        time.sleep(0.5)  # a child runs
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert rest == "mmm: stopped; nothing was written\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--device", "tpu"], "device is 'tpu', which torch does not find"),
+        (["--precision", "fp16"], "needs device cuda"),
+        (["--only", "dancing"], "there is no part ['dancing'] to measure"),
+        (["--length", "300", "--only", "single"], "length is 300 frames, expected 24 to 196"),
+        (["--model", "nowhere"], "there is no nowhere"),
+        (["--data", "nowhere"], "there is no data folder nowhere"),
+        (["--model", ".", "--only", "tokenizer"], "give a preset instead of the model"),
+        (["--out", "."], "is a folder; name a JSON file"),
+        (["--batch", "0"], "must be 1 or more"),
+        (["--table", "nowhere.json"], "there is no nowhere.json"),
+    ],
+)
+def test_bad_flags_print_one_sentence_and_write_nothing(tmp_path, monkeypatch, capsys, args, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--quick", *args])
+    printed = capsys.readouterr().err
+    assert stop.value.code == 2 and message in printed and "Traceback" not in printed
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_processors_name(tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A Fast One @ 3 GHz\nflags\t: fpu\n")
+    assert processor_name(tmp_path / "cpuinfo") == "A Fast One @ 3 GHz"
+    assert processor_name(tmp_path / "nothing")

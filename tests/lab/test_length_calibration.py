@@ -1,0 +1,181 @@
+"""Measures of calibration, on distributions whose answers are known and against scipy's."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from mmm.lab import length_calibration as calibration
+from mmm.text import TextEmbedding
+from mmm.transformer import LengthConfig, LengthEstimator
+from mmm.transformer.tokens import TokenSet
+
+LEVELS = (0.5, 0.8, 0.9)
+
+
+def bells(count=6000, spread=4.0, seed=0):
+    """Bells of all kinds of centres over 49 lengths, and lengths drawn from those of spread 4."""
+    rng = np.random.default_rng(seed)
+    centres, places = rng.uniform(8, 42, (count, 1)), np.arange(1, 50)
+    true, said = (np.exp(-0.5 * ((places - centres) / s) ** 2) for s in (4.0, spread))
+    true, said = true / true.sum(1, keepdims=True), said / said.sum(1, keepdims=True)
+    lengths = (true.cumsum(1) < rng.uniform(size=(count, 1))).sum(1) + 1
+    return said, lengths
+
+
+def test_draws_from_the_distributions_themselves_are_calibrated():
+    said, lengths = bells()
+    np.testing.assert_allclose(calibration.coverage(said, lengths, LEVELS), LEVELS, atol=0.015)
+    np.testing.assert_allclose(calibration.pit_histogram(said, lengths), np.ones(10), atol=0.12)
+    assert calibration.coverage_error(said, lengths) < 0.01
+    assert calibration.log_loss(said, lengths) == pytest.approx(calibration.entropy(said), abs=0.03)
+
+
+def test_over_confidence_and_doubt_are_found():
+    sure, lengths = bells(spread=2.0)
+    # Of a normal density with half the true spread: the 80 % interval is ± 1.28 × 2, so ± 0.64 of the true one.
+    expected = 2 * stats.norm.cdf(0.5 * stats.norm.ppf([0.75, 0.9, 0.95])) - 1
+    np.testing.assert_allclose(calibration.coverage(sure, lengths, LEVELS), expected, atol=0.03)
+    density = calibration.pit_histogram(sure, lengths)
+    assert density[0] > 2 and density[-1] > 2 and density[4] < 0.8
+    assert calibration.coverage_error(sure, lengths) > 0.15
+    assert calibration.log_loss(sure, lengths) > calibration.entropy(sure) + 0.5
+
+    doubtful, lengths = bells(spread=8.0)
+    assert calibration.coverage(doubtful, lengths, [0.5])[0] > 0.75
+    density = calibration.pit_histogram(doubtful, lengths)
+    assert density[0] < 0.3 and density[-1] < 0.3 and density[4] > 1.4
+    assert calibration.log_loss(doubtful, lengths) < calibration.entropy(doubtful)
+    # An honest estimator has the least loss, and among the calibrated ones the sharp one is better.
+    honest = bells()[0]
+    flat = calibration.marginal(lengths, 49, len(lengths))
+    losses = [calibration.log_loss(said, lengths) for said in (honest, doubtful, sure, flat)]
+    assert losses[0] == min(losses)
+    np.testing.assert_allclose(calibration.coverage(flat, lengths, LEVELS), LEVELS, atol=0.015)
+    assert calibration.width(flat) > 2 * calibration.width(honest)
+
+
+def test_too_short_or_too_long_shows_in_the_slope():
+    said, lengths = bells()
+    late = calibration.pit_histogram(said, np.clip(lengths + 2, 1, 49))
+    early = calibration.pit_histogram(said, np.clip(lengths - 2, 1, 49))
+    assert late[0] < 0.6 and late[-1] > 1.5 and early[0] > 1.5 and early[-1] < 0.6
+
+
+def test_the_pit_is_that_of_a_randomised_test():
+    """Drawn within its bounds, the PIT passes Kolmogorov and Smirnov's test if calibrated, and fails if not."""
+    rng = np.random.default_rng(1)
+    for spread, calibrated in ((4.0, True), (3.0, False)):
+        said, lengths = bells(spread=spread)
+        low, high = calibration.pit_bounds(said, lengths)
+        drawn = low + (high - low) * rng.uniform(size=len(low))
+        assert (stats.kstest(drawn, "uniform").pvalue > 0.01) == calibrated
+        edges = np.linspace(0, 1, 6)
+        density = np.histogram(drawn, edges, density=True)[0]
+        np.testing.assert_allclose(calibration.pit_histogram(said, lengths, 5), density, atol=0.05)
+        inside = ((drawn > 0.1) & (drawn < 0.9)).mean()
+        assert calibration.coverage(said, lengths, [0.8])[0] == pytest.approx(inside, abs=0.01)
+
+
+def test_the_measures_are_scipys():
+    rng = np.random.default_rng(2)
+    said, lengths = rng.dirichlet(np.full(49, 0.3), 40), rng.integers(1, 50, 40)
+    law = [stats.rv_discrete(values=(np.arange(1, 50), row)) for row in said]
+    assert calibration.entropy(said) == pytest.approx(stats.entropy(said, axis=1).mean())
+    logs = [one.logpmf(n) for one, n in zip(law, lengths, strict=True)]
+    assert calibration.log_loss(said, lengths) == pytest.approx(-np.mean(logs))
+    errors = calibration.point_errors(said, lengths)
+    assert errors["median"] == np.abs([one.median() for one in law] - lengths).mean()
+    assert errors["mean"] == pytest.approx(np.abs([one.mean() for one in law] - lengths).mean())
+    assert errors["argmax"] == np.abs(said.argmax(1) + 1 - lengths).mean()
+    # Rounded up to whole tokens, the ends are the quantiles of the counts.
+    for level in LEVELS:
+        ends = np.array([one.interval(level) for one in law])
+        np.testing.assert_array_equal(np.ceil(calibration.interval(said, level)), ends)
+    low, high = calibration.pit_bounds(said, lengths)
+    np.testing.assert_allclose(high, [one.cdf(n) for one, n in zip(law, lengths, strict=True)])
+    np.testing.assert_allclose(low, [one.cdf(n - 1) for one, n in zip(law, lengths, strict=True)], atol=1e-12)
+
+
+def test_a_length_counts_in_part_where_an_edge_cuts_its_token():
+    said = np.array([[0.25, 0.5, 0.25]])
+    # The central half runs from the end of the first token to the beginning of the third.
+    assert calibration.interval(said, 0.5).tolist() == [[1.0, 2.0]]
+    assert calibration.width(said, 0.5) == 1
+    for length, share in ((1, 0.0), (2, 1.0), (3, 0.0)):
+        assert calibration.coverage(said, np.array([length]), [0.5])[0] == pytest.approx(share)
+    # 80 %: from 0.1 / 0.25 of the first token on, so 0.6 of it is inside.
+    np.testing.assert_allclose(calibration.interval(said, 0.8), [[0.4, 2.6]])
+    assert calibration.coverage(said, np.array([1]), [0.8])[0] == pytest.approx(0.6)
+    assert calibration.pit_histogram(said, np.array([2]), 4).tolist() == [0, 2, 2, 0]
+
+
+def test_what_was_held_impossible_is_outside_and_infinitely_bad():
+    said = np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+    lengths = np.array([1, 3])
+    assert calibration.log_loss(said, lengths) == np.inf
+    assert calibration.coverage(said, lengths, [0.9])[0] == 0
+    smooth = calibration.marginal(np.array([2, 2]), 3)
+    np.testing.assert_allclose(smooth, [[0.5 / 3.5, 2.5 / 3.5, 0.5 / 3.5]])
+    assert np.isfinite(calibration.log_loss(np.tile(smooth, (2, 1)), lengths))
+
+
+def test_numpy_and_torch_give_the_same_report():
+    said, lengths = bells(200)
+    report = calibration.calibration_report(said, lengths)
+    logits = torch.from_numpy(np.log(said)).float().requires_grad_()
+    again = calibration.calibration_report(logits.softmax(1), torch.from_numpy(lengths))
+    assert report.keys() == again.keys() and "coverage_80" in report
+    for name, value in report.items():
+        assert again[name] == pytest.approx(value, rel=1e-4), name
+
+
+@pytest.mark.parametrize(
+    ("said", "lengths", "message"),
+    [
+        (np.full((2, 4), 0.3), [1, 2], "rows sum to 1.2 to 1.2"),
+        (np.array([[1.5, -0.5]]), [1], "the smallest number is -0.5"),
+        (np.full((2, 4), 0.25), [1], "2 distributions for 1 lengths"),
+        (np.full((2, 4), 0.25), [1, 5], "lengths run from 1 to 5 tokens, expected 1 to 4"),
+        (np.full((2, 4), 0.25), [0, 4], "lengths run from 0 to 4 tokens"),
+        (np.zeros((0, 4)), [], "there are no distributions"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(said, lengths, message):
+    with pytest.raises(ValueError, match=message):
+        calibration.calibration_report(said, np.array(lengths, int))
+
+
+def test_bad_levels_and_lengths_are_refused():
+    with pytest.raises(ValueError, match="expected shares between 0 and 1"):
+        calibration.coverage(np.full((1, 4), 0.25), np.array([1]), [80])
+    with pytest.raises(ValueError, match="a length is 9 tokens, expected at most 4"):
+        calibration.marginal(np.array([9]), 4)
+
+
+class Sentences:
+    """A text source whose sentence says which caption it is."""
+
+    name, width = "sentences", 12
+
+    def lookup(self, captions):
+        rows = torch.eye(12)[[int(caption) for caption in captions]]
+        return TextEmbedding(rows[:, None], torch.ones(len(captions), 1, dtype=torch.bool), rows)
+
+
+def test_every_caption_is_asked_and_meets_the_length_of_its_whole_clip():
+    torch.manual_seed(0)
+    estimator = LengthEstimator(LengthConfig(12, max_tokens=9))
+    tokens = TokenSet(
+        torch.zeros(4, 1, 8, dtype=torch.int16),
+        torch.tensor([8, 7, 5, 4]),  # two variants of each clip; the first begins with its first frame
+        torch.tensor([0, 2, 4]),
+        [["3", "1"], ["0", "7", "3"]],
+        np.ones(2),
+        ["a", "b"],
+    )
+    said, lengths = calibration.predict_lengths(estimator.train(), tokens, Sentences())
+    assert lengths.tolist() == [8, 8, 5, 5, 5]
+    expected = estimator.distribution(torch.eye(12)[[3, 1, 0, 7, 3]]).numpy()
+    np.testing.assert_array_equal(said, expected)
+    assert not np.allclose(said[0], said[1])

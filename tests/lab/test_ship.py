@@ -1,0 +1,76 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mmm import MMM
+from mmm.data import MotionFolder
+from mmm.fit import fit_tokenizer
+from mmm.lab import ship
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+
+
+def test_what_is_shipped_is_half_the_size_measured_and_described(trained, toy, tmp_path):
+    measured = ship.ship(trained, toy.path, tmp_path / "toy-tiny")
+    shipped = MMM.from_pretrained(tmp_path / "toy-tiny")
+    assert shipped.generate("a person bows", 40).features.shape == (40, 263)
+    assert measured == json.loads((tmp_path / "toy-tiny" / "results.json").read_text())
+    assert 0 < measured["mpjpe_local"] < measured["mpjpe_global"] and 0 <= measured["accuracy_masked"] <= 1
+    card = (tmp_path / "toy-tiny" / "README.md").read_text()
+    assert f"{measured['mpjpe_local']:.2f} cm" in card and "(20 steps)" in card
+    training = json.loads((tmp_path / "toy-tiny" / "training.json").read_text())
+    assert training["transformer"]["config"]["train"]["steps"] == 20
+
+
+def test_decoders_that_were_trained_on_are_shipped_with_their_history(trained, toy, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained / "model_run", run / "model_run")
+    init = trained / "tokenizer"
+    quiet = {"progress": False, "cpu": True}
+    how = dict(init=init, code_noise=0.0, precision="no", options=quiet)
+    fit_tokenizer(toy, run / "tokenizer", "tiny", steps=3, **how)
+    ship.ship(run, toy.path, tmp_path / "m", bits=16)
+    shipped, before = MMM.from_pretrained(tmp_path / "m"), MMM.from_pretrained(trained / "model_run")
+    motion = before.generate("a person bows", 40)
+    assert (shipped.encode(motion) == before.encode(motion)).all()
+    made = [m.decode(m.encode(motion), [40])[0].joints for m in (shipped, before)]
+    assert not np.allclose(*made, atol=1e-4)
+    assert "(20 + 3 steps)" in (tmp_path / "m" / "README.md").read_text()
+    told = (tmp_path / "m" / "training.json").read_text()
+    assert json.loads(told)["tokenizer"]["init"]["config"]["train"]["steps"] == 20 and str(init) not in told
+    fit_tokenizer(toy, run / "tokenizer", "tiny", steps=4, options=quiet | {"resume": False}, precision="no")
+    with pytest.raises(ValueError, match="another tokenizer's codebook"):
+        ship.ship(run, toy.path, tmp_path / "m")
+
+
+def test_a_model_too_large_or_of_other_splits_leaves_what_was_there(trained, toy, tmp_path, monkeypatch):
+    ship.ship(trained, toy.path, tmp_path / "m")
+    before = sorted((p.name, p.read_bytes()) for p in (tmp_path / "m").iterdir() if p.is_file())
+    monkeypatch.setattr(ship, "LIMIT", 1000)
+    with pytest.raises(ValueError, match="can be shipped"):
+        ship.ship(trained, toy.path, tmp_path / "m")
+    monkeypatch.setattr(MotionFolder, "splits_hash", "another")
+    with pytest.raises(ValueError, match="was trained on other splits"):
+        ship.ship(trained, toy.path, tmp_path / "m")
+    assert before == sorted((p.name, p.read_bytes()) for p in (tmp_path / "m").iterdir() if p.is_file())
+
+
+def test_a_shipped_model_is_packed_anew_and_its_codes_stay(trained, toy, tmp_path):
+    first = ship.ship(trained, toy.path, tmp_path / "m")
+    before = MMM.from_pretrained(tmp_path / "m")
+    motion = before.generate("a person bows", 40)
+    second = ship.repack(tmp_path / "m", toy.path)
+    after = MMM.from_pretrained(tmp_path / "m")
+    assert second["megabytes"] < 0.8 * first["megabytes"]
+    assert second["mpjpe_local"] == first["mpjpe_local"] and abs(second["loss"] - first["loss"]) < 0.01
+    assert (after.encode(motion) == before.encode(motion)).all()
+    assert "8 bits with a scale" in (tmp_path / "m" / "README.md").read_text()
+    again = ship.ship(trained, toy.path, tmp_path / "small", bits=8)
+    assert again["megabytes"] < 0.65 * first["megabytes"]
+    with pytest.raises(ValueError, match="bits is 4, expected 8 or 16"):
+        ship.ship(trained, toy.path, tmp_path / "small", bits=4)

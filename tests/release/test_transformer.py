@@ -1,0 +1,71 @@
+"""The authors' names of the transformer's weights, both ways."""
+
+import pytest
+import torch
+
+from mmm.release.transformer import UNUSED, from_release_state, to_release_state
+from mmm.transformer import MaskedTransformer, preset
+
+
+def make_model(parts=1, **changes):
+    torch.manual_seed(0)
+    own = {"parts": parts, "predicts": parts - 1, "text_dropout": 0.0} | changes
+    config = preset("tiny", codes=20, code_dim=6, text_dim=16, **own)
+    return MaskedTransformer(config, torch.randn(parts, 20, 6)).eval()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("local", [None, 1, 4])
+def test_there_and_back(parts, local):
+    model = make_model(parts, layers=5, cross_layers=2)
+    state = to_release_state(model, local)
+    assert len(
+        {name for name in state if name.startswith("trans_base.blocks.") and "ln1.weight" in name}
+    ) == (2 if local is None else local)
+    config, again = from_release_state(state, model.codebook, heads=4)
+    assert config == model.config
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("end", ["", "_parts"])
+def test_names_and_shapes_are_those_of_the_golden(golden, end):
+    arrays = golden(f"transformer{end}")
+    theirs = {name[6:]: torch.from_numpy(arrays[name]) for name in arrays if name.startswith("state/")}
+    books = ["codebook"] if not end else ["codebook_upper", "codebook_lower"]
+    codebook = torch.stack([torch.from_numpy(arrays[name]) for name in books])
+    ours = to_release_state(from_release_state(theirs, codebook, heads=4)[1])
+    used = {name: value for name, value in theirs.items() if not UNUSED.match(name)}
+    assert ours.keys() == used.keys() and all(torch.equal(ours[name], used[name]) for name in ours)
+    left = {name for name in theirs if name not in used}
+    assert left == {"trans_base.pos_embedding.weight", "trans_base.pos_embed.embed"} | {
+        f"trans_base.cross_att.{block}.attn.mask" for block in range(2)
+    }
+
+
+def test_what_does_not_fit_is_listed_in_the_authors_names():
+    model = make_model(layers=3)
+    state = to_release_state(model)
+    gone = ["trans_head.ln_f.bias", "trans_head.blocks.0.attn.key.bias", "trans_base.cross_att.0.ln3.weight"]
+    spoilt = {name: value for name, value in state.items() if name not in gone}
+    spoilt |= {
+        "trans_base.extra": torch.zeros(1),
+        "trans_head.blocks.1.attn.gate.weight": torch.zeros(1),
+        "trans_head.blocks.1.attn.value.weight": torch.zeros(5, 96),
+    }
+    with pytest.raises(ValueError, match="does not fit") as caught:
+        from_release_state(spoilt, model.codebook, heads=4)
+    told = str(caught.value)
+    assert f"missing: {', '.join(sorted(gone))}; " in told
+    assert "unknown: trans_base.extra, trans_head.blocks.1.attn.gate.weight; " in told
+    assert "of another shape: trans_head.blocks.1.attn.value.weight (5, 96) instead of (96, 96)" in told
+
+
+def test_vectors_for_no_text_have_no_name_there():
+    with pytest.raises(ValueError, match="no vectors for a dropped text"):
+        to_release_state(make_model(text_dropout=0.1))
+
+
+def test_a_model_of_both_parts_has_no_name_there():
+    with pytest.raises(ValueError, match="predicts 2 body parts"):
+        to_release_state(make_model(parts=2, predicts=2))

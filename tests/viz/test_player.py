@@ -1,0 +1,102 @@
+"""The player: self-contained, small, and the joints come back from it."""
+
+import base64
+import html
+import json
+import re
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from mmm.motion import KIT, Motion
+from mmm.viz.player import pack, player_html, player_iframe
+
+
+def contents(page: str) -> dict:
+    """The data inside a page, read as the browser does."""
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])
+
+
+def unpack(clip: dict, joints: int) -> np.ndarray:
+    """Joints (T, J, 3) of one clip, decoded as the page's script does."""
+    counts = np.frombuffer(base64.b64decode(clip["data"]), "<i2").reshape(-1, joints, 3)
+    return counts * clip["unit"] + clip["origin"]
+
+
+@pytest.fixture(scope="module")
+def motion(golden) -> Motion:
+    return Motion.from_joints(golden("features_free")["0/recovered_joints"], text="a person goes")
+
+
+def test_the_page_needs_nothing_from_outside(motion):
+    page = player_html(motion)
+    template = files("mmm.viz").joinpath("player.html").read_bytes()
+    assert len(template) < 30_000
+    assert len(page) < len(template) + 250 * len(motion)
+    for door in (
+        "http",
+        "//cdn",
+        "src=",
+        "@import",
+        "url(",
+        "<link",
+        "import(",
+        "fetch(",
+        "XMLHttp",
+        "eval(",
+    ):
+        assert door not in page.replace("srcdoc", ""), door
+
+
+def test_joints_come_back_within_a_millimetre(motion):
+    data = contents(player_html(motion))
+    (clip,) = data["clips"]
+    assert (clip["fps"], clip["text"], clip["body"]) == (20.0, "a person goes", "humanml3d")
+    assert data["bodies"]["humanml3d"]["joints"] == 22
+    np.testing.assert_allclose(unpack(clip, 22), motion.joints, atol=0.00051)
+
+
+def test_a_long_way_is_packed_more_coarsely_rather_than_wrapped():
+    joints = np.zeros((3, 22, 3))
+    joints[2, :, 0] = 200.0
+    np.testing.assert_allclose(unpack(pack(joints), 22), joints, atol=0.005)
+
+
+def test_several_motions_with_texts_of_their_own(motion):
+    page = player_html([motion, motion.joints[:10], motion], fps=10, texts=["one", "", "three"])
+    data = contents(page)
+    assert [clip["text"] for clip in data["clips"]] == ["one", "", "three"]
+    assert {clip["fps"] for clip in data["clips"]} == {10.0}
+    assert len(data["bodies"]) == 1
+    with pytest.raises(ValueError, match="2 texts for 1 motions"):
+        player_html(motion, texts=["a", "b"])
+    with pytest.raises(ValueError, match="no motions"):
+        player_html([])
+    with pytest.raises(ValueError, match="cannot be drawn"):
+        player_html(motion.joints[None])
+
+
+def test_kit_is_drawn_in_metres():
+    pose = np.random.default_rng(0).normal(900, 300, (1, 21, 3))
+    data = contents(player_html(Motion.from_joints(pose, 12.5, skeleton="kit")))
+    np.testing.assert_allclose(unpack(data["clips"][0], 21), pose / 1000, atol=0.00051)
+    sides = {
+        name: {limb[1] for limb in data["bodies"]["kit"]["limbs"] if limb[4] == name}
+        for name in ("left", "right")
+    }
+    assert sides["left"] < set(KIT.left) and sides["right"] < set(KIT.right)
+
+
+def test_texts_cannot_break_the_page(motion):
+    text = '</script><script>alert("1")</script> & <b>'
+    page = player_html(Motion.from_joints(motion.joints, text=text))
+    assert contents(page)["clips"][0]["text"] == text
+    assert page.count("<script") == 2 and html.escape(text) in page
+    assert "__DATA__" not in page and "__TITLE__" not in page
+
+
+def test_the_notebooks_frame_holds_the_whole_page(motion):
+    frame = player_iframe(motion, height=300)
+    assert 'sandbox="allow-scripts"' in frame and "height:300px" in frame
+    assert html.unescape(re.search(r'srcdoc="([^"]*)"', frame)[1]) == player_html(motion)

@@ -1,0 +1,223 @@
+"""Film strips: the camera, the body's sides and colours, which poses are shown, and the PNG."""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmm.motion import HUMANML3D, KIT, Motion
+from mmm.viz.body import (
+    BACK,
+    FRONT,
+    LEFT,
+    RIGHT,
+    body_shapes,
+    limbs,
+)
+from mmm.viz.camera import Camera, facing, gaze, key_frames, telling_yaw
+from mmm.viz.strip import film_strip, film_strips, lay_out
+
+
+def standing() -> np.ndarray:
+    """Joints (22, 3) of somebody who stands, faces +z and lets the arms hang."""
+    joints = np.zeros((22, 3))
+    for chain in HUMANML3D.chains:
+        for parent, child in zip(chain, chain[1:], strict=False):
+            joints[child] = joints[parent] + HUMANML3D.target_offsets[child]
+    return joints - [0, joints[:, 1].min(), 0]
+
+
+def moving(places: np.ndarray) -> np.ndarray:
+    """Joints (T, 22, 3) of somebody stiff whose root is at `places` (T, 2), x and z, always facing +z."""
+    return standing() + np.insert(places, 1, 0, -1)[:, None]
+
+
+def waving(frames: int = 60, joint: int = 20) -> np.ndarray:
+    """Joints of somebody in place who swings the left wrist (20) or the right (21) over the head."""
+    joints = np.repeat(standing()[None], frames, 0)
+    swing = 0.4 * np.sin(np.arange(frames) / 3)
+    joints[:, joint, 1] += 1.0
+    joints[:, joint, 0] += swing
+    joints[:, joint - 2, 1] += 0.4
+    return joints
+
+
+def test_camera_axes_are_right_handed_and_look_at_the_target():
+    for yaw, pitch in ((0.0, 0.0), (0.7, 0.3), (-2.0, 1.2)):
+        camera = Camera((1.0, 2.0, 3.0), yaw, pitch, 5.0)
+        right, up, towards = camera.axes
+        np.testing.assert_allclose(camera.axes @ camera.axes.T, np.eye(3), atol=1e-12)
+        np.testing.assert_allclose(np.cross(right, up), towards, atol=1e-12)
+        np.testing.assert_allclose(camera.project(np.array([1.0, 2.0, 3.0])), [0, 0, 5], atol=1e-12)
+        assert up[1] > 0
+    # yaw 0 stands in front of who faces +z: their left is on the right of the picture
+    seen = Camera((0.0, 1.0, 0.0), 0.0, 0.0, 10.0).project(np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 5.0]]))
+    np.testing.assert_allclose(seen, [[1, 0, 10], [2, 0, 5]])  # twice as near, twice as large
+
+
+def test_facing_and_gaze_turn_with_the_body():
+    joints = standing()
+    np.testing.assert_allclose(facing(joints, HUMANML3D), [0, 0, 1], atol=1e-6)
+    turned = joints @ np.array([[0, 0, -1], [0, 1, 0], [1, 0, 0]])  # z → x
+    np.testing.assert_allclose(facing(turned, HUMANML3D), [1, 0, 0], atol=1e-6)
+    bent = joints.copy()
+    for joint in (16, 17):  # shoulders fall forward to the height of the hips: a deep bow
+        bent[joint] = [joints[joint, 0], joints[1, 1], 0.5]
+    np.testing.assert_allclose(gaze(bent, HUMANML3D), [0, -1, 0], atol=0.05)
+    np.testing.assert_allclose(facing(bent, HUMANML3D), [0, 0, 1], atol=1e-6)
+
+
+def test_facing_of_the_made_up_goldens_is_the_first_frames_z(golden):
+    for i in range(3):
+        first = golden("features_free")[f"{i}/recovered_joints"][0]
+        assert facing(first.astype(float), HUMANML3D)[2] > 0.98
+
+
+@pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=["humanml3d", "kit"])
+def test_limbs_have_the_colour_of_their_side(skeleton):
+    drawn = limbs(skeleton)
+    assert {LEFT, RIGHT} <= {limb[-1] for limb in drawn}
+    for _, end, *_, colour in drawn:
+        assert (colour == LEFT) == (end in skeleton.left)
+        assert (colour == RIGHT) == (end in skeleton.right)
+    knees, wrists = ({j for j, n in enumerate(skeleton.joints) if word in n} for word in ("knee", "wrist"))
+    assert knees | wrists <= {limb[1] for limb in drawn}  # nothing is forgotten
+
+
+@pytest.mark.parametrize(("yaw", "sign", "torso"), [(0.0, 1, FRONT), (np.pi, -1, BACK)])
+def test_left_is_on_the_viewers_right_from_the_front_only(yaw, sign, torso):
+    shapes = body_shapes(standing(), HUMANML3D, Camera(yaw=yaw))
+    middle = {c: np.mean([s.polygon[:, 0].mean() for s in shapes if s.colour == c]) for c in (LEFT, RIGHT)}
+    assert sign * middle[LEFT] > 0.1 > -0.1 > sign * middle[RIGHT]
+    assert torso in [shape.colour for shape in shapes]
+    depths = [shape.depth for shape in shapes]
+    assert depths == sorted(depths, reverse=True)  # painted from far to near
+
+
+def test_key_frames_do_not_fall_in_step_with_the_motion():
+    joints = np.repeat(standing()[None], 121, 0)
+    joints[:, 20, 0] += 0.5 * np.sin(np.arange(121) * 2 * np.pi / 20)  # one swing per even spacing of 7 poses
+    frames = key_frames(joints, 7)
+    assert len(frames) == 7 and frames[0] == 0 and frames[-1] == 120 and (np.diff(frames) > 0).all()
+    assert np.ptp(joints[np.arange(0, 121, 20), 20, 0]) < 1e-6  # even times see no wave at all
+    assert np.ptp(joints[frames, 20, 0]) > 0.9
+    np.testing.assert_array_equal(key_frames(joints[:3], 7), [0, 1, 2])
+    np.testing.assert_array_equal(key_frames(joints, 1), [0])
+
+
+def test_the_viewer_sees_the_face_and_the_waving_hand_on_the_near_side():
+    for joint, side in ((20, 1), (21, -1)):
+        yaw = telling_yaw(waving(joint=joint), HUMANML3D)
+        assert np.radians(20) < side * yaw < np.radians(65)
+
+
+def test_poses_on_a_straight_way_stand_in_their_places():
+    joints = moving(np.linspace([0, 0], [0, 8], 100))
+    strip = lay_out(joints, 20.0, HUMANML3D, 7)
+    assert strip.above is None and len(strip.path) == 1
+    x = [label[0] for label in strip.labels]
+    assert x == sorted(x)  # time runs from left to right
+    assert strip.labels[0][2] == "0.0 s" and strip.labels[-1][2] == "5.0 s"
+
+
+def test_poses_in_place_are_spread_so_that_they_do_not_touch():
+    joints = waving()
+    strip = lay_out(joints, 20.0, HUMANML3D, 6)
+    assert strip.above is None
+    # 6 poses of equal numbers of shapes, the shadows and arrows first
+    bodies = strip.shapes[12:]
+    parts = np.split(np.arange(len(bodies)), 6)
+    spans = [np.concatenate([bodies[i].polygon[:, 0] for i in part]) for part in parts]
+    spans = sorted((span.min(), span.max()) for span in spans)
+    assert all(right < left for (_, right), (left, _) in zip(spans, spans[1:], strict=False))
+
+
+def test_a_walk_in_a_circle_gets_a_map_of_its_path():
+    turn = np.linspace(0, 2 * np.pi, 80)
+    strip = lay_out(moving(np.stack([np.sin(turn), np.cos(turn)], -1)), 20.0, HUMANML3D, 7)
+    np.testing.assert_allclose(np.ptp(strip.above.way, axis=0), 2, atol=0.05)
+    assert len(strip.above.places) == 7
+
+
+def test_film_strip_png_is_small_and_shows_both_sides(tmp_path):
+    motion = Motion.from_joints(waving(), text="someone waves")
+    figure = film_strip(motion, tmp_path / "wave.png", poses=5)
+    assert (tmp_path / "wave.png").stat().st_size < 120_000
+    picture = np.asarray(Image.open(tmp_path / "wave.png").convert("RGB")).astype(int)
+    for colour in (LEFT, RIGHT):
+        assert (np.abs(picture - colour).max(-1) < 12).sum() > 500
+    words = [text.get_text() for text in figure.findobj(plt.Text)]
+    assert {"someone waves", "0.0 s", "left limbs", "right limbs"} <= set(words)
+    assert sum(word.endswith(" s") for word in words) == 5
+    assert plt.get_fignums() == []  # nothing is left open in pyplot
+
+
+def test_title_can_be_left_out_and_one_frame_is_enough():
+    motion = Motion.from_joints(waving(1), text="secret")
+    words = [text.get_text() for text in film_strip(motion, title="").findobj(plt.Text)]
+    assert "secret" not in words and words.count("0.0 s") == 1
+
+
+def test_film_strip_draws_into_given_axes():
+    figure, (upper, lower) = plt.subplots(2)
+    assert film_strip(waving(), ax=upper) is figure
+    assert upper.collections and not lower.collections
+    plt.close(figure)
+
+
+def test_film_strips_stack_with_their_texts(tmp_path):
+    walk = Motion.from_joints(moving(np.linspace([0, 0], [0, 3], 50)), text="walks")
+    figure = film_strips([walk, waving()], tmp_path / "two.png", titles=[None, "waves"])
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["walks", "waves"]
+    upper, lower = (ax.get_position() for ax in figure.axes)
+    assert upper.y0 > lower.y1
+    with pytest.raises(ValueError, match="1 titles for 2 motions"):
+        film_strips([walk, walk], titles=["a"])
+    with pytest.raises(ValueError, match="no motions"):
+        film_strips([])
+
+
+def test_a_notebook_gets_a_png():
+    figure = film_strip(waving())
+    shown = []
+    import IPython.display
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(IPython.display, "display", shown.append)
+        figure._ipython_display_()
+    assert Image.open(io.BytesIO(shown[0].data)).format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("joints", "options", "sentence"),
+    [
+        (np.zeros((5, 21, 3)), {}, r"shape \(5, 21, 3\).*expected \(T, 22, 3\)"),
+        (np.zeros((0, 22, 3)), {}, "expected"),
+        (np.full((5, 22, 3), np.nan), {}, "5 of 5 frames hold NaN"),
+        (np.zeros((5, 22, 3)), {"poses": 0}, "poses is 0"),
+        (np.zeros((5, 22, 3)), {"fps": 0}, "fps is 0"),
+        (np.zeros((5, 22, 3)), {"skeleton": "smpl"}, "'smpl' is unknown"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_writes_nothing(tmp_path, joints, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        film_strip(joints, tmp_path / "strip.png", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_film_strips_are_png_only(tmp_path):
+    with pytest.raises(ValueError, match="not a .png"):
+        film_strip(waving(), tmp_path / "strip.jpg")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_view_turns_with_the_motion_and_sees_what_is_done_after_a_turn():
+    about = np.array([[0, 0, -1], [0, 1, 0], [1, 0, 0]])  # a quarter turn, z → x
+    joints = waving()
+    assert telling_yaw(joints @ about, HUMANML3D) - telling_yaw(joints, HUMANML3D) == pytest.approx(np.pi / 2)
+    still = np.repeat(standing()[None], 40, 0)
+    after = np.concatenate([still, joints @ about @ about])  # waits, faces the other way, waves
+    towards = Camera(yaw=telling_yaw(after, HUMANML3D), pitch=0.0).axes[2]
+    assert facing(after[-1], HUMANML3D) @ towards > 0.4
