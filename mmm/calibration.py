@@ -31,9 +31,9 @@ COOLEST, HOTTEST = 0.05, 20.0  # temperatures among which the best one is looked
 class Bins(NamedTuple):
     """Answers put together by their confidence; empty bins are left out."""
 
-    said: Float[np.ndarray, " bins"]  # mean confidence
-    true: Float[np.ndarray, " bins"]  # share of right answers
-    share: Float[np.ndarray, " bins"]  # of all answers
+    confidence: Float[np.ndarray, " bins"]  # mean confidence
+    accuracy: Float[np.ndarray, " bins"]  # ratio of correct answers
+    ratio: Float[np.ndarray, " bins"]  # of all answers
 
 
 class Interval(NamedTuple):
@@ -65,10 +65,10 @@ def reliability(confidence: Confidence, correct: Correct, bins: int = 10) -> Bin
 def ece(confidence: Confidence, correct: Correct, bins: int = 10) -> float:
     """Expected calibration error: the gap between confidence and accuracy of a bin, averaged over the answers."""
     found = reliability(confidence, correct, bins)
-    return float((found.share * np.abs(found.said - found.true)).sum())
+    return float((found.ratio * np.abs(found.confidence - found.accuracy)).sum())
 
 
-def honest_ece(
+def calibrated_ece(
     confidence: Confidence, seed: int = 0, bins: int = 10, repeats: int = 100
 ) -> tuple[float, float]:
     """Mean and standard deviation of the ECE that luck alone leaves to an honest model of these confidences.
@@ -119,7 +119,7 @@ def calibration_report(confidence: Confidence, correct: Correct) -> dict[str, fl
     }
 
 
-def within_groups(confidence: Confidence, correct: Correct, groups: Targets) -> float:
+def auc_within_groups(confidence: Confidence, correct: Correct, groups: Targets) -> float:
     """Mean AUC within each group (a clip): the sampler compares places of one canvas only.
 
     Over all clips together, easy clips (sure and right) against hard ones make the order look better than it is.

@@ -47,9 +47,9 @@ class Recipe:
             "masked" ones (the paper's equation 3).
         drop_edge: chance of losing a token at head or tail, so that clips do not always begin with the same.
         borrow: of a model with two body parts, the chance that an item asked for one of them has the other one from
-            another clip, so that an edit follows the text and not the legs (`borrow_sight`). On Bandai's val split the
-            action that is asked for is seen in 47 and 59 % of upper-body edits (guidance 1 and 2), without borrowing in
-            3 and 30 % (figures/editing).
+            another clip, so that an edit follows the text and not the legs (`borrow_visible_part`). On
+            Bandai's val split the action that is asked for is seen in 47 and 59 % of upper-body edits (guidance 1 and
+            2), without borrowing in 3 and 30 % (figures/editing).
         both: of a model with two body parts, the chance that an item is asked for both of them, as generation does; the
             rest is asked for one with the other in sight, as editing does.
         typos: share of the captions that the transformer is shown misspelled, for users who type fast. Each caption

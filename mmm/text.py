@@ -100,7 +100,7 @@ class TextEncoder:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    def places(self, texts: list[str]) -> list[int]:
+    def count_words(self, texts: list[str]) -> list[int]:
         """How many places of `words` each text fills."""
         return [len(ids) for ids in self._ids(texts)]
 
@@ -157,7 +157,7 @@ class ClipTextEncoder(TextEncoder):
 
     how = f"77 places, those behind END filled with {CLIP_PADDING}, sentence END projected; quotes and entities mended"
 
-    def places(self, texts: list[str]) -> list[int]:
+    def count_words(self, texts: list[str]) -> list[int]:
         return [self.max_places] * len(texts)
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
@@ -548,7 +548,7 @@ def text_source(
     """
     unique = list(dict.fromkeys(captions))
     require(unique, "there are no captions to encode: the data set has no text")
-    size = 2 * encoder.width * (sum(encoder.places(unique)) + len(unique))  # float16
+    size = 2 * encoder.width * (sum(encoder.count_words(unique)) + len(unique))  # float16
     if size > max_bytes:
         return LiveText(encoder)
     try:

@@ -48,8 +48,8 @@ def test_a_perfectly_calibrated_toy_has_no_error():
     right = np.concatenate([np.arange(10) < 10 * share for share in (0.2, 0.5, 0.8)])
     assert calibration.ece(said, right) == pytest.approx(0, abs=1e-12)
     found = calibration.reliability(said, right)
-    assert found.said.tolist() == pytest.approx([0.2, 0.5, 0.8]) == found.true.tolist()
-    assert found.share.tolist() == pytest.approx([1 / 3] * 3)
+    assert found.confidence.tolist() == pytest.approx([0.2, 0.5, 0.8]) == found.accuracy.tolist()
+    assert found.ratio.tolist() == pytest.approx([1 / 3] * 3)
     # all that is left of the Brier score is what nobody who says so could know
     assert calibration.brier(said, right) == pytest.approx(np.mean([0.16, 0.25, 0.16]))
 
@@ -83,17 +83,17 @@ def test_easy_and_hard_clips_do_not_make_an_order_within_clips():
     said = np.repeat([0.9, 0.1, 0.5], 20)
     right = np.concatenate([np.arange(20) < 18, np.arange(20) < 2, np.ones(20, bool)])
     assert calibration.roc_auc(said, right) > 0.75
-    assert calibration.within_groups(said, right, groups) == 0.5
-    assert np.isnan(calibration.within_groups(said[40:], right[40:], groups[40:]))
+    assert calibration.auc_within_groups(said, right, groups) == 0.5
+    assert np.isnan(calibration.auc_within_groups(said[40:], right[40:], groups[40:]))
 
 
 def test_luck_alone_leaves_an_honest_model_some_error():
     said, right = made_up(200)
-    mean, spread = calibration.honest_ece(said)
+    mean, spread = calibration.calibrated_ece(said)
     assert 0.02 < mean < 0.12 and 0 < spread < mean
-    assert calibration.honest_ece(said) == (mean, spread), "the same seed, the same luck"
+    assert calibration.calibrated_ece(said) == (mean, spread), "the same seed, the same luck"
     assert abs(calibration.ece(said, right) - mean) < 4 * spread
-    assert calibration.honest_ece(np.tile(said, 50))[0] < mean / 3
+    assert calibration.calibrated_ece(np.tile(said, 50))[0] < mean / 3
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])

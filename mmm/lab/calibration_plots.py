@@ -43,8 +43,10 @@ def plot_by_share(table: DataFrame, bins: Mapping[float, Bins]) -> Figure:
     colours = colormaps["viridis"](np.linspace(0, 0.9, len(bins)))
     diagram.plot([0, 1], [0, 1], "--", color=IDEAL, linewidth=1)
     for colour, (share, found) in zip(colours, bins.items(), strict=True):
-        full = found.share >= 0.01  # a bin of a few places is luck
-        diagram.plot(found.said[full], found.true[full], color=colour, linewidth=1.5, label=f"{share:.0%}")
+        full = found.ratio >= 0.01  # a bin of a few places is luck
+        diagram.plot(
+            found.confidence[full], found.accuracy[full], color=colour, linewidth=1.5, label=f"{share:.0%}"
+        )
     diagram.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy (exact code)", aspect="equal")
     names = list(bins)
     diagram.legend(
@@ -164,7 +166,7 @@ def plot_temperature(
     for ax, title, found, (said, right) in zip(
         axes, ("before", "after"), bins, (before, after), strict=False
     ):
-        gap = float((found.share * np.abs(found.said - found.true)).sum())
+        gap = float((found.ratio * np.abs(found.confidence - found.accuracy)).sum())
         plot_reliability(
             ax, *found, f"{title}: says {np.mean(said):.2f}, is {np.mean(right):.2f}; ECE {gap:.3f}"
         )

@@ -28,7 +28,7 @@ def inside(lengths: Int64[Tensor, " b"], n: int) -> Bool[Tensor, "b n"]:
     return torch.arange(n, device=lengths.device) < lengths[:, None]
 
 
-def mask_shares(law: str, batch: int, generator: torch.Generator) -> Float[Tensor, " b"]:
+def mask_ratios(law: str, batch: int, generator: torch.Generator) -> Float[Tensor, " b"]:
     """The share of real places to mask, one draw an item.
 
     Args:
@@ -49,7 +49,7 @@ def mask_shares(law: str, batch: int, generator: torch.Generator) -> Float[Tenso
     return low + (high - low) * u
 
 
-def draw_asked(
+def draw_masked_parts(
     batch: int, predicted: int, both: float, generator: torch.Generator
 ) -> Bool[Tensor, "b {predicted}"]:
     """Which of the predicted parts each item is asked for: both, only the upper one, or only the lower one.
@@ -67,7 +67,7 @@ def draw_asked(
     return torch.stack([u < upper_until, (u < both) | (u >= upper_until)], dim=1)
 
 
-def borrow_sight(
+def borrow_visible_part(
     tokens: Int64[Tensor, "b p n"],
     lengths: Int64[Tensor, " b"],
     asked: Bool[Tensor, "b r"],
@@ -112,7 +112,7 @@ def mask_tokens(
     batch, parts, n = tokens.shape
     asked = torch.ones(batch, parts, dtype=torch.bool) if asked is None else asked.cpu()
     free = asked[:, :, None] & inside(lengths.cpu(), n)[:, None]
-    counts = (mask_shares(law, batch, generator) * free.sum((1, 2))).round().clamp(min=1)
+    counts = (mask_ratios(law, batch, generator) * free.sum((1, 2))).round().clamp(min=1)
     # The places with the smallest of many random numbers are a uniform draw without replacement; infinity keeps
     # the places that may not be masked out of it.
     noise = torch.rand(free.shape, generator=generator).masked_fill(~free, math.inf).flatten(1)

@@ -242,13 +242,13 @@ class MaskedTransformer(nn.Module):
             ValueError: the canvas is wider than max_tokens or has another number of parts; drop_text on a
                 model made with text_dropout = 0.
         """
-        ids, valid = self.place_ids(canvas, lengths)
+        ids, valid = self.token_ids(canvas, lengths)
         if drop_text is not None:
             words, word_mask, sentence = self.without_text(words, word_mask, sentence, drop_text)
         logits = self.forward_ids(ids, valid, words, word_mask, sentence)[:, 1:-1]
         return logits.unflatten(-1, (self.config.predicted, -1)).transpose(1, 2)
 
-    def place_ids(
+    def token_ids(
         self, canvas: Int64[Tensor, "b p n"], lengths: Int64[Tensor, " b"]
     ) -> tuple[Int64[Tensor, "b p places"], Bool[Tensor, "b places"]]:
         """Ids with MASK as K + 2, END (K) at each item's length and PAD (K + 1) behind; True up to END."""

@@ -22,9 +22,9 @@ from mmm.training.processes import mean_count
 from mmm.transformer.length import LengthEstimator, length_loss, point_errors
 from mmm.transformer.masking import (
     MASK,
-    borrow_sight,
+    borrow_visible_part,
     corrupt_tokens,
-    draw_asked,
+    draw_masked_parts,
     drop_edge_token,
     mask_tokens,
     masked_loss,
@@ -60,7 +60,7 @@ class TransformerTask:
             one, the upper in sight. Half for generation, which needs both, half for editing, which needs
             either; drawn over both parts at once, places would almost never leave one part whole.
         borrow: the chance that an item asked for one of two parts has the other one from another clip
-            (`borrow_sight`), so that editing follows the text.
+            (`borrow_visible_part`), so that editing follows the text.
         typos: share of the captions that are misspelled (`mmm.text`).
     """
 
@@ -98,7 +98,7 @@ def train_transformer(
         captions = tokens.draw_captions(clips, generator)
         if task.typos:
             captions = draw_misspelled(captions, task.typos, generator)
-        asked = draw_asked(config.batch_size, transformer.config.predicted, task.both, generator)
+        asked = draw_masked_parts(config.batch_size, transformer.config.predicted, task.both, generator)
         data = pose_task(*tokens.batch(variants), transformer.config.codes, task, generator, asked)
         # A model without text dropout has no vector for "no text".
         drop = torch.rand(config.batch_size, generator=generator) < transformer.config.text_dropout
@@ -150,14 +150,14 @@ def pose_task(
     """From true tokens (B, P, N) to what the model is shown (canvas) and has to answer (tokens).
 
     Args:
-        asked: (B, r) of the r predicted parts those that are masked (`draw_asked`); by default all parts are
+        asked: (B, r) of the r predicted parts those that are masked (`draw_masked_parts`); by default all parts are
             predicted and masked.
     """
     if task.drop_edge:
         tokens, lengths = drop_edge_token(tokens, lengths, generator, task.drop_edge)
     predicted = None if asked is None else asked.shape[1]
     if asked is not None:
-        tokens = borrow_sight(tokens, lengths, asked, task.borrow, generator)
+        tokens = borrow_visible_part(tokens, lengths, asked, task.borrow, generator)
     shown = corrupt_tokens(tokens, lengths, task.random_codes, codes, generator, predicted)
     return {
         "tokens": tokens,
@@ -211,7 +211,7 @@ def evaluate_transformer(
 
 
 def _kinds(predicted: int, both: float) -> dict[str, tuple[tuple[bool, ...], float]]:
-    """The kinds of tasks that `draw_asked` draws: the parts asked for, and the chance of the kind."""
+    """The kinds of tasks that `draw_masked_parts` draws: the parts asked for, and the chance of the kind."""
     if predicted == 1:
         return {"only": ((True,), 1.0)}
     alone = (1 - both) / 2

@@ -22,7 +22,7 @@ class LetterEncoder(TextEncoder):
         self.name, self.width, self.scale = name, 3, scale
         self.batches: list[list[str]] = []
 
-    def places(self, texts: list[str]) -> list[int]:
+    def count_words(self, texts: list[str]) -> list[int]:
         return [len(text) for text in texts]
 
     def encode(self, texts: list[str]) -> TextEmbedding:
@@ -32,7 +32,7 @@ class LetterEncoder(TextEncoder):
         for row, text in enumerate(texts):
             for place, letter in enumerate(text):
                 words[row, place] = torch.tensor([ord(letter) % 64, place, 0.5]) * self.scale
-        mask = torch.arange(longest) < torch.tensor(self.places(texts))[:, None]
+        mask = torch.arange(longest) < torch.tensor(self.count_words(texts))[:, None]
         # What lies in the padding must not reach the cache.
         return TextEmbedding(words.masked_fill(~mask[..., None], 77.0), mask, words.sum(1) / 64)
 

@@ -51,7 +51,7 @@ def test_words_are_all_77_places_and_the_sentence_is_the_projected_end(tmp_path,
     texts = ["wave", "a person walks and turns left"]
     out = clip.encode(texts)
     assert isinstance(clip, ClipTextEncoder) and clip.name == "clip"
-    assert out.words.shape == (2, 77, 16) and out.mask.all() and clip.places(texts) == [77, 77]
+    assert out.words.shape == (2, 77, 16) and out.mask.all() and clip.count_words(texts) == [77, 77]
     words, sentence = reference(folder, ids_of(WAVE, padding=0))
     torch.testing.assert_close(out.words[:1], words, atol=1e-6, rtol=0)
     torch.testing.assert_close(out.sentence[:1], sentence, atol=1e-6, rtol=0)

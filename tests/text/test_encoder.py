@@ -54,7 +54,7 @@ def test_the_packaged_weights_are_those_of_the_hub():
 def test_minilm_sentence_is_the_masked_mean_of_its_words(minilm: TextEncoder):
     out = minilm.encode(TEXTS)
     assert minilm.name == "minilm" and minilm.width == 384 and len(out) == 3
-    assert out.mask.sum(1).tolist() == minilm.places(TEXTS) == [5, 19, 10]
+    assert out.mask.sum(1).tolist() == minilm.count_words(TEXTS) == [5, 19, 10]
     assert (out.words[~out.mask] == 0).all()
     mean = torch.stack([words[mask].mean(0) for words, mask in zip(out.words, out.mask, strict=True)])
     torch.testing.assert_close(out.sentence, mean / mean.norm(dim=1, keepdim=True))

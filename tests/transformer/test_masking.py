@@ -5,12 +5,12 @@ import torch
 
 from mmm.transformer import (
     MASK,
-    borrow_sight,
+    borrow_visible_part,
     corrupt_tokens,
-    draw_asked,
+    draw_masked_parts,
     drop_edge_token,
     inside,
-    mask_shares,
+    mask_ratios,
     mask_tokens,
     masked_loss,
 )
@@ -26,15 +26,15 @@ def batch(size=400, n=49, parts=1, codes=64):
 
 
 def test_laws():
-    cosine = mask_shares("cosine", 20_000, generator())
+    cosine = mask_ratios("cosine", 20_000, generator())
     assert 0 < cosine.min() and cosine.max() <= 1
     assert abs(cosine.mean() - 2 / math.pi) < 0.01  # the mean of a cosine over a quarter turn
-    uniform = mask_shares("uniform(0.3, 1)", 20_000, generator())
+    uniform = mask_ratios("uniform(0.3, 1)", 20_000, generator())
     assert 0.3 <= uniform.min() and uniform.max() <= 1 and abs(uniform.mean() - 0.65) < 0.01
-    assert torch.equal(mask_shares("uniform(0.5,0.5)", 3, generator()), torch.full((3,), 0.5))
+    assert torch.equal(mask_ratios("uniform(0.5,0.5)", 3, generator()), torch.full((3,), 0.5))
     for law in ("sine", "uniform(0.5)", "uniform(0.9, 0.2)", "uniform(0, 1.5)"):
         with pytest.raises(ValueError, match="mask_law"):
-            mask_shares(law, 3, generator())
+            mask_ratios(law, 3, generator())
 
 
 def test_masked_places_are_real_and_as_many_as_the_law_says():
@@ -58,7 +58,7 @@ def test_no_place_is_preferred():
 def test_a_model_of_the_upper_part_is_asked_for_it_alone():
     tokens, lengths = batch(parts=2)
     shown = corrupt_tokens(tokens, lengths, 0.5, 64, generator(), predicted=1)
-    canvas = mask_tokens(shown, lengths, "cosine", generator(), draw_asked(400, 1, 0.5, generator()))
+    canvas = mask_tokens(shown, lengths, "cosine", generator(), draw_masked_parts(400, 1, 0.5, generator()))
     assert torch.equal(canvas[:, 1], tokens[:, 1])
     # The same numbers are drawn as for a whole body, of which the upper part then is all.
     whole = corrupt_tokens(tokens[:, :1], lengths, 0.5, 64, generator())
@@ -67,17 +67,17 @@ def test_a_model_of_the_upper_part_is_asked_for_it_alone():
 
 def test_the_three_kinds_of_tasks_come_as_often_as_said():
     for both in (0.0, 0.5, 0.8, 1.0):
-        asked = draw_asked(20_000, 2, both, generator())
+        asked = draw_masked_parts(20_000, 2, both, generator())
         rates = [(asked == torch.tensor(kind)).all(1).double().mean() for kind in ((1, 1), (1, 0), (0, 1))]
         expected = [both, (1 - both) / 2, (1 - both) / 2]
         assert all(abs(rate - chance) < 0.01 for rate, chance in zip(rates, expected, strict=True))
         assert asked.any(1).all()
     untouched = generator()
-    assert draw_asked(5, 1, 0.5, untouched).all() and torch.equal(
+    assert draw_masked_parts(5, 1, 0.5, untouched).all() and torch.equal(
         untouched.get_state(), generator().get_state()
     )
     with pytest.raises(ValueError, match="both is 1.5, expected a chance"):
-        draw_asked(5, 2, 1.5, generator())
+        draw_masked_parts(5, 2, 1.5, generator())
 
 
 def test_of_two_parts_those_asked_for_are_masked_by_one_share():
@@ -110,8 +110,8 @@ def test_the_part_in_sight_may_be_borrowed_from_a_clip_that_is_long_enough():
     lengths = torch.tensor([4, 9]).repeat(300)
     number = torch.arange(600)[:, None, None]
     tokens = (number * 100 + torch.tensor([0, 50])[:, None] + torch.arange(9)).contiguous()
-    asked = draw_asked(600, 2, 0.4, generator(2))
-    lent = borrow_sight(tokens, lengths, asked, 0.5, generator())
+    asked = draw_masked_parts(600, 2, 0.4, generator(2))
+    lent = borrow_visible_part(tokens, lengths, asked, 0.5, generator())
     owner = lent // 100
     changed = (owner != number).any(2)
     assert not changed[asked].any(), "a part that is asked for is the clip's own"
@@ -122,10 +122,10 @@ def test_the_part_in_sight_may_be_borrowed_from_a_clip_that_is_long_enough():
     # of the short clips half (the chance), of the long ones as many as draw a long one
     short, long = (changed.any(1)[alone & (lengths == n)].double().mean() for n in (4, 9))
     assert abs(short - 0.5) < 0.1 and abs(long - 0.25) < 0.1
-    assert torch.equal(borrow_sight(tokens, lengths, asked, 0.0, generator()), tokens)
-    assert torch.equal(borrow_sight(tokens, lengths, asked[:, :1], 0.5, generator()), tokens)
+    assert torch.equal(borrow_visible_part(tokens, lengths, asked, 0.0, generator()), tokens)
+    assert torch.equal(borrow_visible_part(tokens, lengths, asked[:, :1], 0.5, generator()), tokens)
     with pytest.raises(ValueError, match="borrow is 1.5"):
-        borrow_sight(tokens, lengths, asked, 1.5, generator())
+        borrow_visible_part(tokens, lengths, asked, 1.5, generator())
 
 
 def test_corruption():
@@ -173,7 +173,7 @@ def test_same_seed_same_task():
 @pytest.mark.parametrize(("parts", "predicted"), [(1, 1), (2, 1), (2, 2)])
 def test_loss_is_a_mean_of_means(where, parts, predicted):
     tokens, lengths = batch(size=6, n=12, codes=10, parts=parts)
-    asked = draw_asked(6, predicted, 0.5, generator(4))
+    asked = draw_masked_parts(6, predicted, 0.5, generator(4))
     canvas = mask_tokens(tokens, lengths, "cosine", generator(), asked)
     logits = torch.randn(6, predicted, 12, 10, generator=generator(3))
     clips = []

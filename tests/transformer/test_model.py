@@ -175,7 +175,7 @@ def test_each_part_has_its_own_rows_of_the_head_and_all_parts_are_seen():
     model, given = small_model(parts=2), random_input(parts=2)
     given["lengths"] = torch.tensor([9, 5, 3])
     logits = model(**given)
-    ids, valid = model.place_ids(given["canvas"], given["lengths"])
+    ids, valid = model.token_ids(given["canvas"], given["lengths"])
     flat = model.forward_ids(ids, valid, given["words"], given["word_mask"], given["sentence"])[:, 1:-1]
     assert torch.equal(logits[:, 0], flat[..., :20]) and torch.equal(logits[:, 1], flat[..., 20:])
     for part in (0, 1):

@@ -16,7 +16,7 @@ from mmm.transformer import (
     LengthEstimator,
     MaskedTransformer,
     TransformerConfig,
-    draw_asked,
+    draw_masked_parts,
 )
 from mmm.transformer.train import (
     TransformerTask,
@@ -57,7 +57,7 @@ def test_the_posed_task():
 def test_the_posed_task_of_two_parts():
     truth, lengths = token_set([12] * 300, [["a"]] * 300, parts=2).batch(torch.arange(300))
     task = TransformerTask(mask_law="uniform(0.5, 0.5)", random_codes=0.5, drop_edge=1.0)
-    asked = draw_asked(300, 2, task.both, torch.Generator().manual_seed(1))
+    asked = draw_masked_parts(300, 2, task.both, torch.Generator().manual_seed(1))
     data = pose_task(truth, lengths, CODES, task, torch.Generator().manual_seed(0), asked)
     real = torch.arange(12) < 11
     masked, wrong = data["canvas"] == MASK, data["canvas"] != data["tokens"]
