@@ -44,8 +44,9 @@ from mmm.tokenizer import PRESETS as TOKENIZERS
 from mmm.tokenizer import Tokenizer
 from mmm.tokenizer import train as tokenizer_train
 from mmm.training.config import TrainConfig
+from mmm.training.launch import main_process_first
 from mmm.training.loop import TrainResult
-from mmm.training.processes import main_process_first, resolve_precision
+from mmm.training.processes import resolve_precision
 from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer
 from mmm.transformer import preset as transformer_preset
 from mmm.transformer import train as transformer_train
@@ -419,7 +420,7 @@ def fit_transformer(
     } | ({"held_back": hold_back} if hold_back else {})
     text_encoder.model.cpu()
     whole = MMM(tokenizer.cpu().eval(), transformer.cpu().eval(), estimator.cpu().eval(), info, text_encoder)
-    if result.is_main_process:
+    if result.saves:
         whole.save_pretrained(Path(out) / "model", dtype=torch.float32)
     return whole
 
@@ -460,7 +461,7 @@ def fit_length(
     result = transformer_train.train_length(
         train, text, estimator, config, out, val, manifest=facts(folder), **options
     )
-    if result.is_main_process:
+    if result.saves:
         inner = place / "model"
         estimator.save_pretrained((inner if (inner / "transformer").is_dir() else place) / "length")
     return estimator

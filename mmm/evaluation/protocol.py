@@ -79,9 +79,10 @@ from mmm.motion import features_to_joints, measures
 from mmm.sampling import check_options
 from mmm.text import TextEmbedding, TextSource, text_source
 from mmm.tokenizer import Tokenizer
-from mmm.training.config import step_generator
-from mmm.training.processes import make_accelerator, resolve_precision
+from mmm.training.launch import make_accelerator
+from mmm.training.processes import resolve_precision
 from mmm.training.run_folder import check_same_config, write_config, write_json, write_manifest
+from mmm.training.seeds import step_generator
 
 PAPERS = ("humanml3d", "kit")  # the data sets of the paper
 LENGTHS = ("given", "estimated")

@@ -36,8 +36,9 @@ from mmm.evaluation.pools import (
 from mmm.fit import balanced_weights, captions_source, facts, resolve
 from mmm.motion.mirror import mirror_features
 from mmm.text import LiveText, TextSource, load_text_encoder
-from mmm.training.config import TrainConfig, step_generator
+from mmm.training.config import TrainConfig
 from mmm.training.loop import TrainResult, train
+from mmm.training.seeds import step_generator
 
 CARD = """# Evaluator of {data}
 
@@ -256,7 +257,7 @@ def fit_evaluator(
         "hash": "",
     }
     trained = TrainedEvaluator(network.cpu(), info)
-    if result.is_main_process:
+    if result.saves:
         trained.save_pretrained(Path(out) / "model", CARD, steps=result.step, **result.metrics)
     # With the encoder, not the cache of train and val: it is to judge captions of test as well.
     return TrainedEvaluator.from_pretrained(Path(out) / "model", text=LiveText(text_encoder))

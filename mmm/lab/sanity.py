@@ -31,7 +31,7 @@ from mmm.evaluation.pools import draw_captions, draw_distractors, embed_clips
 from mmm.lab.data import small_png
 from mmm.motion import features_to_joints, joints_to_features
 from mmm.motion.mirror import mirror_features
-from mmm.training.config import step_generator
+from mmm.training.seeds import step_generator
 
 Joints = Float[np.ndarray, "_t j 3"]
 REPEATS = 20  # draws of captions, distractors and halves

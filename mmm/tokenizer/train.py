@@ -280,7 +280,7 @@ def train_tokenizer(
         return usage_in_epoch(tokenizer, step / epoch) if step % every == 0 and code_noise is None else None
 
     result = train(tokenizer, batch, loss, config, out, judge, watch=watch, **options)
-    if result.is_main_process:
+    if result.saves:
         tokenizer.save_pretrained(Path(out) / "model")
         with atomic_write(Path(out) / "resets.npy") as part:
             with part.open("wb") as file:

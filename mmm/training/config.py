@@ -1,12 +1,9 @@
-"""How to train: the settings of the one training loop, its rate schedule, and where randomness comes from."""
+"""How to train: the settings of the one training loop and its learning rate. Without torch: `mmm --help` reads it."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-import numpy as np
-import torch
 
 from mmm.errors import require
 
@@ -86,13 +83,3 @@ def learning_rate(step: int, config: TrainConfig) -> float:
         done = max(0, step - warmup) / max(1, config.steps - warmup)
         fall = 0.5 * (1 + math.cos(math.pi * done))
     return config.lr * rise * fall
-
-
-def step_seed(seed: int, step: int, stream: int = 0) -> int:
-    """A 63-bit seed for one stream of random numbers of one step, unrelated to those of all others."""
-    return int(np.random.SeedSequence([seed, step, stream]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def step_generator(seed: int, step: int, stream: int = 0) -> torch.Generator:
-    """A CPU generator started from `step_seed`."""
-    return torch.Generator().manual_seed(step_seed(seed, step, stream))

@@ -28,13 +28,16 @@ from tqdm import tqdm
 
 from mmm.errors import require
 from mmm.training import checkpoints, run_folder
-from mmm.training.config import FREE_SETTINGS, TrainConfig, learning_rate, step_generator, step_seed
-from mmm.training.processes import interruptible, make_accelerator, require_equal_shares, take_slice
+from mmm.training.config import FREE_SETTINGS, TrainConfig, learning_rate
+from mmm.training.launch import make_accelerator
+from mmm.training.processes import interruptible, require_equal_shares, take_slice
+from mmm.training.seeds import step_generator, step_seed
 
 Batch = Callable[[int, torch.Generator], dict[str, Any]]
 Loss = Callable[[nn.Module, Any, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 Evaluate = Callable[[nn.Module], dict[str, float]]
 Watch = Callable[[nn.Module, int], dict[str, float] | None]
+Stop = Callable[[int], bool]
 
 
 @dataclass
@@ -45,7 +48,7 @@ class TrainResult:
     step: int
     metrics: dict[str, float]
     steps_per_second: float
-    is_main_process: bool  # the one that writes
+    saves: bool  # the caller saves the model: in the main process, unless `stop` ended the training
 
 
 def train(
@@ -61,6 +64,7 @@ def train(
     cpu: bool = False,
     progress: bool = True,
     watch: Watch | None = None,
+    stop: Stop | None = None,
 ) -> TrainResult:
     """Train `module`; `out` gets checkpoints/, metrics.jsonl and metrics.json, timing.jsonl,
     manifest.json, config.yaml.
@@ -77,6 +81,8 @@ def train(
         cpu: stay on the CPU even if there is a GPU.
         watch: (module, steps taken) → numbers for a line of metrics.jsonl, or None; called after every step in every
             process. What it counts must lie in buffers of the module, so that a checkpoint holds it.
+        stop: steps taken → whether to end here; called after every step in every process, which must agree. What is
+            ended so writes no more log lines, evaluations or checkpoints: for timing, and for a budget of seconds.
 
     Raises:
         ValueError: `out` holds another run, a longer run or only damaged checkpoints; fp16 without a GPU; a batch
@@ -84,7 +90,9 @@ def train(
         FloatingPointError: the loss is no longer finite.
         KeyboardInterrupt: after Ctrl-C or SIGTERM; the step is finished and a checkpoint written first.
     """
-    run = _Run(module, batch, loss, config, Path(out), evaluate, config_extra or {}, cpu, progress, watch)
+    run = _Run(
+        module, batch, loss, config, Path(out), evaluate, config_extra or {}, cpu, progress, watch, stop
+    )
     run.begin(resume, manifest or {})
     return run.go()
 
@@ -104,9 +112,10 @@ class _Run:
         cpu: bool,
         progress: bool,
         watch: Watch | None,
+        stop: Stop | None,
     ) -> None:
         self.batch, self.loss, self.config, self.out, self.evaluate = batch, loss, config, out, evaluate
-        self.watch = watch
+        self.watch, self.stop = watch, stop
         # As JSON gives it back, so that it can be compared with what a checkpoint says.
         self.resolved = json.loads(json.dumps({"train": dataclasses.asdict(config), **config_extra}))
         self.accelerator = make_accelerator(config.precision, cpu)
@@ -168,6 +177,7 @@ class _Run:
     def go(self) -> TrainResult:
         """Take the steps that are left."""
         config, first, began = self.config, self.step, time.perf_counter()
+        ended = False
         with ExitStack() as stack:
             # The caller's random numbers must not depend on whether and how long something was trained.
             stack.enter_context(torch.random.fork_rng([self.device] if self.device.type == "cuda" else []))
@@ -180,6 +190,9 @@ class _Run:
             self.module.train()
             for data in self.batches():
                 self.take_step(data)
+                ended = self.stop is not None and self.stop(self.step)
+                if ended:
+                    break
                 if self.watch and (seen := self.watch(self.module, self.step)) is not None and self.main:
                     run_folder.append_metrics(self.out / "metrics.jsonl", {"step": self.step, **seen})
                 last = self.step == config.steps
@@ -198,9 +211,9 @@ class _Run:
         if self.average is not None:
             checkpoints.load_module_tensors(self.module, checkpoints.module_tensors(self.averaged()))
         speed = (self.step - first) / max(seconds, 1e-9)
-        if self.main:
+        if self.main and not ended:
             run_folder.write_json(self.out / "metrics.json", {"step": self.step, **self.metrics})
-        return TrainResult(self.module.eval(), self.step, self.metrics, speed, self.main)
+        return TrainResult(self.module.eval(), self.step, self.metrics, speed, self.main and not ended)
 
     def batches(self) -> Iterator[dict[str, Any]]:
         """This process's slices of the batches from `self.step` on; on a GPU made one step ahead."""

@@ -1,15 +1,13 @@
-"""What the training loop needs of its surroundings: an accelerator, its share of a batch, and Ctrl-C.
+"""What several training processes must agree on, so that together they learn what one would from the joint batch.
 
-Which numbers a network computes with: bfloat16 where the machine is fast in it.
-
-What several training processes must agree on, so that together they learn what one would from the joint batch.
-
-Every process holds a share of each batch (`mmm.training.processes.take_slice`): every count-th item, as many as any
-other. Gradients and logged numbers are means over processes. A mean over *items* is then right by itself; what is
-counted otherwise (real frames, chosen codes) needs the functions below. With one process they change nothing.
+Every process holds a part of each batch (`take_slice`): every count-th item, as many as any other. Gradients and
+logged numbers are means over processes. A mean over *items* is then right by itself; what is counted otherwise (real
+frames, chosen codes) needs the functions below. With one process they change nothing.
 
 Each is a collective call: all processes must make it, or those that do wait for ever. So they belong into a
 training step, never into what the main process does alone (evaluating, saving).
+
+Quantizer and sampler import this file, so it does not import accelerate; `mmm.training.launch` does.
 """
 
 from __future__ import annotations
@@ -18,13 +16,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
-from accelerate.utils import InitProcessGroupKwargs
 from jaxtyping import Shaped
 from torch import Tensor
 
@@ -86,9 +80,6 @@ def joint_items(x: Shaped[Tensor, "b *shape"]) -> Shaped[Tensor, "joint *shape"]
     return torch.stack(shares, 1).flatten(0, 1)  # item i of process r is item i · count + r of the batch
 
 
-PATIENCE = timedelta(hours=3)  # for the one that makes the caches; GPUs would give up after 10 minutes
-
-
 def take_slice(data: dict[str, Any], rank: int, count: int) -> dict[str, Any]:
     """Every `count`-th item from `rank` on: one process's share of a batch."""
     return {name: value[rank::count] for name, value in data.items()}
@@ -105,37 +96,6 @@ def require_equal_shares(batch_size: int, count: int) -> None:
         f"batch_size is {batch_size} for {count} processes together, who cannot share it alike; "
         f"take a multiple of {count}, such as {-(-batch_size // count) * count}",
     )
-
-
-def make_accelerator(precision: str, cpu: bool) -> Accelerator:
-    """An Accelerator of the wanted precision; accelerate would keep the first one's for the whole process."""
-    require(
-        precision != "fp16" or (torch.cuda.is_available() and not cpu),
-        "precision is 'fp16', but there is no CUDA GPU to run it on: take 'bf16' or 'no'",
-    )
-    _forget_last()
-    patient = InitProcessGroupKwargs(timeout=PATIENCE)
-    return Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[patient])
-
-
-def _forget_last() -> None:
-    """accelerate keeps device and precision of its first use for good; what joins several processes must stay."""
-    alone = not PartialState._shared_state or PartialState().num_processes == 1
-    AcceleratorState._reset_state(reset_partial_state=alone)
-
-
-@contextmanager
-def main_process_first(cpu: bool) -> Iterator[torch.device]:
-    """The block runs in the main process first, then in one process of each other machine, then in all the rest.
-
-    For what is made once and kept in the cache (packed splits, captions' embeddings): the later ones find it there,
-    whether or not the machines share a disk. Several processes that made it side by side would replace each other's
-    files under the reader's hands. Gives the device that this process works on.
-    """
-    _forget_last()
-    state = PartialState(cpu=cpu, timeout=PATIENCE)
-    with state.main_process_first(), state.local_main_process_first():
-        yield state.device
 
 
 @contextmanager

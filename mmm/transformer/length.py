@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mmm.errors import require
 from mmm.storage import load_config, load_state, save_module
-from mmm.training.config import step_generator
+from mmm.training.seeds import step_generator
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from mmm.text import TextSource, draw_misspelled
-from mmm.training.config import TrainConfig, step_generator
+from mmm.training.config import TrainConfig
 from mmm.training.loop import TrainResult, train
 from mmm.training.processes import mean_count
+from mmm.training.seeds import step_generator
 from mmm.transformer.length import LengthEstimator, length_loss, point_errors
 from mmm.transformer.masking import (
     MASK,
@@ -305,6 +306,6 @@ def _train_and_save(
 ) -> TrainResult:
     options = {**options, "config_extra": {**extra, **options.get("config_extra", {})}}
     result = train(module, batch, loss, config, out, judge, **options)
-    if result.is_main_process:
+    if result.saves:
         module.save_pretrained(Path(out) / "model")
     return result

@@ -17,7 +17,7 @@ from mmm.text import TextCache
 from mmm.tokenizer import Tokenizer, TokenizerConfig
 from mmm.tokenizer.train import WindowRule, train_tokenizer
 from mmm.training.config import TrainConfig
-from mmm.training.processes import main_process_first
+from mmm.training.launch import main_process_first
 from mmm.transformer import MaskedTransformer, TransformerConfig
 from mmm.transformer.tokens import TokenSet
 from mmm.transformer.train import TransformerTask, train_transformer

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mmm.training.config import TrainConfig, learning_rate, step_generator
+from mmm.training.config import TrainConfig, learning_rate
+from mmm.training.seeds import step_generator
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,15 @@ def test_kill_9_and_resume_is_the_uninterrupted_run(uninterrupted, tmp_path):
         assert not list((out / "checkpoints").glob(".*"))
 
 
+def test_stop_ends_a_training_after_a_step_and_writes_no_more(tmp_path):
+    steps = []
+    result = run(tmp_path, stop=lambda step: steps.append(step) or step == 12)
+    assert steps == list(range(1, 13)) and result.step == 12 and not result.saves
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [7]
+    assert not (tmp_path / "metrics.json").exists()
+    assert [place.name for place in (tmp_path / "checkpoints").iterdir()] == ["step-000000010"]
+
+
 def test_ctrl_c_finishes_the_step_and_saves(uninterrupted, tmp_path):
     def interrupted(step, generator):
         if step == 12:

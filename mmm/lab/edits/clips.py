@@ -19,7 +19,7 @@ from mmm.data import Caption, MotionFolder, PackedSplit
 from mmm.errors import require
 from mmm.evaluation.pools import could_tell, draw_captions, meanings
 from mmm.motion import Motion
-from mmm.training.config import step_generator
+from mmm.training.seeds import step_generator
 
 STREAMS = ("captions", "order", "distractors", "bootstrap", "pairs", "windows")
 NOISE = 1_000_000  # items of one seed; the next seed begins behind them
