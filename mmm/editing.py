@@ -30,10 +30,11 @@ from torch import Tensor
 
 from mmm.errors import require
 from mmm.motion.features import feature_slices
+from mmm.motion.runs import runs
 from mmm.motion.skeleton import Skeleton, get_skeleton
 from mmm.motion.trajectory import put_together, take_apart
 from mmm.sampling import Text, fill
-from mmm.seams import BLEND, join, runs
+from mmm.seams import BLEND, join
 from mmm.text import TextEmbedding
 from mmm.tokenizer import Tokenizer, parts
 from mmm.tokenizer.model import decode_in_pieces

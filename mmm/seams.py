@@ -17,18 +17,10 @@ from torch import Tensor
 
 from mmm.errors import require
 from mmm.motion import quaternion
+from mmm.motion.runs import runs
 from mmm.motion.trajectory import Trajectory, turns
 
 BLEND = 8  # frames over which a difference is faded out
-
-
-def runs(where: Bool[Tensor, " t"]) -> list[tuple[int, int]]:
-    """(first, behind the last) of every stretch of True."""
-    padded = torch.cat((where.new_zeros(1), where, where.new_zeros(1))).int()
-    change = padded.diff()
-    starts = (change == 1).nonzero()[:, 0].tolist()
-    stops = (change == -1).nonzero()[:, 0].tolist()
-    return list(zip(starts, stops, strict=True))
 
 
 def join(

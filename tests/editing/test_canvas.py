@@ -5,7 +5,7 @@ import torch
 from made_up.tokenizer import SMALL, made, raw
 
 from mmm.editing import encode_kept, keep_outside, step_numbers
-from mmm.seams import runs
+from mmm.motion.runs import runs
 from mmm.transformer import MASK
 
 
@@ -29,13 +29,6 @@ def kept_of(frames, *gaps):
 def test_gaps_that_make_no_sense_are_refused(gaps, sentence):
     with pytest.raises(ValueError, match=sentence):
         keep_outside(100, gaps)
-
-
-def test_runs():
-    where = torch.tensor([1, 1, 0, 1, 0, 0, 1]).bool()
-    assert runs(where) == [(0, 2), (3, 4), (6, 7)]
-    assert runs(~where) == [(2, 3), (4, 6)]
-    assert runs(torch.zeros(3).bool()) == []
 
 
 def test_a_kept_stretch_gets_the_codes_that_it_has_alone():

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from mmm.editing import Edit
 from mmm.errors import require
 from mmm.lab.sampling import MASKED
-from mmm.seams import runs
+from mmm.motion.runs import runs
 from mmm.transformer import MASK
 
 KEPT = "#39445c"

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mmm.editing import restore_kept
 from mmm.errors import require
+from mmm.motion.runs import runs
 from mmm.motion.skeleton import Skeleton
 from mmm.motion.trajectory import Trajectory, put_together, take_apart
-from mmm.seams import runs
 
 KINDS = ("linear", "cubic")
 

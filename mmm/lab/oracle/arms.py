@@ -11,12 +11,12 @@ from mmm.lab.oracle.events import (
     between,
     crossing,
     paced,
-    runs,
     span,
     speed_between,
     summit,
 )
 from mmm.lab.oracle.signals import LEFT, RATE, RIGHT, Signals
+from mmm.motion.runs import runs
 
 SIDES = {LEFT: "left", RIGHT: "right"}
 HIGH = (

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from mmm.datasets.synthetic.program import Action
 from mmm.lab.oracle.signals import RATE
+from mmm.motion.runs import runs
 
 # Seconds that an action takes at normal speed: once and for all, and for each repetition. Measured on the
 # choreographer's training clips; a slow one takes half as long again, a fast one two thirds.
@@ -30,18 +31,6 @@ class Event:
     def overlap(self, start: int, end: int) -> float:
         """Share of the event that lies between two frames."""
         return max(0, min(self.end, end) - max(self.start, start)) / max(self.end - self.start, 1)
-
-
-def runs(flags: Bool[np.ndarray, " t"], gap: int = 0, least: int = 1) -> list[tuple[int, int]]:
-    """(first, behind the last) of each stretch of True; stretches at most `gap` apart are one."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    joined: list[list[int]] = []
-    for start, end in edges.reshape(-1, 2).tolist():
-        if joined and start - joined[-1][1] <= gap:
-            joined[-1][1] = end
-        else:
-            joined.append([start, end])
-    return [(start, end) for start, end in joined if end - start >= least]
 
 
 def between(x: Float[np.ndarray, " t"], low: float, high: float) -> list[tuple[int, int]]:

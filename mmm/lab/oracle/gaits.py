@@ -16,8 +16,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, grey_closing, maximum_filter1d
 
-from mmm.lab.oracle.events import runs
 from mmm.lab.oracle.signals import RATE, Signals
+from mmm.motion.runs import runs
 
 GRID = 4  # frames between possible boundaries
 PRICE = 5.0  # of a piece, in units of the error of a frame

@@ -10,11 +10,12 @@ from jaxtyping import Float
 from mmm.datasets.synthetic.program import Action, Segment
 from mmm.errors import require
 from mmm.lab.oracle.arms import arm_events
-from mmm.lab.oracle.events import Event, runs
+from mmm.lab.oracle.events import Event
 from mmm.lab.oracle.gaits import curves, explain, moving
 from mmm.lab.oracle.legs import leg_events
 from mmm.lab.oracle.pace import gait_action
 from mmm.lab.oracle.signals import RATE, Signals, measure
+from mmm.motion.runs import runs
 
 QUIET = 22  # frames without any action that count as standing
 
