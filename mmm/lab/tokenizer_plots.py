@@ -30,8 +30,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
 
 from mmm.errors import require
+from mmm.lab.codebook import Succession
 from mmm.motion import get_skeleton
-from mmm.tokenizer.codebook import Succession, usage_report
+from mmm.tokenizer.codebook import usage_report
 from mmm.viz.body import DARK, LEFT, RIGHT, body_shapes
 from mmm.viz.camera import Camera, facing
 

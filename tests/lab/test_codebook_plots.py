@@ -6,7 +6,7 @@ import torch
 from matplotlib.collections import PathCollection
 
 from mmm.lab import tokenizer_plots as codebook_plots
-from mmm.tokenizer.codebook import Succession
+from mmm.lab.codebook import Succession
 
 
 def told(ax) -> str:
