@@ -1,4 +1,4 @@
-"""How good is it? The paper's measures (`metrics.py`) and blind judgement of film strips (`blind/`)."""
+"""Evaluation: the paper's metrics, protocol and evaluators."""
 
 from mmm.evaluation.metrics import (
     Interval,
@@ -8,6 +8,16 @@ from mmm.evaluation.metrics import (
     mm_dist,
     multimodality,
     r_precision,
+    split_half_fid,
 )
 
-__all__ = ["Interval", "diversity", "fid", "interval", "mm_dist", "multimodality", "r_precision"]
+__all__ = [
+    "Interval",
+    "diversity",
+    "fid",
+    "interval",
+    "mm_dist",
+    "multimodality",
+    "r_precision",
+    "split_half_fid",
+]

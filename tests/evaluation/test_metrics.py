@@ -15,6 +15,7 @@ from mmm.evaluation import (
     mm_dist,
     multimodality,
     r_precision,
+    split_half_fid,
 )
 
 # Most of these samples are few on purpose; the warning has a test of its own.
@@ -295,3 +296,17 @@ THREE = torch.stack([(torch.arange(8) + k) % 8 for k in (1, 2, 3)], 1)
 def test_bad_input_is_refused_in_one_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+# --- Split-half FID --------------------------------------------------------------------------------------
+
+
+def test_split_half_fid_has_a_floor_and_compares_no_motion_with_itself():
+    real = normal(200, 8)
+    order = torch.randperm(200, generator=seeded(3))
+    expected = fid(real[order[:100]], real[order[100:]] + 1)
+    assert split_half_fid(real, real + 1, seeded(3)) == expected
+    floor, near, far = (split_half_fid(real, real + x, seeded(), repeats=20) for x in (0, 0.5, 1))
+    assert 0 < floor < near < far
+    two = [split_half_fid(real, real, random) for random in [seeded(1)] for _ in range(2)]
+    assert split_half_fid(real, real, seeded(1), repeats=2) == pytest.approx(np.mean(two), rel=1e-15)
