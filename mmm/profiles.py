@@ -174,7 +174,7 @@ def keep_figure(figure: Figure, run_dir: str | os.PathLike[str], name: str) -> I
     """Write a figure to RUN_DIR/figures/NAME.png and return the picture, as a notebook's cell shows it."""
     from IPython import display
 
-    from mmm.lab.data import small_png
+    from mmm.viz.style import small_png
 
     data = small_png(figure)
     with atomic_write(Path(run_dir) / "figures" / f"{name}.png") as part:

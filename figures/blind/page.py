@@ -19,20 +19,7 @@ from mmm.errors import atomic_dir, check_replaceable, require
 from mmm.motion import Motion
 from mmm.training.run_folder import write_json
 from mmm.viz.animation import animate
-from mmm.viz.body import (
-    ARROW,
-    BACK,
-    DARK,
-    FLOOR,
-    FRONT,
-    LEFT,
-    NOSE,
-    PAPER,
-    PATH,
-    RIGHT,
-    SHADOW,
-    SKIN,
-)
+from mmm.viz.style import ARROW, BACK, DARK, FLOOR, FRONT, LEFT, NOSE, PAPER, PATH, RIGHT, SHADOW, SKIN
 
 WIDTH = 880  # pixels of a strip on the page: 15 kB, and every limb can be told
 SHARES = (1.0, 0.6, 0.3)  # of a colour in paper: smooth edges, and the ways of the hands

@@ -25,8 +25,8 @@ from mmm.data.captions import Caption
 from mmm.data.folder import MotionFolder
 from mmm.motion.features import feature_slices
 from mmm.motion.skeleton import Skeleton, get_skeleton
-from mmm.viz.body import ARROW, DARK, LEFT, PATH, RIGHT
 from mmm.viz.camera import facing
+from mmm.viz.style import ARROW, DARK, LEFT, PATH, RIGHT
 
 if TYPE_CHECKING:
     from pandas import DataFrame

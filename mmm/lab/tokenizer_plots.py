@@ -33,8 +33,9 @@ from mmm.errors import require
 from mmm.lab.codebook import Succession
 from mmm.motion import get_skeleton
 from mmm.tokenizer.codebook import usage_report
-from mmm.viz.body import DARK, LEFT, RIGHT, body_shapes
+from mmm.viz.body import body_shapes
 from mmm.viz.camera import Camera, facing
+from mmm.viz.style import DARK, LEFT, RIGHT
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -17,7 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mmm.errors import atomic_write, require
 from mmm.motion.skeleton import Skeleton
-from mmm.viz.body import (
+from mmm.viz.body import as_scene, body_shapes, ground_shapes
+from mmm.viz.camera import Camera, telling_yaw
+from mmm.viz.style import (
     ARROW,
     BACK,
     DARK,
@@ -31,11 +33,7 @@ from mmm.viz.body import (
     SHADOW,
     SKIN,
     Colour,
-    as_scene,
-    body_shapes,
-    ground_shapes,
 )
-from mmm.viz.camera import Camera, telling_yaw
 
 FINE = 2  # pixels are drawn this many times finer and averaged: smooth edges
 STILL = 2.2  # metres: a root that stays within this is watched by a camera at rest

@@ -15,21 +15,7 @@ from jaxtyping import Float
 from mmm.errors import require
 from mmm.motion.skeleton import Skeleton, get_skeleton
 from mmm.viz.camera import UP, Camera, facing, gaze
-
-Colour = tuple[int, int, int]
-# Blue and orange stay apart for every kind of colour blindness, and in grey.
-LEFT: Colour = (31, 98, 214)
-RIGHT: Colour = (240, 112, 28)
-FRONT: Colour = (176, 184, 198)
-BACK: Colour = (112, 121, 138)
-DARK: Colour = (45, 52, 66)
-SKIN: Colour = (226, 214, 203)
-NOSE: Colour = (150, 62, 62)
-FLOOR: Colour = (221, 225, 231)
-SHADOW: Colour = (204, 209, 217)
-PATH: Colour = (96, 106, 124)
-ARROW: Colour = (46, 138, 87)
-PAPER: Colour = (255, 255, 255)
+from mmm.viz.style import ARROW, BACK, DARK, FRONT, LEFT, NOSE, RIGHT, SHADOW, SKIN, Colour
 
 LEG_RADII = (0.085, 0.06, 0.042, 0.034, 0.03)  # hip, knee, ankle, foot, toe, metres
 ARM_RADII = (0.036, 0.042, 0.05, 0.05, 0.06)  # wrist, elbow, shoulder, collar, chest

@@ -14,17 +14,9 @@ from jaxtyping import Float
 
 from mmm.errors import require
 from mmm.motion.skeleton import Skeleton
-from mmm.viz.body import (
-    DARK,
-    HEAD_RADIUS,
-    LEFT,
-    RIGHT,
-    SKIN,
-    as_scene,
-    head_joint,
-    limbs,
-)
+from mmm.viz.body import HEAD_RADIUS, as_scene, head_joint, limbs
 from mmm.viz.camera import telling_yaw
+from mmm.viz.style import DARK, LEFT, RIGHT, SKIN
 
 MILLIMETRE = 0.001
 _NAMES = {LEFT: "left", RIGHT: "right", SKIN: "skin", DARK: "ink"}

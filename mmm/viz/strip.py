@@ -5,7 +5,6 @@ Where everything in a film strip goes; pure arithmetic, painted by draw.py.
 
 from __future__ import annotations
 
-import io
 import os
 import textwrap
 from collections.abc import Sequence
@@ -14,32 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from PIL import Image
 
 from mmm.errors import atomic_write, require
 from mmm.motion.skeleton import Skeleton
 from mmm.viz.animation import animate
-from mmm.viz.body import (
-    ARROW,
-    DARK,
-    FLOOR,
-    LEFT,
-    PAPER,
-    PATH,
-    RIGHT,
-    Colour,
-    Shape,
-    as_scene,
-    body_shapes,
-    ground_shapes,
-    limbs,
-)
+from mmm.viz.body import Shape, as_scene, body_shapes, ground_shapes, limbs
 from mmm.viz.camera import Camera, facing, key_frames, telling_yaw
 from mmm.viz.player import player_html
+from mmm.viz.style import ARROW, DARK, FLOOR, LEFT, PATH, RIGHT, Colour, rgb, small_png
 
 TRAIL = 0.4  # seconds before each pose over which the ways of hands and root are drawn
 PITCH = 0.24  # radians: the viewer looks down a little, so that the floor is seen
@@ -178,18 +162,7 @@ class FilmStrip(Figure):
         from IPython.display import Image as Picture
         from IPython.display import display
 
-        display(Picture(data=png(self)))
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as PNG with at most 128 colours: a third of the size, and the eye sees no difference."""
-    if not isinstance(figure.canvas, FigureCanvasAgg):
-        FigureCanvasAgg(figure)
-    figure.canvas.draw()
-    picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-    out = io.BytesIO()
-    picture.quantize(128, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
-    return out.getvalue()
+        display(Picture(data=small_png(self, 128)))
 
 
 def film_strip(
@@ -294,23 +267,23 @@ def _paint(strip: Strip, words: str, ax: Axes) -> None:
     left, right, bottom, top = strip.bounds
     ax.set(xlim=(left, right), ylim=(bottom, top))
     ax.add_collection(
-        PolyCollection([strip.floor], facecolors=[_unit(FLOOR, 0.45)], edgecolors="none", zorder=0)
+        PolyCollection([strip.floor], facecolors=[rgb(FLOOR, 0.45)], edgecolors="none", zorder=0)
     )
-    ax.add_collection(LineCollection(strip.grid, colors=[_unit(FLOOR)], linewidths=0.8, zorder=1))
+    ax.add_collection(LineCollection(strip.grid, colors=[rgb(FLOOR)], linewidths=0.8, zorder=1))
     ax.add_collection(
-        LineCollection(strip.path, colors=[_unit(PATH)], linewidths=2.2, capstyle="round", zorder=2)
+        LineCollection(strip.path, colors=[rgb(PATH)], linewidths=2.2, capstyle="round", zorder=2)
     )
     for line, colour in strip.trails:
-        ax.plot(*line.T, color=_unit(colour), alpha=0.45, linewidth=1.4, solid_capstyle="round", zorder=3)
+        ax.plot(*line.T, color=rgb(colour), alpha=0.45, linewidth=1.4, solid_capstyle="round", zorder=3)
     polygons = [shape.polygon for shape in strip.shapes]
-    colours = [_unit(shape.colour) for shape in strip.shapes]
+    colours = [rgb(shape.colour) for shape in strip.shapes]
     ax.add_collection(
         PolyCollection(polygons, facecolors=colours, edgecolors="white", linewidths=0.6, zorder=4)
     )
     for x, y, text in strip.labels:
-        ax.text(x, y, text, ha="center", va="top", fontsize=9, color=_unit(DARK), zorder=5)
+        ax.text(x, y, text, ha="center", va="top", fontsize=9, color=rgb(DARK), zorder=5)
     if words:
-        ax.set_title(words, fontsize=11, loc="left", color=_unit(DARK), pad=3)
+        ax.set_title(words, fontsize=11, loc="left", color=rgb(DARK), pad=3)
     if strip.above is not None:
         _map(strip.above, ax)
 
@@ -324,27 +297,25 @@ def _map(above: PathMap, ax: Axes) -> None:
     middle = (above.way.min(0) + above.way.max(0)) / 2
     centre = np.array([right + 0.75, (top + bottom) / 2])
     way, places = ((points - middle) * scale + centre for points in (above.way, above.places))
-    ax.plot(*way.T, color=_unit(PATH), linewidth=1.8, zorder=2)
+    ax.plot(*way.T, color=rgb(PATH), linewidth=1.8, zorder=2)
     ax.quiver(
-        *places.T, *above.ahead.T, color=_unit(ARROW), angles="xy", scale_units="xy", scale=4.5, width=0.0035
+        *places.T, *above.ahead.T, color=rgb(ARROW), angles="xy", scale_units="xy", scale=4.5, width=0.0035
     )
-    ax.plot(*places.T, "o", color=_unit(DARK), markersize=3.5, zorder=3)
-    ax.plot(*places[0], "o", color="white", markeredgecolor=_unit(DARK), markersize=5, zorder=4)
-    ax.text(centre[0], way[:, 1].max() + 0.32, "path from above", ha="center", fontsize=8, color=_unit(DARK))
+    ax.plot(*places.T, "o", color=rgb(DARK), markersize=3.5, zorder=3)
+    ax.plot(*places[0], "o", color="white", markeredgecolor=rgb(DARK), markersize=5, zorder=4)
+    ax.text(centre[0], way[:, 1].max() + 0.32, "path from above", ha="center", fontsize=8, color=rgb(DARK))
     low = way[:, 1].min() - 0.35
     metre = scale * (1.0 if np.ptp(above.way, axis=0).max() < 4 else 5.0)
-    ax.plot([centre[0] - metre / 2, centre[0] + metre / 2], [low, low], color=_unit(DARK), linewidth=1.2)
-    ax.text(
-        centre[0], low - 0.05, f"{metre / scale:g} m", ha="center", va="top", fontsize=8, color=_unit(DARK)
-    )
+    ax.plot([centre[0] - metre / 2, centre[0] + metre / 2], [low, low], color=rgb(DARK), linewidth=1.2)
+    ax.text(centre[0], low - 0.05, f"{metre / scale:g} m", ha="center", va="top", fontsize=8, color=rgb(DARK))
     ax.set_xlim(ax.get_xlim()[0], right + MAP_WIDTH)
 
 
 def _legend(where: Axes | Figure) -> None:
     handles = [
-        Patch(color=_unit(LEFT), label="left limbs"),
-        Patch(color=_unit(RIGHT), label="right limbs"),
-        Patch(color=_unit(ARROW), label="faces this way"),
+        Patch(color=rgb(LEFT), label="left limbs"),
+        Patch(color=rgb(RIGHT), label="right limbs"),
+        Patch(color=rgb(ARROW), label="faces this way"),
     ]
     # under axes of the caller's, where the times would be covered; in the corner of a figure of ours
     place = (
@@ -355,14 +326,9 @@ def _legend(where: Axes | Figure) -> None:
     where.legend(handles=handles, ncols=3, fontsize=8, frameon=False, borderaxespad=0.1, **place)
 
 
-def _unit(colour: Colour, strength: float = 1.0) -> tuple[float, float, float]:
-    """A colour as matplotlib has it, mixed with paper if `strength` is below 1."""
-    return tuple((strength * c + (1 - strength) * p) / 255 for c, p in zip(colour, PAPER, strict=True))
-
-
 def _save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
     if path is not None:
         require(str(path).lower().endswith(".png"), f"{path} is not a .png: film strips are written as PNG.")
         with atomic_write(path) as target:
-            target.write_bytes(png(figure))
+            target.write_bytes(small_png(figure, 128))
     return figure

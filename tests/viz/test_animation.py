@@ -9,8 +9,8 @@ from PIL import Image, ImageSequence
 
 from mmm.motion import Motion
 from mmm.viz.animation import animate_beside
-from mmm.viz.body import LEFT, RIGHT
 from mmm.viz.strip import animate
+from mmm.viz.style import LEFT, RIGHT
 
 
 @pytest.fixture(scope="module")

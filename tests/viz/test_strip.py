@@ -8,16 +8,10 @@ import pytest
 from PIL import Image
 
 from mmm.motion import HUMANML3D, KIT, Motion
-from mmm.viz.body import (
-    BACK,
-    FRONT,
-    LEFT,
-    RIGHT,
-    body_shapes,
-    limbs,
-)
+from mmm.viz.body import body_shapes, limbs
 from mmm.viz.camera import Camera, facing, gaze, key_frames, telling_yaw
 from mmm.viz.strip import film_strip, film_strips, lay_out
+from mmm.viz.style import BACK, FRONT, LEFT, RIGHT
 
 
 def standing() -> np.ndarray:
