@@ -1,4 +1,8 @@
-"""Captions as HumanML3D stores them: one line each, `text#word/POS word/POS …#start#end`."""
+"""Captions as HumanML3D stores them: one line each, `text#word/TAG word/TAG …#start#end`.
+
+A tag is the part of speech of its word. Only Guo et al.'s evaluator reads the tags, and its data sets (HumanML3D,
+KIT-ML) bring them. The captions that this project writes are not tagged: see `untagged`.
+"""
 
 import dataclasses
 import math
@@ -23,7 +27,7 @@ _SIDES = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Caption:
-    """One caption: its text, its (lemma, part of speech) pairs, and the seconds it speaks of (0, 0: the whole clip)."""
+    """A caption: its text, its (word, part of speech) pairs, its start and end in seconds (0, 0: the whole clip)."""
 
     text: str
     words: tuple[tuple[str, str], ...] = ()
@@ -32,13 +36,13 @@ class Caption:
 
     @property
     def is_part(self) -> bool:
-        """Does it speak of a part of its clip only?"""
+        """Whether it describes only a part of its clip."""
         return not self.start == self.end == 0
 
     def part(self, fps: float, frames: int) -> tuple[int, int]:
-        """First frame that it speaks of and the one after the last, in a clip of so many frames.
+        """First frame and the frame after the last of the part that it describes, in a clip of `frames` frames.
 
-        As in Guo's loaders: both are floored, and what lies outside the clip is cut off.
+        As in Guo et al.'s loaders, both are rounded down, and what lies outside the clip is cut off.
         """
         if not self.is_part:
             return 0, frames
@@ -46,15 +50,25 @@ class Caption:
         return first, max(first, last)
 
 
+def untagged(text: str) -> Caption:
+    """A caption whose words have no known part of speech: each gets the tag OTHER.
+
+    OTHER is one of the classes of Guo et al.'s evaluator. A line needs some tag: readers of HumanML3D's layout split
+    the second field at spaces and each word at "/", and fail on a word without a tag.
+    """
+    words = re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower())
+    return Caption(text, tuple((word, "OTHER") for word in words))
+
+
 def parse_line(line: str) -> Caption:
     """A caption from its line.
 
     Raises:
-        Unusable: the line does not have the four parts, its times are no numbers, or it says nothing.
+        Unusable: the line does not have four fields, its times are not numbers, or its text is empty.
     """
     parts = line.strip().split("#")
     if len(parts) != 4:
-        raise Unusable("malformed line", f"found {len(parts)} parts, expected text#word/POS …#start#end")
+        raise Unusable("malformed line", f"it has {len(parts)} fields, expected text#word/TAG …#start#end")
     text, words, *times = parts
     try:
         # HumanML3D writes nan for captions without times
@@ -62,7 +76,7 @@ def parse_line(line: str) -> Caption:
     except ValueError:
         start = end = math.inf
     if math.isinf(start) or math.isinf(end):
-        raise Unusable("malformed line", f"start and end must be seconds, found {times[0]!r}, {times[1]!r}")
+        raise Unusable("malformed line", f"start and end must be seconds, not {times[0]!r}, {times[1]!r}")
     if not text.strip():
         raise Unusable("empty caption", "there is no text before the first #")
     pairs = tuple(tuple(word.rsplit("/", 1)) for word in words.split(" ") if "/" in word)

@@ -71,7 +71,7 @@ def write_folder(
             if clip.program is not None:
                 text = json.dumps(clip.program, indent=1)
                 (part / "programs" / f"{clip.id}.json").write_text(text, encoding="utf-8")
-            digest.update(clip.id.encode() + clip.features.tobytes() + lines.encode())
+            digest.update(_hashed(clip))
             seen.append(clip.id)
             if clip.id in train:
                 rows.append(clip.features)
@@ -90,3 +90,9 @@ def write_folder(
         if not any((part / "programs").iterdir()):
             shutil.rmtree(part / "programs")
     return MotionFolder.open(out)
+
+
+def _hashed(clip: Clip) -> bytes:
+    """What the content hash covers: id, features, and the captions with their times, without tags."""
+    captions = (f"{caption.text}#{caption.start}#{caption.end}\n" for caption in clip.captions)
+    return clip.id.encode() + clip.features.tobytes() + "".join(captions).encode()

@@ -32,7 +32,7 @@ from mmm.bvh.joint_map import known_map
 from mmm.bvh.reading import BvhMotion, read_bvh, resample
 from mmm.data.folder import MARK, MotionFolder
 from mmm.data.write import Clip, write_folder
-from mmm.datasets.bandai_captions import CONTENTS, STYLES, write_captions
+from mmm.datasets.bandai_captions import ACTION_CLASSES, STYLES, write_captions
 from mmm.errors import check_replaceable, require
 from mmm.motion.features import features_to_joints, joints_to_features
 
@@ -68,7 +68,7 @@ def find_takes(folder: Path, source: Path | None = None) -> list[Take]:
     for path in sorted(folder.rglob("*.bvh"), key=lambda path: path.name):
         match = _NAME.fullmatch(path.stem)
         require(
-            match is not None and match.group(2) in CONTENTS and match.group(3) in STYLES,
+            match is not None and match.group(2) in ACTION_CLASSES and match.group(3) in STYLES,
             f"{path.name} does not read like dataset-1_CONTENT_STYLE_001.bvh with a known content and style; remove "
             "the file or give Bandai-Namco's own folder.",
         )

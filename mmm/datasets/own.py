@@ -24,12 +24,10 @@ from tqdm import tqdm
 
 from mmm.bvh.capture import SUFFIXES, Captured, Source, capture, read_source
 from mmm.bvh.placement import guess_unit, guess_up
-from mmm.data.captions import Caption
+from mmm.data.captions import untagged
 from mmm.data.folder import MARK, MotionFolder
 from mmm.data.write import Clip, write_folder
 from mmm.datasets.bandai import FPS, MIN_FRAMES, cut, letters
-from mmm.datasets.bandai_captions import LEXICON
-from mmm.datasets.synthetic.words import tag
 from mmm.errors import check_replaceable, require
 from mmm.motion.features import features_to_joints, joints_to_features
 
@@ -45,26 +43,6 @@ class Row:
     start: float | None
     end: float | None
     line: int
-
-
-def tag_words(text: str) -> tuple[tuple[str, str], ...]:
-    """(lemma, part of speech) of each word where our lexicons know it, else (word, "OTHER").
-
-    HumanML3D's texts were tagged by spaCy. We do not guess what a word is that we do not know: "OTHER" is a class of
-    Guo et al.'s evaluator, the only reader of the tags beside the survey; our own models read the text alone.
-    """
-    pairs = []
-    for word in re.findall(r"[^\W_]+(?:'[^\W_]+)?", text.lower()):
-        try:
-            pairs.append(LEXICON.get(word) or tag(word))
-        except ValueError:
-            pairs.append((word, "OTHER"))
-    return tuple(pairs)
-
-
-def to_caption(row: Row) -> Caption:
-    """The caption of a clip of its own: a part of a take becomes one, so that its times are not needed any more."""
-    return Caption(row.text, tag_words(row.text))
 
 
 def read_captions(path: str | os.PathLike) -> list[Row]:
@@ -117,7 +95,7 @@ def _rows(path: Path, lines: list[str]) -> Iterator[Row]:
         require(bool(row["file"]), f"{where} names no file; give one, or remove the line.")
         text = " ".join(row["caption"].split())
         require(
-            bool(tag_words(text)),
+            bool(untagged(text).words),
             f"{where}: the caption of {row['file']} is empty; write one, or remove the line.",
         )
         require(
@@ -339,7 +317,7 @@ def _clips(
                 id=name + (f"_{letters(number)}" if len(pieces) > 1 else ""),
                 features=features,
                 joints=features_to_joints(features),
-                captions=list(dict.fromkeys(map(to_caption, told))),
+                captions=[untagged(text) for text in dict.fromkeys(row.text for row in told)],
                 program={
                     "dataset": "own",
                     "path": take,

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from mmm.data import Caption, MotionFolder, PackedSplit, mirror_text
-from mmm.datasets.bandai_captions import CONTENTS, told_by
+from mmm.datasets.bandai_captions import ACTION_CLASSES, possible_classes
 from mmm.errors import require
 from mmm.evaluation.evaluator import Evaluator
 
@@ -32,7 +32,7 @@ def meaning(program: dict | None, clip: str, mirrored: bool = False) -> tuple[Ha
     Bandai: content and style. Synthetic: actions, limbs and directions of each segment (captions may leave out
     speed, size and count). Anything else: the clip itself.
     """
-    if program and program.get("content") in CONTENTS:
+    if program and program.get("content") in ACTION_CLASSES:
         return ("bandai", program["content"], program["style"], mirrored)
     if program and "segments" in program:
         return ("synthetic", *(_segment(segment, mirrored) for segment in program["segments"]))
@@ -53,8 +53,8 @@ def could_tell(text: str, own: tuple[Hashable, ...], other: tuple[Hashable, ...]
     if own[0] != "bandai" or other[0] != "bandai":
         return own == other
     # A mirrored clip shows what the mirrored caption says; "goodbye with the left hand" exists only so.
-    contents, styles = told_by(_mirrored(text) if other[3] else text)
-    return other[1] in contents and other[2] in styles
+    actions, styles = possible_classes(_mirrored(text) if other[3] else text)
+    return other[1] in actions and other[2] in styles
 
 
 _mirrored = functools.lru_cache(1 << 16)(mirror_text)

@@ -32,12 +32,17 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SPLITS = ("train", "val", "test", "test_compositional")
+COMMON_WORDS = set(
+    "a an the and then to with in on of at as is are while by his her their he she they it this one "
+    "person man woman human figure someone somebody".split()
+)
 
 
 def contents_of(program: dict[str, Any] | None, captions: list[Caption]) -> tuple[str, ...]:
     """What a clip shows, in order: the actions of its program (synthetic), the content of its take (Bandai).
 
-    Of a clip without a program: the verb that most of its captions have.
+    Of a clip without a program: the verb that most of its captions have; where captions are not tagged, the most
+    frequent of their words that is not a common one.
     """
     if program and "segments" in program:
         actions = [segment[limbs] for segment in program["segments"] for limbs in ("legs", "arms")]
@@ -46,8 +51,11 @@ def contents_of(program: dict[str, Any] | None, captions: list[Caption]) -> tupl
         return tuple(dict.fromkeys(moves)) or ("stand",)
     if program and "content" in program:
         return (program["content"],)
-    verbs = Counter(word for caption in captions for word, tag in caption.words if tag == "VERB")
-    return (verbs.most_common(1)[0][0],) if verbs else ()
+    words = [pair for caption in captions for pair in caption.words]
+    verbs = [word for word, tag in words if tag == "VERB"]
+    untagged = [word for word, tag in words if tag == "OTHER" and word not in COMMON_WORDS]
+    counts = Counter(verbs or untagged)
+    return (counts.most_common(1)[0][0],) if counts else ()
 
 
 def recording_of(program: dict[str, Any] | None, clip: str) -> str:
@@ -83,7 +91,10 @@ def survey_clips(folder: MotionFolder) -> DataFrame:
 
 
 def survey_words(folder: MotionFolder, split: str = "train") -> DataFrame:
-    """How often each (word, part of speech) stands in the captions of a split, most frequent first."""
+    """How often each (word, part of speech) occurs in the captions of a split, most frequent first.
+
+    The words of captions that are not tagged all have the part of speech OTHER.
+    """
     from pandas import DataFrame
 
     captions = (caption for clip in folder.ids(split) for caption in folder.captions(clip))
@@ -127,13 +138,19 @@ def plot_clips(clips: DataFrame, shown: int = 24) -> Figure:
 
 
 def plot_words(words: DataFrame, shown: int = 14) -> Figure:
-    """The most frequent words of four parts of speech; `words` as `survey_words` gives it."""
+    """The most frequent words of four parts of speech, or of all words where none is tagged.
+
+    `words` is the table of `survey_words`.
+    """
+    panels = {f"{(words.tag == tag).sum()} {name}": words[words.tag == tag] for tag, name in TAGS.items()}
+    if not words.tag.isin(TAGS).any():
+        starts = range(0, len(TAGS) * shown, shown)
+        panels = {f"words {start + 1} to {start + shown}": words[start:] for start in starts}
     figure = Figure(figsize=(11, 3.6), layout="constrained")
-    for ax, (tag, name) in zip(figure.subplots(1, len(TAGS)), TAGS.items(), strict=True):
-        own = words[words.tag == tag]
-        top = own[:shown][::-1]
+    for ax, (title, part) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        top = part[:shown][::-1]
         ax.barh(top.word, top["count"], color="C4")
-        ax.set(title=f"{len(own)} {name}", xlabel="times")
+        ax.set(title=title, xlabel="times")
         ax.tick_params(axis="y", labelsize=9)
     return figure
 

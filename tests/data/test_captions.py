@@ -1,6 +1,6 @@
 import pytest
 
-from mmm.data.captions import Caption, format_caption, mirror_caption, mirror_text, parse_captions
+from mmm.data.captions import Caption, format_caption, mirror_caption, mirror_text, parse_captions, untagged
 
 LINE = "a man waves his left hand.#a/DET man/NOUN wave/VERB his/DET left/ADJ hand/NOUN#0.0#0.0"
 
@@ -9,6 +9,17 @@ def test_a_line_is_read_and_written_back():
     (caption,) = parse_captions(LINE)
     assert caption.text == "a man waves his left hand."
     assert caption.words[2] == ("wave", "VERB")
+    assert parse_captions(format_caption(caption)) == [caption]
+
+
+def test_every_word_of_an_untagged_caption_can_be_read_by_others():
+    caption = untagged("A person's walking left/right, über-fast 2 times.")
+    _, tokens, *_ = format_caption(caption).split("#")
+    words = [
+        token.split("/") for token in tokens.split(" ")
+    ]  # as the loaders of Guo et al. and of T2M-GPT do
+    expected = ["a", "person's", "walking", "left", "right", "über", "fast", "2", "times"]
+    assert words == [[word, "OTHER"] for word in expected]
     assert parse_captions(format_caption(caption)) == [caption]
 
 

@@ -1,10 +1,12 @@
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mmm.data import Caption, Clip, MotionFolder, write_folder
+from mmm.data.captions import untagged
 from mmm.data.write import mean_std
 from mmm.motion import feature_slices, features_to_joints
 
@@ -94,6 +96,21 @@ def test_captions_with_times_become_clips_of_their_own(folder):
 def test_same_clips_same_hash(folder, tmp_path, golden):
     again = write_folder(tmp_path / "again", clips(golden), SPLITS, INFO)
     assert again.content_hash == folder.content_hash
+
+
+def test_the_content_hash_covers_features_and_captions_but_not_tags(folder, tmp_path, golden):
+    first, *others = clips(golden)
+    text, rest = first.captions[0].text, first.captions[1:]
+
+    def content_hash(**changes):
+        return write_folder(
+            tmp_path / "other", [replace(first, **changes), *others], SPLITS, INFO
+        ).content_hash
+
+    assert content_hash(captions=[untagged(text), *rest]) == folder.content_hash
+    assert content_hash(captions=[Caption(text, end=1.0), *rest]) != folder.content_hash
+    assert content_hash(captions=[Caption("other"), *rest]) != folder.content_hash
+    assert content_hash(features=first.features + 1) != folder.content_hash
 
 
 def test_the_hash_of_the_splits_follows_their_lists_alone(folder, tmp_path, golden):

@@ -10,16 +10,7 @@ import numpy as np
 import pytest
 
 from mmm.bvh.reading import read_bvh
-from mmm.datasets import bandai, bandai_captions
-from mmm.datasets.bandai_captions import (
-    CONTENTS,
-    LEXICON,
-    STYLES,
-    inflect,
-    tag_words,
-    told_by,
-    write_captions,
-)
+from mmm.datasets import bandai
 
 
 @pytest.fixture(scope="session")
@@ -195,79 +186,3 @@ def test_a_take_that_cannot_be_converted_is_named(captures, tmp_path):
 def test_pieces_of_the_longest_takes_have_names():
     names = [bandai.letters(number) for number in range(1000)]
     assert names[:9] == list("abcdefghi") and names[25:28] == ["z", "aa", "ab"] and len(set(names)) == 1000
-
-
-@pytest.mark.parametrize("count", [0, 5000])
-def test_more_captions_than_there_are_phrases_are_refused(count, monkeypatch):
-    monkeypatch.setattr(bandai_captions, "TRIES", 3)
-    with pytest.raises(ValueError, match=f"captions is {count}, but [0-9]+ different ones"):
-        write_captions("respond", "normal", np.random.default_rng(0), count)
-
-
-def test_captions_differ_and_name_the_side():
-    rng = np.random.default_rng(0)
-    for content in CONTENTS:
-        for style in STYLES:
-            texts = [caption.text for caption in write_captions(content, style, rng)]
-            assert len(set(texts)) == 4
-            assert not re.search(r"[<>{}]|SIDE|  ", " ".join(texts))
-            for side, other in (("left", "right"), ("right", "left")):
-                if side in content:
-                    assert all(side in text and other not in text for text in texts), texts
-
-
-def test_captions_are_tagged_with_lemmas():
-    assert tag_words("an old man is waving his left hand") == (
-        ("an", "DET"),
-        ("old", "ADJ"),
-        ("man", "NOUN"),
-        ("is", "AUX"),
-        ("wave", "VERB"),
-        ("his", "PRON"),
-        ("left", "ADJ"),
-        ("hand", "NOUN"),
-    )
-    assert tag_words("both hands")[1] == ("hand", "NOUN")
-    assert not [word for word, _ in LEXICON.values() if word in ("arms", "hands", "fists", "times")]
-    assert {tag for _, tag in LEXICON.values()} <= {
-        "DET",
-        "PRON",
-        "AUX",
-        "ADP",
-        "ADV",
-        "CCONJ",
-        "ADJ",
-        "VERB",
-        "NOUN",
-    }
-    assert [inflect(v, "s") + inflect(v, "ing") for v in ("go", "run", "wave", "see", "punch")] == [
-        "goesgoing",
-        "runsrunning",
-        "waveswaving",
-        "seesseeing",
-        "punchespunching",
-    ]
-
-
-def test_a_caption_tells_its_own_content_and_style():
-    rng = np.random.default_rng(3)
-    for content in CONTENTS:
-        for style in STYLES:
-            for caption in write_captions(content, style, rng, 2):
-                contents, styles = told_by(caption.text)
-                assert contents == {content}, caption.text
-                assert style in styles, caption.text
-
-
-@pytest.mark.parametrize(
-    ("text", "content", "styles"),
-    [
-        ("a person walks and turns left", "walk-turn-left", set(STYLES)),
-        ("an old man raises the left hand and waves it", "wave-left-hand", {"old", "elderly"}),
-        ("happily, someone is running", "run", {"happy"}),
-        ("a man bows", "bow", {"masculine", "masculinity"}),
-        ("someone juggles", None, set(STYLES)),
-    ],
-)
-def test_what_a_caption_leaves_open(text, content, styles):
-    assert told_by(text) == ({content} - {None}, styles)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmm.data import Caption, write_folder
+from mmm.data.captions import untagged
 from mmm.datasets.synthetic import make_clip
 from mmm.lab import data as plots
 from mmm.lab.data import combinations, contents_of, recording_of, survey_clips, survey_words
@@ -29,6 +30,9 @@ def test_contents_come_from_the_program_else_from_the_captions():
     assert contents_of({"content": "bow", "path": "x.bvh"}, [WAVE]) == ("bow",)
     assert contents_of(None, [WAVE, JUMP, JUMP]) == ("jump",)
     assert contents_of(None, []) == ()
+    assert contents_of({"path": "a.bvh"}, [untagged("a man waves"), untagged("she jumps and waves")]) == (
+        "waves",
+    )
 
 
 def test_clips_of_one_take_have_one_recording():
@@ -76,7 +80,17 @@ def test_pictures_show_every_clip(folder):
     assert len(contents.patches) == clips.contents.explode().nunique()
     shares = np.array([bar.get_width() for bar in plots.plot_splits(clips).axes[0].patches])
     assert np.isclose(shares.sum(), 100 * clips.contents.explode().nunique())
-    assert len(plots.plot_words(survey_words(folder)).axes) == len(plots.TAGS)
+
+
+def test_words_are_drawn_by_part_of_speech_or_by_rank(folder):
+    untagged_words = survey_words(folder)
+    axes = plots.plot_words(untagged_words, shown=5).axes
+    assert [len(ax.patches) for ax in axes] == [5, 5, 5, 5]
+    assert [label.get_text() for label in axes[1].get_yticklabels()] == list(untagged_words.word[5:10])[::-1]
+    tagged = untagged_words.assign(
+        tag=["VERB", "NOUN"] * (len(untagged_words) // 2) + ["ADP"] * (len(untagged_words) % 2)
+    )
+    assert [len(ax.patches) for ax in plots.plot_words(tagged, shown=5).axes] == [5, 5, 0, 0]
 
 
 def test_framed_are_the_combinations_that_train_lacks():

@@ -9,16 +9,15 @@ import re
 
 import numpy as np
 
-from mmm.data.captions import Caption
+from mmm.data.captions import Caption, untagged
+from mmm.datasets.grammar import inflect
 from mmm.datasets.synthetic.phrases import NUMBERS, PHRASES, SIZE, SPEED, SUBJECTS
 from mmm.datasets.synthetic.program import Action, Program, Segment
-from mmm.datasets.synthetic.words import inflect, tag
 
 OTHER = {"left": "right", "right": "left"}
-# A noun after "to the left" that begins something else is a subject.
-SUBJECT_NOUNS = {subject.split()[-1] for group in SUBJECTS.values() for subject in group}
 _POSSESSIVE = {"he": "his", "she": "her", "they": "their"}
 _VERB = re.compile(r"<([a-z-]+)(?::(ing))?>")
+_FORM = re.compile(r"<([a-z-]+):(third|ing|base)>")
 
 # S subject, H pronoun (with its own verb form), A B C clauses; the suffix gives the form of the verb.
 SINGLE = [
@@ -156,7 +155,7 @@ def clause(segment: Segment, rng: np.random.Generator, detail: float = 1.0) -> s
 
 
 def sentence(program: Program, rng: np.random.Generator) -> Caption:
-    """One caption of the program, with the lemma and the part of speech of each word."""
+    """One caption of the program."""
     gender = str(rng.choice(["he", "she", "they"], p=[0.32, 0.2, 0.48]))
     subject = str(rng.choice(SUBJECTS[gender]))
     # A sentence about three things says less of each.
@@ -175,26 +174,8 @@ def sentence(program: Program, rng: np.random.Generator) -> Caption:
     text = re.sub(r"\b([ABC]):(third|ing|base|pronoun)", fill, pattern)
     text = re.sub(r"\bS\b", subject, text)
     text = re.sub(r"\bH\b", gender, text).replace("{he}", gender).replace("{the}", owner)
-    shown, words = [], []
-    for token in text.split():
-        bare = token.rstrip(",.")
-        marked = re.fullmatch(r"<([a-z-]+):(third|ing|base)>", bare)
-        word = inflect(marked[1], marked[2]) if marked else bare
-        shown.append(word + token[len(bare) :])
-        words.append((marked[1], "AUX" if marked[1] == "be" else "VERB") if marked else tag(word))
-    return Caption(" ".join(shown), tuple(_sides_tagged(words)))
-
-
-def _sides_tagged(words: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Sides by their neighbours: ADJ in "the left hand", NOUN in "to the left", ADV in "turns left"."""
-    found = list(words)
-    for index, (word, _) in enumerate(words):
-        if word in OTHER:
-            before = words[index - 1][1]
-            after = words[index + 1] if index + 1 < len(words) else ("", "")
-            limb = after[1] == "NOUN" and after[0] not in SUBJECT_NOUNS
-            found[index] = word, "ADJ" if limb else "NOUN" if before in ("DET", "ADP") else "ADV"
-    return found
+    text = _FORM.sub(lambda verb: inflect(verb[1], verb[2]), text)
+    return untagged(text)
 
 
 def captions(program: Program, count: int = 4) -> list[Caption]:

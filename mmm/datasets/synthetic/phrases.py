@@ -6,9 +6,11 @@ SIDE is left or right, OTHER the opposite, TURNWISE the sense of the turn, {the}
 repetitions, "count" for phrases that say how many; see `captions.choices`.
 """
 
+from mmm.datasets.grammar import split_phrases
+
 
 def _listed(texts: dict[str, str]) -> dict[str, list[str]]:
-    return {name: [" ".join(phrase.split()) for phrase in text.split("/")] for name, text in texts.items()}
+    return {name: split_phrases(text) for name, text in texts.items()}
 
 
 PHRASES = _listed({

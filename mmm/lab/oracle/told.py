@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from mmm.datasets.grammar import inflect
 from mmm.datasets.synthetic.captions import choices
 from mmm.datasets.synthetic.phrases import NUMBERS, SIZE, SPEED
 from mmm.datasets.synthetic.program import Action, Program
-from mmm.datasets.synthetic.words import inflect
 from mmm.lab.oracle.recognition import actions_of
 
 _NOUNS = "leap|jump|squat|bend|bow|kick|punch|blow"

@@ -1,17 +1,14 @@
-"""Captions: true to the program, varied, every word with its part of speech."""
+"""Captions are true to their program, and varied."""
 
 import re
 
 import pytest
 
-from mmm.data.captions import format_caption, parse_captions
 from mmm.datasets.synthetic.captions import captions, choices, key
 from mmm.datasets.synthetic.choreograph import draw_program
 from mmm.datasets.synthetic.phrases import PHRASES
 from mmm.datasets.synthetic.program import Action, Program, Segment
-from mmm.datasets.synthetic.words import inflect, tag
 
-TAGS = set("VERB NOUN DET ADP NUM AUX PRON ADJ ADV CCONJ SCONJ".split())
 STAND = Action("stand")
 
 
@@ -24,23 +21,11 @@ def one(legs=STAND, arms=None, seed=0):
     return [c.text for c in captions(Program((Segment(legs, arms, 0, 60),), 60, seed), 8)]
 
 
-def test_three_or_more_different_captions(told):
-    for _, said in told:
-        assert len({c.text for c in said}) >= 3
-
-
-def test_at_least_250_words_with_valid_tags(told):
-    words = {w for _, said in told for c in said for w in re.findall(r"[a-z-]+", c.text)}
-    assert len(words) >= 250
-    assert {t for _, said in told for c in said for _, t in c.words} == TAGS
-
-
-def test_every_word_is_tagged_in_order(told):
-    for _, said in told[:100]:
-        for caption in said:
-            assert len(caption.words) == len(caption.text.split())
-            assert not re.search(r"[<>{}|:A-Z]", caption.text), caption.text
-            assert parse_captions(format_caption(caption)) == [caption]
+def test_every_program_has_several_captions_of_many_words(told):
+    texts = [[caption.text for caption in captions] for _, captions in told]
+    assert min(len(set(group)) for group in texts) >= 3
+    assert len({word for group in texts for text in group for word in re.findall(r"[a-z-]+", text)}) >= 250
+    assert not [text for group in texts for text in group if re.search(r"[<>{}|:A-Z]|  ", text)]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -103,45 +88,9 @@ def test_order_in_time_is_the_programs():
         assert (sit < clap) != bool(turned), text
 
 
-def test_all_phrases_have_known_words_and_a_reader():
-    for name, phrases in PHRASES.items():
-        for phrase in phrases:
-            assert "<" in phrase, (name, phrase)
-            for word in re.sub(r"<[a-z:-]+>|\{[a-zA-Z]+\}|\|.*|,", " ", phrase).split():
-                if word not in ("SIDE", "OTHER", "TURNWISE"):
-                    tag(word)
-    actions = [Action("turn", direction="left", angle=a) for a in (90, 180, 360)]
-    actions += [Action("walk_turn", direction="left", angle=a) for a in (90, 180)]
-    for action in actions:
-        assert len(choices(action)) >= 3 and key(action) in PHRASES
-
-
-def test_an_unknown_word_is_refused_by_name():
-    with pytest.raises(ValueError, match="'zyzzyva' .* lexicon"):
-        tag("zyzzyva")
-
-
-def test_inflection():
-    forms = {
-        "sit": "sitting",
-        "wave": "waving",
-        "carry": "carries",
-        "go": "goes",
-        "punch": "punches",
-        "have": "has",
-    }
-    for verb, form in forms.items():
-        assert inflect(verb, "ing" if form.endswith("ing") else "third") == form
-    assert tag("feet") == ("foot", "NOUN") and tag("punches") == ("punch", "NOUN")
-
-
-def test_left_is_an_adjective_before_a_limb_and_a_direction_elsewhere():
-    tags = set()
-    for seed in range(20):
-        for caption in captions(
-            Program((Segment(Action("turn", direction="left", angle=90), None, 0, 40),), 40, seed)
-        ):
-            tags |= {t for w, t in caption.words if w == "left"}
-    hand = captions(Program((Segment(STAND, Action("wave", side="left", count=2), 0, 40),), 40, 0))
-    assert {t for c in hand for w, t in c.words if w == "left"} == {"ADJ"}
-    assert {"ADV", "NOUN"} <= tags  # "a left turn" has the third
+@pytest.mark.parametrize(
+    ("name", "angle"), [("turn", 90), ("turn", 180), ("turn", 360), ("walk_turn", 90), ("walk_turn", 180)]
+)
+def test_every_angle_has_phrases(name, angle):
+    action = Action(name, direction="left", angle=angle)
+    assert key(action) in PHRASES and len(choices(action)) >= 3

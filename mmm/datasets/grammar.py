@@ -1,0 +1,30 @@
+"""What the captions of the synthetic data and of Bandai-Namco's share: lists of phrases, and verb forms."""
+
+from __future__ import annotations
+
+# Verbs that double their last letter before -ing.
+DOUBLED = set(
+    "clap cut get hit hop jab jog lob put run scan sidestep sit spin squat step strut tip trot".split()
+)
+
+
+def split_phrases(text: str) -> list[str]:
+    """The phrases of a text in which they are separated by slashes; line breaks count as spaces."""
+    return [" ".join(phrase.split()) for phrase in text.split("/")]
+
+
+def inflect(verb: str, form: str) -> str:
+    """`verb` in the form "base" (they walk), "third" (she walks) or "ing" (walking)."""
+    if verb == "be":
+        return {"base": "are", "third": "is", "ing": "being"}[form]
+    if verb == "have" and form == "third":
+        return "has"
+    if form == "third":
+        if verb.endswith(("s", "sh", "ch", "x", "z", "o")):
+            return verb + "es"
+        return verb[:-1] + "ies" if verb.endswith("y") and verb[-2] not in "aeiou" else verb + "s"
+    if form == "ing":
+        if verb in DOUBLED or verb.endswith("step"):
+            return verb + verb[-1] + "ing"
+        return verb[:-1] + "ing" if verb.endswith("e") and not verb.endswith("ee") else verb + "ing"
+    return verb
