@@ -1,7 +1,7 @@
-"""`python -m mmm.lab.oracle`: see `measure.py`."""
+"""`python -m mmm.lab.oracle`: see `evaluate.py`."""
 
 import tyro
 
-from mmm.lab.oracle.measure import Command
+from mmm.lab.oracle.evaluate import Command
 
 tyro.cli(Command).run()

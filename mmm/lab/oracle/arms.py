@@ -8,8 +8,12 @@ from scipy.ndimage import gaussian_filter1d
 from mmm.datasets.synthetic.program import Action
 from mmm.lab.oracle.events import (
     Event,
+    Run,
     between,
+    covered,
     crossing,
+    cycle,
+    event,
     paced,
     span,
     speed_between,
@@ -20,34 +24,35 @@ from mmm.motion.runs import runs
 
 SIDES = {LEFT: "left", RIGHT: "right"}
 HIGH = (
-    0.12  # arm lengths that a wrist comes above its shoulder when the hand is up, and below it between swings
+    0.12  # a raised wrist comes so far above its shoulder (arm lengths), and stays above -HIGH between swings
 )
-HANGING = -0.6  # and when it is down again
+HANGING = -0.6  # the wrist is down again
 LONG_ENOUGH = 8  # frames that a hand is up on purpose
 
 
 def arm_events(s: Signals) -> list[Event]:
-    """Events of the arms and the head in their order; they may lie over those of the legs."""
-    high = _high(s, {side: _lifted(s, side) for side in (LEFT, RIGHT)})
-    taken = np.zeros(len(s), bool)
-    for event in high:
-        taken[event.start : event.end] = True
-    found = high + _punches(s, taken)
-    for event in found:
-        taken[event.start : event.end] = True
-    found += _half_raised(s, taken)
-    for event in found:
-        taken[event.start : event.end] = True
-    found += _claps(s, taken)
-    for event in found:
-        taken[event.start : event.end] = True
-    return sorted(found + _looks(s, taken), key=lambda event: event.start)
+    """Events of the arms and the head in their order; they may overlap with those of the legs."""
+    events = _high(s, {side: _lifted(s, side) for side in SIDES})
+    for detect in (_punches, _half_raised, _claps, _looks):
+        events += detect(s, covered(events, len(s)))
+    return sorted(events, key=lambda one: one.start)
 
 
 # ---- hands above the shoulders
 
 
-def _high(s: Signals, ups: dict[int, list[tuple[int, int]]]) -> list[Event]:
+def _lifted(s: Signals, side: int) -> list[Run]:
+    up = s.hands[:, side, 1]
+    return [(a, b) for a, b in runs(up > -HIGH, gap=3, least=LONG_ENOUGH) if up[a:b].max() > HIGH]
+
+
+def _half_raised(s: Signals, taken: np.ndarray) -> list[Event]:
+    """Hands held up before the shoulders, elbows folded, that do not strike: a timid way to raise or to wave."""
+    held = (s.fold > 1.75) & (s.hands[..., 1] > -0.2) & ~taken[:, None]
+    return _high(s, {side: runs(held[:, side], gap=3, least=LONG_ENOUGH) for side in SIDES})
+
+
+def _high(s: Signals, ups: dict[int, list[Run]]) -> list[Event]:
     """Waves, raises, stretches and throws, by when each hand is up; hands that are up together are one event."""
     events = []
     while any(ups.values()):
@@ -60,50 +65,36 @@ def _high(s: Signals, ups: dict[int, list[tuple[int, int]]]) -> list[Event]:
     return events
 
 
-def _lifted(s: Signals, side: int) -> list[tuple[int, int]]:
-    up = s.hands[:, side, 1]
-    return [(a, b) for a, b in runs(up > -HIGH, gap=3, least=LONG_ENOUGH) if up[a:b].max() > HIGH]
-
-
-def _together(a: tuple[int, int], b: tuple[int, int]) -> bool:
+def _together(a: Run, b: Run) -> bool:
     return min(a[1], b[1]) - max(a[0], b[0]) > 0.5 * max(a[1] - a[0], b[1] - b[0])
 
 
-def _one_high(s: Signals, side: int, core: tuple[int, int], other: tuple[int, int] | None) -> Event:
-    a, b = (min(core[0], other[0]), max(core[1], other[1])) if other else core
-    start, end = _outward(s.hands[:, side, 1], core)
+def _one_high(s: Signals, side: int, core: Run, other: Run | None) -> Event:
+    """The event of the hand `side`, which is up in the run `core`, and of the other hand if it is up in `other`."""
+    run = (min(core[0], other[0]), max(core[1], other[1])) if other else core
+    start, end = _until_hanging(s.hands[:, side, 1], core)
     if other:
-        mate = _outward(s.hands[:, 1 - side, 1], other)
+        mate = _until_hanging(s.hands[:, 1 - side, 1], other)
         start, end = min(start, mate[0]), max(end, mate[1])
-    arms = [side, 1 - side] if other else [side]
     name = "both" if other else SIDES[side]
-    swings = [_swings(s, arm, (a, b)) for arm in arms]
-    cycles = max(len(w) for w in swings)
-    if cycles >= 2:
-        peaks = max(swings, key=len)
-        seconds = (peaks[-1] - peaks[0]) / (cycles - 1) * cycles / RATE
-        action = Action(
-            "wave", side=name, count=cycles, speed=paced("wave", seconds + _ramps(seconds), cycles)
-        )
-        return Event(action, start, end)
+    swings = max((_swings(s, arm, run) for arm in ([side, 1 - side] if other else [side])), key=len)
+    if len(swings) >= 2:
+        seconds = cycle(swings)
+        speed = paced(
+            "wave", seconds + min(0.825, 0.6 * seconds), len(swings)
+        )  # the hand goes up and down too
+        return Event(Action("wave", side=name, count=len(swings), speed=speed), start, end)
     if not other and _thrown(s, side, core):
-        return Event(Action("throw", side=SIDES[side], count=1), start, end + 6)
-    if other:
-        lean = float(np.median(s.aside[a + (b - a) // 4 : b - (b - a) // 4]))
-        if abs(lean) > 0.17 or _arched(s, a, b):
-            direction = "up" if abs(lean) < 0.17 else "right" if lean > 0 else "left"
-            return Event(
-                Action(
-                    "stretch", side="both", direction=direction, speed=_stretch_speed(s, side, start, end)
-                ),
-                start,
-                end,
-            )
+        return Event(Action("throw", side=name, count=1), start, end + 6)
+    lean = _lean(s, run)
+    if other and (lean != "up" or _arched(s, *run)):
+        speed = _stretch_speed(s, side, start, end)
+        return Event(Action("stretch", side="both", direction=lean, speed=speed), start, end)
     return Event(Action("raise", side=name, speed=_raise_speed(s, side, core)), start, end)
 
 
-def _outward(up: np.ndarray, core: tuple[int, int], most: int = 14) -> tuple[int, int]:
-    """From where the hand hung until it hangs again."""
+def _until_hanging(up: np.ndarray, core: Run, most: int = 14) -> Run:
+    """The run, widened to where the hand hung before and hangs again, by at most `most` frames."""
     a, b = core
     first = max(a - most, 0)
     while a > first and up[a - 1] > HANGING and up[a - 1] < up[a] + 0.02:
@@ -114,47 +105,42 @@ def _outward(up: np.ndarray, core: tuple[int, int], most: int = 14) -> tuple[int
     return a, b
 
 
-def _swings(s: Signals, side: int, core: tuple[int, int]) -> list[float]:
+def _swings(s: Signals, side: int, core: Run) -> list[float]:
     """Times of the swings of a hand that is up; none where it does not go to and fro at least twice.
 
-    The elbow's bend tells them where the forearm swings about it; where the whole arm swings, the wrist's place
-    along the line on which it moves most.
+    Where the forearm swings about the elbow, the elbow's bend shows them. Where the whole arm swings, they are seen
+    in the position of the wrist along the line on which it moves most.
     """
     a, b = core
     up = s.hands[a:b, side, 1].max() > HIGH  # hands that are only half raised wave with the wrist
-    bend = s.fold[a:b, side]
-    found = _peaks(bend, 0.175, 0.1)
-    if not _steady(found, b - a):
-        place = s.hands[a:b, side] - gaussian_filter1d(s.hands[a:b, side], 10.0, axis=0, mode="nearest")
-        inner = place[3:-3]
+    peaks = _peaks(s.fold[a:b, side], 0.175, 0.1)
+    if not _steady(peaks, b - a):
+        wrist = s.hands[a:b, side] - gaussian_filter1d(s.hands[a:b, side], 10.0, axis=0, mode="nearest")
+        inner = wrist[3:-3]
         line = np.linalg.svd(inner - inner.mean(0), full_matrices=False)[2][0]
-        found = _peaks((place - inner.mean(0)) @ line, 0.05 if up else 0.015, -0.2)
-        if len(found) < (3 if up else 5) or not _steady(found, b - a):
+        peaks = _peaks((wrist - inner.mean(0)) @ line, 0.05 if up else 0.015, -0.2)
+        if len(peaks) < (3 if up else 5) or not _steady(peaks, b - a):
             return []
-    return [a + time for time in found]
+    return [a + time for time in peaks]
 
 
 def _peaks(x: np.ndarray, least: float, between_peaks: float) -> list[float]:
     """Times of the peaks of a curve that swings by `least` or more about the middle of its range."""
     inner = x[2:-2] if len(x) > 12 else x
     low, high = np.percentile(inner, [8, 92])
-    middle, part = (low + high) / 2, (high - low) / 2
-    if part < least:
+    middle, amplitude = (low + high) / 2, (high - low) / 2
+    if amplitude < least:
         return []
-    return [summit(x, i, j) for i, j in between(x, middle - between_peaks * part, middle + 0.4 * part)]
+    tops = between(x, middle - between_peaks * amplitude, middle + 0.4 * amplitude)
+    return [summit(x, i, j) for i, j in tops]
 
 
 def _steady(peaks: list[float], frames: int) -> bool:
-    """Whether the peaks are swings of a wave: an elbow that only bends on the way up and on the way down is none."""
+    """Whether the peaks are swings of a wave: an elbow that bends only on the way up and down makes two far apart."""
     return len(peaks) > 1 and (peaks[-1] - peaks[0]) * len(peaks) / (len(peaks) - 1) < 1.25 * frames
 
 
-def _ramps(active: float) -> float:
-    """Seconds that the hand of a wave takes up and down, beside its swings."""
-    return min(0.825, 0.6 * active)
-
-
-def _thrown(s: Signals, side: int, core: tuple[int, int]) -> bool:
+def _thrown(s: Signals, side: int, core: Run) -> bool:
     """Elbow bent while the hand is highest, beside or behind the head, then flung straight to the front."""
     a, b = core
     up = s.hands[a:b, side, 1]
@@ -164,44 +150,48 @@ def _thrown(s: Signals, side: int, core: tuple[int, int]) -> bool:
     return bool(bent > 1.0 and flung > 0.5)
 
 
+def _middle(run: Run) -> slice:
+    """The middle half of a run."""
+    a, b = run
+    return slice(a + (b - a) // 4, b - (b - a) // 4)
+
+
+def _lean(s: Signals, run: Run) -> str:
+    """Direction in which a stretch leans."""
+    lean = float(np.median(s.aside[_middle(run)]))
+    return "up" if not abs(lean) > 0.17 else "right" if lean > 0 else "left"
+
+
 def _arched(s: Signals, a: int, b: int) -> bool:
     """The hands of a stretch come close over the head, elbows a little bent, and the trunk is arched back."""
-    middle = slice(a + (b - a) // 4, b - (b - a) // 4)
+    middle = _middle((a, b))
     fold, apart, tilt = (float(np.median(x[middle])) for x in (s.fold.mean(1), s.apart, s.tilt))
     bent, close = min(fold, 0.5) - 0.385, float(np.clip(0.7 - apart, -0.15, 0.06))
     return bent / 0.05 + close / 0.04 + (-0.15 - tilt) / 0.03 > 0
 
 
-def _rise(x: np.ndarray, start: int, end: int, low: float, high: float) -> float:
-    """Seconds from `low` to `high`, the mean of the way up and the way down."""
-    times = []
-    for values in (x[start:end], x[start:end][::-1]):
-        above = np.flatnonzero(values > high)
+def _rise(s: Signals, side: int, start: int, end: int) -> float:
+    """Seconds in which the upper arm goes from 0.8 to 2 radians, the mean of up and down; NaN if it never does."""
+    x, times = s.upper[max(start, 0) : min(end, len(s)), side], []
+    for values in (x, x[::-1]):
+        above = np.flatnonzero(values > 2.0)
         if not len(above):
             continue
-        below = np.flatnonzero(values[: above[0]] < low)
+        below = np.flatnonzero(values[: above[0]] < 0.8)
         if len(below):
-            times.append(crossing(values, int(above[0]), high) - crossing(values, int(below[-1]) + 1, low))
+            times.append(crossing(values, int(above[0]), 2.0) - crossing(values, int(below[-1]) + 1, 0.8))
     return float(np.mean(times)) / RATE if times else np.nan
 
 
-def _raise_speed(s: Signals, side: int, core: tuple[int, int]) -> str:
-    a, b = max(core[0] - 20, 0), min(core[1] + 20, len(s))
-    seconds = _rise(s.upper[:, side], a, b, 0.8, 2.0)
+def _raise_speed(s: Signals, side: int, core: Run) -> str:
+    seconds = _rise(s, side, core[0] - 20, core[1] + 20)
     return "normal" if np.isnan(seconds) else speed_between(seconds, 0.23, 0.145)
 
 
 def _stretch_speed(s: Signals, side: int, start: int, end: int) -> str:
-    seconds = _rise(s.upper[:, side], max(start - 10, 0), min(end + 10, len(s)), 0.8, 2.0)
-    if not np.isnan(seconds) and seconds < 0.195:
+    if _rise(s, side, start - 10, end + 10) < 0.195:  # not if it is NaN
         return "fast"
     return "slow" if (end - start) / RATE > 3.25 else "normal"
-
-
-def _half_raised(s: Signals, taken: np.ndarray) -> list[Event]:
-    """Hands held up before the shoulders, elbows folded, that do not strike: a timid way to raise or to wave."""
-    held = (s.fold > 1.75) & (s.hands[..., 1] > -0.2) & ~taken[:, None]
-    return _high(s, {side: runs(held[:, side], gap=3, least=LONG_ENOUGH) for side in (LEFT, RIGHT)})
 
 
 # ---- fists, palms, gaze
@@ -214,40 +204,29 @@ def _punches(s: Signals, taken: np.ndarray) -> list[Event]:
     events = []
     for a, b in runs(guard, gap=6, least=8):
         a, b = max(a - 2, 0), min(b + 2, len(s))
-        blows = {
-            side: [(a + i, a + j) for i, j in between(s.hands[a:b, side, 2], 0.66, 0.76)]
-            for side in (LEFT, RIGHT)
-        }
-        count = len(blows[LEFT]) + len(blows[RIGHT])
-        if not count:
+        blows = {k: [(a + i, a + j) for i, j in between(s.hands[a:b, k, 2], 0.66, 0.76)] for k in SIDES}
+        counts = {k: len(blows[k]) for k in SIDES}
+        if not any(counts.values()):
             continue
-        many, few = sorted((len(blows[LEFT]), len(blows[RIGHT])), reverse=True)
-        side = "both" if few > 0.4 * many else SIDES[LEFT if len(blows[LEFT]) == many else RIGHT]
-        if side != "both":
-            count = many
-        seconds = _guard_seconds(s, side, (a, b), blows)
-        events.append(
-            Event(
-                Action("punch", side=side, count=count, speed=paced("punch", seconds, count)),
-                max(a - 3, 0),
-                min(b + 3, len(s)),
-            )
-        )
+        if min(counts.values()) > 0.4 * max(counts.values()):
+            side, count, arms = "both", sum(counts.values()), (LEFT, RIGHT)
+        else:
+            arm = max(SIDES, key=lambda k: counts[k])
+            side, count, arms = SIDES[arm], counts[arm], (arm,)
+        peaks = sorted(summit(s.hands[:, k, 2], i, j) for k in arms for i, j in blows[k])
+        if len(peaks) > 1:
+            active = cycle(peaks)
+            seconds = active / 0.76 if active < 1.71 else active + 0.54
+        else:
+            seconds = _guard_seconds(s.fold[a:b, 1 - arms[0]])
+        action = Action("punch", side=side, count=count, speed=paced("punch", seconds, count))
+        events.append(event(action, (a, b), 3, len(s)))
     return events
 
 
-def _guard_seconds(s: Signals, side: str, core: tuple[int, int], blows: dict) -> float:
-    peaks = sorted(
-        summit(s.hands[:, k, 2], i, j)
-        for k in (LEFT, RIGHT)
-        for i, j in blows[k]
-        if side in ("both", SIDES[k])
-    )
-    if len(peaks) > 1:
-        active = (peaks[-1] - peaks[0]) / (len(peaks) - 1) * len(peaks) / RATE
-        return active / 0.76 if active < 1.71 else active + 0.54
-    other = RIGHT if side == "left" else LEFT
-    up = np.flatnonzero(s.fold[core[0] - 0 : core[1], other] > 1.3)
+def _guard_seconds(fold: np.ndarray) -> float:
+    """Seconds of a single punch, from how long the elbow of the other arm stays folded."""
+    up = np.flatnonzero(fold > 1.3)
     held = (up[-1] - up[0] + 1) / RATE if len(up) else 0.0
     return held / 0.8 if held < 1.8 else held + 0.45
 
@@ -260,35 +239,32 @@ def _claps(s: Signals, taken: np.ndarray) -> list[Event]:
         meets = between(-s.apart[a:b], -0.56, -0.45)
         if len(meets) < 2:
             continue
-        times = [summit(-s.apart, a + i, a + j) for i, j in meets]
-        active = (times[-1] - times[0]) / (len(times) - 1) * len(times) / RATE
+        active = cycle([summit(-s.apart, a + i, a + j) for i, j in meets])
         seconds = active / 0.68 if active < 1.53 else active + 0.72
-        action = Action("clap", count=len(times), speed=paced("clap", seconds, len(times)))
-        events.append(Event(action, max(a - 3, 0), min(b + 3, len(s))))
+        action = Action("clap", count=len(meets), speed=paced("clap", seconds, len(meets)))
+        events.append(event(action, (a, b), 3, len(s)))
     return events
 
 
 def _looks(s: Signals, taken: np.ndarray) -> list[Event]:
     """The head goes far to one side, then far to the other."""
-    far = [(a, b, 1) for a, b in between(s.gaze, 0.5, 0.7)] + [
-        (a, b, -1) for a, b in between(-s.gaze, 0.5, 0.7)
-    ]
+    far = [(a, b, sign) for sign in (1, -1) for a, b in between(sign * s.gaze, 0.5, 0.7)]
     far = sorted((a, b, sign) for a, b, sign in far if taken[a:b].mean() < 0.5)
     groups: list[list[tuple[int, int, int]]] = []
-    for part in far:
-        if groups and groups[-1][-1][2] != part[2] and part[0] - groups[-1][-1][1] < 16:
-            groups[-1].append(part)
+    for turn in far:
+        if groups and groups[-1][-1][2] != turn[2] and turn[0] - groups[-1][-1][1] < 16:
+            groups[-1].append(turn)
         else:
-            groups.append([part])
+            groups.append([turn])
     events = []
     for group in groups:
-        if len(group) < 2:
+        count, turns = len(group) // 2, [(a, b) for a, b, _ in group]
+        if not count:
             continue
-        count = len(group) // 2
-        seconds = span(np.abs(s.gaze), [(a, b) for a, b, _ in group], 0.5) / (count - 0.2) * count
+        seconds = span(np.abs(s.gaze), turns, 0.5) / (count - 0.2) * count
         if seconds / count < 1.0:  # so fast it is the swing of a gait
             continue
         direction = "left" if group[0][2] > 0 else "right"
         action = Action("look", direction=direction, count=count, speed=paced("look", seconds, count))
-        events.append(Event(action, max(group[0][0] - 3, 0), min(group[-1][1] + 3, len(s))))
+        events.append(event(action, (turns[0][0], turns[-1][1]), 3, len(s)))
     return events

@@ -1,9 +1,9 @@
-"""The oracle on captured motion that it was not made for: contents of Bandai-Namco's data in its own words.
+"""The oracle on captured motion that it was not written for: the action classes of Bandai-Namco's data.
 
-A content says one thing about a clip. Right means: for walk and run, that is what the legs do for the longest time
-(a walk in whatever direction and curve); for a turn, also that all turns seen go that way; for a raise or a wave,
-it is seen with that hand (or both) and not with another, and the other of the two is not seen. Both hands stretched
-up count as both raised: the content does not say how.
+A class says one thing about a clip. Right means: for walk and run, that is what the legs do for the longest time
+(a walk in any direction and curve). For a turn, also all turns that are seen go that way. For a raise or a wave, it
+is seen with that hand (or both) and not with another, and the other of the two is not seen. Both hands stretched up
+count as both raised: the class does not say how.
 """
 
 from __future__ import annotations
@@ -13,91 +13,85 @@ from collections.abc import Iterable
 
 from mmm.datasets.synthetic.program import Segment
 from mmm.lab.oracle.recognition import Recognised
+from mmm.lab.oracle.scoring import counted
 
 WALKS = ("walk", "walk_curve", "walk_turn")
-# content → (what is asked in the table, the side or way that has to be right)
+# action class of the data → (question in the table, the side or direction that has to be right)
 JUDGED = {
     "walk": ("walk", None),
     "run": ("run", None),
     "walk-turn-left": ("turn", "left"),
     "walk-turn-right": ("turn", "right"),
-    **{f"raise-up-{side}-hand": ("raise", side) for side in ("left", "right")},
+    "raise-up-left-hand": ("raise", "left"),
+    "raise-up-right-hand": ("raise", "right"),
     "raise-up-both-hands": ("raise", "both"),
-    **{f"wave-{side}-hand": ("wave", side) for side in ("left", "right")},
+    "wave-left-hand": ("wave", "left"),
+    "wave-right-hand": ("wave", "right"),
     "wave-both-hands": ("wave", "both"),
 }
-REPORTED = {"dash": ("run", None), "walk-back": ("walk backward", None)}  # few takes, no promise
+REPORTED = {"dash": ("run", None), "walk-back": ("walk backward", None)}  # few takes, in no question
 
 
-def right(seen: Recognised, content: str) -> bool | None:
-    """Whether the content is what is seen; None for a content that the oracle has no word for."""
-    asked, side = (JUDGED | REPORTED).get(content, (None, None))
-    if asked is None:
+def right(seen: Recognised, action_class: str) -> bool | None:
+    """Whether the action class is what is seen; None for a class that the oracle has no word for."""
+    question, side = (JUDGED | REPORTED).get(action_class, (None, None))
+    if question is None:
         return None
-    if asked in ("raise", "wave"):
-        return {(name, hand) for name, hand in _hands(seen.segments) if name in ("raise", "wave")} == {
-            (asked, side)
+    if question in ("raise", "wave"):
+        return {hand for hand in _hands(seen.segments) if hand[0] in ("raise", "wave")} == {(question, side)}
+    name, direction = _main_gait(seen.segments)
+    if question == "turn":
+        turns = {
+            s.legs.direction for s in seen.segments if s.legs.name in ("turn", "walk_turn", "walk_curve")
         }
-    name, direction = _going(seen.segments)
-    if asked == "run":
-        return name == "run"
-    if asked == "walk backward":
-        return name in WALKS and direction == "backward"
-    if asked == "walk":
-        return name in WALKS
-    ways = {
-        segment.legs.direction
-        for segment in seen.segments
-        if segment.legs.name in ("turn", "walk_turn", "walk_curve")
-    }
-    return name in (*WALKS, "turn") and ways == {side}
+        return name in ("walk", "turn") and turns == {side}
+    if question == "walk backward":
+        return (name, direction) == ("walk", "backward")
+    return name == question
 
 
 def _hands(segments: Iterable[Segment]) -> set[tuple[str, str | None]]:
-    found = {(segment.arms.name, segment.arms.side) for segment in segments if segment.arms}
-    return {("raise" if name == "stretch" else name, side) for name, side in found}
+    pairs = {(segment.arms.name, segment.arms.side) for segment in segments if segment.arms}
+    return {("raise" if name == "stretch" else name, side) for name, side in pairs}
 
 
-def _going(segments: Iterable[Segment]) -> tuple[str, str | None]:
+def _main_gait(segments: Iterable[Segment]) -> tuple[str, str | None]:
     """What the legs do for the longest time, walks of all kinds taken together, and in which direction."""
     frames: Counter[str] = Counter()
-    ways: dict[str, Counter[str | None]] = defaultdict(Counter)
+    directions: dict[str, Counter[str | None]] = defaultdict(Counter)
     for segment in segments:
         kind = "walk" if segment.legs.name in WALKS else segment.legs.name
         frames[kind] += segment.end - segment.start
-        ways[kind][segment.legs.direction] += segment.end - segment.start
+        directions[kind][segment.legs.direction] += segment.end - segment.start
     if not frames:
         return "stand", None
     name = frames.most_common(1)[0][0]
-    return name, ways[name].most_common(1)[0][0]
+    return name, directions[name].most_common(1)[0][0]
 
 
 def tables(rows: Iterable[tuple[str, str, bool | None]]) -> dict:
-    """Shares that are right from (content, style, right): of the five questions, by content and by style.
+    """How many are right from (action class, style, right): of the five questions, by class and by style.
 
     Returns:
-        {"questions": {"walk": {"right", "judged", "share"}, …}, "contents": {…}, "styles": {question: {style: …}}}
+        {"questions": {"walk": {"right", "judged", "share"}, …}, "contents": {class: {…}}, "styles": {question: …}}
     """
     questions: dict[str, list[bool]] = defaultdict(list)
-    contents: dict[str, list[bool]] = defaultdict(list)
+    classes: dict[str, list[bool]] = defaultdict(list)
     styles: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    for content, style, verdict in rows:
+    for action_class, style, verdict in rows:
         if verdict is None:
             continue
-        contents[content].append(verdict)
-        if content in JUDGED:
-            question = JUDGED[content][0]
+        classes[action_class].append(verdict)
+        if action_class in JUDGED:
+            question = JUDGED[action_class][0]
             questions[question].append(verdict)
             styles[question][style].append(verdict)
     return {
-        "questions": {name: _share(found) for name, found in sorted(questions.items())},
-        "contents": {name: _share(found) for name, found in sorted(contents.items())},
-        "styles": {
-            question: {style: _share(found) for style, found in sorted(row.items())}
-            for question, row in sorted(styles.items())
-        },
+        "questions": _counted(questions),
+        "contents": _counted(classes),
+        "styles": {question: _counted(row) for question, row in sorted(styles.items())},
     }
 
 
-def _share(found: list[bool]) -> dict:
-    return {"right": sum(found), "judged": len(found), "share": round(sum(found) / len(found), 4)}
+def _counted(lists: dict[str, list[bool]]) -> dict[str, dict]:
+    return {name: counted(values) for name, values in sorted(lists.items())}

@@ -1,23 +1,25 @@
-"""Events: when something was done, and the counting of what is repeated."""
+"""Events: when an action was done, how often it was repeated, and whether it was slow or fast."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from mmm.datasets.synthetic.program import Action
 from mmm.lab.oracle.signals import RATE
 from mmm.motion.runs import runs
 
-# Seconds that an action takes at normal speed: once and for all, and for each repetition. Measured on the
-# choreographer's training clips; a slow one takes half as long again, a fast one two thirds.
+# Seconds that an action takes at normal speed: a fixed part, and a part for each repetition. Measured on the
+# choreographer's training clips. A slow action takes 3/2 of it, a fast one 2/3.
 TEMPO = {
     "squat": (0.1, 1.45), "bow": (0.2, 1.9), "kick": (0.25, 1.3), "wave": (0.9, 0.52), "clap": (0.7, 0.44),
     "punch": (0.5, 0.62), "look": (0.3, 2.0),
 }  # fmt: skip
-SLOW, FAST = 1.22, 0.81  # times as long as at normal speed
+SLOW, FAST = 1.22, 0.81  # limits, as multiples of the time at normal speed
+Run = tuple[int, int]  # first frame, frame after the last
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,40 @@ class Event:
     start: int
     end: int
 
+    def __len__(self) -> int:
+        return self.end - self.start
+
     def overlap(self, start: int, end: int) -> float:
-        """Share of the event that lies between two frames."""
-        return max(0, min(self.end, end) - max(self.start, start)) / max(self.end - self.start, 1)
+        """Fraction of the event that lies between two frames."""
+        return max(0, min(self.end, end) - max(self.start, start)) / max(len(self), 1)
 
 
-def between(x: Float[np.ndarray, " t"], low: float, high: float) -> list[tuple[int, int]]:
-    """Stretches above `low` that also rise above `high` (hysteresis: jitter at one level counts once)."""
+def event(action: Action, run: Run, margin: int, frames: int) -> Event:
+    """The event of a run widened by `margin` frames on both sides, inside a clip of `frames` frames."""
+    return Event(action, max(run[0] - margin, 0), min(run[1] + margin, frames))
+
+
+def covered(events: Sequence[Event], frames: int) -> Bool[np.ndarray, " t"]:
+    """Which frames belong to any of the events."""
+    inside = np.zeros(frames, bool)
+    for one in events:
+        inside[one.start : one.end] = True
+    return inside
+
+
+def grouped(rows: Sequence[Run], gap: int) -> list[list[Run]]:
+    """Runs in their order; those at most `gap` frames apart are in one group."""
+    groups: list[list[Run]] = []
+    for row in rows:
+        if groups and row[0] - groups[-1][-1][1] <= gap:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
+
+
+def between(x: Float[np.ndarray, " t"], low: float, high: float) -> list[Run]:
+    """Runs above `low` that also rise above `high` (hysteresis: jitter at one level counts once)."""
     return [(a, b) for a, b in runs(x > low) if x[a:b].max() > high]
 
 
@@ -46,7 +75,7 @@ def crossing(x: Float[np.ndarray, " t"], frame: int, level: float) -> float:
     return frame - 1 + float(np.clip((level - before) / (after - before + 1e-12), 0.0, 1.0))
 
 
-def span(x: Float[np.ndarray, " t"], peaks: list[tuple[int, int]], level: float) -> float:
+def span(x: Float[np.ndarray, " t"], peaks: Sequence[Run], level: float) -> float:
     """Seconds from where x first passes `level` upward, before the first peak, to where it last falls below."""
     return (crossing(x, peaks[-1][1], level) - crossing(x, peaks[0][0], level)) / RATE
 
@@ -61,11 +90,15 @@ def summit(x: Float[np.ndarray, " t"], start: int, end: int) -> float:
     return top + float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < -1e-9 else float(top)
 
 
+def cycle(peaks: Sequence[float]) -> float:
+    """Seconds of `len(peaks)` repetitions, from the times of their peaks in frames."""
+    return (peaks[-1] - peaks[0]) / (len(peaks) - 1) * len(peaks) / RATE
+
+
 def paced(name: str, seconds: float, count: int, slow: float = SLOW, fast: float = FAST) -> str:
     """Speed of an action that took so many seconds for `count` repetitions."""
     fixed, each = TEMPO[name]
-    share = (seconds / 1.02 - fixed) / (each * count)
-    return "slow" if share > slow else "fast" if share < fast else "normal"
+    return speed_between((seconds / 1.02 - fixed) / (each * count), slow, fast)
 
 
 def speed_between(value: float, slow: float, fast: float) -> str:

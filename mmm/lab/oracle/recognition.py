@@ -1,4 +1,4 @@
-"""From joints to what was done: the events of legs and arms, put together into segments."""
+"""From joints to actions: the events of legs and arms, put together into segments."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from jaxtyping import Float
 from mmm.datasets.synthetic.program import Action, Segment
 from mmm.errors import require
 from mmm.lab.oracle.arms import arm_events
-from mmm.lab.oracle.events import Event
+from mmm.lab.oracle.events import Event, covered
 from mmm.lab.oracle.gaits import curves, explain, moving
 from mmm.lab.oracle.legs import leg_events
 from mmm.lab.oracle.pace import gait_action
-from mmm.lab.oracle.signals import RATE, Signals, measure
+from mmm.lab.oracle.signals import RATE, Signals, signals_of
 from mmm.motion.runs import runs
 
 QUIET = 22  # frames without any action that count as standing
@@ -31,7 +31,7 @@ class Recognised:
 
     def __str__(self) -> str:
         return ", then ".join(
-            " while ".join(_said(action) for action in actions_of(segment)) for segment in self.segments
+            " while ".join(_described(action) for action in actions_of(segment)) for segment in self.segments
         )
 
 
@@ -41,7 +41,7 @@ def actions_of(segment: Segment) -> tuple[Action, ...]:
     return arms if arms and segment.legs.name == "stand" else (segment.legs, *arms)
 
 
-def _said(action: Action) -> str:
+def _described(action: Action) -> str:
     words = [
         None if action.speed == "normal" else action.speed,
         action.name.replace("_", " "),
@@ -67,79 +67,79 @@ def recognise(joints: Float[np.ndarray, "_t _j _xyz"], fps: float = 20.0) -> Rec
         joints.ndim == 3 and joints.shape[1:] == (22, 3),
         f"the joints have shape {tuple(joints.shape)}; expected (frames, 22, 3), HumanML3D's skeleton.",
     )
-    signals = measure(joints, fps)
-    return Recognised(tuple(_segments(signals)))
-
-
-def _segments(s: Signals) -> list[Segment]:
-    legs = leg_events(s)
-    arms = arm_events(s)
-    legs = sorted(legs + _gaits(s, legs + _planted(s, arms)), key=lambda event: event.start)
-    rows = [[event, None] for event in legs]
-    alone = []
-    for event in arms:
-        shares = [event.overlap(row[0].start, row[0].end) for row in rows]
-        home = int(np.argmax(shares)) if shares else -1
-        if home < 0 or shares[home] < 0.5:
-            alone.append(Segment(Action("stand"), event.action, event.start, event.end))
-        elif not _own(rows[home][0], event) and (rows[home][1] is None or _longer(event, rows[home][1])):
-            rows[home][1] = event
-    found = [Segment(leg.action, _beside(leg, arm), leg.start, leg.end) for leg, arm in rows] + alone
-    found = sorted(found, key=lambda segment: segment.start)
-    return _with_pauses(found, len(s))
-
-
-def _own(leg: Event, arm: Event) -> bool:
-    """Whether the movement of the arms belongs to that of the legs: the swing of a jump, balance of a squat."""
-    short = arm.end - arm.start < 0.6 * (leg.end - leg.start)
-    if leg.action.name == "jump":
-        return arm.action.name not in ("raise", "stretch") or short
-    return leg.action.name in ("kick", "sit", "bow") or (
-        leg.action.name == "turn" and arm.action.name == "look"
-    )
-
-
-def _beside(leg: Event, arm: Event | None) -> Action | None:
-    """What the arms do beside the legs; a raised hand that shakes with every jump does not wave."""
-    if arm is not None and leg.action.name == "jump" and arm.action.name == "wave":
-        return Action("raise", side=arm.action.side)
-    return arm.action if arm else None
-
-
-def _longer(a: Event, b: Event) -> bool:
-    return a.end - a.start > b.end - b.start
-
-
-def _planted(s: Signals, arms: list[Event]) -> list[Event]:
-    """Throws on the spot, with the time around them: the step forward and back belongs to the throw."""
-    throws = [
-        Event(e.action, max(e.start - 5, 0), min(e.end + 6, len(s))) for e in arms if e.action.name == "throw"
-    ]
-    return [e for e in throws if abs(float(s.forward[e.start : e.end].sum())) / RATE < 0.4]
+    s = signals_of(joints, fps)
+    arms, on_the_spot = arm_events(s), leg_events(s)
+    gaits = _gaits(s, on_the_spot + _planted_throws(s, arms))
+    legs = sorted(on_the_spot + gaits, key=lambda one: one.start)
+    return Recognised(tuple(_with_pauses(_segments(legs, arms), len(s))))
 
 
 def _gaits(s: Signals, legs: list[Event]) -> list[Event]:
     """Gaits in the time that the other events of the legs leave."""
     x = curves(s)
-    free = np.ones(len(s), bool)
-    for event in legs:
-        free[event.start : event.end] = False
-    found = []
-    for first, last in runs(free, least=16):
+    events = []
+    for first, last in runs(~covered(legs, len(s)), least=16):
         for start, end in moving(x, first, last):
             pieces = explain(x, start, end, start == 0, end == len(s))
-            found += [Event(gait_action(s, p), p.start, p.end) for p in pieces if p.name != "stand"]
-    return found
+            events += [Event(gait_action(s, p), p.start, p.end) for p in pieces if p.name != "stand"]
+    return events
+
+
+def _planted_throws(s: Signals, arms: list[Event]) -> list[Event]:
+    """Throws on the spot, with the time around them: the step forward and back belongs to the throw."""
+    throws = []
+    for arm in arms:
+        if arm.action.name == "throw":
+            start, end = max(arm.start - 5, 0), min(arm.end + 6, len(s))
+            if abs(float(s.forward[start:end].sum())) / RATE < 0.4:
+                throws.append(Event(arm.action, start, end))
+    return throws
+
+
+def _segments(legs: list[Event], arms: list[Event]) -> list[Segment]:
+    """Each event of the arms goes with the event of the legs that it overlaps most, or stands alone."""
+    beside: list[Event | None] = [None] * len(legs)
+    alone = []
+    for arm in arms:
+        overlaps = [arm.overlap(leg.start, leg.end) for leg in legs]
+        best = int(np.argmax(overlaps)) if overlaps else -1
+        if best < 0 or overlaps[best] < 0.5:
+            alone.append(Segment(Action("stand"), arm.action, arm.start, arm.end))
+        elif not _belongs_to(legs[best], arm) and (beside[best] is None or len(arm) > len(beside[best])):
+            beside[best] = arm
+    segments = [
+        Segment(leg.action, _beside(leg, arm), leg.start, leg.end)
+        for leg, arm in zip(legs, beside, strict=True)
+    ]
+    return sorted(segments + alone, key=lambda segment: segment.start)
+
+
+def _belongs_to(leg: Event, arm: Event) -> bool:
+    """Whether the movement of the arms is part of that of the legs: the swing of a jump, the balance of a kick."""
+    if leg.action.name == "jump":
+        return arm.action.name not in ("raise", "stretch") or len(arm) < 0.6 * len(leg)
+    if leg.action.name == "turn":
+        return arm.action.name == "look"
+    return leg.action.name in ("kick", "sit", "bow")
+
+
+def _beside(leg: Event, arm: Event | None) -> Action | None:
+    """What the arms do beside the legs; a raised hand that shakes with every jump does not wave."""
+    if arm is None:
+        return None
+    if leg.action.name == "jump" and arm.action.name == "wave":
+        return Action("raise", side=arm.action.side)
+    return arm.action
 
 
 def _with_pauses(segments: list[Segment], frames: int) -> list[Segment]:
     """The segments, and standing where nothing happens for long enough."""
-    found, before = [], 0
-    for segment in [*segments, None]:
-        until = segment.start if segment else frames
-        if until - before >= QUIET or (segment is None and not found):
-            found.append(Segment(Action("stand"), None, before, until))
-        if segment:
-            found.append(replace(segment, start=max(segment.start, 0), end=min(segment.end, frames)))
-            before = max(before, segment.end)
-    return found
+    rows, before = [], 0
+    for segment in segments:
+        if segment.start - before >= QUIET:
+            rows.append(Segment(Action("stand"), None, before, segment.start))
+        rows.append(replace(segment, start=max(segment.start, 0), end=min(segment.end, frames)))
+        before = max(before, segment.end)
+    if frames - before >= QUIET or not rows:
+        rows.append(Segment(Action("stand"), None, before, frames))
+    return rows

@@ -1,4 +1,4 @@
-"""The command: clips of a folder, and motions that a model makes from their captions."""
+"""The command: clips of a folder, their reconstructions, and motions that a model makes from their captions."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from mmm.data import write_folder
 from mmm.datasets.synthetic import make_clip
 from mmm.fit import load_tokenizer
-from mmm.lab.oracle.measure import Command, as_text, measure_folder
+from mmm.lab.oracle.evaluate import Command, as_text, evaluate_folder
 
 
 @pytest.fixture(scope="module")
@@ -29,46 +29,45 @@ def test_clips_of_a_folder(dances, tmp_path, capsys):
 
 
 def test_motions_of_a_model_are_judged_on_what_their_caption_names(dances, model):
-    result = measure_folder(dances, ("test",), model, limit=3, progress=False)
-    again = measure_folder(dances, ("test",), model, limit=3, progress=False)
+    result = evaluate_folder(dances, ("test",), model, limit=3, progress=False)
+    again = evaluate_folder(dances, ("test",), model, limit=3, progress=False)
     assert result["clips"] == 3 and result["generated"] is True
     assert result["actions"] == again["actions"]
-    whole = measure_folder(dances, ("test",), limit=3, progress=False)
+    whole = evaluate_folder(dances, ("test",), limit=3, progress=False)
     for name, row in result["attributes"].items():
         assert row["judged"] <= whole["attributes"][name]["judged"]
     assert result["attributes"]["action"]["judged"] == 3
     assert "generated motions" in as_text(result)
 
 
-def test_guidance_is_the_samplers(dances, model, tmp_path, monkeypatch):
-    asked, make = [], model.generate_bulk
-    monkeypatch.setattr(model, "generate_bulk", lambda *a, **kw: asked.append(kw) or make(*a, **kw))
-    measure_folder(dances, ("val",), model, progress=False)
-    measure_folder(dances, ("val",), model, progress=False, guidance=1.5)
-    assert asked == [{}, {"guidance": 1.5}]
-    with pytest.raises(ValueError, match="guidance is the model's"):
-        Command(dances.path, ("val",), guidance=1.5).run()
+def test_guidance_is_passed_to_the_sampler(dances, model, monkeypatch):
+    calls, generate = [], model.generate_bulk
+    monkeypatch.setattr(model, "generate_bulk", lambda *a, **kw: calls.append(kw) or generate(*a, **kw))
+    evaluate_folder(dances, ("val",), model, progress=False)
+    evaluate_folder(dances, ("val",), model, progress=False, guidance=1.5)
+    assert calls == [{}, {"guidance": 1.5}]
 
 
-def test_clips_through_a_tokenizer_are_judged_on_what_is_left_of_them(
-    dances, trained, model, monkeypatch, capsys
-):
+def test_reconstructions_of_a_tokenizer(dances, trained, monkeypatch, capsys):
     Command(dances.path, ("val", "test"), tokenizer=trained / "tokenizer").run()
     assert "6 clips through the tokenizer, synthetic val+test" in capsys.readouterr().out
     tokenizer, splits = load_tokenizer(trained / "tokenizer"), ("val", "test")
-    spoilt = measure_folder(dances, splits, progress=False, tokenizer=tokenizer)
+    spoilt = evaluate_folder(dances, splits, progress=False, tokenizer=tokenizer)
     assert spoilt["reconstructed"] and spoilt["attributes"]["action"]["right"] < 6  # 20 steps of training
     monkeypatch.setattr(tokenizer, "encode", lambda features, frames: features)
     monkeypatch.setattr(tokenizer, "decode", lambda features, frames: features)  # one that loses nothing
-    perfect = measure_folder(dances, splits, progress=False, tokenizer=tokenizer)
-    assert perfect["attributes"] == measure_folder(dances, splits, progress=False)["attributes"]
-    with pytest.raises(ValueError, match="a model and a tokenizer are given"):
-        measure_folder(dances, splits, model, progress=False, tokenizer=tokenizer)
+    perfect = evaluate_folder(dances, splits, progress=False, tokenizer=tokenizer)
+    assert perfect["attributes"] == evaluate_folder(dances, splits, progress=False)["attributes"]
 
 
-def test_a_folder_that_does_not_say_what_it_shows_is_refused(toy, dances, tmp_path):
-    result = measure_folder(toy, ("test",), progress=False)  # has contents, none of them Bandai's
-    assert result["questions"] == {}
+def test_what_cannot_be_evaluated_is_refused(toy, dances, model, trained):
+    assert (
+        evaluate_folder(toy, ("test",), progress=False)["questions"] == {}
+    )  # has classes, none of them Bandai's
+    with pytest.raises(ValueError, match="guidance"):
+        Command(dances.path, ("val",), guidance=1.5).run()
+    with pytest.raises(ValueError, match="a model and a tokenizer"):
+        evaluate_folder(dances, ("val",), model, tokenizer=load_tokenizer(trained / "tokenizer"))
     (dances.path / "programs" / f"{dances.ids('train')[0]}.json").unlink()
-    with pytest.raises(ValueError, match="1 of 2 clips .* have no program"):
-        measure_folder(dances, ("train",), progress=False)
+    with pytest.raises(ValueError, match="1 of 2 clips"):
+        evaluate_folder(dances, ("train",), progress=False)

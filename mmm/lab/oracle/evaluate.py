@@ -5,9 +5,9 @@
     python -m mmm.lab.oracle --tokenizer DIR --data data/synthetic --split val
     python -m mmm.lab.oracle --model DIR --data data/synthetic --split test --limit 200
 
-Without a model the clips themselves are judged; with a tokenizer what is left of them on the way through its tokens and
-back, more than which no model can show that writes such tokens. With a model, a motion is generated for the first
-caption of each clip, as long as the clip, and judged on what that caption names.
+Without a model the clips themselves are evaluated. With a tokenizer it is their reconstructions: a model that writes
+such tokens cannot show more. With a model, a motion is generated for the first caption of each clip, as long as the
+clip, and evaluated on what that caption names.
 """
 
 from __future__ import annotations
@@ -28,25 +28,28 @@ from mmm.errors import atomic_write, require
 from mmm.evaluation.protocol import reconstructed
 from mmm.fit import load_tokenizer
 from mmm.lab.oracle.bandai import right, tables
-from mmm.lab.oracle.recognition import recognise
+from mmm.lab.oracle.captions import named_by
+from mmm.lab.oracle.recognition import Recognised, recognise
 from mmm.lab.oracle.scoring import Verdict, accuracy, judge
-from mmm.lab.oracle.told import told
 from mmm.model import MMM
 from mmm.motion import features_to_joints
 from mmm.tokenizer import Tokenizer
 
 BATCH = 256  # clips generated at once, so that memory stays small
+Clips = Iterator[
+    tuple[str, np.ndarray, str | None]
+]  # id, joints, and the caption that the motion was generated from
 
 
 @dataclasses.dataclass
 class Command:
-    """Judge clips, or motions generated from their captions, and print the shares that are right."""
+    """Evaluate clips, or motions generated from their captions, with the oracle, and print how many are right."""
 
     data: Path
     split: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     model: Path | None = None
     tokenizer: Path | None = None
-    """Run or model folder: judge the clips through its tokens and back."""
+    """Run or model folder: evaluate reconstructions of the clips."""
     limit: int | None = None
     seed: int = 0
     guidance: float | None = None
@@ -54,16 +57,13 @@ class Command:
     out: Path | None = None
 
     def run(self) -> None:
-        folder = MotionFolder.open(self.data)
-        model = MMM.from_pretrained(self.model) if self.model else None
-        tokenizer = load_tokenizer(self.tokenizer) if self.tokenizer else None
-        result = measure_folder(
-            folder,
+        result = evaluate_folder(
+            MotionFolder.open(self.data),
             self.split or ("test",),
-            model,
+            MMM.from_pretrained(self.model) if self.model else None,
             self.limit,
             self.seed,
-            tokenizer=tokenizer,
+            tokenizer=load_tokenizer(self.tokenizer) if self.tokenizer else None,
             guidance=self.guidance,
         )
         print(as_text(result))
@@ -72,7 +72,7 @@ class Command:
                 part.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def measure_folder(
+def evaluate_folder(
     folder: MotionFolder,
     splits: tuple[str, ...],
     model: MMM | None = None,
@@ -82,50 +82,39 @@ def measure_folder(
     tokenizer: Tokenizer | None = None,
     guidance: float | None = None,
 ) -> dict:
-    """Judge the clips of some splits, or motions that a model makes from their captions.
+    """Evaluate the clips of some splits, their reconstructions, or motions generated from their captions.
 
     Args:
-        model: none judges the clips themselves.
-        limit: only the first so many clips of each split.
+        model: generates the motions; None evaluates the clips themselves.
+        limit: only the first `limit` clips of each split.
         seed: clip number i is generated with seed + i.
-        tokenizer: judges the clips through its tokens and back.
+        tokenizer: reconstructs the clips.
         guidance: of the sampler; the model's own by default.
     Returns:
-        what is judged ("data", "content_hash", "splits", "clips", "generated", "reconstructed") and the tables of
-        `accuracy` for a folder with programs of the choreographer, of `bandai.tables` for one with contents.
+        what is evaluated ("data", "content_hash", "splits", "clips", "generated", "reconstructed") and the tables of
+        `accuracy` for a folder with programs of the choreographer, of `bandai.tables` for one with action classes.
     Raises:
         ValueError: a model and a tokenizer; guidance without a model; the folder has no programs, or the model's
             skeleton or rate is another.
     """
-    require(model is None or tokenizer is None, "a model and a tokenizer are given; judge one at a time.")
+    require(model is None or tokenizer is None, "a model and a tokenizer are given; evaluate one at a time.")
     require(model or guidance is None, "guidance is the model's: give a model, or leave guidance out.")
     ids = [clip for split in splits for clip in folder.ids(split)[:limit]]
-    programs = {clip: folder.program(clip) for clip in ids}
-    known = {clip: p for clip, p in programs.items() if p and ("segments" in p or "content" in p)}
-    require(
-        len(known) == len(ids) > 0,
-        f"{len(ids) - len(known)} of {len(ids)} clips of {folder.path} have no program that says what they show; "
-        "give a folder that `mmm prepare synthetic` or `mmm prepare bandai` wrote.",
-    )
-    begin = time.perf_counter()
-    if tokenizer:
-        clips = _reconstructed(tokenizer, folder, ids)
+    programs = _programs(folder, ids)
+    if model:
+        clips = _generated(model, folder, ids, seed, guidance)
     else:
-        clips = _generated(model, folder, ids, seed, guidance) if model else _stored(folder, ids)
+        clips = _reconstructed(tokenizer, folder, ids) if tokenizer else _stored(folder, ids)
     verdicts: list[Verdict] = []
-    rows = []
-    seconds = 0.0
+    rows: list[tuple[str, str, bool | None]] = []
+    begin, seconds = time.perf_counter(), 0.0
     for clip, joints, caption in tqdm(clips, "oracle", len(ids), unit="clip", disable=not progress):
         start = time.perf_counter()
         seen = recognise(joints, folder.fps)
         seconds += time.perf_counter() - start
-        program = known[clip]
+        program = programs[clip]
         if "segments" in program:
-            asked = Program.from_dict(program)
-            named = told(caption, asked) if caption else None
-            verdicts.append(
-                judge(seen, asked, named and (lambda i, a, attribute, n=named: (i, a.name, attribute) in n))
-            )
+            verdicts.append(_verdict(seen, Program.from_dict(program), caption))
         else:
             rows.append((program["content"], program.get("style", ""), right(seen, program["content"])))
     about = {
@@ -141,24 +130,39 @@ def measure_folder(
     return about | (accuracy(verdicts) if verdicts else {}) | (tables(rows) if rows else {})
 
 
-def _stored(folder: MotionFolder, ids: list[str]) -> Iterator[tuple[str, np.ndarray, None]]:
+def _programs(folder: MotionFolder, ids: list[str]) -> dict[str, dict]:
+    programs = {clip: folder.program(clip) for clip in ids}
+    known = {clip: p for clip, p in programs.items() if p and ("segments" in p or "content" in p)}
+    require(
+        len(known) == len(ids) > 0,
+        f"{len(ids) - len(known)} of {len(ids)} clips of {folder.path} have no program that says what they show; "
+        "give a folder that `mmm prepare synthetic` or `mmm prepare bandai` wrote.",
+    )
+    return known
+
+
+def _verdict(seen: Recognised, program: Program, caption: str | None) -> Verdict:
+    """On everything in the program, or on what the caption names of it."""
+    if caption is None:
+        return judge(seen, program)
+    named = named_by(caption, program)
+    return judge(seen, program, lambda index, action, attribute: (index, action.name, attribute) in named)
+
+
+def _stored(folder: MotionFolder, ids: list[str]) -> Clips:
     for clip in ids:
         yield clip, features_to_joints(folder.features(clip)), None
 
 
-def _reconstructed(
-    tokenizer: Tokenizer, folder: MotionFolder, ids: list[str]
-) -> Iterator[tuple[str, np.ndarray, None]]:
+def _reconstructed(tokenizer: Tokenizer, folder: MotionFolder, ids: list[str]) -> Clips:
     for first in range(0, len(ids), BATCH):
         names = ids[first : first + BATCH]
-        made = reconstructed(tokenizer, [folder.features(clip) for clip in names])([np.arange(len(names))])
-        for clip, features in zip(names, made, strict=True):
+        copies = reconstructed(tokenizer, [folder.features(clip) for clip in names])([np.arange(len(names))])
+        for clip, features in zip(names, copies, strict=True):
             yield clip, features_to_joints(features), None
 
 
-def _generated(
-    model: MMM, folder: MotionFolder, ids: list[str], seed: int, guidance: float | None
-) -> Iterator[tuple[str, np.ndarray, str]]:
+def _generated(model: MMM, folder: MotionFolder, ids: list[str], seed: int, guidance: float | None) -> Clips:
     require(
         (model.info["skeleton"], model.info["fps"]) == (folder.skeleton, folder.fps),
         f"the model makes {model.info['skeleton']} at {model.info['fps']:g} per second, {folder.path} holds "
@@ -170,13 +174,13 @@ def _generated(
         texts = [folder.captions(clip)[0].text for clip in names]
         frames = [min(len(folder.features(clip)), model.max_frames) for clip in names]
         seeds = [seed + first + i for i in range(len(names))]
-        made = model.generate_bulk(model.embed(texts), frames, seeds, **options)
-        for clip, features, text in zip(names, made, texts, strict=True):
+        motions = model.generate_bulk(model.embed(texts), frames, seeds, **options)
+        for clip, features, text in zip(names, motions, texts, strict=True):
             yield clip, features_to_joints(features), text
 
 
 def as_text(result: dict) -> str:
-    """The tables of `measure_folder`, for a terminal."""
+    """The tables of `evaluate_folder`, for a terminal."""
     kind = "generated motions" if result["generated"] else "clips"
     kind += " through the tokenizer" * result["reconstructed"]
     lines = [
@@ -184,22 +188,22 @@ def as_text(result: dict) -> str:
         f"{result['clips_per_second']:g} recognised per second"
     ]
     if "attributes" in result:
-        lines += ["", "whole clips:"]
-        lines += [_line(name, row) for name, row in (result["attributes"] | {"all": result["all"]}).items()]
-        lines += ["", "single actions:"]
-        for name, row in result["actions"].items():
-            cells = [f"{a} {x['right']}/{x['judged']}" for a, x in row.items()]
-            lines.append(f"  {name:<12}" + "  ".join(cells))
+        lines += ["", "whole clips:", *_rows(result["attributes"] | {"all": result["all"]})]
+        lines += ["", "single actions:", *_cells(result["actions"])]
     if "questions" in result:
-        lines += ["", "questions:", *(_line(name, row) for name, row in result["questions"].items())]
-        lines += ["", "contents:", *(_line(name, row) for name, row in result["contents"].items())]
-        lines += ["", "styles:"]
-        for question, row in result["styles"].items():
-            cells = [f"{style} {x['right']}/{x['judged']}" for style, x in row.items()]
-            lines.append(f"  {question:<12}" + "  ".join(cells))
+        lines += ["", "questions:", *_rows(result["questions"])]
+        lines += ["", "action classes:", *_rows(result["contents"])]
+        lines += ["", "styles:", *_cells(result["styles"])]
     return "\n".join(lines)
 
 
-def _line(name: str, row: dict) -> str:
-    share = f"{100 * row['share']:5.1f} %" if row["share"] is not None else "    –  "
-    return f"  {name:<22}{share}  {row['right']} of {row['judged']}"
+def _rows(table: dict[str, dict]) -> list[str]:
+    """One line for each entry: its name, the percentage, the counts."""
+    percent = {n: f"{100 * x['share']:5.1f} %" if x["judged"] else "    –  " for n, x in table.items()}
+    return [f"  {name:<22}{percent[name]}  {x['right']} of {x['judged']}" for name, x in table.items()]
+
+
+def _cells(table: dict[str, dict[str, dict]]) -> list[str]:
+    """One line for each entry: its name and the counts of all columns."""
+    cells = {name: [f"{k} {x['right']}/{x['judged']}" for k, x in row.items()] for name, row in table.items()}
+    return [f"  {name:<12}" + "  ".join(row) for name, row in cells.items()]
