@@ -173,7 +173,7 @@ def edit(
     features = features.to(device, torch.float32)
     canvas = encode_kept(tokenizer, features, kept, skeleton)
     tokens, confidence = fill_windows(transformer, canvas, text, seed=seed, **options)
-    made = torch.cat(list(decode_in_pieces(tokenizer, tokens[0], len(features)))).cpu()
+    made = decode_in_pieces(tokenizer, tokens[0], len(features))
     groups = joint_groups(tokenizer.config.parts, skeleton)
     source = features.cpu()
     joined = join(take_apart(source, skeleton), take_apart(made, skeleton), kept, groups, blend)

@@ -190,7 +190,7 @@ class EditingMethods:
         options = {"guidance": self.info.get("guidance", 1.0), **options}
         how = {"ratio": self.tokenizer.config.ratio, "seed": int(seed), "transition": transition, **options}
         tokens, _ = long_tokens(self.transformer, self.embed(texts), frames, **how)
-        features = torch.cat([piece.cpu() for piece in decode_in_pieces(self.tokenizer, tokens, sum(frames))])
+        features = decode_in_pieces(self.tokenizer, tokens, sum(frames))
         return self._of(features, ", then ".join(texts))
 
     def edit(

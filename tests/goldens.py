@@ -1,14 +1,15 @@
-"""How far this project is from the arrays of the reference implementations: the largest difference of each.
+"""Compare this project with the arrays of the reference implementations.
 
     python tests/goldens.py
 
-Prints one line an array, and exits 1 if one is beyond its tolerance. Of arrays of whole numbers (tokens) the number
-that differ is told. `tests/golden/` holds random weights and made-up motions; arrays that hold captured motion are
-read where there is a folder with them (MMM_SHARED, else ../shared).
+prints the largest difference of each array and exits with 1 if one is above its tolerance. For whole numbers (tokens)
+it counts those that differ. `tests/golden/` holds random weights and made-up motions. Arrays with captured motion are
+read from the shared folder (MMM_SHARED, else ../shared) if there is one.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ SHARED = Path(os.environ.get("MMM_SHARED") or GOLDEN.parents[2] / "shared")
 Arrays = Mapping[str, np.ndarray]
 
 
-class Found(NamedTuple):
+class Difference(NamedTuple):
     """One array: how far ours is from the reference's, and how far it may be."""
 
     name: str
@@ -46,13 +47,15 @@ class Found(NamedTuple):
         return self.difference <= self.tolerance
 
 
-def compare(name: str, ours: Any, reference: Any, tolerance: float) -> Found:
+def compare(name: str, ours: Any, reference: Any, tolerance: float) -> Difference:
     """Largest absolute difference; of whole numbers, how many differ."""
     ours, reference = np.asarray(ours), np.asarray(reference)
     assert ours.shape == reference.shape, (name, ours.shape, reference.shape)
     if reference.dtype.kind in "iub":
-        return Found(name, float((ours != reference).sum()), tolerance, reference.size)
-    return Found(name, float(np.abs(ours.astype(np.float64) - reference).max()), tolerance, reference.size)
+        return Difference(name, float((ours != reference).sum()), tolerance, reference.size)
+    return Difference(
+        name, float(np.abs(ours.astype(np.float64) - reference).max()), tolerance, reference.size
+    )
 
 
 def state_of(arrays: Arrays, prefix: str = "state/") -> dict[str, torch.Tensor]:
@@ -63,7 +66,7 @@ def state_of(arrays: Arrays, prefix: str = "state/") -> dict[str, torch.Tensor]:
     }
 
 
-def features(arrays: Arrays) -> Iterator[Found]:
+def features(arrays: Arrays) -> Iterator[Difference]:
     for name in sorted({key.rsplit("/", 1)[0] for key in arrays if key.endswith("/joints")}):
         made = joints_to_features(arrays[f"{name}/joints"])
         back = features_to_joints(arrays[f"{name}/features"])
@@ -71,24 +74,28 @@ def features(arrays: Arrays) -> Iterator[Found]:
         yield compare(f"{name}/recovered_joints", back, arrays[f"{name}/recovered_joints"], 1e-4)
 
 
-def tokenizer(arrays: Arrays) -> Iterator[Found]:
+def tokenizer(arrays: Arrays) -> Iterator[Difference]:
     model, x = tokenizer_from(state_of(arrays)), torch.from_numpy(arrays["x"])
+    sizes = json.loads(str(arrays["config"]))
+    yield compare("config", [getattr(model.config, name) for name in sizes], list(sizes.values()), 0)
     out = model(x)
     yield compare("tokens", out.tokens[:, 0], arrays["tokens"], 0)
-    yield compare("decoded", model.decode(out.tokens), arrays["decoded"], 1e-4)
-    for name in ("reconstruction", "commitment", "perplexity"):
-        yield compare(name, getattr(out, name), arrays[name], 1e-4)
+    yield compare("tokens of encode", model.encode(x)[:, 0], arrays["tokens"], 0)  # mean 0, std 1
+    yield compare("decoded", model.decode(out.tokens), arrays["decoded"], 1e-5)
+    for name, tolerance in (("reconstruction", 1e-5), ("commitment", 1e-6), ("perplexity", 1e-4)):
+        yield compare(name, getattr(out, name), arrays[name], tolerance)
 
 
-def tokenizer_parts(arrays: Arrays) -> Iterator[Found]:
+def tokenizer_parts(arrays: Arrays) -> Iterator[Difference]:
     mean, std = torch.from_numpy(arrays["mean"]), torch.from_numpy(arrays["std"])
     model = tokenizer_from(state_of(arrays), mean, std)
-    tokens = torch.from_numpy(arrays["tokens"].transpose(0, 2, 1).copy())
-    yield compare("tokens", model(torch.from_numpy(arrays["x"])).tokens, tokens, 0)
-    yield compare("decoded", model.normalise(model.decode(tokens)), arrays["decoded"], 1e-4)
+    x, tokens = torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["tokens"].transpose(0, 2, 1).copy())
+    yield compare("tokens", model(x).tokens, tokens, 0)
+    yield compare("tokens of encode", model.encode(model.denormalise(x)), tokens, 0)
+    yield compare("decoded", model.normalise(model.decode(tokens)), arrays["decoded"], 1e-5)
 
 
-def transformer(arrays: Arrays) -> Iterator[Found]:
+def transformer(arrays: Arrays) -> Iterator[Difference]:
     parts = ("upper", "lower") if "upper" in arrays else ("canvas",)
     books = ("codebook_upper", "codebook_lower") if "upper" in arrays else ("codebook",)
     codebook = torch.stack([torch.from_numpy(arrays[name]) for name in books])
@@ -99,7 +106,7 @@ def transformer(arrays: Arrays) -> Iterator[Found]:
     yield compare("logits", model.forward_ids(ids, valid, words, every, sentence), arrays["logits"], 1e-4)
 
 
-def sampling(arrays: Arrays) -> Iterator[Found]:
+def sampling(arrays: Arrays) -> Iterator[Difference]:
     _, model = transformer_from(state_of(arrays), torch.from_numpy(arrays["codebook"])[None], heads=4)
 
     def ours(ids: torch.Tensor) -> torch.Tensor:
@@ -122,14 +129,14 @@ def sampling(arrays: Arrays) -> Iterator[Found]:
         yield compare(f"{case}/tokens", done.tokens[0, 0], arrays[f"{case}/tokens"], 0)
 
 
-def metrics(arrays: Arrays) -> Iterator[Found]:
+def metrics(arrays: Arrays) -> Iterator[Difference]:
     text, real, generated = (torch.from_numpy(arrays[name]) for name in ("text", "real", "generated"))
     yield compare("r_precision", r_precision(text, generated), arrays["r_precision"], 1e-14)
     yield compare("mm_dist", mm_dist(text, generated), arrays["mm_dist"], 1e-14)
     yield compare("fid", fid(real, generated), arrays["fid"], 1e-10)
 
 
-def guo_evaluator(arrays: Arrays) -> Iterator[Found]:
+def guo_evaluator(arrays: Arrays) -> Iterator[Difference]:
     states = {network: state_of(arrays, f"{network}/") for network in NETWORKS}
     text, movement, motion = (states[network] for network in NETWORKS)
     sizes = Sizes(
@@ -153,6 +160,7 @@ def guo_evaluator(arrays: Arrays) -> Iterator[Found]:
 
 CHECKS = {
     "features_free": features,
+    "features": features,  # captured motion, in the shared folder
     "tokenizer": tokenizer,
     "tokenizer_parts": tokenizer_parts,
     "transformer": transformer,
@@ -163,25 +171,30 @@ CHECKS = {
 }
 
 
+def files() -> list[Path]:
+    """The golden files that are there."""
+    folders = dict.fromkeys(CHECKS, GOLDEN) | {"features": SHARED / "golden"}
+    return [path for name, folder in folders.items() if (path := folder / f"{name}.npz").is_file()]
+
+
 @torch.no_grad()
-def differences() -> dict[str, list[Found]]:
-    """For each golden file, one entry an array."""
-    files = {name: (GOLDEN / f"{name}.npz", check) for name, check in CHECKS.items()}
-    if (SHARED / "golden" / "features.npz").is_file():
-        files["features (captures)"] = (SHARED / "golden" / "features.npz", features)
-    return {name: list(check(np.load(file, allow_pickle=False))) for name, (file, check) in files.items()}
+def differences(path: Path) -> list[Difference]:
+    """One entry for each array of a golden file."""
+    return list(CHECKS[path.stem](np.load(path, allow_pickle=False)))
 
 
 def main() -> int:
-    found = [(file, each) for file, arrays in differences().items() for each in arrays]
-    wide = max(len(each.name) for _, each in found)
-    print(f"{'golden':<20} {'array':<{wide}} {'numbers':>8} {'largest difference':>19} {'tolerance':>10}")
-    for file, each in found:
-        line = f"{file:<20} {each.name:<{wide}} {each.size:>8} {each.difference:>19.2g} {each.tolerance:>10g}"
-        print(line + ("" if each.within else "  BEYOND"))
-    beyond = sum(not each.within for _, each in found)
-    print(f"{beyond} beyond tolerance" if beyond else "all within tolerance")
-    return int(beyond > 0)
+    rows = [(path.stem, each) for path in files() for each in differences(path)]
+    width = max(len(each.name) for _, each in rows)
+    print(f"{'golden':<20} {'array':<{width}} {'numbers':>8} {'largest difference':>19} {'tolerance':>10}")
+    for name, each in rows:
+        line = (
+            f"{name:<20} {each.name:<{width}} {each.size:>8} {each.difference:>19.2g} {each.tolerance:>10g}"
+        )
+        print(line + ("" if each.within else "  ABOVE"))
+    above = sum(not each.within for _, each in rows)
+    print(f"{above} above tolerance" if above else "all within tolerance")
+    return int(above > 0)
 
 
 if __name__ == "__main__":

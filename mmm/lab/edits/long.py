@@ -235,8 +235,7 @@ def _seams(features: np.ndarray, bounds: Sequence[int]) -> list[Place]:
 
 
 def _decoded(model: MMM, tokens: Int64[Tensor, "p n"], frames: int) -> Float[np.ndarray, "t d"]:
-    with torch.no_grad():
-        return torch.cat([piece.cpu() for piece in decode_in_pieces(model.tokenizer, tokens, frames)]).numpy()
+    return decode_in_pieces(model.tokenizer, tokens, frames).numpy()
 
 
 def _middle(frames: int, random: torch.Generator) -> int:
