@@ -33,7 +33,7 @@ from mmm.motion.features import feature_slices
 from mmm.motion.runs import runs
 from mmm.motion.skeleton import Skeleton, get_skeleton
 from mmm.motion.trajectory import put_together, take_apart
-from mmm.sampling import Text, fill
+from mmm.sampling import fill
 from mmm.seams import BLEND, join
 from mmm.text import TextEmbedding
 from mmm.tokenizer import Tokenizer, parts
@@ -145,7 +145,7 @@ def edit(
     transformer: MaskedTransformer,
     features: Float[Tensor, "t d"],
     kept: Bool[Tensor, "p t"],
-    text: Text,
+    text: TextEmbedding,
     *,
     seed: int = 0,
     blend: int = BLEND,
@@ -214,7 +214,7 @@ def restore_kept(
 def fill_windows(
     transformer: MaskedTransformer,
     canvas: Int64[Tensor, "1 p n"],
-    text: Text,
+    text: TextEmbedding,
     *,
     seed: int = 0,
     context: int = CONTEXT,

@@ -14,7 +14,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from mmm.motion import features_to_joints, joints_to_features
 from mmm.release.tokenizer import from_release_state as tokenizer_from
 from mmm.release.transformer import from_release_state as transformer_from
 from mmm.sampling import fill
+from mmm.text import TextEmbedding
 from mmm.transformer import MASK
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -118,9 +118,7 @@ def sampling(arrays: Arrays) -> Iterator[Difference]:
         if f"{case}/canvas" in arrays:
             canvas = ours(torch.from_numpy(arrays[f"{case}/canvas"]))[None, None]
         words, sentence = (torch.from_numpy(arrays[f"{case}/{name}"]) for name in ("words", "sentence"))
-        text = SimpleNamespace(
-            words=words, mask=torch.ones(words.shape[:2], dtype=torch.bool), sentence=sentence
-        )
+        text = TextEmbedding(words, torch.ones(words.shape[:2], dtype=torch.bool), sentence)
         lengths = torch.tensor([canvas.shape[2]])
         assert length in (canvas.shape[2], canvas.shape[2] * 4), (case, length)
         done = fill(model, canvas, lengths, text, argmax=True, trace=True)

@@ -28,7 +28,8 @@ from torch import Tensor
 
 from mmm.errors import require
 from mmm.motion import measures
-from mmm.sampling import REMASKING, Step, Text, decode_many, fill
+from mmm.sampling import REMASKING, Step, decode_many, fill
+from mmm.text import TextEmbedding
 from mmm.tokenizer import Tokenizer
 from mmm.transformer import MASK, MaskedTransformer
 
@@ -201,7 +202,7 @@ def compare_rules(
     transformer: MaskedTransformer,
     truth: Int64[Tensor, "b p n"],
     sizes: Int64[Tensor, " b"],
-    text: Text,
+    text: TextEmbedding,
     motions: Sequence[np.ndarray],
     steps: Sequence[int],
     rules: Sequence[str] = REMASKING,

@@ -1,20 +1,14 @@
 """The study with known probabilities: the same program danced often, and what may follow what."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
+from made_up import canvases
 from made_up import tokenizer as tokenizers
 
 from mmm.datasets.synthetic.choreograph import dance, draw_program
 from mmm.lab import calibration as known_truth
 from mmm.transformer import MASK
-
-HERE = Path(__file__).parent
-fills = SimpleNamespace(**runpy.run_path(str(HERE.parent / "sampling" / "test_fill.py")))
 
 
 def dances(tokens):
@@ -70,7 +64,7 @@ def test_followers_are_counted_among_the_dances_that_show_the_token():
 
 
 def test_probabilities_are_the_models_own():
-    model, text = fills.make_model(codes=6), fills.make_text(1)
+    model, text = canvases.make_model(codes=6), canvases.make_text(1)
     canvas = torch.tensor([[MASK, MASK, MASK], [2, MASK, MASK]])
     found = known_truth.probabilities(model, text_of(text), canvas)
     assert found.shape == (2, 3, 6)
@@ -85,7 +79,7 @@ def test_probabilities_are_the_models_own():
 
 
 def test_of_two_body_parts_the_upper_one_is_asked_with_the_lower_one_hidden():
-    model, text = fills.make_model(codes=6, parts=2), fills.make_text(1)
+    model, text = canvases.make_model(codes=6, parts=2), canvases.make_text(1)
     canvas = torch.tensor([[2, MASK, 4]])
     found = known_truth.probabilities(model, text_of(text), canvas)
     whole = torch.stack([canvas, torch.full_like(canvas, MASK)], 1)

@@ -1,27 +1,21 @@
 """Rules of re-masking: which places are asked for again, gaps of held-out clips, tables of errors."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
+from made_up import canvases
 from made_up import tokenizer as tokenizers
 
 from mmm.lab import sampling as remasking
 from mmm.sampling import REMASKING, fill, masked_counts
 from mmm.transformer import MASK
 
-HERE = Path(__file__).parent
-fills = SimpleNamespace(**runpy.run_path(str(HERE.parent / "sampling" / "test_fill.py")))
-
 
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("argmax", [False, True])
 def test_each_rule_asks_again_for_the_places_it_says(parts, argmax):
-    model, text = fills.make_model(parts=parts), fills.make_text(1)
-    given = fills.empty(30, parts=parts)
+    model, text = canvases.make_model(parts=parts), canvases.make_text(1)
+    given = canvases.empty(30, parts=parts)
     counts = masked_counts(30 * parts, 6)
     again = {}
     for rule in REMASKING:
@@ -44,8 +38,8 @@ def test_each_rule_asks_again_for_the_places_it_says(parts, argmax):
 
 
 def test_one_pass_is_the_same_by_every_rule_and_random_depends_on_its_own_seed_only():
-    model, text = fills.make_model(), fills.make_text(3)
-    given = fills.empty(20, 12, 7)
+    model, text = canvases.make_model(), canvases.make_text(3)
+    given = canvases.empty(20, 12, 7)
     once = [
         fill(model, *given, text, steps=1, argmax=True, remask=rule, seeds=[1, 2, 3]) for rule in REMASKING
     ]
@@ -53,7 +47,7 @@ def test_one_pass_is_the_same_by_every_rule_and_random_depends_on_its_own_seed_o
     for group in (1, 3):
         how = {"steps": 4, "remask": "random", "group": group}
         together = fill(model, *given, text, seeds=[1, 2, 3], **how).tokens
-        alone = fill(model, *fills.empty(12), fills.one_of(text, 1), seeds=[2], **how).tokens
+        alone = fill(model, *canvases.empty(12), canvases.one_of(text, 1), seeds=[2], **how).tokens
         assert torch.equal(together[1, :, :12], alone[0])
         assert not torch.equal(together, fill(model, *given, text, seeds=[1, 9, 3], **how).tokens)
 
@@ -67,7 +61,7 @@ def test_one_pass_is_the_same_by_every_rule_and_random_depends_on_its_own_seed_o
 )
 def test_refusals(options, sentence):
     with pytest.raises(ValueError, match=sentence):
-        fill(fills.make_model(), *fills.empty(5), fills.make_text(1), **options)
+        fill(canvases.make_model(), *canvases.empty(5), canvases.make_text(1), **options)
 
 
 def test_the_gap_is_the_middle_half_of_each_clips_own_length():
