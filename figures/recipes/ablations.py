@@ -25,7 +25,9 @@ from mmm.data import MotionFolder
 from mmm.errors import require
 from mmm.evaluation.evaluator import Evaluator, load_evaluator
 from mmm.evaluation.metrics import fid
-from mmm.evaluation.protocol import ProtocolConfig, Workers, as_they_are, evaluate, reconstructed
+from mmm.evaluation.protocol import ProtocolConfig, evaluate
+from mmm.evaluation.rows import reconstruct
+from mmm.evaluation.spread import evaluate_motions
 from mmm.fit import (
     captions_source,
     facts,
@@ -96,9 +98,11 @@ def ablate_tokenizer(
     tokenizer, val = load_tokenizer(out), folder.pack("val")
     found = evaluate_tokenizer(tokenizer, val, folder.skeleton)
     clips = [np.asarray(val.clip(i)) for i in range(len(val))]
-    workers = Workers(Accelerator(cpu=True), evaluator, folder.fps, folder.skeleton)
-    real = workers.measure(val.lengths, as_they_are(clips))
-    made = workers.measure(val.lengths, reconstructed(tokenizer, clips))
+    how = (evaluator, folder, Accelerator(cpu=True), 32)
+    real = evaluate_motions(val.lengths, lambda items: [clips[i] for i in items], *how)
+    made = evaluate_motions(
+        val.lengths, lambda items: reconstruct(tokenizer, [clips[i] for i in items], 32), *how
+    )
     found["fid"] = fid(real.embeddings, made.embeddings)
     return found | {name: float(made.numbers[name].mean()) for name in ("skating", "jerk_mean")}
 

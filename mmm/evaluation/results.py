@@ -1,15 +1,12 @@
-"""What an evaluation found: numbers of every repeat, their intervals, the paper's table, embeddings to look further.
+"""The results of an evaluation: numbers of every repeat, their intervals, the paper's table, stored embeddings.
 
-results = load_results("runs/evaluate-bandai-small-bandai")
-results.interval("given", "fid")             # mean ± half of the 95 % interval
-results.table()                              # Markdown
-results.stored(0)["given"]                   # (n, d) embeddings of repeat 0's motions; `clip` says of which
+    results = load_results("runs/evaluate-bandai-small-bandai")
+    results.interval("given", "fid")             # mean ± half of the 95 % interval
+    results.table()                              # Markdown
+    results.stored(0)["given"]                   # (n, d) embeddings of repeat 0's motions; `clip` says of which clips
 
-
-What others report on the paper's data sets, measured by Guo et al.'s evaluator: never our own numbers.
-
-Source: the tables of MMM (arXiv 2312.03596) and of the papers named, as REPRODUCTION.md, "Evaluation", lists them.
-Which of the two rows of MMM used the given length is our reading, not stated beyond doubt.
+The folder holds config.yaml, manifest.json, repeats/ (one JSON and one safetensors file for each repeat), timing.json,
+and at the end results.json and results.md.
 """
 
 from __future__ import annotations
@@ -21,18 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmm.errors import atomic_write, require
 from mmm.evaluation.metrics import Interval, interval
 from mmm.training.run_folder import write_json
+from mmm.viz.table import markdown_table
 
+# Published results on the data sets of the paper, computed with the evaluator of Guo et al.; none of them is ours.
+# Source: the tables of MMM (arXiv 2312.03596) and of the papers named, see docs/REPRODUCTION.md, "Evaluation". Which of
+# the two rows of MMM used the given length is our reading.
 COLUMNS = ("r1", "r2", "r3", "fid", "mm_dist", "diversity", "multimodality", "aits")
 
-_TABLES = {
+PUBLISHED = {
     "humanml3d": {
         "real motion": (0.511, 0.703, 0.797, 0.002, 2.974, 9.503, None, None),
         "MDM (as corrected by its author)": (0.418, 0.604, 0.707, 0.489, 3.63, 9.45, 2.87, None),
@@ -52,17 +54,16 @@ _TABLES = {
 
 
 def published(data: str, evaluator: str) -> dict[str, dict[str, float]]:
-    """Row → measure → value, for results of Guo et al.'s evaluator on a data set of the paper; else nothing.
+    """Row → metric → published value, for a data set of the paper and the evaluator of Guo et al.; else nothing.
 
     Args:
-        data: the folder's name. evaluator: the evaluator's, which begins with "guo" for theirs.
+        data: the folder's name. evaluator: the evaluator's name, which begins with "guo" for theirs.
     """
     if not evaluator.startswith("guo"):
         return {}
-    table = _TABLES.get(data, {})
     return {
         row: {name: value for name, value in zip(COLUMNS, values, strict=True) if value is not None}
-        for row, values in table.items()
+        for row, values in PUBLISHED.get(data, {}).items()
     }
 
 
@@ -82,7 +83,7 @@ QUALITY = {
     "r2": "R@2 ↑",
     "r3": "R@3 ↑",
     "fid": "FID ↓",
-    "fid_halves": "FID of halves ↓",
+    "fid_halves": "split-half FID ↓",
     "mm_dist": "MM-Dist ↓",
     "diversity": "Diversity →",
     "multimodality": "MultiModality ↑",
@@ -104,11 +105,11 @@ class Results:
     """The results in one folder.
 
     Attributes:
-        folder: where they lie.
+        folder: where they are.
         config: the resolved settings, with what was evaluated (model, evaluator, data, hashes).
-        rows: row → measure → its value in each repeat (MultiModality: in those that have it).
+        rows: row → metric → its value in each repeat (MultiModality: in those that have it).
         clips: motions of each repeat.
-        timing: AITS and the like (`mmm.evaluation.protocol`), and `seconds` of every repeat; not of the numbers above.
+        timing: AITS and related times (`mmm.evaluation.timing`), and `seconds` of every repeat.
         manifest: code, packages and machine.
     """
 
@@ -119,108 +120,138 @@ class Results:
     timing: dict[str, Any]
     manifest: dict[str, Any]
 
-    def interval(self, row: str, measure: str) -> Interval | None:
-        """Mean and half of the 95 % interval over the repeats; None if the row does not have the measure."""
-        values = self.rows.get(row, {}).get(measure)
+    def interval(self, row: str, metric: str) -> Interval | None:
+        """Mean and half of the 95 % interval over the repeats; None if the row does not have the metric."""
+        values = self.rows.get(row, {}).get(metric)
         return interval(values) if values else None
 
     def stored(self, repeat: int) -> dict[str, Tensor]:
-        """What a repeat drew and embedded: (n,) clip, caption, start, frames; (n, d) text and one entry a row;
-        (n,) ROW.frames and ROW.seeds; (n, 31) distractors where pools are ours. `clip` counts within the pack of
-        the split, `caption` within the clip's captions.
+        """What a repeat drew and embedded: (n,) clip, caption, start, frames; (n, d) text and each row;
+        (n,) ROW.frames and ROW.seeds; (n, 31) distractors in our protocol. `clip` counts within the pack of the
+        split, `caption` within the captions of the clip.
 
         Raises:
             FileNotFoundError, ValueError: the file is missing or damaged.
         """
-        tensors = _load(self.folder / EMBEDDINGS.format(repeat))
-        if "real" not in tensors:  # the same in all repeats, hence stored once
-            first = _load(self.folder / EMBEDDINGS.format(0))
+        tensors = _load_tensors(self.folder / EMBEDDINGS.format(repeat))
+        if "real" not in tensors:  # the same in all repeats, stored once
+            first = _load_tensors(self.folder / EMBEDDINGS.format(0))
             tensors |= {row: first[row] for row in ("real", "reconstruction")}
         return tensors
 
     def table(self) -> str:
-        """The paper's table in Markdown; below ours, marked, what is published on the same data."""
+        """The paper's table in Markdown; below our rows, marked, published results on the same data."""
         rows = {ROWS[row]: self._cells(row, QUALITY) for row in self.rows}
-        for name, values in published(self.config["data"], self.config["evaluator"]).items():
-            rows[f"*{name} (published)*"] = {measure: f"{value:.3f}" for measure, value in values.items()}
-        return "\n".join(_table(QUALITY, rows))
+        for name, values in self._published().items():
+            rows[f"*{name} (published)*"] = {metric: f"{value:.3f}" for metric, value in values.items()}
+        return _table(QUALITY, rows)
 
     def physical_table(self) -> str:
-        """Foot skating, jerk and the like in Markdown; for the reconstruction also its error."""
-        found = {row: self._cells(row, PHYSICAL) for row in self.rows}
-        return "\n".join(_table(PHYSICAL, {ROWS[row]: cells for row, cells in found.items() if cells}))
+        """Foot skating, jerk and related numbers in Markdown; for the reconstruction also its error."""
+        rows = {ROWS[row]: self._cells(row, PHYSICAL) for row in self.rows}
+        return _table(PHYSICAL, {name: cells for name, cells in rows.items() if cells})
 
     def speed_table(self) -> str:
         """AITS and the wall time in Markdown; these differ from run to run."""
-        lines = ["| time | |", "| --- | ---: |"]
+        rows = []
         if "aits" in self.timing:
             t = self.timing
-            lines += [
-                f"| AITS: one sentence to features, batch 1, mean of {t['clips']} clips | {t['aits']:.4f} s |",
-                f"| these clips one by one | {t['one_by_one']:.1f} s |",
-                f"| … of which the text encoder | {t['text']:.1f} s |",
-                f"| the same clips in bulk, without the text encoder | {t['bulk']:.1f} s |",
-                f"| faster in bulk, with the text encoder in both | {t['speed_up']:.1f} × |",
-                f"| faster in bulk, sampling alone | {t['speed_up_sampling']:.1f} × |",
+            rows += [
+                (
+                    f"AITS: one sentence to features, batch size 1, mean of {t['clips']} clips",
+                    f"{t['aits']:.4f} s",
+                ),
+                ("these clips one by one", f"{t['one_by_one']:.1f} s"),
+                ("of which the text encoder", f"{t['text']:.1f} s"),
+                ("the same clips in bulk, without the text encoder", f"{t['bulk']:.1f} s"),
+                ("faster in bulk, with the text encoder in both", f"{t['speed_up']:.1f} ×"),
+                ("faster in bulk, sampling alone", f"{t['speed_up_sampling']:.1f} ×"),
             ]
-        for name, values in published(self.config["data"], self.config["evaluator"]).items():
+        for name, values in self._published().items():
             if "aits" in values:
-                lines.append(f"| *AITS of {name} (published, another machine)* | {values['aits']:g} s |")
+                rows.append((f"*AITS of {name} (published, another machine)*", f"{values['aits']:g} s"))
         total = sum(seconds["total"] for seconds in self.timing["seconds"])
         repeats = len(self.timing["seconds"])
-        lines.append(f"| the evaluation itself, {repeats} × {self.clips} clips in each row | {total:.0f} s |")
-        return "\n".join(lines)
+        rows.append((f"the evaluation itself, {repeats} × {self.clips} clips in each row", f"{total:.0f} s"))
+        return markdown_table(("time", ""), rows)
 
     def report(self) -> str:
         """results.md: the tables, and what one has to know to read them."""
-        told, protocol, manifest = self.config, self.config["protocol"], self.manifest
+        config, protocol, manifest = self.config, self.config["protocol"], self.manifest
         repeats = len(self.timing["seconds"])
         spread = "mean ± 95 % interval" if repeats > 1 else "no intervals"
         pools = (
-            "Guo et al.'s pieces of clips, pools of batch mates, last batch dropped; real against real is two draws "
-            "of pieces"
+            "pieces of clips and pools of batch mates as in Guo et al., last batch dropped; real against real is two "
+            "draws of pieces"
             if protocol["official"]
-            else f"a text's pool is its motion and {protocol['pool'] - 1} that it does not describe. FID of halves: "
-            f"one half of the real clips against the other half ({self.clips // 2} clips each), real or of the row; it "
-            "is above FID, as few clips always have some"
+            else f"the pool of a text is its motion and {protocol['pool'] - 1} that it does not describe. Split-half "
+            f"FID: one half of the real clips against the other half ({self.clips // 2} clips each), real or of the "
+            "row; it is above FID, because few clips bias FID upwards"
         )
-        several = {"one": "in one repeat", "all": "in all repeats", "none": "not measured"}
+        multimodality = {"one": "in one repeat", "all": "in all repeats", "none": "not computed"}
         text = (
-            f"Model {told['model']}, data {told['data']} ({protocol['split']}, {self.clips} clips, hash "
-            f"{told['data_hash']}), evaluator {told['evaluator']}. Repeats: {repeats}, {spread}; seed "
+            f"Model {config['model']}, data {config['data']} ({protocol['split']}, {self.clips} clips, hash "
+            f"{config['data_hash']}), evaluator {config['evaluator']}. Repeats: {repeats}, {spread}; seed "
             f"{protocol['seed']}, precision of sampling {protocol['precision']}. R-precision: {pools}. MultiModality "
-            f"{several[protocol['multimodality']]}. Numbers of different evaluators cannot be compared, nor FIDs of "
-            "different numbers of clips."
+            f"{multimodality[protocol['multimodality']]}. Numbers of different evaluators cannot be compared, nor FIDs "
+            "of different numbers of clips."
         )
-        made = "Git revision {git_revision}, device {device}, {threads} threads.".format(**manifest)
-        parts = ["# Evaluation", text, self.table(), self.physical_table(), self.speed_table(), made]
+        machine = "Git revision {git_revision}, device {device}, {threads} threads.".format(**manifest)
+        parts = ["# Evaluation", text, self.table(), self.physical_table(), self.speed_table(), machine]
         return "\n\n".join(parts) + "\n"
 
     def save(self) -> None:
         """Write results.json and results.md into the folder."""
         rows = {
-            row: {
-                name: {"mean": found.mean, "half": found.half if len(values) > 1 else None, "values": values}
-                for name, values in measures.items()
-                for found in [interval(values)]
-            }
-            for row, measures in self.rows.items()
+            row: {name: _summary(values) for name, values in metrics.items()}
+            for row, metrics in self.rows.items()
         }
-        told = {"format": FORMAT, "config": self.config, "clips": self.clips, "rows": rows}
-        write_json(self.folder / "results.json", told | {"timing": self.timing, "manifest": self.manifest})
+        content = {"format": FORMAT, "config": self.config, "clips": self.clips, "rows": rows}
+        content |= {"timing": self.timing, "manifest": self.manifest}
+        write_json(self.folder / "results.json", content)
         with atomic_write(self.folder / "results.md") as part:
             part.write_text(self.report(), encoding="utf-8")
 
-    def _cells(self, row: str, names: Mapping[str, str]) -> dict[str, str]:
-        found = self.rows[row]
-        return {name: _cell(found[name]) for name in names if name in found}
+    def _published(self) -> dict[str, dict[str, float]]:
+        return published(self.config["data"], self.config["evaluator"])
+
+    def _cells(self, row: str, columns: Mapping[str, str]) -> dict[str, str]:
+        """No ± where a number is the same in all repeats, such as the error of the reconstruction."""
+        values = {name: self.rows[row][name] for name in columns if name in self.rows[row]}
+        return {name: str(interval(v if len(set(v)) > 1 else v[:1])) for name, v in values.items()}
+
+
+def _summary(values: list[float]) -> dict[str, Any]:
+    mean, half = interval(values)
+    return {"mean": mean, "half": half if len(values) > 1 else None, "values": values}
+
+
+def _table(columns: Mapping[str, str], rows: Mapping[str, Mapping[str, str]]) -> str:
+    """Rows by name; columns that no row has are left out."""
+    shown = [name for name in columns if any(name in cells for cells in rows.values())]
+    lines = [[row, *(cells.get(name, "") for name in shown)] for row, cells in rows.items()]
+    return markdown_table(["", *(columns[name] for name in shown)], lines)
+
+
+def missing_repeats(folder: Path, repeats: int) -> list[int]:
+    """Which of the first `repeats` repeats are not in `folder`."""
+    return [repeat for repeat in range(repeats) if not (folder / NUMBERS.format(repeat)).is_file()]
+
+
+def save_repeat(folder: Path, repeat: int, numbers: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write one repeat. The embeddings first: a repeat whose numbers exist is complete."""
+    tensors = {name: x.clone(memory_format=torch.contiguous_format) for name, x in tensors.items()}
+    with atomic_write(folder / EMBEDDINGS.format(repeat)) as part:
+        save_file(tensors, part)
+    write_json(folder / NUMBERS.format(repeat), {"repeat": repeat, **numbers})
 
 
 def collect(folder: str | os.PathLike[str]) -> Results:
-    """The results of the repeats that lie in `folder`, as many as its config asks for; writes results.json and .md.
+    """Read as many repeats from `folder` as its config says, and write results.json and results.md.
 
     Raises:
         FileNotFoundError: a repeat is missing.
+        ValueError: a file is damaged.
     """
     folder = Path(folder)
     config = read_config(folder)
@@ -243,25 +274,26 @@ def load_results(path: str | os.PathLike[str]) -> Results:
 
     Raises:
         FileNotFoundError: there are none, or the evaluation has not ended.
-        ValueError: the file is damaged or none of ours.
+        ValueError: the file is damaged or holds something else.
     """
     path = Path(path)
     file = path / "results.json" if path.is_dir() else path
     require(
         file.is_file(),
-        f"there is no {file}; run `mmm evaluate` to its end (the same call goes on where it stopped).",
+        f"there is no {file}; run `mmm evaluate` to its end (the same call continues where it stopped).",
         FileNotFoundError,
     )
-    told = _read(file)
+    content = _read(file)
     require(
-        told.get("format") == FORMAT,
-        f"{file} has format {told.get('format')!r}, expected {FORMAT!r}; give what `mmm evaluate` wrote.",
+        content.get("format") == FORMAT,
+        f"{file} has format {content.get('format')!r}, expected {FORMAT!r}; give what `mmm evaluate` wrote.",
     )
     rows = {
-        row: {name: found["values"] for name, found in measures.items()}
-        for row, measures in told["rows"].items()
+        row: {name: summary["values"] for name, summary in metrics.items()}
+        for row, metrics in content["rows"].items()
     }
-    return Results(file.parent, told["config"], rows, told["clips"], told["timing"], told["manifest"])
+    parts = (content[name] for name in ("clips", "timing", "manifest"))
+    return Results(file.parent, content["config"], rows, *parts)
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -279,7 +311,9 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 def _read(path: Path) -> dict[str, Any]:
     require(
-        path.is_file(), f"there is no {path}; run the evaluation again, it goes on there.", FileNotFoundError
+        path.is_file(),
+        f"there is no {path}; run the evaluation again, it continues there.",
+        FileNotFoundError,
     )
     try:
         return json.loads(path.read_text())
@@ -287,26 +321,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged ({error}); delete it and run the evaluation again.") from error
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def _load_tensors(path: Path) -> dict[str, Tensor]:
     require(path.is_file(), f"there is no {path}; run the evaluation again.", FileNotFoundError)
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(
-            f"{path} is damaged ({error}); delete it and its .json, it is made again."
+            f"{path} is damaged ({error}); delete it and its .json and run the evaluation again."
         ) from error
-
-
-def _cell(values: list[float]) -> str:
-    """No ± where a number is the same in all repeats, such as the error of the reconstruction."""
-    return str(interval(values if len(set(values)) > 1 else values[:1]))
-
-
-def _table(columns: Mapping[str, str], rows: Mapping[str, Mapping[str, str]]) -> list[str]:
-    shown = {name: head for name, head in columns.items() if any(name in cells for cells in rows.values())}
-    lines = [_line("", list(shown.values())), _line("---", ["---:"] * len(shown))]
-    return lines + [_line(row, [cells.get(name, "") for name in shown]) for row, cells in rows.items()]
-
-
-def _line(first: str, cells: list[str]) -> str:
-    return "| " + " | ".join([first, *cells]) + " |"

@@ -62,12 +62,12 @@ def test_the_tables_say_what_was_measured(tmp_path):
         "R@2 ↑": "0.500",
         "R@3 ↑": "0.750",
         "FID ↓": f"0.700 ± {found.half:.3f}",
-        "FID of halves ↓": "",
+        "split-half FID ↓": "",
         "MM-Dist ↓": "3.000",
         "Diversity →": "9.000",
         "MultiModality ↑": "1.500",
     }
-    assert quality["real against real"]["FID of halves ↓"] == "0.100"
+    assert quality["real against real"]["split-half FID ↓"] == "0.100"
     assert quality["real against real"]["FID ↓"] == quality["real motion"]["FID ↓"] == ""
     assert physical["tokenizer's reconstruction"] == {"foot skating": "0.100", "MPJPE local (cm)": "4.000"}
     assert "real against real" not in physical
@@ -142,20 +142,20 @@ def test_a_single_repeat_has_no_interval(tmp_path):
 
 def test_what_is_missing_or_damaged_is_named(tmp_path):
     folder = write(tmp_path / "run")
-    with pytest.raises(FileNotFoundError, match="to its end"):
+    with pytest.raises(FileNotFoundError, match="results.json"):
         load_results(folder)
     (folder / "repeats" / "001.json").unlink()
-    with pytest.raises(FileNotFoundError, match="001.json; run the evaluation again"):
+    with pytest.raises(FileNotFoundError, match="001.json"):
         collect(folder)
     assert not (folder / "results.json").exists()
     (folder / "repeats" / "001.json").write_text('{"rows": ')
     with pytest.raises(ValueError, match="001.json is damaged"):
         collect(folder)
     (folder / "results.json").write_text('{"step": 3}')
-    with pytest.raises(ValueError, match="has format None, expected 'mmm-evaluation-1'"):
+    with pytest.raises(ValueError, match="format None"):
         load_results(folder)
-    with pytest.raises(FileNotFoundError, match="holds no evaluation"):
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
         collect(tmp_path)
     (tmp_path / "config.yaml").write_text("train: {steps: 3}\n")
-    with pytest.raises(ValueError, match="is not of an evaluation"):
+    with pytest.raises(ValueError, match="config.yaml"):
         read_config(tmp_path)

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from mmm.data import MotionFolder
 from mmm.datasets.synthetic.program import Program
 from mmm.errors import atomic_write, require
-from mmm.evaluation.protocol import reconstructed
+from mmm.evaluation.rows import reconstruct
 from mmm.fit import load_tokenizer
 from mmm.lab.oracle.bandai import right, tables
 from mmm.lab.oracle.captions import named_by
@@ -157,7 +157,7 @@ def _stored(folder: MotionFolder, ids: list[str]) -> Clips:
 def _reconstructed(tokenizer: Tokenizer, folder: MotionFolder, ids: list[str]) -> Clips:
     for first in range(0, len(ids), BATCH):
         names = ids[first : first + BATCH]
-        copies = reconstructed(tokenizer, [folder.features(clip) for clip in names])([np.arange(len(names))])
+        copies = reconstruct(tokenizer, [folder.features(clip) for clip in names])
         for clip, features in zip(names, copies, strict=True):
             yield clip, features_to_joints(features), None
 

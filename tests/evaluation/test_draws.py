@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from mmm.evaluation.draws import draw_repeat
 from mmm.evaluation.pools import meanings, right_answers
-from mmm.evaluation.protocol import draw_repeat
 
 
 def test_a_repeat_is_drawn_alone(toy):
