@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD = (
-    "errors storage motion data text tokenizer transformer sampling calibration editing seams training"
+    "errors storage motion data text tokenizer transformer sampling calibration editing seams sequences training"
     " recipes fit model"
 )
 RINGS = {

@@ -150,9 +150,9 @@ class Outpaint(_EditOfMotion):
         return model.outpaint(motion, self.length, self.text, self.side, **self.options())
 
     def anchor(self, motion: Any) -> tuple:
-        from mmm.editing import room
+        from mmm.editing import frames_to_add
 
-        before, _ = room(len(motion.features), self.length, self.side)
+        before, _ = frames_to_add(len(motion.features), self.length, self.side)
         return motion, before, before
 
 

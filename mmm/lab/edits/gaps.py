@@ -21,16 +21,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm import tqdm
 
-from mmm.editing import joint_groups, keep_outside, restore_kept
+from mmm.editing import join_features, keep_outside
 from mmm.errors import require
 from mmm.lab.edits.clips import HeldOut
 from mmm.lab.edits.interpolate import interpolate
 from mmm.lab.edits.judge import Judge, fid, fid_halves, fids_less
 from mmm.lab.edits.measures import gap_numbers, paired, summarise
 from mmm.model import MMM
-from mmm.motion import Motion, get_skeleton
-from mmm.motion.trajectory import put_together, take_apart
-from mmm.seams import BLEND, join
+from mmm.motion import Motion
+from mmm.seams import BLEND
 from mmm.tokenizer import Tokenizer
 
 METHODS = ("text", "no text", "linear", "cubic", "tokenizer", "real")
@@ -106,11 +105,7 @@ def reconstruct_gap(
         tokens = tokenizer.encode(source[None].to(device))
         made = tokenizer.decode(tokens, torch.tensor([len(source)], device=device))[0, : len(source)].cpu()
     kept = keep_outside(len(source), [gap]).repeat(tokenizer.config.parts, 1)
-    groups = joint_groups(tokenizer.config.parts, get_skeleton(skeleton))
-    joined = join(take_apart(source, skeleton), take_apart(made, skeleton), kept, groups, blend)
-    result = put_together(joined, skeleton).float()
-    restore_kept(result, source, kept, skeleton)
-    return result.numpy()
+    return join_features(source, made, kept, skeleton, blend).numpy()
 
 
 def fill_gap(

@@ -20,7 +20,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from tqdm import tqdm
 
-from mmm.editing import long_tokens
 from mmm.errors import require
 from mmm.lab.edits.clips import HeldOut
 from mmm.lab.edits.judge import Judge, fid, fids_less
@@ -28,6 +27,7 @@ from mmm.lab.edits.measures import jerk_by_frame, paired, summarise, world
 from mmm.model import MMM
 from mmm.motion import measures
 from mmm.sampling import fill
+from mmm.sequences import long_tokens
 from mmm.text import TextEmbedding
 from mmm.tokenizer.model import decode_in_pieces
 from mmm.transformer import MASK

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from mmm import MMM
-from mmm.editing import long_tokens
 from mmm.lab.edits import long
 from mmm.lab.edits.clips import HeldOut
 from mmm.lab.edits.long import (
@@ -20,6 +19,7 @@ from mmm.lab.edits.long import (
     window,
     window_numbers,
 )
+from mmm.sequences import long_tokens
 from mmm.transformer import MaskedTransformer
 
 KINDS = ["0 tokens", "4 tokens", RELEASE, "generated action", "real action", "real, cut"]

@@ -13,7 +13,7 @@ ALL = [list(range(22))]
 
 
 def motion(turn_per_frame, speed, sway=0.0, lift=0.0):
-    """A body that goes a curve, swaying and lifted; all smooth."""
+    """A body that walks along a curve, swaying and lifted; all smooth."""
     time = torch.arange(FRAMES).double()
     heading = turn_per_frame / 2 * time
     ahead = quaternion.rotate(
@@ -30,7 +30,7 @@ def motion(turn_per_frame, speed, sway=0.0, lift=0.0):
 
 
 def rough(values):
-    """Largest second difference over all frames: a jump in place or in speed shows."""
+    """Largest second difference over all frames: it shows a jump in position or speed."""
     return float(values.diff(n=2, dim=0).abs().max())
 
 
@@ -39,43 +39,43 @@ def pair():
     return motion(0.01, 0.05, sway=0.05), motion(0.03, 0.03, sway=0.03, lift=0.04)
 
 
-def test_what_is_kept_is_untouched_and_nothing_jumps(pair):
-    source, made = pair
+def test_kept_frames_do_not_change_and_nothing_jumps(pair):
+    source, decoded = pair
     kept = keep_outside(FRAMES, [GAP])[None]
-    joined = join(source, made, kept, ALL)
+    joined = join(source, decoded, kept, ALL)
     assert torch.equal(joined.poses[kept[0]], source.poses[kept[0]])
     assert torch.allclose(joined.path[kept[0]], source.path[kept[0]], atol=1e-9)
     assert torch.allclose(joined.heading[kept[0]], source.heading[kept[0]], atol=1e-9)
     middle = slice(GAP[0] + 8, GAP[1] - 8)
-    assert torch.allclose(joined.poses[middle], made.poses[middle], atol=1e-9), "made where nothing is near"
-    cut = torch.where(kept[0][:, None, None], source.poses, made.poses)
+    assert torch.allclose(joined.poses[middle], decoded.poses[middle], atol=1e-9), "decoded far from the ends"
+    cut = torch.where(kept[0][:, None, None], source.poses, decoded.poses)
     assert rough(cut) > 0.02 and rough(joined.poses) < 0.008
     assert rough(joined.heading) < 0.003 and rough(joined.path) < 0.01
 
 
-def test_where_both_agree_nothing_is_changed(pair):
+def test_where_both_agree_nothing_changes(pair):
     source, _ = pair
     joined = join(source, source, keep_outside(FRAMES, [GAP, (80, 90)])[None], ALL)
     for name in ("poses", "heading", "path"):
         assert torch.allclose(getattr(joined, name), getattr(source, name), atol=1e-12)
 
 
-def test_at_an_open_end_the_made_motion_goes_where_it_goes(pair):
-    source, made = pair
-    joined = join(source, made, keep_outside(FRAMES, [(40, FRAMES)])[None], ALL)
-    # the difference in speed is faded out: from then on the steps are the made ones
-    assert torch.allclose(joined.heading.diff()[50:], made.heading.diff()[50:], atol=1e-9)
-    steps, made_steps = (t.path.diff(dim=0).norm(dim=1)[50:] for t in (joined, made))
-    assert torch.allclose(steps, made_steps, atol=1e-9)
-    assert torch.equal(joined.poses[60:], made.poses[60:])
+def test_at_an_open_end_the_path_is_the_decoded_one(pair):
+    source, decoded = pair
+    joined = join(source, decoded, keep_outside(FRAMES, [(40, FRAMES)])[None], ALL)
+    # the difference in speed is faded out: from then on the steps are the decoded ones
+    assert torch.allclose(joined.heading.diff()[50:], decoded.heading.diff()[50:], atol=1e-9)
+    steps, decoded_steps = (t.path.diff(dim=0).norm(dim=1)[50:] for t in (joined, decoded))
+    assert torch.allclose(steps, decoded_steps, atol=1e-9)
+    assert torch.equal(joined.poses[60:], decoded.poses[60:])
 
 
-def test_before_the_first_kept_frame_the_world_begins_anew(pair):
-    source, made = pair
-    joined = join(source, made, keep_outside(FRAMES, [(0, 40)])[None], ALL)
+def test_a_world_that_starts_with_decoded_frames_starts_at_the_origin(pair):
+    source, decoded = pair
+    joined = join(source, decoded, keep_outside(FRAMES, [(0, 40)])[None], ALL)
     assert joined.path[0].abs().max() == 0 and joined.heading[0] == 0
     assert torch.allclose(joined.heading.diff()[40:], source.heading.diff()[40:], atol=1e-9)
-    # the way from one kept frame to another, seen from the first of them
+    # the path from one kept frame to another, seen from the first of them
     seen = []
     for t in (joined, source):
         x, z = t.path[90] - t.path[45]
@@ -83,32 +83,32 @@ def test_before_the_first_kept_frame_the_world_begins_anew(pair):
     assert seen[0].norm() > 1 and torch.allclose(*seen, atol=1e-9)
 
 
-def test_the_shorter_way_round_is_taken():
-    """Half angles that differ by π are the same heading: a whole turn more is not to be danced in the gap."""
-    source, made = motion(0.0, 0.05), motion(0.0, 0.05)
+def test_the_shorter_turn_is_taken():
+    """Half angles that differ by π are the same heading: the gap must not contain a whole turn more."""
+    source, decoded = motion(0.0, 0.05), motion(0.0, 0.05)
     turned = Trajectory(
         source.poses, source.heading + math.pi * (torch.arange(FRAMES) >= 55).double(), source.path
     )
-    joined = join(turned, made, keep_outside(FRAMES, [GAP])[None], ALL)
+    joined = join(turned, decoded, keep_outside(FRAMES, [GAP])[None], ALL)
     assert joined.heading.abs().max() < 1e-9
 
 
-def test_a_kept_upper_body_rides_on_the_made_lower_one(pair):
-    source, made = pair
+def test_a_kept_upper_body_follows_the_height_of_the_new_lower_one(pair):
+    source, decoded = pair
     upper, lower = [j for j in range(22) if j > 11], [j for j in range(22) if j <= 11]
     kept = torch.stack([torch.ones(FRAMES).bool(), keep_outside(FRAMES, [GAP])])
-    joined = join(source, made, kept, [upper, lower])
+    joined = join(source, decoded, kept, [upper, lower])
     assert torch.allclose(
         joined.poses[:, upper][..., [0, 2]], source.poses[:, upper][..., [0, 2]], atol=1e-12
     )
     above = joined.poses[:, upper, 1] - joined.poses[:, :1, 1]
     assert torch.allclose(above, source.poses[:, upper, 1] - source.poses[:, :1, 1], atol=1e-12)
-    assert torch.allclose(joined.poses[50:60, lower], made.poses[50:60, lower], atol=1e-9)
+    assert torch.allclose(joined.poses[50:60, lower], decoded.poses[50:60, lower], atol=1e-9)
 
 
 def test_gaps_of_one_frame_and_next_to_each_other(pair):
-    source, made = pair
+    source, decoded = pair
     kept = keep_outside(FRAMES, [(20, 21), (22, 23), (98, 100)])[None]
-    joined = join(source, made, kept, ALL)
+    joined = join(source, decoded, kept, ALL)
     assert torch.equal(joined.poses[kept[0]], source.poses[kept[0]])
     assert rough(joined.poses) < 0.02

@@ -1,0 +1,122 @@
+"""Long sequences: actions are filled alone, transitions see both neighbours and both texts."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from mmm import sequences
+from mmm.sequences import both_texts, long_tokens, segment_bounds, split_text
+from mmm.transformer import MASK
+
+TEXTS = ["a person walks", "someone bows", "a person jumps"]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("a person walks, then runs and then sits down.", ["a person walks", "a person runs", "a person sits down"]),
+        ("A tired man walks then he waves; then, stops", ["A tired man walks", "he waves", "A tired man stops"]),
+        ("walks, then runs", ["walks", "runs"]),
+        ("someone bows and afterwards then leaves", ["someone bows", "someone leaves"]),
+        ("a person strengthens the arms", ["a person strengthens the arms"]),
+        ("a person walks. Then the person jumps", ["a person walks", "the person jumps"]),
+        ("a woman with a hat walks, then her arms rise", ["a woman with a hat walks", "her arms rise"]),
+        ("first a person walks, then runs", ["a person walks", "a person runs"]),
+        ("a person walks and after that runs", ["a person walks", "a person runs"]),
+    ],
+)  # fmt: skip
+def test_a_text_is_cut_at_every_then(text, pieces):
+    assert split_text(text) == pieces
+
+
+@pytest.mark.parametrize(
+    "text", ["then", "a person walks, then", "walks then then runs", "  ", "a person then walks"]
+)
+def test_a_then_without_an_action_is_refused(text):
+    with pytest.raises(ValueError, match=text):
+        split_text(text)
+
+
+def test_bounds_are_rounded_and_their_errors_do_not_add_up():
+    assert segment_bounds([30] * 5, 4) == [0, 8, 15, 22, 30, 38]
+    assert segment_bounds([41], 4) == [0, 11]
+
+
+def test_a_transition_gets_both_texts(model):
+    left, right = model.embed(TEXTS[:1]), model.embed(["a person bows very slowly"])
+    both = both_texts(left, right)
+    words = torch.cat((left.words[0][left.mask[0]], right.words[0][right.mask[0]]))
+    assert torch.equal(both.words[0][both.mask[0]], words) and both.mask.sum() == len(words)
+    assert torch.allclose(both.sentence, (left.sentence + right.sentence) / 2)
+
+
+def test_actions_are_what_generate_gives_except_for_the_transitions(model):
+    lengths, text = [60, 48, 80], model.embed(TEXTS)
+    tokens, bounds = long_tokens(model.transformer, text, lengths, seed=7, transition=4)
+    assert bounds == [0, 15, 27, 47] and tokens.shape == (1, 47) and (tokens != MASK).all()
+    alone, _ = long_tokens(model.transformer, text, lengths, seed=7, transition=0)
+    open_positions = [13, 14, 15, 16, 25, 26, 27, 28]
+    rest = [i for i in range(47) if i not in open_positions]
+    assert torch.equal(tokens[:, rest], alone[:, rest])
+    assert (tokens[:, open_positions] != alone[:, open_positions]).any()
+    for i, (a, b) in enumerate(itertools.pairwise(bounds)):
+        single = model.sample(TEXTS[i : i + 1], lengths[i : i + 1], 7 + i, guidance=1.0)
+        assert torch.equal(alone[:, a:b], single.tokens[0])
+
+
+def test_a_transition_sees_both_sides(model, monkeypatch):
+    calls, fill = [], sequences.fill
+
+    def spy(transformer, canvas, size, text, **options):
+        calls.append((canvas.clone(), size, text))
+        return fill(transformer, canvas, size, text, **options)
+
+    monkeypatch.setattr(sequences, "fill", spy)
+    text = model.embed(TEXTS)
+    tokens, _ = long_tokens(model.transformer, text, [60, 48, 80], seed=7, transition=4)
+    canvas, size, conditions = calls[1]
+    assert size.tolist() == [5 + 4 + 4, 4 + 4 + 8]
+    for row, count, first, left in zip(canvas, size, (8, 21), (5, 4), strict=True):
+        assert (row[0, :count] == MASK).nonzero().flatten().tolist() == list(range(left, left + 4))
+        assert torch.equal(row[:, :left], tokens[:, first : first + left])
+    words = [int(both_texts(text[i], text[i + 1]).mask.sum()) for i in (0, 1)]
+    assert conditions.mask.sum(1).tolist() == words
+
+
+def test_groups_do_not_matter(model, monkeypatch):
+    text, lengths = model.embed(TEXTS * 2), [40, 60, 44, 90, 31, 52]
+    once, _ = long_tokens(model.transformer, text, lengths, seed=1)
+    monkeypatch.setattr(sequences, "GROUP", 2)
+    assert torch.equal(once, long_tokens(model.transformer, text, lengths, seed=1)[0])
+
+
+def test_transitions_beside_a_short_action_are_shorter(model):
+    text, lengths = model.embed(TEXTS), [100, 24, 100]
+    alone, _ = long_tokens(model.transformer, text, lengths, seed=3, transition=0)
+    tokens, bounds = long_tokens(model.transformer, text, lengths, seed=3, transition=16)
+    assert bounds == [0, 25, 31, 56]
+    changed = (tokens != alone)[0].nonzero()[:, 0]
+    assert set(changed.tolist()) <= {24, 25, 30, 31} and len(changed) > 0
+
+
+def test_generate_long_has_the_requested_length_and_a_continuous_path(model):
+    motion = model.generate_long(TEXTS, [50, 61, 70], seed=2)
+    assert motion.features.shape == (181, 263) and motion.text.count(", then ") == 2
+    steps = np.linalg.norm(np.diff(motion.joints[:, 0], axis=0), axis=1)
+    assert steps.max() < 5 * np.median(steps) + 0.1
+    estimated = model.generate_long("a person walks, then a person bows", seed=2)
+    assert len(estimated.features) == sum(model.estimate_length(["a person walks", "a person bows"]))
+    assert len(model.generate_long(["a person walks"], [40]).features) == 40
+    options = {"argmax": True, "remask": "random"}
+    assert len(model.generate_long(TEXTS, 40, **options).features) == 120
+
+
+@pytest.mark.parametrize(
+    ("lengths", "options", "named"),
+    [([40, 40], {}, "2 lengths"), ([500, 40, 40], {}, "500"), (40, {"transition": 3}, "transition is 3")],
+)
+def test_refusals(model, lengths, options, named):
+    with pytest.raises(ValueError, match=named):
+        model.generate_long(TEXTS, lengths, **options)
