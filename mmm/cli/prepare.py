@@ -1,4 +1,4 @@
-"""`mmm prepare`: make or check a data set."""
+"""`mmm prepare`: create a data set, or check the user's."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tyro.conf import UseAppendAction, subcommand
 
 @dataclasses.dataclass
 class PrepareSynthetic:
-    """Make the synthetic data set: a procedural choreographer, no download needed."""
+    """Create the synthetic data set with a procedural choreographer; it needs no download."""
 
     out: Path = Path("data/synthetic")
     """Folder to write."""
     clips: int = 2000
-    """How many clips."""
+    """Number of clips."""
     seed: int = 0
-    """Same seed, same clips."""
+    """The same seed gives the same clips."""
 
     def run(self) -> None:
         from mmm.datasets import synthetic
@@ -31,13 +31,13 @@ class PrepareBandai:
     """Convert Bandai-Namco Research Motiondataset 1 and 2 (BVH, real motion capture, CC BY-NC 4.0)."""
 
     source: UseAppendAction[tuple[Path, ...]]
-    """Folder (searched recursively) or .zip / .tar.xz archive; give it again for more."""
+    """Folder (searched recursively) or .zip / .tar.xz archive; repeat the option for several."""
     out: Path = Path("data/bandai")
     """Folder to write."""
     seed: int = 0
-    """Of captions and splits."""
+    """Seed of captions and splits."""
     limit: int | None = None
-    """Only so many takes of each content (5 or more), for a quick look."""
+    """At most this many takes of each action class (5 or more), for a quick look."""
 
     def run(self) -> None:
         from mmm.datasets import bandai
@@ -48,9 +48,9 @@ class PrepareBandai:
 @dataclasses.dataclass
 class _PrepareUsers:
     source: Path
-    """The folder you have obtained; it is checked and never altered."""
+    """Your folder; it is checked and never altered."""
     out: Path | None = None
-    """Folder for our side files (splits without bad clips, report); data/NAME by default."""
+    """Folder to write (splits without bad clips, report); data/NAME by default."""
 
     kind = ""
 
@@ -64,21 +64,21 @@ class _PrepareUsers:
 
 @dataclasses.dataclass
 class PrepareHumanML3D(_PrepareUsers):
-    """Check a HumanML3D folder; bad clips are reported and left out by name."""
+    """Check a HumanML3D folder; bad clips are left out and reported by name."""
 
     kind = "humanml3d"
 
 
 @dataclasses.dataclass
 class PrepareKIT(_PrepareUsers):
-    """Check a KIT-ML folder; bad clips are reported and left out by name."""
+    """Check a KIT-ML folder; bad clips are left out and reported by name."""
 
     kind = "kit"
 
 
 @dataclasses.dataclass
 class Prepare:
-    """Make or check a data set (synthetic, bandai, humanml3d, kit)."""
+    """Create or check a data set (synthetic, bandai, humanml3d, kit)."""
 
     what: (
         Annotated[PrepareSynthetic, subcommand("synthetic")]
@@ -97,9 +97,8 @@ def _report(folder) -> None:
         from mmm.datasets.humanml3d_check import head
 
         print(head(report.read_text(encoding="utf-8")))
-        print(f"Each of them by name, and what was done with it: {report}\n")
-    for why, names in folder.info.get("left_out", {}).items():
-        print(
-            f"left out, {why}: {len(names)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''}; see dataset.json)"
-        )
+        print(f"All of them by name, and what was done: {report}\n")
+    for reason, names in folder.info.get("left_out", {}).items():
+        some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        print(f"left out, {reason}: {len(names)} ({some}; see dataset.json)")
     print(f"{folder.path}: " + ", ".join(f"{name} {len(ids)}" for name, ids in folder.splits.items()))

@@ -1,4 +1,4 @@
-"""A split as one memory-mapped array, so that a batch is a few slices and nothing is read twice."""
+"""A split as one memory-mapped array (a pack), so that a batch is a few slices and nothing is read twice."""
 
 import dataclasses
 import json
@@ -16,28 +16,27 @@ from torch import Tensor
 from mmm.data.captions import Caption, format_caption, parse_line
 from mmm.errors import atomic_dir, require
 
-PACK_FORMAT = 3  # of the files of a pack; goes into its name, so that another format is another pack
+PACK_FORMAT = 3  # of the files of a pack; it is part of the hash in a pack's name
 MARK = "pack.json"
 
 
 def draw_weighted(weights: Float[np.ndarray, " n"], u: Float[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
-    """Indices drawn in proportion to `weights` (any unit), from uniform numbers `u` in [0, 1), float64.
+    """Indices with probabilities proportional to `weights`, from uniform numbers `u` in [0, 1), float64.
 
-    Two numbers that are equal give the same index, whoever draws: that is what makes training resumable.
+    Equal numbers give equal indices, so that a resumed training draws what it would have drawn.
     """
     cumulative = torch.from_numpy(np.cumsum(weights / weights.sum()))
     return torch.searchsorted(cumulative, u, right=True).clamp(max=len(weights) - 1)
 
 
 class StoredCaptions(Sequence):
-    """Captions per clip, made from their lines whenever one asks for them.
+    """The captions of each clip, parsed from their lines on access.
 
-    HumanML3D's 44,970 captions hold half a million words. Made at once they cost a second and 200 MB at each
-    start, and of most runs they are asked for once, or a few at a time.
+    Parsing all of HumanML3D's 44,970 captions at once would cost a second and 200 MB at each start.
 
     Args:
         lines: all captions as in `texts/ID.txt`, clip by clip.
-        ends: (n,) where the lines of each clip end.
+        ends: (n,) the index behind the last line of each clip.
     """
 
     def __init__(self, lines: list[str], ends: list[int]):
@@ -53,10 +52,10 @@ class StoredCaptions(Sequence):
 
 @dataclasses.dataclass(frozen=True)
 class PackedSplit:
-    """All clips of a split, one behind the other.
+    """All clips of a split, one after another.
 
-    features: (sum T, D) float32, memory-mapped, not normalised. starts: (n + 1,), clip i is rows starts[i] to
-    starts[i + 1]. captions: per clip.
+    features: (sum T, D) float32, memory-mapped, not normalised. starts: (n + 1,), clip i has rows starts[i] to
+    starts[i + 1]. captions: of each clip.
     """
 
     ids: list[str]
@@ -68,12 +67,12 @@ class PackedSplit:
         return len(self.ids)
 
     def clip(self, i: int) -> Float[np.ndarray, "t d"]:
-        """Features (T, D) of clip i, a view into the map."""
+        """Features (T, D) of clip i, a view of the mapped array."""
         return self.features[self.starts[i] : self.starts[i + 1]]
 
     @property
     def lengths(self) -> Int64[np.ndarray, " n"]:
-        """Frames per clip."""
+        """Frames of each clip."""
         return np.diff(self.starts)
 
     def texts(self) -> list[str]:
@@ -82,24 +81,24 @@ class PackedSplit:
 
 
 def pack(folder: Path, clips: Iterator[tuple[str, np.ndarray, list[Caption]]]) -> PackedSplit:
-    """Load the pack in `folder`, or make it first from (id, features, captions) of the clips.
+    """Load the pack in `folder`; if there is none, write it first from (id, features, captions) of the clips.
 
-    Several processes may ask for the same pack at once: each makes one, and the first to be ready is kept.
+    Several processes may want the same pack at once: each writes one, and the first that is complete is kept.
 
     Raises:
-        ValueError: there are no clips, one's file is bad (as `MotionFolder.features` says), or the pack is damaged.
+        ValueError: there are no clips, a clip's file cannot be used, or the pack is damaged.
     """
     if not folder.is_dir():
-        made = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
-        with atomic_dir(made, MARK) as part:
+        new = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
+        with atomic_dir(new, MARK) as part:
             _write(part, clips, folder)
         try:
-            made.rename(folder)
+            new.rename(folder)
         except OSError:
-            shutil.rmtree(made)
+            shutil.rmtree(new)
             if not folder.is_dir():
                 raise
-            # else another process was quicker, and may be reading its pack already
+            # else another process was faster, and its pack may be in use already
     return _load(folder)
 
 
@@ -116,30 +115,29 @@ def _write(part: Path, clips: Iterator[tuple[str, np.ndarray, list[Caption]]], f
     require(bool(ids), f"the split has no clips, so there is nothing to pack into {folder}.")
     np.save(part / "starts.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
     (part / "captions.txt").write_bytes("".join(f"{line}\n" for line in lines).encode())
-    told = {"width": width, "ids": ids, "caption_ends": np.cumsum(counts).tolist()}
-    (part / MARK).write_text(json.dumps(told))
+    about = {"width": width, "ids": ids, "caption_ends": np.cumsum(counts).tolist()}
+    (part / MARK).write_text(json.dumps(about))
 
 
 def _load(folder: Path) -> PackedSplit:
     file = folder / MARK
     try:
-        told = json.loads(file.read_text())
-        ids, ends, width = told["ids"], told["caption_ends"], int(told["width"])
+        about = json.loads(file.read_text())
+        ids, ends, width = about["ids"], about["caption_ends"], int(about["width"])
         file = folder / "captions.txt"
         lines = file.read_bytes().decode().split("\n")
-        # the last line is what follows the last line feed
+        # behind the last line feed there is an empty line
         require(
-            len(lines) - 1 == ends[-1] and not lines[-1],
-            f"found {len(lines) - 1} captions, expected {ends[-1]}",
+            len(lines) - 1 == ends[-1] and not lines[-1], f"{len(lines) - 1} captions, expected {ends[-1]}"
         )
         file = folder / "starts.npy"
         starts = np.load(file, allow_pickle=False)
-        require(starts.shape == (len(ids) + 1,), f"found shape {starts.shape} for {len(ids)} clips")
+        require(starts.shape == (len(ids) + 1,), f"shape {starts.shape} for {len(ids)} clips")
         file = folder / "features.f32"
         rows = np.memmap(file, np.float32, "r").reshape(-1, width)
-        require(len(rows) == starts[-1], f"found {len(rows)} frames, expected {starts[-1]}")
+        require(len(rows) == starts[-1], f"{len(rows)} frames, expected {starts[-1]}")
     except (ValueError, TypeError, KeyError, IndexError, EOFError, OSError) as error:
         raise ValueError(
-            f"{file} is damaged or cut off ({error}); delete the folder {folder}, it is made again."
+            f"{file} is damaged or cut off ({error}); delete the folder {folder}, it is written again."
         ) from error
     return PackedSplit(ids, rows, starts, StoredCaptions(lines[:-1], ends))

@@ -68,7 +68,7 @@ def parse_line(line: str) -> Caption:
     """
     parts = line.strip().split("#")
     if len(parts) != 4:
-        raise Unusable("malformed line", f"it has {len(parts)} fields, expected text#word/TAG …#start#end")
+        raise Unusable("malformed line", f"it has {len(parts)} of the 4 fields text#word/TAG …#start#end")
     text, words, *times = parts
     try:
         # HumanML3D writes nan for captions without times
@@ -88,7 +88,7 @@ def numbered_lines(content: str) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip())
 
 
-def parse_captions(content: str, source: str = "captions", remedy: str = "mend the line") -> list[Caption]:
+def parse_captions(content: str, source: str = "captions", remedy: str = "correct the line") -> list[Caption]:
     """Captions of a `texts/ID.txt`.
 
     Raises:
@@ -110,7 +110,7 @@ def format_caption(caption: Caption) -> str:
 
 
 def mirror_text(text: str) -> str:
-    """Left becomes right, clockwise counterclockwise, and back; capitals are kept."""
+    """Swap left and right, clockwise and counterclockwise; capitals are kept."""
 
     def swap(match):
         word = match.group(0)

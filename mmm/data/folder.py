@@ -1,4 +1,4 @@
-"""A data set on disk: a folder in the layout of HumanML3D, whatever its source (DESIGN.md, "What lies on disk")."""
+"""A data set on disk: a folder in the layout of HumanML3D, whatever its source (see data/README.md)."""
 
 import hashlib
 import json
@@ -22,27 +22,28 @@ from mmm.data.reading import (
     to_statistics,
 )
 from mmm.errors import require
+from mmm.motion.skeleton import get_skeleton
 
-MARK = "dataset.json"  # shows that a folder is a data set of ours and may be written again
+MARK = "dataset.json"  # marks a folder that this project wrote and may replace
 SPLITS = ("train", "val", "test")
-MIN_FRAMES = {skeleton: shortest for skeleton, (shortest, _) in FRAMES.items()}  # of a piece of a clip too
+MIN_FRAMES = {skeleton: shortest for skeleton, (shortest, _) in FRAMES.items()}  # also of a part of a clip
 LAYOUT = "new_joint_vecs/, texts/, Mean.npy, Std.npy, train.txt, val.txt, test.txt"
 
 
 def cache_dir() -> Path:
-    """Where caches go: $MMM_CACHE, else mmm/ in the user's cache folder."""
+    """The folder for caches: $MMM_CACHE, else mmm/ in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("MMM_CACHE") or Path(base) / "mmm")
 
 
 def hash_splits(splits: dict[str, list[str]]) -> str:
-    """Hash of which clips are in train, val and test, in their order; other splits do not count."""
+    """Hash of the ids in train, val and test, in their order; other splits do not count."""
     listed = json.dumps([splits[name] for name in SPLITS])
     return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 
 def _read_info(path: Path) -> dict:
-    """What dataset.json says; without one the folder is taken for HumanML3D's own.
+    """The content of dataset.json; a folder without one is taken for HumanML3D's own.
 
     Raises:
         ValueError: the file is cut off or damaged, or lacks name, fps or skeleton.
@@ -64,19 +65,21 @@ def _read_info(path: Path) -> dict:
 
 
 def _remedy(path: Path, info: dict) -> str:
-    """What to do about a file that cannot be used, by whose folder it is in."""
+    """What to do about a file that cannot be used: it depends on who wrote the folder."""
     if not (path / MARK).is_file():
-        return f"run `mmm prepare humanml3d --source {path} --out FOLDER`, which names what is bad and leaves it out"
+        return (
+            f"run `mmm prepare humanml3d --source {path} --out FOLDER`, which leaves out what cannot be used"
+        )
     if "features_from" in info:
         return "it has changed since it was checked, run `mmm prepare` again"
     return "remove the clip from the splits or write it again"
 
 
 class MotionFolder:
-    """A data set that lies on disk; open one with `MotionFolder.open(path)`.
+    """A data set on disk; open one with `MotionFolder.open(path)`.
 
-    Features are read from `dataset.json`'s "features_from" where that names another folder (a user's own data set
-    is referred to, never copied or altered).
+    A prepared HumanML3D or KIT-ML folder holds only our files; `source` is then the user's folder with the features,
+    which `dataset.json` names as "features_from" and which is never altered.
     """
 
     def __init__(
@@ -92,15 +95,14 @@ class MotionFolder:
 
         Raises:
             FileNotFoundError: the folder or a file of the layout is missing.
-            ValueError: dataset.json is damaged or lacks something, or Mean or Std have the wrong length or hold
-                numbers that cannot be used.
+            ValueError: dataset.json is damaged or incomplete, or Mean or Std cannot be used.
         """
         path = Path(path)
         if not path.is_dir():
             raise FileNotFoundError(f"there is no data folder {path}; make one with `mmm prepare`.")
         info = _read_info(path)
         source = Path(info.get("features_from") or path)
-        statistics = {}
+        statistics, width = {}, get_skeleton(info["skeleton"]).num_features
         for name in ("Mean.npy", "Std.npy"):
             where = path / name if (path / name).is_file() else source / name
             if not where.is_file():
@@ -108,7 +110,7 @@ class MotionFolder:
                     f"the data folder {path} has no {name}; expected {LAYOUT}: run `mmm prepare` again."
                 )
             try:
-                statistics[name] = to_statistics(load_array(where), name, info["skeleton"])
+                statistics[name] = to_statistics(load_array(where), name, width)
             except Unusable as error:
                 remedy = "run `mmm prepare` again" if (path / MARK).is_file() else "copy it again"
                 raise ValueError(f"{where} {error.detail}; {remedy}.") from None
@@ -125,12 +127,12 @@ class MotionFolder:
 
     @property
     def is_checked(self) -> bool:
-        """Written or checked by us; not so a user's folder that is opened as it is."""
+        """Whether this project wrote or checked the folder, so that it is not a user's folder as it is."""
         return (self.path / MARK).is_file()
 
     @property
     def is_ours(self) -> bool:
-        """Written by us as a whole, so that nothing in it is anybody else's."""
+        """Whether this project wrote the folder with its features."""
         return self.is_checked and self.source == self.path
 
     def features(self, clip: str) -> Float[np.ndarray, "t d"]:
@@ -138,7 +140,7 @@ class MotionFolder:
 
         Raises:
             FileNotFoundError: no such clip.
-            ValueError: the file is cut off, has another width than the skeleton's, or holds NaN.
+            ValueError: the file is damaged or cannot be used, see `to_features`.
         """
         path = self.source / "new_joint_vecs" / f"{clip}.npy"
         try:
@@ -153,7 +155,7 @@ class MotionFolder:
     def captions(self, clip: str) -> list[Caption]:
         """Captions of a clip. Raises FileNotFoundError if it has none, ValueError for a line that cannot be used."""
         path, remedy = self.path / "texts" / f"{clip}.txt", _remedy(self.path, self.info)
-        if not path.is_file():  # ours, without the lines that could not be used, before the user's
+        if not path.is_file():  # our copy, which lacks the lines that cannot be used, comes before the user's
             path = self.source / "texts" / f"{clip}.txt"
         if not path.is_file():
             raise FileNotFoundError(f"clip {clip} has no captions: expected {path}; {remedy}.")
@@ -162,59 +164,60 @@ class MotionFolder:
         return captions
 
     def program(self, clip: str) -> dict | None:
-        """What is known about a clip beside its captions (programs/ID.json), or None."""
+        """Facts about a clip beside its captions (programs/ID.json), or None."""
         path = self.path / "programs" / f"{clip}.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     def pack(self, split: str) -> PackedSplit:
-        """The split in one memory-mapped array; made once, kept in the user's cache folder (see `cache_dir`).
+        """The split as one memory-mapped array, written once to the user's cache folder (see `cache_dir`).
 
         Raises:
             FileNotFoundError, ValueError: a file of a clip is missing or cannot be used. In a user's folder that
-                was not prepared, also: a clip is too short or too long, or in two splits.
+                was not prepared, also: a clip is too short, too long or in two splits.
         """
         ids = self.ids(split)
         stamp = self._stamp(ids)
         return pack(cache_dir() / "packed" / f"{self.name}-{split}-{stamp}", self._pieces(split))
 
     def _stamp(self, ids: list[str]) -> str:
-        """Hash of which files a pack is made of, each with its size and time.
+        """Hash of the size and time of every file in a pack, so that a rewritten file makes another pack.
 
-        They tell a rewritten file; hashing HumanML3D's 4 GB at each start would not pay. The times of the folders
-        alone would not do: a file that is overwritten in place does not change them.
+        The times of the folders would not do: overwriting a file in place does not change them. Hashing the content
+        would take too long (HumanML3D has 4 GB).
         """
-        told = [f"{PACK_FORMAT} {self.fps} {self.skeleton} {self.path.resolve()}"]
-        ours = set()
+        seen = [f"{PACK_FORMAT} {self.fps} {self.skeleton} {self.path.resolve()}"]
+        mended = set()
         if self.source != self.path and (self.path / "texts").is_dir():
-            ours = set(os.listdir(self.path / "texts"))
+            mended = set(os.listdir(self.path / "texts"))
         for clip in ids:
-            text = f"texts/{clip}.txt"
-            files = (
-                f"{self.source}/new_joint_vecs/{clip}.npy",
-                f"{self.path if f'{clip}.txt' in ours else self.source}/{text}",
-            )
-            for file in files:  # plain strings: Path objects for 29,232 files take ten times as long
+            texts = self.path if f"{clip}.txt" in mended else self.source
+            # plain strings: Path objects for 29,232 files take ten times as long
+            for file in (f"{self.source}/new_joint_vecs/{clip}.npy", f"{texts}/texts/{clip}.txt"):
                 try:
                     state = os.stat(file)
-                    told.append(f"{clip} {state.st_size} {state.st_mtime_ns}")
+                    seen.append(f"{clip} {state.st_size} {state.st_mtime_ns}")
                 except OSError:
-                    told.append(f"{clip} missing")
-        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+                    seen.append(f"{clip} missing")
+        return hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16]
 
     def _pieces(self, split: str) -> Iterator[tuple[str, np.ndarray, list[Caption]]]:
-        """Clips as they are trained on: a caption with start and end becomes a clip of its own (REPRODUCTION.md,
-        "Evaluation"), `ID@1` for the first, unless less than MIN_FRAMES are left of it."""
+        """Id, features and captions of each clip for training.
+
+        As in Guo et al.'s loaders, a caption with start and end becomes a clip of its own (`ID@1` is the first),
+        unless it is shorter than MIN_FRAMES.
+        """
         shortest = MIN_FRAMES.get(self.skeleton, 40)
         if not self.is_checked:
             self._refuse_leaks(split)
         for clip in self.ids(split):
             features, captions = self.features(clip), self.captions(clip)
             if not self.is_checked:
-                self._refuse_lengths(clip, len(features))
+                self._refuse_length(clip, len(features))
             whole = [caption for caption in captions if not caption.is_part]
             if whole:
                 yield clip, features, whole
-            for number, caption in enumerate((c for c in captions if c.is_part), 1):
+            parts = (caption for caption in captions if caption.is_part)
+            for number, caption in enumerate(parts, 1):
                 first, last = caption.part(self.fps, len(features))
                 if last - first >= shortest:
                     yield f"{clip}@{number}", features[first:last], [caption]
@@ -228,7 +231,7 @@ class MotionFolder:
                 f"{_remedy(self.path, self.info)}.",
             )
 
-    def _refuse_lengths(self, clip: str, frames: int) -> None:
+    def _refuse_length(self, clip: str, frames: int) -> None:
         try:
             check_length(frames, self.skeleton)
         except Unusable as error:
@@ -237,7 +240,7 @@ class MotionFolder:
 
     @property
     def content_hash(self) -> str:
-        """Hash of what was written (ours), or of Mean, Std and the splits (a user's folder); goes into manifests."""
+        """Hash for manifests: of features and captions, or of Mean, Std and the splits if it was not prepared."""
         if "content_hash" in self.info:
             return self.info["content_hash"]
         digest = hashlib.sha256(self.mean.tobytes() + self.std.tobytes())
@@ -246,5 +249,5 @@ class MotionFolder:
 
     @property
     def splits_hash(self) -> str:
-        """Hash of the train, val and test lists as they are now, which `content_hash` does not cover."""
+        """Hash of the train, val and test lists as they are now."""
         return hash_splits(self.splits)

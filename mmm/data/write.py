@@ -6,19 +6,20 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from mmm.data.captions import Caption, format_caption
 from mmm.data.folder import MARK, MotionFolder, hash_splits
-from mmm.errors import atomic_dir, require
+from mmm.errors import atomic_dir, check_replaceable, require
 from mmm.motion.features import feature_slices
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One clip to be written: features (T, D), joints (T, J, 3) in metres, captions, and anything worth keeping."""
+    """A clip to write: features (T, D), joints (T, J, 3) in metres, captions, and facts to keep as programs/ID.json."""
 
     id: str
     features: Float[np.ndarray, "t d"]
@@ -33,31 +34,41 @@ def mean_std(
     """Mean per number and Std averaged within the feature groups 1|2|1|63|126|66|4, as HumanML3D computes them.
 
     Raises:
-        ValueError: a group does not vary at all, so that nothing could be divided by its Std.
+        ValueError: a group does not vary at all, so that its Std would be 0.
     """
     mean, std = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     for name, where in feature_slices(skeleton).items():
         std[where] = std[where].mean()
         require(
-            std[where][0] > 0, f"the {name} numbers of these {len(features)} frames never change; add clips."
+            std[where][0] > 0, f"the {name} features of these {len(features)} frames never change; add clips."
         )
     return mean.astype(np.float32), std.astype(np.float32)
+
+
+def check_out(out: str | os.PathLike, sources: Iterable[Path]) -> None:
+    """Raise ValueError, before the long work, unless `out` may be written: it holds no source and is replaceable."""
+    for path in sources:
+        require(
+            Path(out).resolve() not in (path.resolve(), *path.resolve().parents),
+            f"the source {path} lies in --out {out}, which is replaced as a whole: name another folder.",
+        )
+    check_replaceable(out, MARK)
 
 
 def write_folder(
     out: str | os.PathLike, clips: Iterable[Clip], splits: dict[str, list[str]], info: dict
 ) -> MotionFolder:
-    """Write a data set in HumanML3D's layout and open it; the folder appears only when it is whole.
+    """Write a data set in HumanML3D's layout and open it; the folder appears only when it is complete.
 
-    Mean and Std come from the train split, as a model must not know the others.
+    Mean and Std come from the train split, because a model must not know the others.
 
     Args:
-        out: the folder; one that stands there is replaced if it is a data set.
-        clips: clips in any order (an iterator will do; they are written as they come).
-        splits: ids per split; train, val and test must be there, others are written as they are.
+        out: the folder; an existing data set there is replaced.
+        clips: clips in any order; an iterator is enough, they are written one by one.
+        splits: ids of each split: train, val, test and any others.
         info: name, fps, skeleton, source, licence, seed of `dataset.json`.
     Raises:
-        ValueError: no clips, a split names a clip that never came, or `out` is a folder of something else.
+        ValueError: no clip of the train split, a split names a clip that is missing, or `out` is not a data set.
     """
     train, digest, seen, rows = set(splits["train"]), hashlib.sha256(), [], []
     with atomic_dir(out, MARK) as part:
@@ -76,8 +87,8 @@ def write_folder(
             if clip.id in train:
                 rows.append(clip.features)
         missing = sorted({i for ids in splits.values() for i in ids} - set(seen))
-        require(bool(rows), "no clip of the train split was given, so Mean and Std cannot be computed.")
-        require(not missing, f"the splits name {len(missing)} clips that were not given: {missing[:1]}.")
+        require(bool(rows), "there is no clip of the train split, so Mean and Std cannot be computed.")
+        require(not missing, f"the splits name {len(missing)} clips that are missing: {missing[:1]}.")
         mean, std = mean_std(np.concatenate(rows), info["skeleton"])
         np.save(part / "Mean.npy", mean)
         np.save(part / "Std.npy", std)

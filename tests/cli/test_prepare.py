@@ -1,4 +1,4 @@
-"""`mmm prepare` of a user's folder: what the screen shows, what it exits with, and what training says without it."""
+"""`mmm prepare` of a user's folder: the screen, the exit codes, and what training says without it."""
 
 from pathlib import Path
 
@@ -52,10 +52,7 @@ def test_a_folder_that_cannot_be_used_leaves_nothing(users, tmp_path, capsys):
     np.save(users / "Std.npy", np.zeros(263, np.float32))
     assert run("prepare", "humanml3d", "--source", users, "--out", tmp_path / "data") == 2
     error = capsys.readouterr().err
-    assert (
-        "Std.npy holds numbers that are not above 0 (in 263 of 263 places" in error
-        and "Traceback" not in error
-    )
+    assert "Std.npy" in error and "Traceback" not in error
     assert not (tmp_path / "data").exists()
 
 
@@ -64,4 +61,4 @@ def test_training_on_a_folder_that_was_not_prepared_says_what_to_do(users, tmp_p
     assert run("train", "tokenizer", *args) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"mmm: {users}/new_joint_vecs/000000.npy: NaN: in 1 of 60 frames")
-    assert f"run `mmm prepare humanml3d --source {users} --out FOLDER`" in error
+    assert f"`mmm prepare humanml3d --source {users} --out FOLDER`" in error

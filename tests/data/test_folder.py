@@ -125,18 +125,18 @@ def test_the_hash_of_the_splits_follows_their_lists_alone(folder, tmp_path, gold
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "named"),
     [
-        ('{"name": "toy", "fps', "dataset.json is not valid JSON"),
-        ("[]", "dataset.json does not say name, fps, skeleton"),
-        ('{"name": "toy", "skeleton": "humanml3d"}', "dataset.json does not say fps"),
-        ('{"name": "toy", "fps": 0, "skeleton": "humanml3d"}', "fps 0, expected frames per second above 0"),
-        ('{"name": "toy", "fps": "20", "skeleton": "humanml3d"}', "fps '20', expected"),
+        ('{"name": "toy", "fps', "JSON"),
+        ("[]", "name, fps, skeleton"),
+        ('{"name": "toy", "skeleton": "humanml3d"}', "fps"),
+        ('{"name": "toy", "fps": 0, "skeleton": "humanml3d"}', "fps 0"),
+        ('{"name": "toy", "fps": "20", "skeleton": "humanml3d"}', "fps '20'"),
     ],
 )
-def test_a_damaged_description_is_refused_in_one_sentence(folder, text, message):
+def test_a_damaged_description_is_refused(folder, text, named):
     (folder.path / "dataset.json").write_text(text)
-    with pytest.raises(ValueError, match=f"{message}.*mmm prepare"):
+    with pytest.raises(ValueError, match=f"dataset.json.*{named}.*mmm prepare"):
         MotionFolder.open(folder.path)
 
 
@@ -147,7 +147,7 @@ def test_a_cut_pack_is_named(folder, tmp_path, name, share):
     [path] = (tmp_path / "cache" / "packed").glob(f"*/{name}")
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share) // 8 * 8])
-    with pytest.raises(ValueError, match=f"{name} is damaged or cut off .*delete the folder"):
+    with pytest.raises(ValueError, match=f"{name} is damaged"):
         folder.pack("train")
 
 
@@ -164,37 +164,24 @@ def test_a_pack_of_another_frame_rate_is_another_pack(folder):
 
 def test_missing_std_is_named(folder):
     (folder.path / "Std.npy").unlink()
-    with pytest.raises(FileNotFoundError, match="has no Std.npy"):
+    with pytest.raises(FileNotFoundError, match="Std.npy"):
         MotionFolder.open(folder.path)
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (np.zeros((50, 262), np.float32), r"wrong shape: float32 \(50, 262\), expected float \(T, 263\)"),
-        (
-            np.full((50, 263), np.nan, np.float32),
-            "000002.npy: NaN: in 50 of 50 frames, the first is frame 0; remove",
-        ),
-    ],
-)
-def test_bad_clips_are_refused(folder, values, message):
-    np.save(folder.path / "new_joint_vecs/000002.npy", values)
-    with pytest.raises(ValueError, match=message):
-        folder.features("000002")
-    with pytest.raises(ValueError, match=message):
-        folder.pack("val")
-
-
-def test_truncated_clip_is_refused(folder):
+@pytest.mark.parametrize("fault", ["NaN", "cannot be read"])
+def test_bad_clips_are_refused(folder, fault):
     path = folder.path / "new_joint_vecs/000002.npy"
-    path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ValueError, match="000002.npy cannot be read"):
-        folder.features("000002")
+    if fault == "NaN":
+        np.save(path, np.full((50, 263), np.nan, np.float32))
+    else:
+        path.write_bytes(path.read_bytes()[:5000])
+    for use in (lambda: folder.features("000002"), lambda: folder.pack("val")):
+        with pytest.raises(ValueError, match=f"000002.npy.*{fault}"):
+            use()
 
 
 def test_nothing_is_left_when_writing_fails(tmp_path, golden):
-    with pytest.raises(ValueError, match="that were not given"):
+    with pytest.raises(ValueError, match="nobody"):
         write_folder(tmp_path / "toy", clips(golden), SPLITS | {"val": ["nobody"]}, INFO)
     assert not list(tmp_path.iterdir())
 
@@ -202,13 +189,13 @@ def test_nothing_is_left_when_writing_fails(tmp_path, golden):
 def test_other_peoples_folders_are_not_overwritten(tmp_path, golden):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("two years")
-    with pytest.raises(ValueError, match="is none of ours .no dataset.json."):
+    with pytest.raises(ValueError, match="mine exists"):
         write_folder(tmp_path / "mine", clips(golden), SPLITS, INFO)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "two years"
 
 
 def test_unknown_split_and_folder(folder, tmp_path):
-    with pytest.raises(ValueError, match="no split 'tset'"):
+    with pytest.raises(ValueError, match="'tset'"):
         folder.ids("tset")
-    with pytest.raises(FileNotFoundError, match="mmm prepare"):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
         MotionFolder.open(tmp_path / "nowhere")

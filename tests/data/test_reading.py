@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from mmm.data.reading import load_array, read_ids, read_text
+from mmm.data.reading import Unusable, load_array, read_ids, read_text, to_features
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,39 @@ from mmm.data.reading import load_array, read_ids, read_text
 def test_text_in_any_encoding(tmp_path, data, content, odd):
     path = tmp_path / "a.txt"
     path.write_bytes(data)
-    found, oddities = read_text(path)
-    assert found == content and [reason for reason, *_ in oddities] == odd
+    text, oddities = read_text(path)
+    assert text == content and [reason for reason, *_ in oddities] == odd
 
 
-def test_the_byte_that_is_no_utf8_is_named(tmp_path):
+def test_the_byte_that_is_not_utf8_is_named(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"one\ntwo\ncaf\xe9\nna\xefve\n")
-    [(reason, found, done)] = read_text(path)[1]
-    assert (found, done) == ("byte 0xE9 in line 3", "read as Windows-1252, 'é'")
+    [(_, where, done)] = read_text(path)[1]
+    assert (where, done) == ("byte 0xE9 in line 3", "read as Windows-1252, 'é'")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.zeros((60, 4), np.int32), "not floating-point numbers"),
+        (np.zeros((60, 4), np.complex64), "not floating-point numbers"),
+        (np.zeros((60, 4), "U4"), "not floating-point numbers"),
+        (np.zeros((60, 3), np.float32), "wrong shape"),
+        (np.zeros(4, np.float32), "wrong shape"),
+        (np.zeros((1, 60, 4), np.float32), "wrong shape"),
+        (np.full((60, 4), 1e300), "infinite numbers"),  # more than float32 holds
+        (np.full((60, 4), np.nan, np.float16), "NaN"),
+    ],
+)
+def test_features_that_cannot_be_used(values, reason):
+    with pytest.raises(Unusable) as refused:
+        to_features(values, 4)
+    assert refused.value.reason == reason
+
+
+def test_features_are_converted_to_float32():
+    features = to_features(np.ones((60, 4), ">f2"), 4)
+    assert features.dtype == np.float32 and features.flags.c_contiguous and (features == 1).all()
 
 
 def test_ids_once_each_without_spaces(tmp_path):
@@ -40,7 +64,7 @@ def test_ids_once_each_without_spaces(tmp_path):
 
 
 def test_an_array_in_whatever_state_is_read_or_refused_in_one_sentence(tmp_path):
-    """Headers are parsed as Python, so that damage raises nearly anything."""
+    """Headers are parsed as Python, so damage can raise nearly any exception."""
     whole, path, rng = io.BytesIO(), tmp_path / "a.npy", np.random.default_rng(0)
     np.save(whole, np.arange(12, dtype=np.float32).reshape(3, 4))
     data, refused = np.frombuffer(whole.getvalue(), np.uint8), 0
@@ -55,7 +79,9 @@ def test_an_array_in_whatever_state_is_read_or_refused_in_one_sentence(tmp_path)
             refused += 1
     assert refused > 40
     np.savez(tmp_path / "b", a=data)
-    with pytest.raises(ValueError, match="it is an archive"):
-        load_array(tmp_path / "b.npz")
-    with pytest.raises(FileNotFoundError, match="there is no file .*c.npy"):
+    np.save(tmp_path / "pickled.npy", np.array([{}]))
+    for name in ("b.npz", "pickled.npy"):
+        with pytest.raises(ValueError, match=name):
+            load_array(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="c.npy"):
         load_array(tmp_path / "c.npy")

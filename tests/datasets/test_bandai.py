@@ -39,7 +39,7 @@ def test_prepare(captures, shared_dir, tmp_path, monkeypatch):
     lengths = {i: len(folder.features(i)) for i in folder.ids("all")}
     assert min(lengths.values()) >= 24 and max(lengths.values()) <= 196
     pieces = [i for i in lengths if i.startswith("dataset-1_dance")]
-    assert len(pieces) == 7 and sum(lengths[i] for i in pieces) == 1266  # nothing of the long take is lost
+    assert len(pieces) == 7 and sum(lengths[i] for i in pieces) == 1266  # all of the long take
     golden = np.load(shared_dir / "golden" / "features.npz")["dataset-1_walk_normal_001/features"]
     assert np.abs(folder.features("dataset-1_walk_normal_001") - golden).max() < 1e-4
     assert folder.info["left_out"]["shorter than 24 frames"] == [
@@ -50,7 +50,7 @@ def test_prepare(captures, shared_dir, tmp_path, monkeypatch):
     assert all(len(folder.captions(i)) == 4 for i in lengths)
 
 
-def test_no_take_is_in_two_splits_and_contents_are_in_all():
+def test_no_take_is_in_two_splits_and_actions_are_in_all():
     takes = [
         bandai.Take(Path(), "dataset-1", content, "sad", f"{i:03d}")
         for content, count in (("walk", 40), ("bow", 15), ("kick", 1))
@@ -64,45 +64,38 @@ def test_no_take_is_in_two_splits_and_contents_are_in_all():
     assert "dataset-1_kick_sad_000" in splits["train"]
     assert splits == bandai.split_takes(takes[::-1], seed=0)
     assert splits != bandai.split_takes(takes, seed=1)
-    with pytest.raises(ValueError, match="none of the 2 contents has 5 takes .* val and test would be empty"):
+    with pytest.raises(ValueError, match="none of the 2 actions has 5 takes"):
         bandai.split_takes(takes[:4] + takes[-1:], seed=0)
 
 
-@pytest.mark.parametrize("frames", [25, 196, 197, 198, 393, 394, 1267])
-def test_cut_covers_the_take_with_pieces_of_legal_length(frames):
-    pieces = bandai.cut(frames)
-    assert pieces[0].start == 0 and pieces[-1].stop == frames
-    assert all(24 <= piece.stop - piece.start - 1 <= 196 for piece in pieces)
-    assert all(a.stop - 1 == b.start for a, b in zip(pieces[:-1], pieces[1:], strict=True))
-
-
-def test_sources_that_cannot_be_used(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        bandai.prepare(tmp_path / "out", tmp_path / "nowhere")
+def test_sources_that_cannot_be_used_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="neither .bvh files nor archives"):
-        bandai.prepare(tmp_path / "out", tmp_path / "empty")
-    (tmp_path / "empty" / "mydance.bvh").write_text("HIERARCHY")
-    with pytest.raises(ValueError, match="mydance.bvh does not read like"):
-        bandai.prepare(tmp_path / "out", tmp_path / "empty")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mydance.bvh").write_text("HIERARCHY")
     (tmp_path / "a.tar.xz").write_bytes(b"not an archive")
-    with pytest.raises(ValueError, match="a.tar.xz cannot be unpacked"):
-        bandai.prepare(tmp_path / "out", tmp_path / "a.tar.xz")
+    for name, error, named in (
+        ("nowhere", FileNotFoundError, "nowhere"),
+        ("empty", ValueError, "empty"),
+        ("other", ValueError, "mydance.bvh"),
+        ("a.tar.xz", ValueError, "a.tar.xz"),
+    ):
+        with pytest.raises(error, match=named):
+            bandai.prepare(tmp_path / "out", tmp_path / name)
     assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is_converted(captures, tmp_path, monkeypatch):
     monkeypatch.setattr(bandai, "_convert", lambda job: pytest.fail("converted"))
-    with pytest.raises(ValueError, match="limit is 4; .* ask for 5 or more"):
+    with pytest.raises(ValueError, match="limit is 4"):
         bandai.prepare(tmp_path / "out", captures, limit=4)
     few = tmp_path / "out" / "few"
     few.mkdir(parents=True)
     shutil.copy(next(captures.rglob("*bow_sad_001.bvh")), few)
     (tmp_path / "out" / "dataset.json").write_text("{}")
-    with pytest.raises(ValueError, match="few lies in --out .*replaced as a whole"):
+    with pytest.raises(ValueError, match="few lies in --out"):
         bandai.prepare(tmp_path / "out", few)
     (tmp_path / "out" / "dataset.json").unlink()
-    with pytest.raises(ValueError, match="none of ours"):
+    with pytest.raises(ValueError, match="out exists"):
         bandai.prepare(tmp_path / "out", captures)
     assert len(list(few.iterdir())) == 1
 
@@ -124,7 +117,7 @@ def test_damaged_archives_are_named(captures, tmp_path, kind, where):
     start = int(len(data) * where)
     data[start : start + len(data) // 20] = bytes(len(data) // 20)
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=f"data.{kind} cannot be unpacked .*; copy or download it again"):
+    with pytest.raises(ValueError, match=f"data.{kind} cannot be unpacked"):
         bandai.prepare(tmp_path / "out", path)
 
 
@@ -137,15 +130,15 @@ def test_a_damaged_header_is_not_taken_for_the_end_of_the_archive(captures, tmp_
     with (tmp_path / "data.tar").open("r+b") as file:
         file.seek(header)
         file.write(bytes(512))
-    with pytest.raises(ValueError, match="data.tar cannot be unpacked .a header in it is damaged"):
+    with pytest.raises(ValueError, match="data.tar cannot be unpacked"):
         bandai.prepare(tmp_path / "out", tmp_path / "data.tar")
 
 
-def test_archives_beside_files_are_used_and_differing_files_of_one_take_are_told(
+def test_archives_beside_files_are_used_and_differing_files_of_one_take_are_named(
     captures, tmp_path, monkeypatch
 ):
-    found = []
-    monkeypatch.setattr(bandai, "_convert", lambda job: found.append(job[0].id) or [])
+    converted = []
+    monkeypatch.setattr(bandai, "_convert", lambda job: converted.append(job[0].id) or [])
     prepare = partial(bandai.prepare, tmp_path / "out", tmp_path / "source", processes=1)
     bows = sorted(captures.rglob("*bow*_001.bvh"))
     source = tmp_path / "source"
@@ -156,21 +149,21 @@ def test_archives_beside_files_are_used_and_differing_files_of_one_take_are_told
         for take in bows[2:]:
             archive.add(take, take.name)
     with warnings.catch_warnings(), pytest.raises(ValueError, match="would be empty"):
-        warnings.simplefilter("error")  # the same file twice is nothing to speak of
+        warnings.simplefilter("error")  # no warning for the same file twice
         prepare()
-    assert found == [path.stem for path in bows]
+    assert converted == [path.stem for path in bows]
     (source / bows[2].name).write_text("HIERARCHY of another version")
     with (
-        pytest.warns(UserWarning, match=f"1 takes .* differ, such as {bows[2].stem}"),
+        pytest.warns(UserWarning, match=bows[2].stem),
         pytest.raises(ValueError),
     ):
         prepare()
     (source / "other.tar").write_bytes(b"")
-    with pytest.raises(ValueError, match="other.tar cannot be unpacked"):
+    with pytest.raises(ValueError, match="other.tar"):
         prepare()
     with tarfile.open(source / "other.tar", "w") as archive:
         archive.add(__file__, "notes.txt")
-    with pytest.raises(ValueError, match="no .bvh files in .*other.tar"):
+    with pytest.raises(ValueError, match="no .bvh .*other.tar"):
         prepare()
 
 
@@ -179,10 +172,5 @@ def test_a_take_that_cannot_be_converted_is_named(captures, tmp_path):
     text = next(captures.rglob(name)).read_text()
     (tmp_path / name).write_text(text.replace("JOINT Chest", "JOINT Torso"))
     take = bandai.Take(tmp_path / name, "dataset-1", "bow", "sad", "001")
-    with pytest.raises(ValueError, match=rf"{name}: the BVH file lacks the joint \['Chest'\]"):
+    with pytest.raises(ValueError, match=f"{name}: .*Chest"):
         bandai._convert((take, 0, 4))
-
-
-def test_pieces_of_the_longest_takes_have_names():
-    names = [bandai.letters(number) for number in range(1000)]
-    assert names[:9] == list("abcdefghi") and names[25:28] == ["z", "aa", "ab"] and len(set(names)) == 1000

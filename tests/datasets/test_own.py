@@ -93,15 +93,12 @@ def test_a_few_takes_are_enough_and_what_has_no_caption_is_left_out_by_name(take
     folder = own.prepare(tmp_path / "mine", takes, table(takes, *ALL[:3]))
     assert [len(folder.ids(name)) for name in ("train", "val", "test")] == [1, 1, 1]
     assert folder.info["left_out"] == {"without a caption": ["long_dance", "take_3", "take_4", "take_5"]}
-    with pytest.raises(
-        ValueError,
-        match="2 takes with a caption and 1.2 s or more: train, val and test need one each; give 3",
-    ):
+    with pytest.raises(ValueError, match="2 takes with a caption"):
         own.prepare(tmp_path / "two", takes, table(takes, *ALL[:2]))
     assert not (tmp_path / "two").exists()
 
 
-def test_one_who_lies_down_is_understood_as_the_others_are(takes, tmp_path):
+def test_a_take_that_lies_down_is_read_like_the_others(takes, tmp_path):
     def turned(number: int, degrees: float) -> np.ndarray:
         joints = np.load(takes / f"{number}.npy")
         cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
@@ -133,73 +130,66 @@ def test_each_skeleton_has_its_own_unit(takes, tmp_path):
     ]
 
 
+TIMED = "file,caption,start,end"
+
+
 @pytest.mark.parametrize(
-    ("lines", "header", "sentence"),
+    ("lines", "header", "named"),
     [
-        (ALL, "file,text", "captions.csv lacks the column caption: its first line is 'file,text', expected"),
-        (ALL, "datei;text", "lacks the column file and caption"),
-        ([], "file,caption", "captions.csv holds no caption"),
-        ([*ALL, "take 0.bvh,"], "file,caption", "line 8: the caption of take 0.bvh is empty"),
-        ([*ALL, "take 0.bvh, ... "], "file,caption", "line 8: the caption of take 0.bvh is empty"),
+        (ALL, "file,text", "column caption"),
+        (ALL, "datei;text", "column file and caption"),
+        ([], "file,caption", "captions.csv"),
+        ([*ALL, "take 0.bvh,"], "file,caption", "line 8.* take 0.bvh"),
+        ([*ALL, "take 0.bvh, ... "], "file,caption", "line 8.* take 0.bvh"),
+        ([*ALL, "take 0.bvh,he turns, then walks"], "file,caption", "line 8"),
+        ([*ALL, "take 0.bvh,take #2"], "file,caption", "take #2"),
+        ([*ALL, ",waves"], "file,caption", "line 8"),
         (
-            [*ALL, "take 0.bvh,he turns, then walks"],
+            [*(f"{name}.bvh,x" for name in "abcd"), *ALL],
             "file,caption",
-            "line 8 has 3 values for 2 columns; put a",
+            "4 file.s. .* a.bvh, b.bvh, c.bvh, …",
         ),
-        ([*ALL, "take 0.bvh,take #2"], "file,caption", "holds '#'"),
-        ([*ALL, ",waves"], "file,caption", "line 8 names no file"),
-        (
-            ["a.bvh,x", "b.bvh,x", "c.bvh,x", "d.bvh,x", *ALL],
-            "file,caption",
-            "names 4 file.s. .* a.bvh, b.bvh, c.bvh, …",
-        ),
-        (
-            ["dance,x,2,1"],
-            "file,caption,start,end",
-            "line 2: start and end are '2' and '1', expected seconds",
-        ),
-        (["dance,x,2,"], "file,caption,start,end", "start and end are '2' and ''"),
-        (["dance,x,30,40"], "file,caption,start,end", "the part starts at 30 s, but dance ends at 21.0 s"),
-        (["dance,x,30"], "file,caption,start", "only one of the columns start and end"),
+        (["dance,x,2,1"], TIMED, "line 2: .*'2' and '1'"),
+        (["dance,x,2,"], TIMED, "line 2: .*'2' and ''"),
+        (["dance,x,30,40"], TIMED, "line 2: .*30 s, but dance ends at 21.0 s"),
+        (["dance,x,30"], "file,caption,start", "start and end"),
     ],
 )
-def test_a_table_that_cannot_be_used_leaves_nothing(takes, tmp_path, lines, header, sentence):
-    with pytest.raises(ValueError, match=sentence) as caught:
+def test_a_table_that_cannot_be_used_leaves_nothing(takes, tmp_path, lines, header, named):
+    with pytest.raises(ValueError, match=named) as caught:
         own.prepare(tmp_path / "mine", takes, table(takes, *lines, header=header))
     assert "\n" not in str(caught.value) and not (tmp_path / "mine").exists()
 
 
-def test_folders_that_cannot_be_used(takes, tmp_path):
+def test_folders_that_cannot_be_used_are_named(takes, tmp_path):
     csv = table(takes, *ALL)
-    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
-        own.prepare(tmp_path / "mine", tmp_path / "nowhere", csv)
-    with pytest.raises(FileNotFoundError, match="there is no table of captions .*no.csv"):
-        own.prepare(tmp_path / "mine", takes, tmp_path / "no.csv")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no .bvh or .npy files in .*empty"):
-        own.prepare(tmp_path / "mine", tmp_path / "empty", csv)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("")
-    with pytest.raises(ValueError, match="other exists and is none of ours"):
-        own.prepare(tmp_path / "other", takes, csv)
-    with pytest.raises(ValueError, match="the source .* lies in --out"):
-        own.prepare(tmp_path, takes, csv)
-    with pytest.raises(ValueError, match="val is 0 and test 0.1, expected shares"):
+    for error, named, out, source, captions in (
+        (FileNotFoundError, "nowhere", "mine", tmp_path / "nowhere", csv),
+        (FileNotFoundError, "no.csv", "mine", takes, tmp_path / "no.csv"),
+        (ValueError, "empty", "mine", tmp_path / "empty", csv),
+        (ValueError, "other exists", "other", takes, csv),
+        (ValueError, "source .* lies in --out", "", takes, csv),
+    ):
+        with pytest.raises(error, match=named):
+            own.prepare(tmp_path / out, source, captions)
+    with pytest.raises(ValueError, match="val is 0"):
         own.prepare(tmp_path / "mine", takes, csv, val=0)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_takes_that_cannot_be_read_are_named(takes, tmp_path):
     (takes / "long" / "take 0.bvh").write_bytes((takes / "take 1.bvh").read_bytes())
-    with pytest.raises(ValueError, match="line 2: take 0 could be 2 files .long_take_0, take_0."):
+    with pytest.raises(ValueError, match="line 2: take 0 .*long_take_0, take_0"):
         own.prepare(tmp_path / "mine", takes, table(takes, "take 0,sways"))
     text = (takes / "take 2.bvh").read_text()
-    (takes / "take 2.bvh").write_text(text[:-300])
     csv = table(takes, *ALL[1:])
-    with pytest.raises(ValueError, match="take 2.bvh is cut off"):
-        own.prepare(tmp_path / "mine", takes, csv)
-    (takes / "take 2.bvh").write_text(text.replace("LeftFoot", "Thing1"))
-    with pytest.raises(
-        ValueError,
-        match="take 2.bvh: the joints cannot be told .* found none for left_hip, left_knee, left_ankle",
-    ):
-        own.prepare(tmp_path / "mine", takes, csv)
+    for content in (text[:-300], text.replace("LeftFoot", "Thing1")):
+        (takes / "take 2.bvh").write_text(content)
+        with pytest.raises(ValueError, match="take 2.bvh"):
+            own.prepare(tmp_path / "mine", takes, csv)
     assert not (tmp_path / "mine").exists() and not list(tmp_path.glob(".*"))
 
 

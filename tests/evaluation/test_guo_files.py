@@ -87,7 +87,7 @@ def test_mean_std_and_vocabulary_must_fit(tmp_path, files):
         GuoEvaluator.load(checkpoint, glove, made_up.write_meta(tmp_path / "kit", 251))
     other = made_up.write_meta(tmp_path / "zero")
     np.save(other / "std.npy", np.zeros(263))
-    with pytest.raises(ValueError, match=r"std\.npy .* finite numbers above 0"):
+    with pytest.raises(ValueError, match=r"std\.npy"):
         GuoEvaluator.load(checkpoint, glove, other)
     with pytest.raises(FileNotFoundError, match=r"no file .*mean\.npy, nor Mean\.npy"):
         GuoEvaluator.load(checkpoint, glove, tmp_path)

@@ -186,7 +186,7 @@ def test_mean_and_std_that_do_not_fit_are_named(whole, files, tmp_path, clip):
     np.save(bad / "Mean.npy", np.zeros(263))
     for std in (np.zeros(263), np.full(263, np.nan), np.full(263, "a")):
         np.save(bad / "Std.npy", std)
-        refused(ValueError, r"Std\.npy has shape .* finite numbers above 0")
+        refused(ValueError, r"Std\.npy")
     np.save(bad / "Std.npy", np.ones(263))
     np.save(bad / "std.npy", np.full(263, 2.0))
     refused(ValueError, r"std\.npy and .*Std\.npy differ; remove")
