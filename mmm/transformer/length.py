@@ -1,8 +1,7 @@
-"""How long should the motion be? Text → a distribution over its number of tokens.
+"""How long should the motion be? From a text to a distribution over its number of tokens.
 
 Source: MMM (arXiv 2312.03596), section 3.3: a pretrained estimator gives the length at inference. The release
-ships none; this is a small one on the sentence embedding. Whether its distributions can be believed is measured
-by `mmm.lab.length_calibration`.
+has none; this is a small one on the sentence embedding. `mmm.lab.length_calibration` tests its distributions.
 """
 
 from __future__ import annotations
@@ -24,18 +23,14 @@ from mmm.training.seeds import step_generator
 
 @dataclass(frozen=True)
 class LengthConfig:
-    """Sizes of the estimator, and what keeps it from being surer than it can be.
+    """Sizes of the estimator, and the blur that keeps it from overconfidence.
 
-    Args:
+    Attributes:
         text_dim: width of the sentence embedding (E).
         max_tokens: the longest motion.
         hidden, dropout: of the MLP.
-        blur: in training a length counts as a bell of this standard deviation around it (tokens), 0 = as itself
-            alone. A clip of 20 tokens might as well have had 19 or 21; not so told, the network learns by heart
-            which lengths happened to occur.
-
-    Raises:
-        ValueError: blur is negative.
+        blur: standard deviation (tokens) of the bell that stands for a length in training; 0 is the length alone. A
+            clip of 20 tokens could also have had 19 or 21. Without blur the network memorises which lengths occur.
     """
 
     text_dim: int
@@ -73,8 +68,8 @@ class LengthEstimator(nn.Module):
     def distribution(self, sentence: Float[Tensor, "b e"]) -> Float[Tensor, "b max_tokens"]:
         """Probabilities (float64, on the CPU); column i stands for a motion of i + 1 tokens.
 
-        Dropout is off whatever the mode. Every item goes through on its own, so that the last bits of its
-        probabilities, hence its length, do not depend on its batch mates.
+        Dropout is off. Every item goes through the network alone, so that the last bits of its probabilities, and
+        with them its length, do not depend on the other items.
         """
         training = self.training
         self.eval()
@@ -93,31 +88,32 @@ class LengthEstimator(nn.Module):
         """Lengths in tokens.
 
         Args:
-            rule: "median" is off by the fewest tokens on average; "argmax" is the likeliest length, which is no
+            rule: "median" is off by the fewest tokens on average; "argmax" is the most likely length, which is hardly
                 better than its neighbours where the distribution is broad; "draw" varies as the data do.
-            seeds: one for each item, for "draw" only; an item's draw depends on its sentence and seed alone.
+            seeds: one for each item, for "draw" only; a draw depends on the item's sentence and seed alone.
 
         Raises:
-            ValueError: an unknown rule; draws without seeds, not as many seeds as items, or seeds without draws.
+            ValueError: an unknown rule; "draw" without one seed for each item, or seeds with another rule.
         """
         rules = ("median", "argmax", "draw")
         require(rule in rules, f"rule is {rule!r}, expected one of {', '.join(rules)}")
+        count = 0 if seeds is None else len(seeds)
+        expected = len(sentence) if rule == "draw" else 0
         require(
-            (seeds is None) == (rule != "draw"),
-            f"rule {rule!r} with seeds {seeds}: a draw needs a seed for each item, the other rules none",
+            count == expected,
+            f"rule {rule!r} with {count} seeds for {len(sentence)} items, expected {expected}",
         )
         probabilities = self.distribution(sentence)
         if rule == "argmax":
             return probabilities.argmax(1) + 1
         level = torch.full((len(sentence), 1), 0.5, dtype=torch.float64)
         if seeds is not None:
-            require(len(seeds) == len(level), f"{len(seeds)} seeds for {len(level)} items, expected one each")
             for row, seed in zip(level, seeds, strict=True):
-                # A stream of its own: the sampler will draw from a generator with the same seed.
+                # Another stream than the sampler's, which draws from a generator with the same seed.
                 row.uniform_(generator=step_generator(int(seed) % (1 << 64), 0))
-        # The first length that is not exceeded with this probability.
+        # The first length whose cumulative probability reaches the level.
         below = (probabilities.cumsum(1) < level).sum(1)
-        return (below + 1).clamp(max=self.config.max_tokens)  # all may sum to a hair less than 1
+        return (below + 1).clamp(max=self.config.max_tokens)  # the sum of all may be slightly below 1
 
     def save_pretrained(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
         """Write config.json and model.safetensors."""
@@ -125,10 +121,10 @@ class LengthEstimator(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> LengthEstimator:
-        """The estimator that `save_pretrained` wrote, in evaluation mode.
+        """The estimator of a folder, in evaluation mode.
 
         Raises:
-            FileNotFoundError, ValueError: files missing, damaged, or not fitting each other.
+            FileNotFoundError, ValueError: files are missing, damaged, or do not fit each other.
         """
         model = cls(load_config(LengthConfig, folder))
         load_state(model, folder)
@@ -138,10 +134,10 @@ class LengthEstimator(nn.Module):
 def length_loss(
     logits: Float[Tensor, "b m"], lengths: Int64[Tensor, " b"], blur: float = 0.0
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of the true lengths (tokens, 1 … m), mean over the batch.
+    """Cross-entropy of the lengths (tokens, 1 … m), mean over the batch.
 
     Args:
-        blur: standard deviation (tokens) of the bell that stands for a length; 0 = the length alone.
+        blur: see `LengthConfig`.
 
     Raises:
         ValueError: a length is below 1 or above m.
@@ -153,13 +149,13 @@ def length_loss(
     )
     if not blur:
         return F.cross_entropy(logits.float(), lengths - 1)
-    places = torch.arange(1, logits.shape[1] + 1, device=logits.device)
-    distance = (places - lengths[:, None]) / blur
+    columns = torch.arange(1, logits.shape[1] + 1, device=logits.device)
+    distance = (columns - lengths[:, None]) / blur
     return F.cross_entropy(logits.float(), (-0.5 * distance.square()).softmax(1))
 
 
 def point_errors(probabilities: Float[np.ndarray, "n k"], lengths: Int[np.ndarray, " n"]) -> dict[str, float]:
-    """Mean distance (tokens) of the true length from the likeliest one, the median and the mean.
+    """Mean distance (tokens) of the true length from the most likely one, the median and the mean.
 
     Args:
         probabilities: of the lengths 1 … K, a row per clip.

@@ -1,16 +1,17 @@
-"""The conditional masked transformer: a canvas of motion tokens and a text in, logits over the codes out.
+"""The conditional masked transformer: from a canvas of motion tokens and a text to logits over the codes.
 
-Source: MMM (arXiv 2312.03596), section 3.2; sizes and order of the layers: REPRODUCTION.md, "Transformer".
+Source: MMM (arXiv 2312.03596), section 3.2; sizes and order of the layers: docs/REPRODUCTION.md, "Transformer".
 
-END and PAD are private to this file: a canvas holds code ids and MASK (−1), `lengths` says where it ends, and
+        canvas (B, P, N) → ids with END and PAD (B, P, N+1) → code vectors → embed (B, N+1, D)
+                                                                                 │ + positions
+        words (B, S, E)  → embed_words (B, S, D)      ────────────────►  cross-attention blocks
+        sentence (B, E)  → embed_sentence (B, 1, D)   ── put in front ─►         │ + positions
+                                                                        self-attention blocks (B, N+2, D)
+                                                                                 ▼
+                                                            norm, head → logits (B, r, N, K)
+
+END and PAD are private to this file. A canvas holds code ids and MASK (−1), and `lengths` says where it ends;
 `MaskedTransformer.forward` puts END after the last token and PAD behind it.
-
-
-Sizes of the masked transformer, and the named presets.
-
-What the masked transformer is built of: attention, a block of it, the positions.
-
-Source: REPRODUCTION.md, "Transformer".
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ class TransformerConfig:
         text_dim: width of the text encoder's embeddings (E): 384 for minilm, 512 for clip.
         dim, heads, mlp_ratio, dropout: the blocks.
         cross_layers: blocks that attend to the words. layers: self-attention blocks behind them.
-        max_tokens: longest motion (N), in tokens; there are two places more, for the sentence and END.
-        parts: 1 whole body, or 2 (upper, lower); the canvas shows them all.
-        predicts: how many of them are predicted, from the upper one on; 0 means all of them. The authors'
-            upper-body model predicts 1 of 2: it can only edit. One that predicts both can also generate.
-        text_dropout: share of training texts that are dropped. Above 0 the model has vectors for "no text"
-            and can be guided; at 0 it has the authors' parameters exactly.
+        max_tokens: longest motion (N), in tokens; two more positions hold the sentence and END.
+        parts: 1 whole body, or 2 (upper, lower).
+        predicts: how many of the parts are predicted, from the upper one on; 0 means all. The authors' upper-body
+            model predicts 1 of 2: it can only edit. A model that predicts both can also generate.
+        text_dropout: ratio of training texts that are dropped. Above 0 the model has vectors for "no text"
+            and can be guided; at 0 it has exactly the authors' parameters.
     """
 
     codes: int
@@ -63,7 +64,7 @@ class TransformerConfig:
     def __post_init__(self) -> None:
         require(
             self.dim % self.heads == 0 and self.dim % 2 == 0,
-            f"dim is {self.dim}, expected an even multiple of heads ({self.heads}): change one of them",
+            f"dim is {self.dim}, expected an even multiple of heads ({self.heads})",
         )
         require(
             self.parts in (1, 2), f"parts is {self.parts}, expected 1 (whole body) or 2 (upper and lower)"
@@ -73,18 +74,18 @@ class TransformerConfig:
             f"predicts is {self.predicts}, expected 1 to {self.parts}, the number of parts (or 0 for all of them)",
         )
         require(
-            0 <= self.text_dropout < 1, f"text_dropout is {self.text_dropout}, expected a share in [0, 1)"
+            0 <= self.text_dropout < 1, f"text_dropout is {self.text_dropout}, expected a ratio in [0, 1)"
         )
 
     @property
     def predicted(self) -> int:
-        """Parts that are predicted (r), the first ones."""
+        """Number of predicted parts (r); they are the first ones."""
         return self.predicts or self.parts
 
 
-# What a preset leaves open (codes, code_dim, text_dim) comes from the tokenizer and the text encoder. `small`
-# keeps one cross-attention block where the paper has two: with everything masked, the first of them knows no
-# more than its place, and at five blocks in all the self-attention needs the parameters more.
+# codes, code_dim and text_dim come from the tokenizer and the text encoder. `small` has one cross-attention block
+# where the paper has two: with everything masked, the first one knows only its position, and with five blocks in all
+# the self-attention needs the parameters more.
 PRESETS: dict[str, dict[str, int | float]] = {
     "tiny": dict(dim=96, cross_layers=1, layers=2, heads=4),
     "light": dict(dim=192, cross_layers=1, layers=4, heads=6),
@@ -96,7 +97,7 @@ PRESETS: dict[str, dict[str, int | float]] = {
 def preset(
     name: str, *, codes: int, code_dim: int, text_dim: int, **changes: int | float
 ) -> TransformerConfig:
-    """The configuration of that name ("tiny", "light", "small", "paper"), with `changes` made to it."""
+    """The configuration with this name ("tiny", "light", "small", "paper"), with some fields changed."""
     require(name in PRESETS, f"preset is {name!r}, expected one of {', '.join(PRESETS)}")
     return TransformerConfig(
         codes=codes, code_dim=code_dim, text_dim=text_dim, **{**PRESETS[name], **changes}
@@ -104,14 +105,12 @@ def preset(
 
 
 class Attention(nn.Module):
-    """Multi-head attention of x to `context` (or itself); keys where `mask` is False are not looked at."""
+    """Multi-head attention of x to `context` (or to itself); keys where `mask` is False are ignored."""
 
     def __init__(self, dim: int, heads: int, dropout: float, cross: bool) -> None:
         super().__init__()
-        self.heads, self.cross = heads, cross
-        self.dropout = dropout
-        # One matrix product instead of three (or two): the names query, key, value of the authors' arrays are
-        # mapped onto its rows in release.py.
+        self.heads, self.dropout = heads, dropout
+        # One matrix product instead of three (or two); mmm.release maps the authors' query, key, value to its rows.
         if cross:
             self.query = nn.Linear(dim, dim)
             self.key_value = nn.Linear(dim, 2 * dim)
@@ -137,7 +136,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm attention and MLP (GELU), each added to what came in; a cross block norms the words too."""
+    """Pre-norm attention and MLP (GELU), each added to its input; a cross block normalises the words too."""
 
     def __init__(self, config: TransformerConfig, cross: bool) -> None:
         super().__init__()
@@ -160,34 +159,31 @@ class Block(nn.Module):
         return x + self.dropout(self.mlp(self.norm_mlp(x)))
 
 
-def sinusoids(places: int, dim: int) -> Float[Tensor, "places dim"]:
-    """Positions as in Vaswani et al. 2017, section 3.5: sines in even columns, cosines in odd ones."""
-    place = torch.arange(places, dtype=torch.float64)[:, None]
-    angle = place * 10000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+def sinusoids(positions: int, dim: int) -> Float[Tensor, "positions dim"]:
+    """Position vectors as in Vaswani et al. 2017, section 3.5: sines in even columns, cosines in odd ones."""
+    position = torch.arange(positions, dtype=torch.float64)[:, None]
+    angle = position * 10000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float()
 
 
 class MaskedTransformer(nn.Module):
-    """Predicts, for every place of a canvas, which code belongs there; of two parts, in the first `predicted`.
+    """Predicts the code at every position of a canvas, in the first `config.predicted` parts.
 
-    The parts share everything but their codebooks: a time step is one place of the network, whose vector is made
-    of the code vectors of all parts and answers for all that are predicted.
+    The parts share everything except their codebooks. A time step is one position of the network: its input holds the
+    code vectors of all parts, its output the logits of all predicted parts.
     """
 
     def __init__(self, config: TransformerConfig, codebook: Float[Tensor, "p k c"]) -> None:
         """
         Args:
-            codebook: the tokenizer's code vectors; kept as a buffer, never trained, saved with the model.
-
-        Raises:
-            ValueError: the codebook's shape is not (config.parts, config.codes, config.code_dim).
+            codebook: the tokenizer's code vectors; a buffer, never trained, saved with the model.
         """
         super().__init__()
         expected = (config.parts, config.codes, config.code_dim)
         require(
             tuple(codebook.shape) == expected,
             f"the codebook is {tuple(codebook.shape)}, expected (parts, codes, code_dim) = {expected}: "
-            "take the codebook of the tokenizer the configuration was made for",
+            "take the codebook of the tokenizer that the configuration belongs to",
         )
         self.config = config
         self.register_buffer("codebook", codebook.detach().clone().float())
@@ -206,7 +202,7 @@ class MaskedTransformer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Weights from N(0, 0.02²), biases 0, norms 1; special and "no text" vectors like their kin."""
+        """Weights from N(0, 0.02²), biases 0, norms 1; special vectors as large as codes, "no text" as texts."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
@@ -230,17 +226,17 @@ class MaskedTransformer(nn.Module):
         sentence: Float[Tensor, "b e"],
         drop_text: Bool[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b r n k"]:
-        """Logits over the codes for every place of the first r = `config.predicted` parts of the canvas.
+        """Logits over the codes for every position of the first r = `config.predicted` parts of the canvas.
 
         Args:
-            canvas: code ids, MASK (−1) where unknown; what stands at or beyond an item's length is ignored.
+            canvas: code ids, MASK (−1) where unknown; what stands beyond an item's length is ignored.
             lengths: tokens of each item, 1 to n.
-            word_mask: True at words, False at padding; at least one word an item.
+            word_mask: True at words, False at padding; at least one word for each item.
             drop_text: items whose text is replaced by the learned "no text" vectors.
 
         Raises:
-            ValueError: the canvas is wider than max_tokens or has another number of parts; drop_text on a
-                model made with text_dropout = 0.
+            ValueError: the canvas is wider than max_tokens or has another number of parts; drop_text with a
+                model without text dropout.
         """
         ids, valid = self.token_ids(canvas, lengths)
         if drop_text is not None:
@@ -250,19 +246,19 @@ class MaskedTransformer(nn.Module):
 
     def token_ids(
         self, canvas: Int64[Tensor, "b p n"], lengths: Int64[Tensor, " b"]
-    ) -> tuple[Int64[Tensor, "b p places"], Bool[Tensor, "b places"]]:
+    ) -> tuple[Int64[Tensor, "b p n+1"], Bool[Tensor, "b n+1"]]:
         """Ids with MASK as K + 2, END (K) at each item's length and PAD (K + 1) behind; True up to END."""
         config, (_, parts, n) = self.config, canvas.shape
         require(
             parts == config.parts and n <= config.max_tokens,
             f"the canvas has {parts} part(s) of {n} tokens, this model takes {config.parts} of at most "
-            f"{config.max_tokens}: shorten the motion or use another model",
+            f"{config.max_tokens}",
         )
         end, pad, mask = config.codes, config.codes + 1, config.codes + 2
         ids = F.pad(torch.where(canvas == MASK, mask, canvas), (0, 1), value=pad)
-        place, length = torch.arange(n + 1, device=canvas.device), lengths[:, None, None]
-        ids = torch.where(place < length, ids, torch.where(place == length, end, pad))
-        return ids, place <= lengths[:, None]
+        position, length = torch.arange(n + 1, device=canvas.device), lengths[:, None, None]
+        ids = torch.where(position < length, ids, torch.where(position == length, end, pad))
+        return ids, position <= lengths[:, None]
 
     def without_text(
         self,
@@ -271,15 +267,10 @@ class MaskedTransformer(nn.Module):
         sentence: Float[Tensor, "b e"],
         drop: Bool[Tensor, " b"],
     ) -> tuple[Float[Tensor, "b s e"], Bool[Tensor, "b s"], Float[Tensor, "b e"]]:
-        """The text of the items in `drop` replaced by one learned word and one learned sentence.
-
-        Raises:
-            ValueError: the model was made with text_dropout = 0 and has no such vectors.
-        """
+        """The text of the items in `drop` replaced by one learned word and one learned sentence."""
         require(
             self.config.text_dropout > 0,
-            "this model was trained without text dropout and cannot do without its text: use guidance 1, or "
-            "train with text_dropout above 0",
+            "this model was trained without text dropout and needs its text: use guidance 1",
         )
         first = torch.arange(words.shape[1], device=words.device) == 0
         words = torch.where(drop[:, None, None], self.no_word.to(words.dtype), words)
@@ -288,29 +279,30 @@ class MaskedTransformer(nn.Module):
 
     def forward_ids(
         self,
-        ids: Int64[Tensor, "b p places"],
-        valid: Bool[Tensor, "b places"],
+        ids: Int64[Tensor, "b p m"],
+        valid: Bool[Tensor, "b m"],
         words: Float[Tensor, "b s e"],
         word_mask: Bool[Tensor, "b s"],
         sentence: Float[Tensor, "b e"],
-    ) -> Float[Tensor, "b places+1 rk"]:
-        """Logits of every place, the sentence's first, from ids with END (K), PAD (K + 1) and MASK (K + 2).
+    ) -> Float[Tensor, "b m+1 rk"]:
+        """Logits of M = N + 1 positions and, before them, of the sentence's position.
 
-        The last axis holds the K logits of one predicted part after those of another.
+        The last axis holds the K logits of the first predicted part, then those of the second.
 
         Args:
-            valid: places that may be attended to (up to and including END).
+            ids: with END (K), PAD (K + 1) and MASK (K + 2), see `token_ids`.
+            valid: positions that may be attended to (up to and including END).
         """
         vectors = [
             F.embedding(ids[:, part], torch.cat([self.codebook[part], self.specials]))
             for part in range(self.config.parts)
         ]
-        x = self.embed(torch.cat(vectors, dim=-1))
+        x = self.embed(torch.cat(vectors, dim=-1))  # (B, M, D)
         x = x + self.positions[: x.shape[1]]
-        words = self.embed_words(words)
+        words = self.embed_words(words)  # (B, S, D)
         for block in self.cross:
             x = block(x, word_mask, words)
-        x = torch.cat([self.embed_sentence(sentence)[:, None], x], dim=1)
+        x = torch.cat([self.embed_sentence(sentence)[:, None], x], dim=1)  # (B, M + 1, D)
         x = x + self.positions[: x.shape[1]]
         valid = F.pad(valid, (1, 0), value=True)
         for block in self.blocks:
@@ -323,10 +315,10 @@ class MaskedTransformer(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> MaskedTransformer:
-        """The model that `save_pretrained` wrote, in float32, in evaluation mode, on the CPU.
+        """The model of a folder, in float32, in evaluation mode, on the CPU.
 
         Raises:
-            FileNotFoundError, ValueError: files missing, damaged, or not fitting each other.
+            FileNotFoundError, ValueError: files are missing, damaged, or do not fit each other.
         """
         config = load_config(TransformerConfig, folder)
         model = cls(config, torch.zeros(config.parts, config.codes, config.code_dim))

@@ -1,3 +1,5 @@
+"""The masked transformer: the release's logits, what each input changes, what is not seen, folders."""
+
 import json
 
 import numpy as np
@@ -11,7 +13,6 @@ from mmm.transformer import (
     LengthConfig,
     LengthEstimator,
     MaskedTransformer,
-    TransformerConfig,
     preset,
 )
 
@@ -52,7 +53,7 @@ def test_logits_of_the_release(golden):
     logits = model.forward_ids(ids[:, None], valid, words, word_mask, sentence)
     assert (logits - expected).abs().max() < 1e-4
 
-    # The public door: MASK is −1 and the model puts END and PAD itself.
+    # The public call: MASK is −1, and the model puts END and PAD itself.
     lengths = torch.from_numpy(arrays["lengths"]) // 4
     canvas = torch.where(ids == 66, MASK, ids)[:, None, :49]
     logits = model(canvas, lengths, words, word_mask, sentence)[:, 0]
@@ -104,41 +105,38 @@ def test_sizes(monkeypatch):
 
 @torch.no_grad()
 def test_padding_is_not_seen():
-    model, given = small_model(), random_input()
-    logits = model(**given)
-    padded = {
-        "canvas": torch.nn.functional.pad(given["canvas"], (0, 4), value=7),
-        "lengths": given["lengths"],
-        "words": torch.nn.functional.pad(given["words"], (0, 0, 0, 3), value=9.0),
-        "word_mask": torch.nn.functional.pad(given["word_mask"], (0, 3)),
-        "sentence": given["sentence"],
+    model, inputs = small_model(), random_input()
+    logits = model(**inputs)
+    padded = inputs | {
+        "canvas": torch.nn.functional.pad(inputs["canvas"], (0, 4), value=7),
+        "words": torch.nn.functional.pad(inputs["words"], (0, 0, 0, 3), value=9.0),
+        "word_mask": torch.nn.functional.pad(inputs["word_mask"], (0, 3)),
     }
-    wide = model(**padded)
-    beyond = given | {"canvas": given["canvas"].clone()}
-    for row, length in enumerate(given["lengths"]):
-        assert torch.allclose(wide[row, 0, :length], logits[row, 0, :length], atol=1e-5)
+    beyond = inputs | {"canvas": inputs["canvas"].clone()}
+    for row, length in enumerate(inputs["lengths"]):
         beyond["canvas"][row, :, length:] = 3
-    for row, length in enumerate(given["lengths"]):
+    for row, length in enumerate(inputs["lengths"]):
+        assert torch.allclose(model(**padded)[row, 0, :length], logits[row, 0, :length], atol=1e-5)
         assert torch.equal(model(**beyond)[row, 0, :length], logits[row, 0, :length])
 
 
 @torch.no_grad()
-def test_everything_that_should_matter_does():
-    model, given = small_model(), random_input()
-    given["lengths"] = torch.tensor([9, 5, 3])
-    logits = model(**given)
+def test_every_input_changes_the_logits():
+    model, inputs = small_model(), random_input()
+    inputs["lengths"] = torch.tensor([9, 5, 3])
+    logits = model(**inputs)
     changed = [
-        given | {"words": given["words"] + 1},
-        given | {"sentence": given["sentence"] + 1},
-        given | {"lengths": torch.tensor([8, 6, 4])},  # END is attended to, so the length is known
-        given | {"canvas": (given["canvas"] + 2) % 20},
+        inputs | {"words": inputs["words"] + 1},
+        inputs | {"sentence": inputs["sentence"] + 1},
+        inputs | {"lengths": torch.tensor([8, 6, 4])},  # END is attended to, so the length is known
+        inputs | {"canvas": (inputs["canvas"] + 2) % 20},
     ]
     for other in changed:
         assert ((model(**other) - logits)[:, :, :3].abs().amax(dim=(1, 2, 3)) > 1e-4).all()
 
 
 @torch.no_grad()
-def test_dropped_text_is_one_and_the_same():
+def test_dropped_text_is_the_same_for_every_text():
     model, one, other = small_model(), random_input(seed=0), random_input(seed=1)
     other["canvas"], other["lengths"] = one["canvas"], one["lengths"]
     drop = torch.tensor([True, False, True])
@@ -147,12 +145,7 @@ def test_dropped_text_is_one_and_the_same():
     assert not torch.allclose(first[1], second[1])
     assert torch.allclose(first[1], model(**one)[1], atol=1e-6)
     plain = small_model(text_dropout=0.0)
-    assert {name for name, _ in model.named_parameters()} - {
-        name for name, _ in plain.named_parameters()
-    } == {
-        "no_word",
-        "no_sentence",
-    }
+    assert model.state_dict().keys() - plain.state_dict().keys() == {"no_word", "no_sentence"}
     with pytest.raises(ValueError, match="without text dropout"):
         plain(**one, drop_text=drop)
 
@@ -161,133 +154,110 @@ def test_dropped_text_is_one_and_the_same():
 def test_two_parts_share_the_special_vectors_and_the_codebook_is_not_trained(predicts, predicted):
     model = small_model(parts=2, predicts=predicts)
     assert model.specials.shape == (3, 6) and model.config.predicted == predicted
-    given = random_input(parts=2)
-    given["lengths"].fill_(9)
-    assert model(**given).shape == (3, predicted, 9, 20)
+    inputs = random_input(parts=2)
+    inputs["lengths"].fill_(9)
+    assert model(**inputs).shape == (3, predicted, 9, 20)
     assert "codebook" not in dict(model.named_parameters()) and "codebook" in model.state_dict()
-    model(**given).sum().backward()
+    model(**inputs).sum().backward()
     untouched = {name for name, parameter in model.named_parameters() if parameter.grad is None}
     assert untouched == {"no_word", "no_sentence"}
 
 
 @torch.no_grad()
 def test_each_part_has_its_own_rows_of_the_head_and_all_parts_are_seen():
-    model, given = small_model(parts=2), random_input(parts=2)
-    given["lengths"] = torch.tensor([9, 5, 3])
-    logits = model(**given)
-    ids, valid = model.token_ids(given["canvas"], given["lengths"])
-    flat = model.forward_ids(ids, valid, given["words"], given["word_mask"], given["sentence"])[:, 1:-1]
+    model, inputs = small_model(parts=2), random_input(parts=2)
+    inputs["lengths"] = torch.tensor([9, 5, 3])
+    logits = model(**inputs)
+    ids, valid = model.token_ids(inputs["canvas"], inputs["lengths"])
+    flat = model.forward_ids(ids, valid, inputs["words"], inputs["word_mask"], inputs["sentence"])[:, 1:-1]
     assert torch.equal(logits[:, 0], flat[..., :20]) and torch.equal(logits[:, 1], flat[..., 20:])
     for part in (0, 1):
-        other = given["canvas"].clone()
+        other = inputs["canvas"].clone()
         other[:, part] = (other[:, part] + 2) % 20
-        moved = (model(**given | {"canvas": other}) - logits)[:, :, :3].abs().amax((2, 3))
-        assert (moved > 1e-4).all()  # what one part holds tells on the logits of both
+        moved = (model(**inputs | {"canvas": other}) - logits)[:, :, :3].abs().amax((2, 3))
+        assert (moved > 1e-4).all()  # a change in one part changes the logits of both
     model.head.weight[20:] = 0
-    assert torch.equal(model(**given)[:, 0], logits[:, 0]) and model(**given)[:, 1].eq(0).all()
-
-
-def test_a_folder_from_before_there_was_predicts_is_loaded(tmp_path):
-    model = small_model()
-    model.save_pretrained(tmp_path / "m")
-    config = tmp_path / "m" / "config.json"
-    values = json.loads(config.read_text())
-    del values["predicts"]
-    config.write_text(json.dumps(values))
-    again = MaskedTransformer.from_pretrained(tmp_path / "m")
-    assert again.config == model.config and again.config.predicted == 1
-    assert torch.equal(again.head.weight, model.head.weight)
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("predicts", [1, 2])
-def test_two_parts_saved_and_loaded(tmp_path, predicts):
-    model, given = small_model(parts=2, predicts=predicts), random_input(parts=2)
-    model.save_pretrained(tmp_path / "m")
-    again = MaskedTransformer.from_pretrained(tmp_path / "m")
-    assert again.config == model.config and torch.equal(again(**given), model(**given))
-    config = tmp_path / "m" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"predicts": 3 - predicts}))
-    with pytest.raises(ValueError, match="does not fit its config.json: .*head.weight"):
-        MaskedTransformer.from_pretrained(tmp_path / "m")
-
-
-@torch.no_grad()
-def test_saved_and_loaded(tmp_path, monkeypatch):
-    model, given = small_model(), random_input()
-    model.save_pretrained(tmp_path / "full")
-    again = MaskedTransformer.from_pretrained(tmp_path / "full")
-    assert again.config == model.config and not again.training
-    assert torch.equal(again(**given), model(**given))
-
-    model.save_pretrained(tmp_path / "half", dtype=torch.float16)
-    again = MaskedTransformer.from_pretrained(tmp_path / "half")
-    assert again.head.weight.dtype == torch.float32
-    assert torch.allclose(again(**given), model(**given), atol=2e-2)
-    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("full", "half")]
-    assert sizes[1] < 0.55 * sizes[0]
-
-    monkeypatch.setattr(storage, "SHARD_SIZE", "300KB")
-    model.save_pretrained(tmp_path / "full")  # replaces the folder as a whole
-    assert not (tmp_path / "full" / "model.safetensors").exists()
-    assert len(list((tmp_path / "full").glob("model-*.safetensors"))) > 2
-    assert torch.equal(MaskedTransformer.from_pretrained(tmp_path / "full")(**given), model(**given))
-    next((tmp_path / "full").glob("model-*.safetensors")).unlink()
-    with pytest.raises(FileNotFoundError, match="model-0000"):
-        MaskedTransformer.from_pretrained(tmp_path / "full")
-
-
-def test_damaged_folders(tmp_path):
-    folder = tmp_path / "model"
-    with pytest.raises(FileNotFoundError, match="config.json"):
-        MaskedTransformer.from_pretrained(folder)
-    small_model().save_pretrained(folder)
-    weights, config = folder / "model.safetensors", folder / "config.json"
-    whole, text = weights.read_bytes(), config.read_text()
-
-    weights.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="model.safetensors is damaged or cut off"):
-        MaskedTransformer.from_pretrained(folder)
-    weights.write_bytes(b"")
-    with pytest.raises(ValueError, match="model.safetensors is damaged or cut off"):
-        MaskedTransformer.from_pretrained(folder)
-    weights.unlink()
-    with pytest.raises(FileNotFoundError, match="model.safetensors"):
-        MaskedTransformer.from_pretrained(folder)
-
-    weights.write_bytes(whole)
-    config.write_text(json.dumps(json.loads(text) | {"layers": 3}))
-    with pytest.raises(ValueError, match="does not fit its config.json: .*blocks.2"):
-        MaskedTransformer.from_pretrained(folder)
-    config.write_text(json.dumps(json.loads(text) | {"colour": "red"}))
-    with pytest.raises(ValueError, match="config.json is no TransformerConfig .*colour"):
-        MaskedTransformer.from_pretrained(folder)
-    config.write_text(text[:20])
-    with pytest.raises(ValueError, match="config.json is no TransformerConfig"):
-        MaskedTransformer.from_pretrained(folder)
-
-
-def test_refusals():
-    with pytest.raises(ValueError, match="heads"):
-        preset("tiny", codes=20, code_dim=6, text_dim=16, heads=5)
-    with pytest.raises(ValueError, match="'huge', expected one of tiny, light, small, paper"):
-        preset("huge", codes=20, code_dim=6, text_dim=16)
-    with pytest.raises(ValueError, match="parts is 3"):
-        TransformerConfig(codes=20, code_dim=6, text_dim=16, dim=32, layers=1, parts=3)
-    for parts, predicts in ((1, 2), (2, 3), (2, -1)):
-        with pytest.raises(ValueError, match=f"predicts is {predicts}, expected 1 to {parts}"):
-            small_model(parts=parts, predicts=predicts)
-    config = preset("tiny", codes=20, code_dim=6, text_dim=16)
-    with pytest.raises(ValueError, match=r"codebook is \(1, 21, 6\), expected .* \(1, 20, 6\)"):
-        MaskedTransformer(config, torch.zeros(1, 21, 6))
-    model = small_model()
-    with pytest.raises(ValueError, match="1 part.s. of 50 tokens, this model takes 1 of at most 49"):
-        model(**random_input(n=50))
-    with pytest.raises(ValueError, match="2 part"):
-        model(**random_input(parts=2))
+    assert torch.equal(model(**inputs)[:, 0], logits[:, 0]) and model(**inputs)[:, 1].eq(0).all()
 
 
 def test_initial_loss_is_that_of_a_guess():
-    model, given = small_model(), random_input(batch=8)
-    entropy = -torch.log_softmax(model(**given), -1).mean().item()
+    entropy = -torch.log_softmax(small_model()(**random_input(batch=8)), -1).mean().item()
     assert abs(entropy - np.log(20)) < 0.2
+
+
+# ---- Folders
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("sizes", [{}, {"parts": 2, "predicts": 1}, {"parts": 2, "predicts": 2}])
+def test_saved_and_loaded(tmp_path, sizes):
+    model, inputs = small_model(**sizes), random_input(parts=sizes.get("parts", 1))
+    model.save_pretrained(tmp_path / "full")
+    again = MaskedTransformer.from_pretrained(tmp_path / "full")
+    assert again.config == model.config and not again.training
+    assert torch.equal(again(**inputs), model(**inputs))
+    model.save_pretrained(tmp_path / "half", dtype=torch.float16)
+    again = MaskedTransformer.from_pretrained(tmp_path / "half")
+    assert again.head.weight.dtype == torch.float32
+    assert torch.allclose(again(**inputs), model(**inputs), atol=2e-2)
+
+
+def test_a_large_model_is_sharded(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "SHARD_SIZE", "300KB")
+    model, folder = small_model(), tmp_path / "m"
+    model.save_pretrained(folder)
+    shards = sorted(folder.glob("model-*.safetensors"))
+    assert len(shards) > 2 and not (folder / "model.safetensors").exists()
+    assert torch.equal(MaskedTransformer.from_pretrained(folder).head.weight, model.head.weight)
+    shards[0].unlink()
+    with pytest.raises(FileNotFoundError, match="model-0000"):
+        MaskedTransformer.from_pretrained(folder)
+
+
+def edit_config(folder, **changes):
+    """Change keys of config.json; None removes one."""
+    path = folder / "config.json"
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in values.items() if value is not None}))
+
+
+def cut(path, size):
+    path.write_bytes(path.read_bytes()[:size])
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "named"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), FileNotFoundError, "config.json"),
+        (lambda folder: (folder / "model.safetensors").unlink(), FileNotFoundError, "model.safetensors"),
+        (lambda folder: cut(folder / "model.safetensors", 50_000), ValueError, "model.safetensors"),
+        (lambda folder: cut(folder / "model.safetensors", 0), ValueError, "model.safetensors"),
+        (lambda folder: cut(folder / "config.json", 20), ValueError, "config.json"),
+        (lambda folder: edit_config(folder, layers=3), ValueError, "config.json: .*blocks.2"),
+        (lambda folder: edit_config(folder, parts=2, predicts=1), ValueError, "config.json: .*"),
+        (lambda folder: edit_config(folder, colour="red"), ValueError, "config.json .*colour"),
+    ],
+)
+def test_damaged_folders(tmp_path, damage, error, named):
+    small_model().save_pretrained(tmp_path / "m")
+    damage(tmp_path / "m")
+    with pytest.raises(error, match=named):
+        MaskedTransformer.from_pretrained(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: small_model(heads=5), "heads"),
+        (lambda: preset("huge", codes=20, code_dim=6, text_dim=16), "'huge', expected one of tiny, light"),
+        (lambda: small_model(parts=3), "parts is 3"),
+        (lambda: small_model(parts=1, predicts=2), "predicts is 2"),
+        (lambda: small_model(parts=2, predicts=-1), "predicts is -1"),
+        (lambda: MaskedTransformer(small_model().config, torch.zeros(1, 21, 6)), r"\(1, 21, 6\)"),
+        (lambda: small_model()(**random_input(n=50)), "50 tokens"),
+        (lambda: small_model()(**random_input(parts=2)), "2 part"),
+    ],
+)
+def test_refusals(call, named):
+    with pytest.raises(ValueError, match=named):
+        call()
