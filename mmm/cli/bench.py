@@ -8,17 +8,22 @@ from typing import Literal
 
 from tyro.conf import UseAppendAction
 
+from mmm.cli.train import Preset
+from mmm.lab.bench.settings import PARTS
+
+Part = Literal[PARTS]
+
 
 @dataclasses.dataclass
 class Bench:
     """Measure speed and memory on this machine: text to motion by length, training, loading.
 
-    Prints a table and writes all figures with a manifest as JSON. The models have random weights, so nothing is
-    needed but this command; on two CPU cores tiny and small take three minutes, paper eight. Let the
-    machine be idle: `mmm bench --preset small`, then `mmm bench --table A.json --table B.json` for both as one table.
+    Prints a table and writes all figures with a manifest as JSON. The models have random weights, so this needs no
+    other file. On two CPU cores tiny and small take three minutes, paper eight. Let the machine be idle: `mmm bench
+    --preset small`, then `mmm bench --table A.json --table B.json` for both as one table.
     """
 
-    preset: Literal["tiny", "small", "paper"] | None = None
+    preset: Preset | None = None
     """Sizes of the models and recipe of training; small by default."""
     model: Path | None = None
     """Sample with this model or run folder instead; then nothing is trained."""
@@ -31,17 +36,17 @@ class Bench:
     text: str = "minilm"
     """Text encoder of the random models: minilm, clip, or the folder of any transformers text model."""
     length: UseAppendAction[tuple[int, ...]] = ()
-    """Frames (24 to 196); give it again for more. By default 40, 80, 120, 160, 196."""
+    """Frames (24 to 196); repeat it for more. By default 40, 80, 120, 160, 196."""
     batch: int = 32
     """Texts that are sampled together, beside one alone."""
-    only: UseAppendAction[tuple[str, ...]] = ()
-    """Measure only this: loading, single, batch, bulk, tokenizer, transformer, length, evaluator; repeatable."""
+    only: UseAppendAction[tuple[Part, ...]] = ()
+    """Measure only this part; repeat it for more."""
     out: Path | None = None
     """JSON file to write; runs/bench-NAME-DEVICE.json by default."""
     quick: bool = False
-    """Whether it works, in a minute: tiny unless you say otherwise, one length, two repeats. No figures to quote."""
+    """Does it work? One minute: tiny by default, one length, two repeats. Not for figures to quote."""
     table: UseAppendAction[tuple[Path, ...]] = ()
-    """Measure nothing: print one table of these JSON files; give it again for more columns."""
+    """Measure nothing: print one table of these JSON files; repeat it for more columns."""
 
     def run(self) -> int:
         from mmm.lab.bench.report import read_results, table

@@ -1,4 +1,4 @@
-"""Models with random weights, and clips that never were: sizes and shapes are real, and speed asks for no more."""
+"""Models with random weights and made-up clips: sizes and shapes are real, and speed depends on nothing else."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer
 from mmm.transformer import preset as transformer_preset
 from mmm.transformer.tokens import TokenSet
 
-CLIPS = 256  # that are trained on: more would only have to be packed, and their captions embedded
-FRAMES = 140  # of every made-up clip, the mean of HumanML3D (7.1 s): so all steps of training cost alike
-DOINGS = ("walks", "runs", "turns left", "turns right", "bows", "waves", "jumps", "raises both hands")
+CLIPS = 256  # of the training: more would only take longer to pack and to embed
+FRAMES = 140  # of every made-up clip, the mean of HumanML3D (7.1 s): all training steps cost the same
+ACTIONS = ("walks", "runs", "turns left", "turns right", "bows", "waves", "jumps", "raises both hands")
 MANNERS = ("slowly", "with energy", "like somebody old", "in good spirits")
 
 
 def random_tokenizer(preset: str, features: int = 263) -> Tokenizer:
-    """A tokenizer of a preset's size as training begins with it: its codebook is still empty."""
+    """A tokenizer of a preset's size as at the start of training: its codebook is still empty."""
     torch.manual_seed(0)
     return Tokenizer(dataclasses.replace(TOKENIZERS[preset], features=features))
 
@@ -41,7 +41,7 @@ def random_transformer(preset: str, config: TokenizerConfig, text_dim: int) -> M
 
 
 def random_model(preset: str, encoder: TextEncoder) -> MMM:
-    """A whole model of a preset's size that can be saved and sampled, guided as `mmm train` makes it."""
+    """A whole model of a preset's size that can be saved and sampled, with the guidance of `mmm train`."""
     tokenizer = random_tokenizer(preset).eval()
     transformer = random_transformer(preset, tokenizer.config, encoder.width).eval()
     for quantizer, codes in zip(tokenizer.quantizers, transformer.codebook, strict=True):
@@ -57,7 +57,7 @@ def random_model(preset: str, encoder: TextEncoder) -> MMM:
 
 
 def data_folder(job: Job) -> MotionFolder:
-    """The user's data folder, else one of made-up clips in the scratch folder: noise, with captions."""
+    """The user's data folder, else a folder of made-up clips (noise, with captions) among the scratch files."""
     if job.settings.data is not None:
         return MotionFolder.open(job.settings.data)
     path = job.scratch / "made-up"
@@ -71,7 +71,7 @@ def data_folder(job: Job) -> MotionFolder:
             np.zeros((FRAMES, 22, 3), np.float32),
             [Caption(f"a person {one} {how} and then {two}")],
         )
-        for number, (one, how, two) in enumerate(itertools.product(DOINGS, MANNERS, DOINGS))
+        for number, (one, how, two) in enumerate(itertools.product(ACTIONS, MANNERS, ACTIONS))
     ]
     splits = {"train": [clip.id for clip in clips], "val": [], "test": []}
     info = {"name": "made-up", "fps": 20.0, "skeleton": "humanml3d", "source": "noise", "licence": "none"}

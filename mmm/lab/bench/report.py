@@ -10,9 +10,15 @@ from typing import Any
 
 from mmm.errors import require
 from mmm.lab.bench.settings import TRAINING
+from mmm.viz.table import markdown_table
 
-REPEATS = 5  # a figure of fewer says so
+REPEATS = 5  # a figure from fewer repeats says so
+MISSING = "–"
 Results = dict[str, Any]
+Row = tuple[
+    str, Callable[[Results], str]
+]  # label, and the cell of one result; KeyError: it has no such figure
+CALLS = {"single": "generate", "batch": "generate", "bulk": "generate_bulk"}
 LOADED = {
     "import": "import mmm, with torch",
     "model": "load the model",
@@ -35,7 +41,7 @@ MEMORY = {
 
 
 def read_results(path: str | os.PathLike[str]) -> Results:
-    """What `run_bench` wrote.
+    """Read what `run_bench` wrote.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -52,80 +58,67 @@ def read_results(path: str | os.PathLike[str]) -> Results:
 
 
 def table(results: Sequence[Results]) -> str:
-    """All figures of one or several results, and below them the machines and how to read it.
-
-    Raises:
-        ValueError: there are no results.
-    """
-    require(results, "there are no results to make a table of; give some.")
+    """All figures of one or several results, and below them the machines and how to read the table."""
+    lines = []
+    for title, rows in _sections(results):
+        shown = [[label, *(_cell(cell, one) for one in results)] for label, cell in rows]
+        shown = [line for line in shown if set(line[1:]) != {MISSING}]
+        if shown:
+            lines += [[f"**{title}**", *[""] * len(results)]] * bool(title) + shown
     heads = [f"{one['name']}, {one['settings']['device']}" for one in results]
-    lines = [f"| | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(results)}"]
-    for label, cell in _rows(results):
-        cells = [""] * len(results) if cell is None else [_cell(cell, one) for one in results]
-        if cell is None or any(text not in ("", "–") for text in cells):
-            lines.append(f"| {label} | {' | '.join(cells)} |")
-    lines = [line for line, after in zip(lines, [*lines[1:], "| **"], strict=True) if not _empty(line, after)]
-    return "\n".join([*lines, "", *_notes(results)])
+    return "\n".join([markdown_table(["", *heads], lines), "", *_notes(results)])
 
 
-def _empty(line: str, after: str) -> bool:
-    """A headline with nothing under it."""
-    return line.startswith("| **") and after.startswith("| **")
-
-
-def _rows(results: Sequence[Results]) -> Iterator[tuple[str, Callable[[Results], str] | None]]:
-    """Label and cell of every row; headlines have no cell."""
-    yield "parameters", lambda one: f"{_sampled(one)['parameters']['total'] / 1e6:.1f} M"
-    lengths = sorted({row["frames"] for one in results for part in _sampling(one) for row in part["lengths"]})
-    yield "**one text to features (AITS)**", None
-    for frames in lengths:
-        yield f"{frames} frames", lambda one, frames=frames: _time(_at(one, "single", frames))
-    yield "mean of these lengths", lambda one: _seconds(one["single"]["aits"])
-    yield "… of it the text encoder", lambda one: _seconds(one["single"]["text_seconds"])
-    longest = max(lengths, default=0)
-    decoded = f"… of it the decoder, {longest} frames"
-    yield decoded, lambda one: _seconds(_at(one, "single", longest)["decode_seconds"])
-    for part, call in (("batch", "generate"), ("bulk", "generate_bulk")):
+def _sections(results: Sequence[Results]) -> Iterator[tuple[str, list[Row]]]:
+    """Title and rows of every section."""
+    yield "", [("parameters", _parameters)]
+    yield "one text to features (AITS)", _sampling_rows(results, "single")
+    for part in ("batch", "bulk"):
         counts = sorted({f"{one[part]['batch']}, {one[part]['precision']}" for one in results if part in one})
-        yield f"**a text of {' or '.join(counts)}, in one `{call}`**", None
-        for frames in lengths:
-            yield (
-                f"{frames} frames",
-                lambda one, part=part, frames=frames: _time(_at(one, part, frames), one[part]["batch"]),
-            )
-        yield "mean of these lengths", lambda one, part=part: _seconds(one[part]["aits"])
-        yield (
-            "… of it the text encoder",
-            lambda one, part=part: _seconds(one[part]["text_seconds"] / one[part]["batch"]),
-        )
-    yield "**training, steps per second (items a step, precision)**", None
-    for part in TRAINING:
-        yield part, lambda one, part=part: _rate(one[part])
-    yield "**loading**", None
-    for key, label in LOADED.items():
-        yield label, lambda one, key=key: _time(one["loading"][key])
-    yield "**peak memory (of the GPU)**", None
-    for part, label in MEMORY.items():
-        yield label, lambda one, part=part: _memory(one[part]["memory"])
+        title = f"a text of {' or '.join(counts)}, in one `{CALLS[part]}`"
+        yield title, _sampling_rows(results, part)
+    training = [(part, lambda one, part=part: _rate(one[part])) for part in TRAINING]
+    yield "training, steps per second (items a step, precision)", training
+    loading = [(label, lambda one, key=key: _time(one["loading"][key])) for key, label in LOADED.items()]
+    yield "loading", loading
+    memory = [(label, lambda one, part=part: _memory(one[part]["memory"])) for part, label in MEMORY.items()]
+    yield "peak memory (of the GPU)", memory
 
 
-def _sampling(one: Results) -> list[dict[str, Any]]:
-    return [one[part] for part in ("single", "batch", "bulk") if part in one]
+def _sampling_rows(results: Sequence[Results], part: str) -> list[Row]:
+    """Seconds for one text: at each length, their mean, and the parts of encoder and decoder."""
+    lengths = sorted({row["frames"] for one in results if part in one for row in one[part]["lengths"]})
+
+    def at(one: Results, frames: int) -> dict[str, Any]:
+        return {row["frames"]: row for row in one[part]["lengths"]}[frames]
+
+    rows: list[Row] = [
+        (f"{n} frames", lambda one, n=n: _time(at(one, n), one[part]["batch"])) for n in lengths
+    ]
+    rows += [
+        ("mean of these lengths", lambda one: _seconds(one[part]["aits"])),
+        (
+            "the text encoder's part",
+            lambda one: _seconds(one[part]["text_seconds"] / one[part]["batch"]),
+        ),
+    ]
+    if part == "single" and lengths:
+        longest = lengths[-1]
+        label = f"the decoder's part, {longest} frames"
+        rows.append((label, lambda one: _seconds(at(one, longest)["decode_seconds"])))
+    return rows
 
 
-def _sampled(one: Results) -> dict[str, Any]:
-    return (_sampling(one) or [{}])[0]
-
-
-def _at(one: Results, part: str, frames: int) -> dict[str, Any]:
-    return {row["frames"]: row for row in one[part]["lengths"]}[frames]
+def _parameters(one: Results) -> str:
+    sampled = [one[part] for part in CALLS if part in one] or [{}]
+    return f"{sampled[0]['parameters']['total'] / 1e6:.1f} M"
 
 
 def _cell(cell: Callable[[Results], str], one: Results) -> str:
     try:
         return cell(one)
     except KeyError:  # this result has no such figure
-        return "–"
+        return MISSING
 
 
 def _time(timing: dict[str, Any], count: int = 1) -> str:
@@ -146,7 +139,7 @@ def _rate(found: dict[str, Any]) -> str:
 
 def _memory(found: dict[str, Any]) -> str:
     sizes = [f"{size / 1e6:,.0f} MB" for size in (found["peak"], found["device_peak"]) if size is not None]
-    return f"{sizes[0]} ({sizes[1]})" if len(sizes) == 2 else "".join(sizes) or "–"
+    return f"{sizes[0]} ({sizes[1]})" if len(sizes) == 2 else "".join(sizes) or MISSING
 
 
 def _notes(results: Sequence[Results]) -> Iterator[str]:

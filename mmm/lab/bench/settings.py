@@ -1,17 +1,17 @@
-"""What is to be measured, and what a part that measures is given. Light: the time of imports is measured too."""
+"""What is to be measured. This module imports little: the time of imports is measured too."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import sys
 from pathlib import Path
 
-LENGTHS = (40, 80, 120, 160, 196)  # frames; HumanML3D's clips have 40 to 196
+LENGTHS = (40, 80, 120, 160, 196)  # frames; the clips of HumanML3D have 40 to 196
 SAMPLING = ("loading", "single", "batch", "bulk")  # parts that need a model folder
-TRAINING = ("tokenizer", "transformer", "length", "evaluator")  # each has a function in training.py
+TRAINING = ("tokenizer", "transformer", "length", "evaluator")
 PARTS = SAMPLING + TRAINING
 
-# As long as HumanML3D's descriptions are on average (12 words); what is said does not matter.
+# As long as the descriptions of HumanML3D are on average (12 words); the content does not matter.
 TEXT = "a person walks forward slowly, then turns around and waves with one hand"
 
 
@@ -21,18 +21,18 @@ class BenchSettings:
 
     Args:
         preset: sizes of the models, whose weights are random: no figure depends on them.
-        model: a model folder to sample with instead; nothing is trained then.
-        data: a data folder, whose train split gives features, lengths and captions for training, and whose
-            packing and opening are timed; without one, training is on made-up clips.
+        model: a model folder to sample with instead; then nothing is trained.
+        data: a data folder. Its train split gives features, lengths and captions for training, and its opening and
+            packing are timed. By default training is on made-up clips.
         device: cpu, cuda or mps.
         precision: of training and of `generate_bulk` (auto, no, bf16, fp16); `generate` computes in float32.
         encoder: text encoder of the random models.
         lengths: of the motions, in frames.
         batch: texts that are sampled together, beside one alone.
         only: some of `PARTS`; all if empty.
-        repeats: a time is the median of so many, after a call that does not count …
-        budget: … but of fewer where they would take more than these seconds, and a call that takes longer
-            than this is its own figure.
+        repeats: a time is the median of so many, after a warm-up call,
+        budget: or of fewer if they would take more than these seconds; a call that takes longer than this is its own
+            figure.
         block: seconds of training steps that make one of the `repeats` rates.
     """
 
@@ -62,15 +62,19 @@ class BenchSettings:
 
 
 def quick(settings: BenchSettings) -> BenchSettings:
-    """The same with one length and next to no repeats: whether it works, not how fast it is."""
+    """The same with one length and few repeats: does it work? Not: how fast is it?"""
     return dataclasses.replace(settings, lengths=settings.lengths[:1], repeats=2, budget=1.0, block=0.05)
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One part in its process: what to measure, a folder for scratch files, the model, a line for the user."""
+    """What a part needs in its process: settings, a folder for scratch files, the model folder."""
 
     settings: BenchSettings
     scratch: Path
     model: Path
-    note: Callable[[str], None]
+
+
+def note(text: str) -> None:
+    """A line for the user, who sees figures as they come."""
+    print(text, file=sys.stderr, flush=True)

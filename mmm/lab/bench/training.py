@@ -1,12 +1,11 @@
-"""Steps per second of every trainable part: the real loop, loss, batch size and precision, on made-up clips.
-
-A part is one function in `STEPS` that sets its training going; `StepClock` ends it.
-"""
+"""Steps per second of every trainable part: the real loop, loss, batch size and precision, on made-up clips."""
 
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,9 +15,9 @@ from torch import nn
 
 from mmm import fit, recipes
 from mmm.evaluation.evaluator import EvaluatorConfig, MotionTextEvaluator
+from mmm.evaluation.timing import synchronise
 from mmm.evaluation.train_evaluator import TRAINING as EVALUATOR_TRAINING
 from mmm.evaluation.train_evaluator import Pairs, train_evaluator
-from mmm.lab.bench.clocks import StepClock
 from mmm.lab.bench.made_up import (
     data_folder,
     random_tokenizer,
@@ -26,7 +25,7 @@ from mmm.lab.bench.made_up import (
     random_transformer,
     train_split,
 )
-from mmm.lab.bench.settings import Job
+from mmm.lab.bench.settings import Job, note
 from mmm.text import TextCache, TextEncoder, load_text_encoder
 from mmm.tokenizer import PRESETS as TOKENIZERS
 from mmm.tokenizer.train import WindowRule, train_tokenizer
@@ -35,41 +34,94 @@ from mmm.transformer import LengthConfig, LengthEstimator
 from mmm.transformer.tokens import TokenSet
 from mmm.transformer.train import train_length, train_transformer
 
-LONGER = 4  # times the budget of a call: steps of training take long, and one is not enough
+LONGER = 4  # times the budget of a call: training steps take long, and one is not enough
+
+
+class StepTimer:
+    """Steps per second of a training, which it ends: the `stop` of `mmm.training.loop.train`.
+
+    A step is everything between two calls: drawing the batch, both passes, the optimizer, the moving average, the log.
+
+    Args:
+        blocks: rates from which the median is taken.
+        block: seconds that a block takes at least; it has at least one step.
+        budget: seconds after which there is no further block.
+    """
+
+    WARM_UP = 3  # steps before the first block, fewer if they take long: memory, kernels, the first codebook
+
+    def __init__(self, device: str, blocks: int, block: float, budget: float) -> None:
+        self.device, self.most, self.block, self.budget = device, blocks, block, budget
+        self.warm_up = 0
+        self.blocks: list[tuple[int, float]] = []  # steps, seconds
+        self.first, self.begin = 0, time.perf_counter()
+
+    def __call__(self, step: int) -> bool:
+        """Look at the clock after step number `step`; True once enough is measured."""
+        seconds = time.perf_counter() - self.begin
+        if not self.warm_up:
+            if (step >= self.WARM_UP and seconds >= self.block) or seconds > self.budget / 4:
+                self.warm_up = step
+                self._start(step)
+        elif seconds >= self.block:
+            synchronise(self.device)  # only here: a loop that waits after every step would be another loop
+            self.blocks.append((step - self.first, time.perf_counter() - self.begin))
+            spent = sum(seconds for _, seconds in self.blocks)
+            if len(self.blocks) == self.most or spent + self.blocks[-1][1] > self.budget:
+                return True
+            self._start(step)
+        return False
+
+    def _start(self, step: int) -> None:
+        synchronise(self.device)
+        self.first, self.begin = step, time.perf_counter()
+
+    def summary(self) -> dict[str, Any]:
+        """The median rate, least and most, and from how many blocks and steps."""
+        rates = [steps / seconds for steps, seconds in self.blocks]
+        return {
+            "steps_per_second": statistics.median(rates),
+            "least": min(rates),
+            "most": max(rates),
+            "repeats": len(rates),
+            "steps": sum(steps for steps, _ in self.blocks),
+            "warmup_steps": self.warm_up,
+        }
 
 
 class Prepared(NamedTuple):
-    """A part that could be trained now.
+    """A part that is ready to be trained.
 
     Attributes:
         config: its recipe.
-        train: trains it, given a recipe and the options of `mmm.training.loop.train`.
-        encoder: stays in memory while the part is trained, as it does when the recipes train it.
+        train: trains it; takes a config and the options of `mmm.training.loop.train`.
+        encoder: stays in memory during the training, as it does when the recipes train.
     """
 
     module: nn.Module
     config: TrainConfig
-    train: Callable[[TrainConfig, dict[str, Any]], Any]
+    train: Callable[..., Any]
     encoder: TextEncoder | None = None
 
 
 def steps(job: Job, part: str) -> dict[str, Any]:
-    """Measure a part; see `StepClock` for what a step is.
-
-    Not in it: checkpoints, evaluation, and what happens once (tokens and embeddings of the data).
-    """
+    """Measure a part. Not included: checkpoints, evaluation, and what happens once (tokens, text embeddings)."""
     settings = job.settings
-    prepared = STEPS[part](job)
+    prepared = {
+        "tokenizer": _tokenizer,
+        "transformer": _transformer,
+        "length": _length,
+        "evaluator": _evaluator,
+    }[part](job)
     # More steps than are measured, and nothing between them but what every step has.
     config = dataclasses.replace(
         prepared.config, steps=sys.maxsize >> 16, checkpoint_every=sys.maxsize, eval_every=0
     )
-    clock = StepClock(settings.device, settings.repeats, settings.block, LONGER * settings.budget)
-    options = {"resume": False, "cpu": settings.device == "cpu", "progress": False}
-    with clock.watching():
-        prepared.train(config, options)
-    result = clock.figure()
-    job.note(f"{result['steps_per_second']:.3g} steps per second ({result['steps']} steps)")
+    timer = StepTimer(settings.device, settings.repeats, settings.block, LONGER * settings.budget)
+    cpu = settings.device == "cpu"
+    prepared.train(config, resume=False, cpu=cpu, progress=False, stop=timer)
+    result = timer.summary()
+    note(f"      {result['steps_per_second']:.3g} steps per second ({result['steps']} steps)")
     return {
         **result,
         "batch_size": config.batch_size,
@@ -88,7 +140,7 @@ def _tokenizer(job: Job) -> Prepared:
     config = recipes.tokenizer_training(preset, recipe)
     config = fit.resolve(config, job.settings.device == "cpu", precision=job.settings.precision)
 
-    def train(config: TrainConfig, options: dict[str, Any]) -> None:
+    def train(config: TrainConfig, **options: Any) -> None:
         train_tokenizer(packed, None, model, config, job.scratch / "run", rule, **options)
 
     return Prepared(model, config, train)
@@ -104,7 +156,7 @@ def _transformer(job: Job) -> Prepared:
     config = recipes.transformer_training(preset, recipe)
     config = fit.resolve(config, job.settings.device == "cpu", precision=job.settings.precision)
 
-    def train(config: TrainConfig, options: dict[str, Any]) -> None:
+    def train(config: TrainConfig, **options: Any) -> None:
         train_transformer(tokens, text, model, config, job.scratch / "run", None, task, **options)
 
     return Prepared(model, config, train, encoder)
@@ -116,7 +168,7 @@ def _length(job: Job) -> Prepared:
     model = LengthEstimator(LengthConfig(encoder.width, **recipes.LENGTH_MODEL))
     config = fit.resolve(recipes.LENGTH_TRAINING, precision="no")  # as `fit_transformer` trains it
 
-    def train(config: TrainConfig, options: dict[str, Any]) -> None:
+    def train(config: TrainConfig, **options: Any) -> None:
         train_length(tokens, text, model, config, job.scratch / "run", **options)
 
     return Prepared(model, config, train, encoder)
@@ -135,7 +187,7 @@ def _evaluator(job: Job) -> Prepared:
     )
     config = fit.resolve(EVALUATOR_TRAINING, job.settings.device == "cpu", precision=job.settings.precision)
 
-    def train(config: TrainConfig, options: dict[str, Any]) -> None:
+    def train(config: TrainConfig, **options: Any) -> None:
         train_evaluator(pairs, text, model, config, job.scratch / "run", **options)
 
     return Prepared(model, config, train, encoder)
@@ -155,11 +207,3 @@ def _text(job: Job, captions: list[str]) -> tuple[TextCache, TextEncoder]:
     """Embeddings of captions, and the encoder they come from."""
     encoder = load_text_encoder(job.settings.encoder)
     return TextCache.build(job.scratch / "text.safetensors", captions, encoder), encoder
-
-
-STEPS: dict[str, Callable[[Job], Prepared]] = {
-    "tokenizer": _tokenizer,
-    "transformer": _transformer,
-    "length": _length,
-    "evaluator": _evaluator,
-}

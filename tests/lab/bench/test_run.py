@@ -10,12 +10,10 @@ import pytest
 
 from mmm.cli import main
 from mmm.lab.bench import run
+from mmm.lab.bench.child import measure
 from mmm.lab.bench.report import read_results, table
 from mmm.lab.bench.run import processor_name, run_bench
 from mmm.lab.bench.settings import PARTS, TRAINING, BenchSettings, quick
-from mmm.model import MMM
-
-MEASURED = [part for part in PARTS if part != "bulk" or hasattr(MMM, "generate_bulk")]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +33,7 @@ def numbers(value):
     return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
 
 
-@pytest.mark.parametrize("part", MEASURED)
+@pytest.mark.parametrize("part", PARTS)
 def test_every_part_is_measured(results, part):
     found = numbers(results[part])
     assert len(found) > 4 and all(math.isfinite(n) and n > 0 for n in found)
@@ -56,6 +54,13 @@ def test_sampling_says_what_it_is_the_time_of(results):
 def test_training_is_the_presets(results):
     assert (results["tokenizer"]["batch_size"], results["length"]["batch_size"]) == (32, 128)
     assert results["transformer"]["precision"] == "float32"
+
+
+@pytest.mark.parametrize("preset", ["tiny", "light", "small", "paper"])
+def test_every_preset_is_accepted(preset, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "--preset", preset, "--batch", "0", "--out", str(tmp_path / "out.json")])
+    assert stop.value.code == 2 and "batch is 0" in capsys.readouterr().err
 
 
 def test_the_manifest_says_on_what(results):
@@ -91,15 +96,13 @@ def test_training_on_the_users_data(toy, tmp_path, part):
     assert results[part]["steps_per_second"] > 0
 
 
-def test_what_dies_is_noted_and_the_rest_is_measured(tmp_path, monkeypatch, capsys):
-    begin = run._Runner.run
-
-    def dies(self, part):
+def test_a_part_that_fails_is_noted_and_the_rest_is_measured(tmp_path, monkeypatch):
+    def fails(part, job):
         if part == "tokenizer":
-            raise run._Died(run._cause(-signal.SIGKILL))
-        return begin(self, part)
+            raise run.PartFailed(run.cause_of_death(-signal.SIGKILL))
+        return measure(part, job)
 
-    monkeypatch.setattr(run._Runner, "run", dies)
+    monkeypatch.setattr(run, "measure", fails)
     settings = quick(BenchSettings(preset="tiny", only=("tokenizer", "length"), precision="no"))
     results = run_bench(settings, tmp_path / "one.json", isolate=False)
     assert "SIGKILL" in results["failed"]["tokenizer"] and results["length"]["steps_per_second"] > 0
@@ -122,23 +125,24 @@ def test_stopping_leaves_nothing_behind(tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--device", "tpu"], "device is 'tpu', which torch does not find"),
-        (["--precision", "fp16"], "needs device cuda"),
-        (["--only", "dancing"], "there is no part ['dancing'] to measure"),
-        (["--length", "300", "--only", "single"], "length is 300 frames, expected 24 to 196"),
-        (["--model", "nowhere"], "there is no nowhere"),
-        (["--data", "nowhere"], "there is no data folder nowhere"),
-        (["--model", ".", "--only", "tokenizer"], "give a preset instead of the model"),
-        (["--out", "."], "is a folder; name a JSON file"),
-        (["--batch", "0"], "must be 1 or more"),
-        (["--table", "nowhere.json"], "there is no nowhere.json"),
+        (["--device", "tpu"], "'tpu'"),
+        (["--precision", "fp16"], "cuda"),
+        (["--preset", "huge"], "huge"),
+        (["--only", "dancing"], "dancing"),
+        (["--length", "300", "--only", "single"], "300"),
+        (["--model", "nowhere"], "nowhere"),
+        (["--data", "nowhere"], "nowhere"),
+        (["--model", ".", "--only", "tokenizer"], "tokenizer"),
+        (["--out", "."], "is a folder"),
+        (["--batch", "0"], "batch is 0"),
+        (["--table", "nowhere.json"], "nowhere.json"),
     ],
 )
-def test_bad_flags_print_one_sentence_and_write_nothing(tmp_path, monkeypatch, capsys, args, message):
+def test_bad_flags_are_named_and_nothing_is_written(tmp_path, monkeypatch, capsys, args, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         main(["bench", "--quick", *args])
-    printed = capsys.readouterr().err
+    printed = "".join(capsys.readouterr())
     assert stop.value.code == 2 and message in printed and "Traceback" not in printed
     assert not list(tmp_path.iterdir())
 
