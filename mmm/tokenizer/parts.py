@@ -1,9 +1,9 @@
-"""Body parts: which features are the upper and which the lower body's, and the upper body's relative heights.
+"""Body parts: the features of the upper and of the lower body, and the relative heights of the upper one.
 
-Upper-body editing (REPRODUCTION.md, "Body parts") needs tokens that say nothing of the legs, so each part has
-an encoder, a codebook and a decoder of its own. The lower part holds root and contacts. The upper part's
-joint heights are taken relative to the root's height, which belongs to the lower part: else the upper tokens
-would have to know how deep the legs squat.
+Paper, section 3.4 (upper-body editing); docs/REPRODUCTION.md, "Tokenizer". Tokens of the upper body must not depend on
+the legs, so each part has its own encoder, codebook and decoder. The lower part holds the root and the contacts. The
+heights of the upper joints are taken relative to the root, whose height belongs to the lower part: otherwise the
+upper tokens would say how deep the legs squat.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ ROOT_HEIGHT = 3
 
 
 def _features_of(joints: tuple[int, ...]) -> list[int]:
-    """Places of the positions, rotations and velocities of joints among the 263 features."""
-    places = []
+    """Indices of the positions, rotations and velocities of joints among the 263 features."""
+    indices = []
     for start, size, first in ((4, 3, 1), (67, 6, 1), (193, 3, 0)):
-        places += [start + size * (j - first) + k for j in joints if j >= first for k in range(size)]
-    return places
+        indices += [start + size * (j - first) + k for j in joints if j >= first for k in range(size)]
+    return indices
 
 
 LOWER = [0, 1, 2, 3, *_features_of(LOWER_JOINTS), 259, 260, 261, 262]
 UPPER = _features_of(tuple(j for j in range(JOINTS) if j not in LOWER_JOINTS))
 UPPER_HEIGHTS = UPPER[1 : 3 * (JOINTS - len(LOWER_JOINTS)) : 3]  # y of the 13 joint positions, among the 263
-_OWN_HEIGHTS = [UPPER.index(place) for place in UPPER_HEIGHTS]  # the same, among the upper 156
+_OWN_HEIGHTS = [UPPER.index(index) for index in UPPER_HEIGHTS]  # the same, among the upper 156
 
 
 def relative_height_statistics(
@@ -46,7 +46,7 @@ def split(
     upper_mean: Float[Tensor, " 13"],
     upper_std: Float[Tensor, " 13"],
 ) -> tuple[Float[Tensor, "b t 156"], Float[Tensor, "b t 107"]]:
-    """Normalised features → (upper, lower), the upper joints' heights relative to the root's."""
+    """Normalised features → (upper, lower), with the heights of the upper joints relative to the root."""
     upper, lower = x[..., UPPER], x[..., LOWER]
     root = x[..., ROOT_HEIGHT, None] * std[ROOT_HEIGHT] + mean[ROOT_HEIGHT]
     heights = x[..., UPPER_HEIGHTS] * std[UPPER_HEIGHTS] + mean[UPPER_HEIGHTS] - root

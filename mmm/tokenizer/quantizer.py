@@ -1,15 +1,15 @@
-"""The quantizer: a continuous vector becomes the nearest entry of a codebook, and its index is the token.
+"""The quantizer: a vector is replaced by the nearest entry of a codebook, and the index of that entry is the token.
 
-Paper, section 3.1; REPRODUCTION.md, "Tokenizer". Three things keep a large codebook alive, and each can be
-switched off to see what it does (notebook 02):
+Paper, section 3.1; docs/REPRODUCTION.md, "Tokenizer". Three things keep a large codebook alive. Each can be switched
+off to see what it does (notebook 02):
 
-- *factorised look-up*: codes live in a narrow space (32 numbers where the network is 512 wide). That is only
-  the choice `width` < network width here; the encoder's last convolution projects into it.
-- *EMA*: a code is the running mean of the encoder outputs that chose it (`ema` > 0); with `ema=0` the
-  codebook is a parameter, trained by the gradient of `codebook_loss`.
-- *reset*: codes that nobody chooses are moved onto encoder outputs of the batch, see `RESETS`.
+- *factorised look-up*: codes have few numbers (32 where the network is 512 wide). Here this is only the choice of
+  `width`; the last convolution of the encoder projects to it.
+- *EMA*: a code is the running mean of the encoder outputs that chose it (`ema` > 0). With `ema=0` the codebook is a
+  parameter, trained by the gradient of `codebook_loss`.
+- *reset*: codes that are not chosen are moved onto encoder outputs of the batch, see `RESETS`.
 
-All state is in buffers, so a checkpoint holds the whole of it and resuming is exact.
+All state is in buffers, so a checkpoint is complete and a resumed training is exactly the same.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ RESETS = ("dead", "release", "none")
 """`dead` (default): a code is replaced in the step in which its EMA count falls below `dead_below` of an
 average code's (at most below 1), and its EMA sum and count are rewritten, so that the replacement lasts.
 `release`: a flag per code turns on, for good, when its EMA count reaches 1; every 21st step the codes whose
-flag is off are replaced, but their EMA sums stay, so the next update takes the replacement back.
+flag is off are replaced, but their EMA sums stay, so the next update undoes the replacement.
 `none`: no code is ever replaced."""
 
 RELEASE_INTERVAL = 21
 USAGE_DECAY = 0.99  # of the usage counts when the codebook itself is trained by gradient
-NEAR = 8  # codes that may stand for another one when tokens are disturbed
+NEAR = 8  # codes that may replace another one when tokens are disturbed
 CHUNK = 1 << 24  # distances held at once: 64 MB in float32
 TINY = 1e-6  # EMA counts below this carry no information: such a code stays where it is
 
 
 class Quantized(NamedTuple):
-    """What the quantizer makes of encoder outputs (B, N, C)."""
+    """The quantizer's results for encoder outputs (B, N, C)."""
 
     vectors: Float[Tensor, "b n c"]  # the codes; gradients pass straight through to the encoder outputs
     tokens: Int[Tensor, "b n"]
@@ -57,9 +57,9 @@ class Quantizer(nn.Module):
         width: width of a code, C.
         ema: decay of the running means, or 0 to train the codebook by gradient.
         reset: one of `RESETS`.
-        dead_below: with reset "dead", a code is dead when its EMA count is below 1 and below this share of an
+        dead_below: with reset "dead", a code is dead when its EMA count is below 1 and below this ratio of an
             average code's count, which is tokens per batch / codes. A limit of 1 alone would declare most
-            codes dead in every step at the paper's size, where 4,096 tokens per batch meet 8,192 codes.
+            codes dead in every step at the paper's size: 4,096 tokens per batch for 8,192 codes.
     """
 
     def __init__(
@@ -91,23 +91,23 @@ class Quantizer(nn.Module):
     ) -> Quantized:
         """Quantize; in training mode also update the codebook.
 
-        Places outside `mask` get a token too, but count in no statistic, no loss and no reset. `generator`
+        Positions outside `mask` get a token too, but do not count in any statistic, loss or reset. `generator`
         (on the CPU) draws the replacements; the first training batch initialises the codebook.
         """
-        # In float32 whatever the precision around it: in bfloat16 near codes cannot be told apart.
+        # In float32 whatever the precision around it: bfloat16 cannot tell near codes apart.
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
-            real = _real_rows(z.detach(), mask)
+            real = z.detach().flatten(0, 1) if mask is None else z.detach()[mask]
             joint = _joint_rows(z.detach(), mask) if self.training else real
             if self.training and not self.initialised:
                 self.set_codebook(self._draw(joint, generator))
             tokens = self.nearest(z)
-            chosen = self.lookup(tokens)
-            real_tokens = tokens[mask] if mask is not None else tokens.flatten()
+            codes = self.lookup(tokens)
+            real_tokens = tokens.flatten() if mask is None else tokens[mask]
             counts = self._counts(real_tokens)
-            commitment = _mean_square(z - chosen.detach(), mask)
-            codebook_loss = commitment.new_zeros(()) if self.ema else _mean_square(z.detach() - chosen, mask)
-            vectors = z + (chosen - z).detach()
+            commitment = _mean_square(z - codes.detach(), mask)
+            codebook_loss = commitment.new_zeros(()) if self.ema else _mean_square(z.detach() - codes, mask)
+            vectors = z + (codes - z).detach()
             if self.training:
                 self._update(real, real_tokens, counts, joint, generator)
         return Quantized(vectors, tokens, commitment, codebook_loss, perplexity(counts))
@@ -116,33 +116,31 @@ class Quantizer(nn.Module):
     def nearest(self, z: Float[Tensor, "*batch c"]) -> Int[Tensor, "*batch"]:
         """Index of the nearest code, in Euclidean distance.
 
-        |z - c|² = |z|² - 2 z·c + |c|², of which |z|² is the same for all codes: one matrix product does it.
+        |z - c|² = |z|² - 2 z·c + |c|², and |z|² is the same for all codes: one matrix product is enough.
         """
         flat = z.reshape(-1, z.shape[-1]).float()
         squares = self.codebook.square().sum(1)
-        rows = max(1, CHUNK // len(squares))
-        found = [
-            torch.addmm(squares, part, self.codebook.t(), alpha=-2).argmin(1) for part in flat.split(rows)
-        ]
-        return torch.cat(found).view(z.shape[:-1])
-
-    @torch.no_grad()
-    def disturb(
-        self, tokens: Int[Tensor, "*batch"], share: float, generator: torch.Generator | None
-    ) -> Int[Tensor, "*batch"]:
-        """`tokens` with about a `share` of them replaced by one of the `NEAR` codes nearest to them, each as likely.
-
-        `generator` is on the CPU.
-        """
-        hit = (torch.rand(tokens.shape, generator=generator) < share).to(tokens.device)
-        distances = torch.cdist(self.codebook[tokens[hit]], self.codebook)
-        near = distances.topk(NEAR + 1, largest=False).indices[:, 1:]
-        which = torch.randint(NEAR, (len(near), 1), generator=generator).to(tokens.device)
-        return tokens.masked_scatter(hit, near.gather(1, which))
+        chunks = flat.split(max(1, CHUNK // len(squares)))
+        tokens = [torch.addmm(squares, chunk, self.codebook.t(), alpha=-2).argmin(1) for chunk in chunks]
+        return torch.cat(tokens).view(z.shape[:-1])
 
     def lookup(self, tokens: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch c"]:
         """The codes of tokens."""
         return F.embedding(tokens, self.codebook)
+
+    @torch.no_grad()
+    def disturb(
+        self, tokens: Int[Tensor, "*batch"], ratio: float, generator: torch.Generator | None
+    ) -> Int[Tensor, "*batch"]:
+        """`tokens` with about this ratio of them replaced, each by one of its `NEAR` nearest codes with equal chance.
+
+        `generator` is on the CPU.
+        """
+        replace = (torch.rand(tokens.shape, generator=generator) < ratio).to(tokens.device)
+        distances = torch.cdist(self.codebook[tokens[replace]], self.codebook)
+        near = distances.topk(NEAR + 1, largest=False).indices[:, 1:]
+        which = torch.randint(NEAR, (len(near), 1), generator=generator).to(tokens.device)
+        return tokens.masked_scatter(replace, near.gather(1, which))
 
     @torch.no_grad()
     def set_codebook(self, codebook: Float[Tensor, "k c"]) -> None:
@@ -155,10 +153,10 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def take_usage(self) -> Int64[Tensor, " k"]:
-        """How often each code was chosen in training since the last call (over all processes); counts anew."""
-        found = self.chosen.clone()
+        """How often each code was chosen in training since the last call (over all processes)."""
+        usage = self.chosen.clone()
         self.chosen.zero_()
-        return found
+        return usage
 
     def _counts(self, tokens: Int[Tensor, " m"]) -> Float[Tensor, " k"]:
         """How often each code was chosen in this step, over all processes."""
@@ -176,8 +174,8 @@ class Quantizer(nn.Module):
     ) -> None:
         """One step of the running counts and means, then of the reset rule, which draws from `joint`.
 
-        Sums over processes and not sums of `joint`: those may differ in the last bit from process to process, and
-        with them, after a while, the codebooks.
+        The means use sums over processes, not sums of `joint`: the latter may differ in the last bit from process to
+        process, and the codebooks would drift apart.
         """
         self.step += 1
         self.chosen += counts.long()
@@ -191,7 +189,7 @@ class Quantizer(nn.Module):
         if self.reset == "dead":
             average = counts.mean()
             dead = self.ema_counts < (self.dead_below * average).clamp(max=1)
-            # An average count gives the new code time to find its followers before it is judged again.
+            # An average count gives the new code time to be chosen before it can be dead again.
             self._replace(dead, joint, generator)
             self.ema_counts.copy_(torch.where(dead, average, self.ema_counts))
             if self.ema:
@@ -203,9 +201,9 @@ class Quantizer(nn.Module):
     def _replace(
         self, which: Bool[Tensor, " k"], z: Float[Tensor, "m c"], generator: torch.Generator | None
     ) -> None:
-        """Put random encoder outputs in the place of some codes.
+        """Replace some codes by random encoder outputs.
 
-        Drawn for all codes in every step: the generator's state never depends on how many are needed.
+        They are drawn for all codes in every step: the generator's state never depends on how many are needed.
         """
         self.codebook.copy_(torch.where(which[:, None], self._draw(z, generator), self.codebook))
         self.resets += which
@@ -221,19 +219,16 @@ class Quantizer(nn.Module):
         return from_first_process(z[rows].contiguous())
 
 
-def _real_rows(z: Float[Tensor, "b n c"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "m c"]:
-    return z.flatten(0, 1) if mask is None else z[mask]
+def perplexity(counts: Float[Tensor, " k"]) -> Float[Tensor, ""]:
+    """exp of the entropy of the codes' frequencies: as many equally frequent codes would have the same entropy."""
+    frequency = counts / counts.sum().clamp(min=1)
+    return torch.exp(-(frequency * torch.log(frequency + 1e-7)).sum())
 
 
 def _joint_rows(z: Float[Tensor, "b n c"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "m c"]:
-    """The real rows of the joint batch, in its order, in every process."""
-    return _real_rows(joint_items(z), None if mask is None else joint_items(mask.to(z)) > 0)
-
-
-def perplexity(counts: Float[Tensor, " k"]) -> Float[Tensor, ""]:
-    """exp of the entropy of the codes' frequencies: how many equally frequent codes would be as varied."""
-    share = counts / counts.sum().clamp(min=1)
-    return torch.exp(-(share * torch.log(share + 1e-7)).sum())
+    """The real rows of the joint batch of all processes, in its order, in every process."""
+    z = joint_items(z)
+    return z.flatten(0, 1) if mask is None else z[joint_items(mask.float()) > 0]
 
 
 def _mean_square(difference: Float[Tensor, "b n c"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, ""]:

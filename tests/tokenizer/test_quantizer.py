@@ -1,4 +1,4 @@
-"""The quantizer: nearest codes, EMA, the three reset rules, masks, several processes."""
+"""The quantizer: nearest codes, EMA, the three reset rules, counters, masks, several processes."""
 
 import socket
 from pathlib import Path
@@ -21,9 +21,9 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def quantizer(codes: int = 8, width: int = 4, start: Tensor | None = None, **options) -> Quantizer:
-    made = Quantizer(codes, width, **options)
-    made.set_codebook(noise(codes, width, seed=99) if start is None else start)
-    return made
+    q = Quantizer(codes, width, **options)
+    q.set_codebook(noise(codes, width, seed=99) if start is None else start)
+    return q
 
 
 # ---------------------------------------------------------------------- look-up
@@ -39,15 +39,14 @@ def test_nearest_code_is_the_nearest(monkeypatch, chunk):
 
 def test_the_search_is_in_float32_under_autocast():
     start = torch.tensor([[1.0, 0.0], [1.001, 0.0]])  # one number in bfloat16
-    q = quantizer(2, 2, start).eval()
     z = start[None] + torch.tensor([[[-1e-4, 0.0], [1e-4, 0.0]]])
     with torch.autocast("cpu", torch.bfloat16):
-        out = q(z)
+        out = quantizer(2, 2, start).eval()(z)
     assert out.tokens.tolist() == [[0, 1]]
     assert out.vectors.dtype == torch.float32
 
 
-def test_gradients_pass_straight_through():
+def test_gradients_pass_straight_through_and_commitment_pulls_the_encoder():
     q = quantizer().eval()
     z = noise(2, 3, 4).requires_grad_()
     out = q(z)
@@ -55,12 +54,6 @@ def test_gradients_pass_straight_through():
     weights = noise(2, 3, 4, seed=5)
     (grad,) = torch.autograd.grad((out.vectors * weights).sum(), z)
     assert torch.equal(grad, weights)
-
-
-def test_commitment_is_a_mean_square_that_pulls_the_encoder():
-    q = quantizer().eval()
-    z = noise(2, 3, 4).requires_grad_()
-    out = q(z)
     difference = (z - q.codebook[out.tokens]).detach()
     torch.testing.assert_close(out.commitment, difference.square().mean())
     (grad,) = torch.autograd.grad(out.commitment, z)
@@ -73,11 +66,23 @@ def test_perplexity_counts_equally_frequent_codes():
     assert perplexity(torch.tensor([9.0, 0.0])) == pytest.approx(1, rel=1e-5)
 
 
+def test_disturbed_tokens_are_replaced_by_near_ones():
+    q = quantizer(64, 2)
+    tokens = torch.arange(64).repeat(50, 1)
+    disturbed = q.disturb(tokens, 0.25, seeded(1))
+    changed = disturbed != tokens
+    assert 0.2 < changed.float().mean() < 0.3
+    rank = torch.cdist(q.codebook, q.codebook).argsort(1).argsort(1)[tokens[changed], disturbed[changed]]
+    assert set(rank.tolist()) == set(range(1, 9))
+    assert torch.equal(disturbed, q.disturb(tokens, 0.25, seeded(1)))
+    assert torch.equal(q.disturb(tokens, 0.0, seeded(1)), tokens)
+
+
 # ---------------------------------------------------------------------- learning
 
 
 def test_ema_equals_vector_quantize_pytorch():
-    # imported here: the second process of the test of processes need not wait for it
+    # imported here: the second process of the last test does not need it
     from vector_quantize_pytorch import VectorQuantize
 
     codes, width = 16, 4
@@ -112,9 +117,9 @@ def test_without_ema_the_codebook_learns_by_gradient():
 
 def test_evaluation_changes_nothing():
     q = quantizer().eval()
-    before = {name: value.clone() for name, value in q.state_dict().items()}
+    before = {name: value.clone() for name, value in q.named_buffers()}
     q(noise(4, 8, 4))
-    assert all(torch.equal(value, before[name]) for name, value in q.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in q.named_buffers())
 
 
 def test_the_first_batch_is_the_first_codebook():
@@ -122,7 +127,7 @@ def test_the_first_batch_is_the_first_codebook():
     z = noise(1, 64, 4)
     q(z, generator=seeded())
     assert q.initialised
-    # the EMA has moved the codes by 1e-5 of their way at most
+    # the EMA has moved the codes by 1e-5 of their distance at most
     distance = torch.cdist(q.codebook, z[0])
     assert distance.min(1).values.max() < 1e-3
     assert len(distance.argmin(1).unique()) == 32  # no row twice
@@ -137,7 +142,7 @@ def test_the_first_batch_is_the_first_codebook():
 
 
 def with_far_codes(reset: str, **options) -> Quantizer:
-    """Two codes among the data, six that nothing will ever choose."""
+    """Two codes among the data, six that are never chosen."""
     start = torch.cat([torch.tensor([[0.0, 0.0], [1.0, 1.0]]), torch.full((6, 2), 1000.0)])
     return quantizer(8, 2, start, reset=reset, **options).train()
 
@@ -164,9 +169,9 @@ def test_dead_codes_are_replaced_and_their_sums_rewritten():
             assert (q.codebook[moved, None] == z[0]).all(-1).any(1).all()
             torch.testing.assert_close(q.ema_sums / q.ema_counts[:, None], q.codebook)
         if first is not None:
-            assert far(q) == 0  # the next updates do not take it back
+            assert far(q) == 0  # the next updates do not undo it
     assert first is not None
-    assert (q.ema_counts > 0.9).all()  # and every code has followers now
+    assert (q.ema_counts > 0.9).all()  # and every code is chosen now
 
 
 def test_a_code_that_dies_late_is_replaced():
@@ -179,7 +184,7 @@ def test_a_code_that_dies_late_is_replaced():
     assert q.codebook.max() <= 1
 
 
-def test_live_codes_keep_their_place_when_others_are_reset():
+def test_live_codes_stay_where_they_are_when_others_are_reset():
     a, b = with_far_codes("dead", ema=0.9), with_far_codes("none", ema=0.9)
     for step in range(40):
         if far(a) == 0:
@@ -202,12 +207,13 @@ def test_fewer_tokens_than_codes_do_not_make_all_codes_dead():
     assert jumped.float().mean() < 0.05
 
 
-def test_release_rule_is_the_release_rule():
+def test_the_rule_of_the_release():
     q = with_far_codes("release", ema=0.99)
     for step in range(1, 3 * RELEASE_INTERVAL + 1):
         q(batch(step), generator=seeded(step))
-        # every 21st step the far codes are replaced; their old sums take it back one step later
+        # every 21st step the far codes are replaced; their old sums undo it one step later
         assert far(q) == (0 if step % RELEASE_INTERVAL == 0 else 6)
+        assert q.resets.tolist() == [0, 0] + [step // RELEASE_INTERVAL] * 6
     assert q.used.tolist() == [True, True] + [False] * 6
     for step in range(100, 130):
         q(batch(step) + 50, generator=seeded(step))  # flags never turn off
@@ -218,20 +224,58 @@ def test_without_reset_dead_codes_stay_where_they_are():
     q = with_far_codes("none", ema=0.5)
     for step in range(200):  # long enough for the counts to underflow
         q(batch(step), generator=seeded(step))
-    assert far(q) == 6
+    assert far(q) == 6 and q.resets.sum() == 0
     torch.testing.assert_close(q.codebook[2:], torch.full((6, 2), 1000.0))
     assert q.codebook.isfinite().all()
 
 
 def test_unknown_rule_is_refused():
-    with pytest.raises(ValueError, match="'sometimes', expected one of dead, release, none"):
+    with pytest.raises(ValueError, match="sometimes"):
         Quantizer(8, 4, reset="sometimes")
+
+
+# ---------------------------------------------------------------------- counters for the log
+
+CORNERS = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+
+
+def test_choices_are_counted_where_the_mask_says_and_taken_once():
+    q = quantizer(4, 2, CORNERS, reset="none").train()
+    z = CORNERS[torch.tensor([[0, 0, 1], [3, 2, 2]])]
+    q(z)
+    q(z, torch.tensor([[True, False, True], [False, False, True]]))
+    assert q.take_usage().tolist() == [2 + 1, 1 + 1, 2 + 1, 1]
+    q(z[:1])
+    assert q.take_usage().tolist() == [2, 1, 0, 0], "the next epoch starts at zero"
+    q.eval()(z)
+    assert q.take_usage().sum() == 0, "evaluation does not count"
+
+
+def test_every_replacement_of_a_dead_code_is_counted():
+    """Four codes, 8 tokens, 2 an average code: a code is dead if its running count is below half of that."""
+    start = torch.cat([CORNERS[:2], torch.full((2, 2), 1000.0)])
+    q = quantizer(4, 2, start, ema=0.5, reset="dead", dead_below=0.5).train()
+    q(CORNERS[:2].repeat(4, 1)[None], generator=seeded())
+    assert q.resets.tolist() == [0, 0, 1, 1]  # two fall from 1 to 1/2, the others rise to 5/2
+    expected = q.resets.clone()
+    for step in range(30):
+        before = q.ema_counts.clone()
+        tokens = q(batch(step, rows=8) * 20, generator=seeded(step)).tokens[0]
+        expected += (before + torch.bincount(tokens, minlength=4)) / 2 < 1
+        assert torch.equal(q.resets, expected)
+    assert expected.sum() > 4, "codes should have died again"
+
+
+def test_the_counters_are_not_stored_in_a_model_but_in_a_checkpoint():
+    q = quantizer()
+    assert not {"chosen", "resets"} & set(q.state_dict())
+    assert {"chosen", "resets"} <= {name for name, _ in q.named_buffers()}  # a checkpoint holds all buffers
 
 
 # ---------------------------------------------------------------------- masks, state, processes
 
 
-def test_masked_places_count_nowhere():
+def test_masked_positions_do_not_count():
     z, mask = noise(4, 8, 4), torch.arange(8) < torch.tensor([[8], [5], [1], [3]])
     padded, alone = quantizer(reset="none", ema=0.9).train(), quantizer(reset="none", ema=0.9).train()
     z[~mask] = 1e3
@@ -242,7 +286,7 @@ def test_masked_places_count_nowhere():
     for name, value in padded.state_dict().items():
         torch.testing.assert_close(value, alone.state_dict()[name])
     reset = Quantizer(8, 4, reset="dead").train()
-    reset(z, mask, seeded())  # neither are they drawn as codes
+    reset(z, mask, seeded())  # and they are not drawn as codes
     assert reset.codebook.abs().max() < 10
 
 
@@ -253,8 +297,11 @@ def test_a_batch_without_real_frames_is_refused():
 
 @pytest.mark.parametrize("reset", ["dead", "release"])
 def test_resuming_from_the_state_is_exact(reset):
+    def run(q, steps):
+        for step in steps:
+            q(noise(2, 32, 4, seed=step) * (1 + step % 7), None, seeded(step))
+
     q = Quantizer(64, 4, ema=0.9, reset=reset).train()
-    run = lambda q, steps: [q(noise(2, 32, 4, seed=s) * (1 + s % 7), None, seeded(s)) for s in steps]  # noqa: E731
     run(q, range(20))
     copy = Quantizer(64, 4, ema=0.9, reset=reset).train()
     copy.load_state_dict(q.state_dict())
@@ -270,8 +317,7 @@ def _one_of_two(index: int | None, rank: int, port: int, folder: str) -> None:
         q = quantizer(32, ema=0.9, reset=reset).train()
         for step in range(10):
             out = q(noise(4, 16, 4, seed=step)[2 * rank : 2 * rank + 2], None, seeded(1000 * rank + step))
-        counted = {"chosen": q.chosen, "resets": q.resets}
-        results[reset] = {**q.state_dict(), **counted, "perplexity": out.perplexity}
+        results[reset] = dict(q.named_buffers()) | {"perplexity": out.perplexity}
     torch.save(results, Path(folder) / f"{rank}.pt")
     distributed.destroy_process_group()
 
@@ -287,22 +333,7 @@ def test_processes_share_their_statistics(tmp_path):
     alone = quantizer(32, ema=0.9, reset="none").train()
     for step in range(10):
         out = alone(noise(4, 16, 4, seed=step))
-    expected = {**alone.state_dict(), "chosen": alone.chosen, "perplexity": out.perplexity}
-    for name, value in expected.items():
+    for name, value in (dict(alone.named_buffers()) | {"perplexity": out.perplexity}).items():
         torch.testing.assert_close(first["none"][name], value)
     for name, value in first["dead"].items():  # replacements too, though the processes draw differently
         assert torch.equal(value, second["dead"][name])
-
-
-def test_disturbed_tokens_are_near_ones_of_about_the_share():
-    quantizer = Quantizer(codes=64, width=2)
-    quantizer.set_codebook(torch.randn(64, 2, generator=torch.Generator().manual_seed(0)))
-    tokens = torch.arange(64).repeat(50, 1)
-    found = quantizer.disturb(tokens, 0.25, torch.Generator().manual_seed(1))
-    changed = found != tokens
-    assert 0.2 < changed.float().mean() < 0.3
-    distance = torch.cdist(quantizer.codebook, quantizer.codebook)
-    rank = distance.argsort(1).argsort(1)[tokens[changed], found[changed]]
-    assert set(rank.tolist()) == set(range(1, 9))
-    assert torch.equal(found, quantizer.disturb(tokens, 0.25, torch.Generator().manual_seed(1)))
-    assert torch.equal(quantizer.disturb(tokens, 0.0, torch.Generator().manual_seed(1)), tokens)
