@@ -1,6 +1,6 @@
-"""A trained part on disk: a folder with config.json and model.safetensors (sharded above 16 MB).
+"""A trained network on disk: a folder with config.json and model.safetensors (several files above 16 MB).
 
-Nothing here is pickled; a folder is written beside its place and renamed, so that it is whole or absent.
+Nothing is pickled. A folder is written under a temporary name and then renamed, so that it is complete or absent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from mmm.errors import atomic_dir, require
 
 SHARD_SIZE = "16MB"
 INDEX = "model.safetensors.index.json"
-SCALE = ".row_scale"  # of a weight that is stored in 8 bits: what each of its rows is to be multiplied by
+SCALE = ".row_scale"  # of a weight stored in 8 bits: the factor of each of its rows
+LISTED = 8  # names of arrays that a message lists for each fault
 
 
 def save_module(
@@ -32,22 +33,26 @@ def save_module(
     dtype: torch.dtype | None = None,
     keep_float32: Collection[str] = (),
 ) -> None:
-    """Write the parameters and buffers of `module` and its dataclass `config` into `folder` (replaced whole).
+    """Write the parameters and buffers of `module` and its dataclass `config` into `folder` (replaced as a whole).
 
     Args:
-        dtype: the type floating-point arrays are stored in, e.g. torch.float16 for half the size; None keeps
-            them as they are. torch.int8: a quarter, the weights of layers as whole numbers of ±127 and a scale for
-            each row, everything else (codebooks, biases, norms) in float16.
-        keep_float32: names of arrays that `dtype` leaves in float32, since they are small and touch every number.
+        dtype: the type in which floating-point arrays are stored, e.g. torch.float16 for half the size; None keeps
+            their own. torch.int8 takes a quarter: weights of layers are whole numbers of ±127 with a scale for each
+            row, everything else (codebooks, biases, norms) is float16.
+        keep_float32: names of arrays that stay in float32: small ones that affect every number.
     """
     weights = {name for name, value in module.named_parameters() if value.ndim > 1}
     state: dict[str, Tensor] = {}
     for name, value in module.state_dict().items():
-        if dtype == torch.int8 and name in weights and name not in keep_float32:
+        value = value.detach().cpu()
+        if name in keep_float32:
+            state[name] = value.float()
+        elif dtype == torch.int8 and name in weights:
             state[name], state[name + SCALE] = _in_8_bits(value)
+        elif dtype is not None and value.is_floating_point():
+            state[name] = value.to(torch.float16 if dtype == torch.int8 else dtype)
         else:
-            kind = torch.float16 if dtype == torch.int8 else dtype
-            state[name] = _stored(value, torch.float32 if name in keep_float32 else kind)
+            state[name] = value
     with atomic_dir(folder, mark="config.json") as part:
         save_torch_state_dict(state, part, max_shard_size=SHARD_SIZE)
         text = json.dumps(dataclasses.asdict(config), indent=2)
@@ -66,14 +71,13 @@ def load_config(kind: type, folder: str | os.PathLike[str]) -> Any:
         path.is_file(), f"{path} does not exist: give a folder written by save_pretrained", FileNotFoundError
     )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return kind(**values)
+        return kind(**json.loads(path.read_text(encoding="utf-8")))
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise ValueError(f"{path} is no {kind.__name__} ({error}): save the model again") from error
 
 
 def load_state(module: nn.Module, folder: str | os.PathLike[str]) -> None:
-    """Fill `module` with what `folder` holds, in the module's own types (float16 and 8 bits become float32 again).
+    """Load the arrays of `folder` into `module`, in the module's own types (float16 and 8 bits become float32 again).
 
     Raises:
         FileNotFoundError: a safetensors file is missing.
@@ -91,34 +95,29 @@ def load_state(module: nn.Module, folder: str | os.PathLike[str]) -> None:
     for name in [name for name in state if name.endswith(SCALE)]:
         scale, weight = state.pop(name), name.removesuffix(SCALE)
         require(weight in state, f"{folder} has {name} but no {weight}; save the model again")
-        state[weight] = state[weight].float() * scale.view(-1, *[1] * (state[weight].ndim - 1))
-    apart = differences(state, module.state_dict())
-    require(not apart, f"{folder} does not fit its config.json: {apart}; save the model again")
+        state[weight] = state[weight].float() * _per_row(scale, state[weight])
+    faults = differences(state, module.state_dict())
+    require(not faults, f"{folder} does not fit its config.json: {faults}; save the model again")
     module.load_state_dict(state)
 
 
-def differences(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], most: int = 8) -> str:
-    """What sets `given` apart from the arrays that are expected, in words; "" if names and shapes agree.
-
-    Args:
-        most: names that are listed of each kind of fault; of the others only the number is told.
-    """
-    both = given.keys() & expected.keys()
+def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """How the names and shapes of `state` differ from the expected ones, in words; "" if they agree."""
     faults = {
-        "missing": sorted(expected.keys() - given.keys()),
-        "unknown": sorted(given.keys() - expected.keys()),
+        "missing": sorted(expected.keys() - state.keys()),
+        "unknown": sorted(state.keys() - expected.keys()),
         "of another shape": [
-            f"{name} {tuple(given[name].shape)} instead of {tuple(expected[name].shape)}"
-            for name in sorted(both)
-            if given[name].shape != expected[name].shape
+            f"{name} {tuple(state[name].shape)} instead of {tuple(expected[name].shape)}"
+            for name in sorted(state.keys() & expected.keys())
+            if state[name].shape != expected[name].shape
         ],
     }
-    return "; ".join(
-        f"{fault}: {', '.join(names[:most])}"
-        + (f" and {len(names) - most} more" if len(names) > most else "")
-        for fault, names in faults.items()
-        if names
-    )
+    return "; ".join(f"{fault}: {_listed(names)}" for fault, names in faults.items() if names)
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _files(folder: Path) -> list[str]:
@@ -131,14 +130,13 @@ def _files(folder: Path) -> list[str]:
         raise ValueError(f"{index} is damaged or cut off ({error}): copy or save it again") from error
 
 
-def _stored(value: Tensor, dtype: torch.dtype | None) -> Tensor:
-    value = value.detach().cpu()
-    return value.to(dtype) if dtype is not None and value.is_floating_point() else value
-
-
 def _in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Whole numbers of ±127 in the weight's shape, and the scale of each row (of one output of the layer)."""
-    weight = weight.detach().cpu().float()
+    weight = weight.float()
     scale = weight.flatten(1).abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / 127
-    whole = (weight / scale.view(-1, *[1] * (weight.ndim - 1))).round()
-    return whole.to(torch.int8), scale
+    return (weight / _per_row(scale, weight)).round().to(torch.int8), scale
+
+
+def _per_row(scale: Tensor, weight: Tensor) -> Tensor:
+    """The scales in a shape that multiplies the rows of `weight`."""
+    return scale.view(-1, *[1] * (weight.ndim - 1))
