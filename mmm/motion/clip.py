@@ -1,4 +1,4 @@
-"""Motion: one clip as a user holds it, with its text, its pictures and its files."""
+"""`Motion`: one clip with its text, its pictures and its files."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mmm.motion.skeleton import Skeleton, get_skeleton
 if TYPE_CHECKING:
     from IPython.display import HTML
 
-# shapes are checked by hand: who calls with a wrong one gets a sentence that says what to do
+# shapes are checked by hand: this is a public entry, and a wrong shape gets a sentence that says what to do
 Floats = Float[np.ndarray, "..."] | Float[Tensor, "..."]
 SUFFIXES = (".gif", ".mp4", ".png", ".html", ".npy", ".bvh")
 
 
 class Motion:
-    """One clip: features or joints (each is computed from the other when first asked for), fps and text.
+    """One clip: features or joints (each is computed from the other when first used), fps and text.
 
-    `Motion(features)` has as many joint frames as features; `Motion.from_joints(joints)` keeps the joints as
-    they are, and its features have one frame less (HumanML3D's pipeline loses the last).
+    `Motion(features)` has as many joint frames as features. `Motion.from_joints(joints)` keeps the joints
+    unchanged, and its features have one frame less (HumanML3D's pipeline loses the last).
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Motion:
         text: str = "",
         skeleton: str | Skeleton = "humanml3d",
     ) -> None:
-        """Hold features (T, 263) for HumanML3D, (T, 251) for KIT; they are kept as float32.
+        """A motion from features: (T, 263) for HumanML3D, (T, 251) for KIT; they are kept as float32.
 
         Raises:
             ValueError: another shape, no frame, NaN or infinity.
@@ -54,7 +54,7 @@ class Motion:
         text: str = "",
         skeleton: str | Skeleton = "humanml3d",
     ) -> Motion:
-        """Hold world joints (T, J, 3), y up, in the skeleton's unit (metres for HumanML3D, mm for KIT).
+        """A motion from world joints (T, J, 3), y up, in the skeleton's unit (metres for HumanML3D, mm for KIT).
 
         Raises:
             ValueError: another shape, no frame, NaN or infinity.
@@ -70,11 +70,8 @@ class Motion:
     def features(self) -> Float[np.ndarray, "t d"]:
         """Features (T, D), float32, raw (not normalised)."""
         if self._features is None:
-            require(
-                len(self._joints) > 1, "features cannot be made of 1 frame of joints; give at least 2 frames."
-            )
             body = get_skeleton(self.skeleton)
-            keep = None if body.target_offsets is not None else "source"  # KIT has published no target body
+            keep = None if body.target_offsets is not None else "source"  # KIT has no published target body
             features = joints_to_features(self._joints, body, keep, as_reference=False)
             self._features = np.asarray(features, np.float32)
         return self._features
@@ -92,11 +89,11 @@ class Motion:
 
     @property
     def duration(self) -> float:
-        """Seconds: frames ÷ fps."""
+        """Seconds."""
         return len(self) / self.fps
 
     def every(self, step: int) -> Motion:
-        """Every `step`-th frame at a rate that keeps the time: small animations. Joints only, no features of its own.
+        """Every `step`-th frame at a lower rate, so that the duration stays: for small animations. Joints only.
 
         Raises:
             ValueError: step is below 1.
@@ -110,31 +107,31 @@ class Motion:
         return f"Motion({text}{len(self)} frames, {self.duration:.1f} s at {self.fps:g} fps{body})"
 
     def _repr_html_(self) -> str:
-        """The player in a frame of its own: what a notebook shows for a Motion at the end of a cell."""
+        """The interactive player: what a notebook shows for a Motion at the end of a cell."""
         from mmm.viz.player import player_iframe
 
         return player_iframe(self)
 
     def show(self, height: int = 440) -> HTML:
         """The interactive player for a notebook, `height` pixels high; needs no network."""
-        from IPython.display import HTML  # only notebooks have it for sure
+        from IPython.display import HTML  # not installed everywhere
 
         from mmm.viz.player import player_iframe
 
         return HTML(player_iframe(self, height=height))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the motion; the suffix decides what.
+        """Write the motion in the format of the suffix.
 
-        .gif and .mp4 (needs ffmpeg) are animations, .png a film strip, .html the interactive player in one
+        .gif and .mp4 (needs ffmpeg) are animations, .png is a film strip, .html the interactive player in one
         file, .bvh a motion capture file in centimetres (of the nearest rigid body: `mmm.bvh.writing`), .npy the
-        joints (T, J, 3) in the skeleton's unit. The file appears under its name only when it is whole; folders
-        above it are created.
+        joints (T, J, 3) in the skeleton's unit. The file gets its name only when it is complete; folders above it
+        are created.
 
         Returns:
             The path.
         Raises:
-            ValueError: for any other suffix, or .mp4 where there is no ffmpeg.
+            ValueError: another suffix, or .mp4 without ffmpeg.
         """
         path = Path(path)
         suffix = path.suffix.lower()
@@ -168,13 +165,12 @@ class Motion:
 
 
 def _checked(name: str, values: Floats, tail: tuple[int, ...]) -> Float[np.ndarray, "t ..."]:
-    """The values as float32 NumPy array of shape (T, *tail), or one sentence why not."""
+    """The values as a float32 array of shape (T, *tail)."""
     values = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
     expected = "(T, " + ", ".join(map(str, tail)) + ")"
     require(
         values.shape[1:] == tail and values.ndim > 1 and len(values) > 0,
-        f"{name} have shape {values.shape}, expected {expected} with T ≥ 1; "
-        "give one clip, or name its skeleton.",
+        f"{name} have shape {values.shape}, expected {expected} with T ≥ 1; give one clip, or name its skeleton.",
     )
     bad = np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))
     require(

@@ -1,7 +1,7 @@
-"""Joints to the 263 numbers of HumanML3D (251 of KIT-ML) and back.
+"""Joints to the 263 features of HumanML3D (251 of KIT-ML) and back.
 
-Source: Guo et al. (CVPR 2022) as told in REPRODUCTION.md, "Representation"; step numbers below are its own.
-One code path: everything is computed in torch, batched, without a loop over frames; NumPy in gives NumPy out.
+Source: Guo et al. (CVPR 2022); docs/REPRODUCTION.md, "Representation", whose step numbers are used below. Everything
+is batched torch without a loop over frames; NumPy in gives NumPy out.
 """
 
 from __future__ import annotations
@@ -22,31 +22,30 @@ SMOOTHING_SIGMA = 20  # frames; the facing direction is smoothed by this Gaussia
 SMOOTHING_TRUNCATE = 4  # sigmas, scipy's default
 
 
-@lru_cache
-def _slices(num_joints: int) -> dict[str, slice]:
+def feature_slices(skeleton: str | Skeleton = "humanml3d") -> dict[str, slice]:
+    """The slice of each group of features in a frame, in order. For HumanML3D:
+
+    root_angular 0:1 (half the turn about y to the next frame, radians), root_linear 1:3 (x and z of the root's step to
+    the next frame, in that frame's facing direction), root_height 3:4, positions 4:67 (joints 1-21 in the frame's
+    facing direction, x and z relative to the root, y above the floor), rotations 67:193 (joints 1-21 as 6D),
+    velocities 193:259 (steps of joints 0-21 to the next frame, in the frame's facing direction), contacts 259:263
+    (left ankle, left foot, right ankle, right foot: 1 where the joint rests).
+    """
+    joints = get_skeleton(skeleton).num_joints
     widths = {
         "root_angular": 1,
         "root_linear": 2,
         "root_height": 1,
-        "positions": 3 * (num_joints - 1),
-        "rotations": 6 * (num_joints - 1),
-        "velocities": 3 * num_joints,
+        "positions": 3 * (joints - 1),
+        "rotations": 6 * (joints - 1),
+        "velocities": 3 * joints,
         "contacts": 4,
     }
     ends = np.cumsum(list(widths.values())).tolist()
     return {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
 
 
-def feature_slices(skeleton: str | Skeleton = "humanml3d") -> dict[str, slice]:
-    """Where each group of features lies in a frame, in order. For HumanML3D:
-
-    root_angular 0:1 (half the turn about y to the next frame, radians), root_linear 1:3 (x and z of the
-    root's step to the next frame, as that frame faces), root_height 3:4, positions 4:67 (joints 1-21 as this
-    frame faces, x and z relative to the root, y above the floor), rotations 67:193 (joints 1-21 as 6D),
-    velocities 193:259 (steps of joints 0-21 to the next frame, as this frame faces), contacts 259:263 (left
-    ankle, left foot, right ankle, right foot: 1 where the joint rests).
-    """
-    return dict(_slices(get_skeleton(skeleton).num_joints))
+# ---------------------------------------------------------------------- joints → features
 
 
 def joints_to_features(
@@ -58,24 +57,24 @@ def joints_to_features(
 ) -> Float[Tensor, "*batch t-1 d"] | Float[np.ndarray, "*batch t-1 d"]:
     """Features of a motion; one frame is lost.
 
-    As in the reference, one angular number has the wrong sign where the smoothed facing direction passes z-,
-    half a turn from the start: the root quaternions of the two frames are then nearly each other's negative,
-    which is the same turn but not the same arcsin. Recovery then turns back where it should turn on, and a long
-    motion that turns often ends metres from where it was.
+    As in the reference, one angular number has the wrong sign where the smoothed facing direction passes z-, half a
+    turn from the start: the root quaternions of the two frames are nearly the negative of each other, which is the
+    same turn but not the same arcsin. Recovery then turns the wrong way, and a long motion that turns often ends
+    metres from where it was.
 
     Args:
         joints: (..., T, J, 3) world positions, y up, in the skeleton's unit, at the skeleton's frame rate.
         skeleton: "humanml3d", "kit" or a Skeleton.
         target_offsets: (J, 3) bones of the body to retarget to (only their lengths matter); None takes the
-            skeleton's own, "source" keeps the size and the bone lengths of each clip as they are.
-        as_reference: False puts that sign right, so that recovery gives the joints back. Data sets keep it True.
+            skeleton's own, "source" keeps the size and the bone lengths of each clip.
+        as_reference: False corrects that sign, so that recovery returns the same joints. Data sets keep it True.
 
     Returns:
-        (..., T-1, D), D = 263 or 251: float32 NumPy for NumPy, else a tensor of the same dtype and device.
+        (..., T-1, D), D = 263 or 251: float32 NumPy for NumPy, otherwise a tensor of the same dtype and device.
 
     Raises:
-        ValueError: wrong shape, fewer than 2 frames, numbers that are not finite, a bone without length, or a
-            skeleton without published target offsets when none are given.
+        ValueError: wrong shape, fewer than 2 frames, numbers that are not finite, a bone without length, or no
+            target offsets for a skeleton that has none.
     """
     skeleton = get_skeleton(skeleton)
     if isinstance(joints, np.ndarray):
@@ -92,83 +91,11 @@ def joints_to_features(
     return placed_features(positions, turn, skeleton).to(joints.dtype)
 
 
-def features_to_joints(
-    features: Float[Tensor, "*batch t d"] | Float[np.ndarray, "*batch t d"],
-    skeleton: str | Skeleton = "humanml3d",
-) -> Float[Tensor, "*batch t j 3"] | Float[np.ndarray, "*batch t j 3"]:
-    """World positions of the joints, starting at x = z = 0 and facing z+; differentiable for tensors.
-
-    The heading is the running sum of the angular numbers, the path that of the root's steps (step 5).
-
-    Args:
-        features: (..., T, D), not normalised.
-        skeleton: "humanml3d", "kit" or a Skeleton.
-
-    Returns:
-        (..., T, J, 3) in the skeleton's unit: float32 NumPy for NumPy, else a tensor of the same dtype.
-
-    Raises:
-        ValueError: wrong width or no time axis; for NumPy also numbers that are not finite (tensors are not
-            searched, so that a GPU is not made to wait).
-    """
-    skeleton = get_skeleton(skeleton)
-    require(
-        features.ndim >= 2 and features.shape[-1] == skeleton.num_features,
-        f"features have shape {tuple(features.shape)}, expected (..., frames, {skeleton.num_features}) for "
-        f"skeleton {skeleton.name!r}; pass the raw features of that skeleton.",
-    )
-    if isinstance(features, np.ndarray):
-        features = _from_numpy(features)
-        _check_finite(features, "features")
-        return features_to_joints(features, skeleton).numpy()
-    part = _slices(skeleton.num_joints)
-    x = features.to(_exact(features))
-    heading = _shifted_sum(x[..., part["root_angular"]])
-    zero = torch.zeros_like(heading)
-    to_world = quaternion.inverse(torch.cat((heading.cos(), zero, heading.sin(), zero), dim=-1))
-    # The step into frame t is expressed in frame t's facing frame but stored with frame t-1.
-    steps = pad(x[..., :-1, part["root_linear"]], (0, 0, 1, 0))
-    path = quaternion.rotate(to_world, torch.stack((steps[..., 0], zero[..., 0], steps[..., 1]), dim=-1))
-    path = path.cumsum(-2)
-    root = torch.stack((path[..., 0], x[..., part["root_height"]][..., 0], path[..., 2]), dim=-1)
-    local = x[..., part["positions"]].unflatten(-1, (skeleton.num_joints - 1, 3))
-    body = quaternion.rotate(to_world.unsqueeze(-2), local) + path.unsqueeze(-2)  # heights are absolute
-    return torch.cat((root.unsqueeze(-2), body), dim=-2).to(features.dtype)
-
-
-def _shifted_sum(x: Tensor) -> Tensor:
-    """Sum over all *earlier* frames, (..., T, 1)."""
-    return pad(x[..., :-1, :], (0, 0, 1, 0)).cumsum(-2)
-
-
-def _exact(x: Tensor) -> torch.dtype:
-    """float64, so that running sums over a clip do not drift; float32 where the device has nothing better."""
-    return torch.float32 if x.device.type == "mps" else torch.float64
-
-
-def _from_numpy(x: np.ndarray) -> Tensor:
-    """A float32 copy: memory-mapped and flipped arrays cannot be shared with torch."""
-    return torch.tensor(np.ascontiguousarray(x, dtype=np.float32))
-
-
-def _check_finite(x: Tensor, name: str) -> None:
-    bad = x.numel() - int(x.isfinite().sum())
-    require(
-        bad == 0,
-        f"{name}: {bad} of {x.numel()} numbers are NaN or infinite, expected none; leave this clip out.",
-    )
-
-
 def _check_joints(joints: Tensor, skeleton: Skeleton) -> None:
     require(
-        joints.ndim >= 3 and tuple(joints.shape[-2:]) == (skeleton.num_joints, 3),
-        f"joints have shape {tuple(joints.shape)}, expected (..., frames, {skeleton.num_joints}, 3) for "
-        f"skeleton {skeleton.name!r}; map them to its joints first.",
-    )
-    require(
-        joints.shape[-3] >= 2,
-        f"joints have {joints.shape[-3]} frame(s), expected at least 2, as velocities need a next frame; "
-        "leave this clip out.",
+        joints.ndim >= 3 and joints.shape[-3] >= 2 and tuple(joints.shape[-2:]) == (skeleton.num_joints, 3),
+        f"joints have shape {tuple(joints.shape)}, expected (..., frames, {skeleton.num_joints}, 3) with at least 2 "
+        f"frames for skeleton {skeleton.name!r}; map them to its joints, or leave this clip out.",
     )
     _check_finite(joints, "joints")
 
@@ -176,12 +103,12 @@ def _check_joints(joints: Tensor, skeleton: Skeleton) -> None:
 def _retarget(positions: Tensor, skeleton: Skeleton, target: np.ndarray | Tensor | str | None) -> Tensor:
     """Step 1: the same bone directions with the target's bone lengths, the root's path scaled by leg length.
 
-    Inverse kinematics on the raw offsets followed by forward kinematics with the target's amounts to turning
-    each bone's raw direction into the direction it has; its place in the chain cancels.
+    Inverse kinematics on the raw offsets followed by forward kinematics with the target's equals turning each bone's
+    raw direction into its actual direction; rotations along the chain cancel.
 
-    Path and directions are float32, as in the reference, and only their sums are exact: where a bone points
-    almost opposite to its raw direction, the rotations of step 4 are so ill-conditioned that rounding joints
-    otherwise, by 1e-7 m, moves them by up to 1e-3.
+    Path and directions are float32, as in the reference, and only their sums are exact: where a bone points almost
+    opposite to its raw direction, the rotations of step 4 are so ill-conditioned that a rounding difference of 1e-7 m
+    changes them by up to 1e-3.
     """
     parents = torch.tensor(skeleton.parents[1:], device=positions.device)
     bones = positions[..., 1:, :] - positions[..., parents, :]
@@ -189,7 +116,7 @@ def _retarget(positions: Tensor, skeleton: Skeleton, target: np.ndarray | Tensor
     missing = (lengths < 1e-8).flatten(0, -2).any(0).nonzero().flatten().tolist()
     require(
         not missing,
-        f"joints: {', '.join(skeleton.joints[bone + 1] for bone in missing)} in some frame in the same place "
+        f"joints: {', '.join(skeleton.joints[bone + 1] for bone in missing)} in some frame in the same position "
         "as the parent joint, expected a bone with length; leave this clip out.",
     )
     exact = _exact(positions)
@@ -208,15 +135,11 @@ def _retarget(positions: Tensor, skeleton: Skeleton, target: np.ndarray | Tensor
 def _target_lengths(skeleton: Skeleton, target: np.ndarray | Tensor | str | None) -> Tensor:
     """Lengths (J-1,) of the bones to joints 1 … J-1 of the body to retarget to."""
     target = skeleton.target_offsets if target is None else target
+    shape = getattr(target, "shape", ())
     require(
-        target is not None,
-        f"skeleton {skeleton.name!r} has no published target offsets; pass target_offsets of shape "
-        f"({skeleton.num_joints}, 3), or 'source' to keep the bone lengths of the clip.",
-    )
-    found = repr(target) if isinstance(target, str) else f"of shape {tuple(target.shape)}"
-    require(
-        not isinstance(target, str) and tuple(target.shape) == (skeleton.num_joints, 3),
-        f"target_offsets is {found}, expected shape ({skeleton.num_joints}, 3) or 'source'.",
+        tuple(shape) == (skeleton.num_joints, 3),
+        f"target_offsets is {target if isinstance(target, str | None) else tuple(shape)}, expected shape "
+        f"({skeleton.num_joints}, 3) for skeleton {skeleton.name!r}, or 'source' to keep the bone lengths of the clip.",
     )
     target = _from_numpy(target) if isinstance(target, np.ndarray) else target
     return torch.linalg.vector_norm(target[1:], dim=-1)
@@ -224,14 +147,14 @@ def _target_lengths(skeleton: Skeleton, target: np.ndarray | Tensor | str | None
 
 @lru_cache
 def _ancestors(skeleton: Skeleton) -> Tensor:
-    """(J-1, J-1), one where bone k lies on the way from the root to joint j."""
-    on_way = torch.zeros(skeleton.num_joints, skeleton.num_joints)
+    """(J-1, J-1), one where bone k lies on the chain from the root to joint j."""
+    on_chain = torch.zeros(skeleton.num_joints, skeleton.num_joints)
     for joint in range(1, skeleton.num_joints):
         ancestor = joint
         while ancestor > 0:
-            on_way[joint, ancestor] = 1
+            on_chain[joint, ancestor] = 1
             ancestor = skeleton.parents[ancestor]
-    return on_way[1:, 1:]
+    return on_chain[1:, 1:]
 
 
 def _stand_at_origin(positions: Tensor, skeleton: Skeleton) -> Tensor:
@@ -248,8 +171,19 @@ def _stand_at_origin(positions: Tensor, skeleton: Skeleton) -> Tensor:
     return quaternion.rotate(turn[..., None, None, :], positions)
 
 
+def _root_turn(positions: Tensor, skeleton: Skeleton) -> Tensor:
+    """Step 4: quaternions (..., T, 4) that turn the smoothed facing direction onto z+."""
+    right_hip, left_hip, right_shoulder, left_shoulder = skeleton.face
+    # The hips have the opposite sign of step 2: an error of the reference that is part of the features.
+    across = positions[..., left_hip, :] - positions[..., right_hip, :]
+    across = across + positions[..., right_shoulder, :] - positions[..., left_shoulder, :]
+    turn = _onto_z(_smooth(_left_turn(normalize(across, dim=-1))))
+    identity = turn.new_tensor((1.0, 0.0, 0.0, 0.0)).expand_as(turn[..., :1, :])
+    return torch.cat((identity, turn[..., 1:, :]), dim=-2)
+
+
 def _left_turn(across: Tensor) -> Tensor:
-    """y × across: the horizontal direction that one faces with `across` to the right."""
+    """y × across: the horizontal direction that a body faces whose right side is `across`."""
     return torch.stack((across[..., 2], torch.zeros_like(across[..., 0]), -across[..., 0]), dim=-1)
 
 
@@ -269,21 +203,10 @@ def _smooth(x: Tensor) -> Tensor:
     return rows.reshape(x.movedim(-1, -2).shape).movedim(-1, -2)
 
 
-def _root_turn(positions: Tensor, skeleton: Skeleton) -> Tensor:
-    """Quaternions (..., T, 4) that turn the smoothed facing direction onto z+; step 4."""
-    right_hip, left_hip, right_shoulder, left_shoulder = skeleton.face
-    # The hips enter with the other sign than in step 2: a slip of the reference that the features carry.
-    across = positions[..., left_hip, :] - positions[..., right_hip, :]
-    across = across + positions[..., right_shoulder, :] - positions[..., left_shoulder, :]
-    turn = _onto_z(_smooth(_left_turn(normalize(across, dim=-1))))
-    identity = turn.new_tensor((1.0, 0.0, 0.0, 0.0)).expand_as(turn[..., :1, :])
-    return torch.cat((identity, turn[..., 1:, :]), dim=-2)
-
-
 def placed_features(
     positions: Float[Tensor, "*batch t j xyz"], turn: Float[Tensor, "*batch t wxyz"], skeleton: Skeleton
 ) -> Float[Tensor, "*batch t-1 d"]:
-    """Steps 3 to 5 for positions that step 2 has placed, and the quaternions that turn each frame onto z+."""
+    """Steps 3 to 5: features of positions that step 2 has placed; `turn` turns each frame onto z+ (quaternions)."""
     device = positions.device
     steps = positions[..., 1:, :, :] - positions[..., :-1, :, :]
     feet = [joint for side in skeleton.feet for joint in side]
@@ -296,22 +219,84 @@ def placed_features(
     frames = world[..., torch.tensor(skeleton.rotation_parents[1:], device=device), :]
     rotations = quaternion.multiply(quaternion.inverse(frames), world[..., 1:, :])
 
-    angular = torch.arcsin(
-        quaternion.multiply(turn[..., 1:, :], quaternion.inverse(turn[..., :-1, :]))[..., 2:3].clamp(-1, 1)
-    )
+    change = quaternion.multiply(turn[..., 1:, :], quaternion.inverse(turn[..., :-1, :]))
+    angular = torch.arcsin(change[..., 2:3].clamp(-1, 1))
     root_steps = quaternion.rotate(turn[..., 1:, :], steps[..., 0, :])
     velocities = quaternion.rotate(turn[..., :-1, None, :], steps)
     ground = positions[..., :1, :] * positions.new_tensor((1.0, 0.0, 1.0))
     local = quaternion.rotate(turn.unsqueeze(-2), positions - ground)[..., :-1, :, :]
-    return torch.cat(
-        (
-            angular,
-            root_steps[..., [0, 2]],
-            local[..., 0, 1:2],
-            local[..., 1:, :].flatten(-2),
-            quaternion.to_6d(rotations)[..., :-1, :, :].flatten(-2),
-            velocities.flatten(-2),
-            contacts.to(positions.dtype),
-        ),
-        dim=-1,
+    groups = (
+        angular,
+        root_steps[..., [0, 2]],
+        local[..., 0, 1:2],
+        local[..., 1:, :].flatten(-2),
+        quaternion.to_6d(rotations)[..., :-1, :, :].flatten(-2),
+        velocities.flatten(-2),
+        contacts.to(positions.dtype),
+    )
+    return torch.cat(groups, dim=-1)
+
+
+# ---------------------------------------------------------------------- features → joints
+
+
+def features_to_joints(
+    features: Float[Tensor, "*batch t d"] | Float[np.ndarray, "*batch t d"],
+    skeleton: str | Skeleton = "humanml3d",
+) -> Float[Tensor, "*batch t j 3"] | Float[np.ndarray, "*batch t j 3"]:
+    """World positions of the joints, starting at x = z = 0 and facing z+; differentiable for tensors.
+
+    The heading is the running sum of the angular numbers, the path that of the root's steps (step 5).
+
+    Args:
+        features: (..., T, D), not normalised.
+        skeleton: "humanml3d", "kit" or a Skeleton.
+
+    Returns:
+        (..., T, J, 3) in the skeleton's unit: float32 NumPy for NumPy, otherwise a tensor of the same dtype.
+
+    Raises:
+        ValueError: wrong width or no time axis; for NumPy also numbers that are not finite (tensors are not
+            checked, since a GPU would have to wait).
+    """
+    skeleton = get_skeleton(skeleton)
+    require(
+        features.ndim >= 2 and features.shape[-1] == skeleton.num_features,
+        f"features have shape {tuple(features.shape)}, expected (..., frames, {skeleton.num_features}) for "
+        f"skeleton {skeleton.name!r}; pass the raw features of that skeleton.",
+    )
+    if isinstance(features, np.ndarray):
+        features = _from_numpy(features)
+        _check_finite(features, "features")
+        return features_to_joints(features, skeleton).numpy()
+    part = feature_slices(skeleton)
+    x = features.to(_exact(features))
+    heading = pad(x[..., :-1, part["root_angular"]], (0, 0, 1, 0)).cumsum(-2)  # of all earlier frames
+    zero = torch.zeros_like(heading)
+    to_world = quaternion.inverse(torch.cat((heading.cos(), zero, heading.sin(), zero), dim=-1))
+    # The step into frame t is expressed in frame t's facing frame but stored with frame t-1.
+    steps = pad(x[..., :-1, part["root_linear"]], (0, 0, 1, 0))
+    path = quaternion.rotate(to_world, torch.stack((steps[..., 0], zero[..., 0], steps[..., 1]), dim=-1))
+    path = path.cumsum(-2)
+    root = torch.stack((path[..., 0], x[..., part["root_height"]][..., 0], path[..., 2]), dim=-1)
+    local = x[..., part["positions"]].unflatten(-1, (skeleton.num_joints - 1, 3))
+    body = quaternion.rotate(to_world.unsqueeze(-2), local) + path.unsqueeze(-2)  # heights are absolute
+    return torch.cat((root.unsqueeze(-2), body), dim=-2).to(features.dtype)
+
+
+def _exact(x: Tensor) -> torch.dtype:
+    """float64, so that running sums over a clip do not drift; float32 on a device that has no float64."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
+
+
+def _from_numpy(x: np.ndarray) -> Tensor:
+    """A float32 copy: memory-mapped and flipped arrays cannot be shared with torch."""
+    return torch.tensor(np.ascontiguousarray(x, dtype=np.float32))
+
+
+def _check_finite(x: Tensor, name: str) -> None:
+    bad = x.numel() - int(x.isfinite().sum())
+    require(
+        bad == 0,
+        f"{name}: {bad} of {x.numel()} numbers are NaN or infinite, expected none; leave this clip out.",
     )

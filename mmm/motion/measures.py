@@ -1,8 +1,7 @@
-"""How far two motions are apart and how physical one is, so that two people measure the same.
+"""How far two motions are apart, and how physical one motion is.
 
-Definitions: DESIGN, "Measures", and the docstrings of those that it does not name. All functions are batched
-and take NumPy arrays or tensors; sums are made in float64. Distances are in cm, jerk in m/s³, whatever the
-skeleton's unit.
+All functions are batched and take NumPy arrays or tensors; sums are computed in float64. Distances are in cm and jerk
+in m/s³, whatever the skeleton's unit.
 """
 
 from __future__ import annotations
@@ -16,13 +15,16 @@ from mmm.errors import require
 from mmm.motion.features import feature_slices, features_to_joints
 from mmm.motion.skeleton import Skeleton, get_skeleton
 
-# Underscored axes are not compared with one another: a mismatch gets a sentence of ours, not a type error.
+# Axes with an underscore are not compared with one another: a mismatch gets our message, not a type error.
 Features = Float[Tensor, "... _t _d"] | Float[np.ndarray, "... _t _d"]
 Joints = Float[Tensor, "... _t _j 3"] | Float[np.ndarray, "... _t _j 3"]
 
 CENTIMETRES = {"m": 100.0, "mm": 0.1}
 FOOT_HEIGHT = 5.0  # cm; a foot joint below it stands
 FOOT_SPEED = 50.0  # cm/s, that is 2.5 cm per frame at 20 fps; a standing foot joint above it slides
+
+
+# ---------------------------------------------------------------------- two motions
 
 
 def mpjpe_local(
@@ -41,11 +43,9 @@ def mpjpe_local(
     """
     skeleton = get_skeleton(skeleton)
     _require_same_shape(features, other)
-    place = feature_slices(skeleton)["positions"]
-    return _mean_distance(
-        *(_exact(x[..., place]).unflatten(-1, (skeleton.num_joints - 1, 3)) for x in (features, other)),
-        skeleton,
-    )
+    part = feature_slices(skeleton)["positions"]
+    a, b = (_exact(x[..., part]).unflatten(-1, (skeleton.num_joints - 1, 3)) for x in (features, other))
+    return _mean_distance(a, b, skeleton)
 
 
 def mpjpe_global(
@@ -65,9 +65,9 @@ def pa_mpjpe(
 ) -> Float[Tensor, "*batch frames"]:
     """Mean distance of all joints, cm, for each frame, after the best similarity moves `joints` onto `other`.
 
-    What is left is the error of pose alone: each frame's place, heading and size are taken from `other` by the
-    rotation (never a reflection), translation and scale of least squares (Umeyama, PAMI 1991). The scale makes
-    it asymmetric: `other` is the truth.
+    It is the error of the pose alone: position, heading and size of each frame are aligned with `other` by the
+    rotation (never a reflection), translation and scale of least squares (Umeyama, PAMI 1991). The scale makes it
+    asymmetric: `other` is the ground truth.
 
     Args:
         joints, other: (..., T, J, 3), of the same shape.
@@ -82,13 +82,13 @@ def pa_mpjpe(
     _require_same_shape(joints, other)
     joints, other = (x - x.mean(-2, keepdim=True) for x in (_exact(joints), _exact(other)))
     u, sizes, vh = torch.linalg.svd(joints.mT @ other)
-    # of least weight, the last axis is turned where u @ vh would be a reflection
+    # where u @ vh is a reflection, the last axis, which has the least weight, is reversed
     turn = torch.ones_like(sizes)
     turn[..., 2] = torch.linalg.det(u @ vh).sign()
     rotation = (u * turn[..., None, :]) @ vh
     spread = (
         joints.square().sum((-1, -2)).clamp_min(torch.finfo(torch.float64).tiny)
-    )  # all joints in one point
+    )  # 0: all joints in one point
     scale = (sizes * turn).sum(-1) / spread
     return _mean_distance(scale[..., None, None] * (joints @ rotation), other, skeleton)
 
@@ -96,86 +96,13 @@ def pa_mpjpe(
 def with_turning_of(
     features: Features, other: Features, skeleton: str | Skeleton = "humanml3d"
 ) -> Float[Tensor, "*batch frames numbers"]:
-    """`features` with the turns of `other`: how large is the global error if the body turns rightly?"""
+    """`features` with the turns of `other`: the global error of the result is the error without wrong turns."""
     _require_same_shape(features, other)
     turn = feature_slices(skeleton)["root_angular"]
     return torch.cat((_exact(other)[..., turn], _exact(features)[..., turn.stop :]), dim=-1)
 
 
-def foot_skating(
-    joints: Joints, fps: float = 20.0, skeleton: str | Skeleton = "humanml3d"
-) -> Float[Tensor, "*batch"]:
-    """Share of the frame pairs in which a foot joint stands (below 5 cm in both frames) and yet slides.
-
-    Sliding is a horizontal move of more than 2.5 cm per frame at 20 fps; at other rates the same speed.
-
-    Args:
-        joints: (..., T, J, 3) in the world, floor at y = 0, T at least 2.
-
-    Returns:
-        (...), in [0, 1].
-    """
-    skeleton = get_skeleton(skeleton)
-    require(joints.shape[-3] >= 2, f"joints have {joints.shape[-3]} frame(s); foot skating needs at least 2")
-    feet = (
-        _exact(joints)[..., [joint for side in skeleton.feet for joint in side], :]
-        * CENTIMETRES[skeleton.unit]
-    )
-    low = feet[..., 1] < FOOT_HEIGHT
-    moves = (feet[..., 1:, :, :] - feet[..., :-1, :, :])[..., [0, 2]].norm(dim=-1)
-    slides = low[..., 1:, :] & low[..., :-1, :] & (moves > FOOT_SPEED / fps)
-    return slides.any(-1).double().mean(-1)
-
-
-def jerk(
-    joints: Joints, fps: float = 20.0, skeleton: str | Skeleton = "humanml3d"
-) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Mean and peak, over joints and time, of the third difference of the joints × fps³, in m/s³.
-
-    Args:
-        joints: (..., T, J, 3) in the world, T at least 4.
-    """
-    require(joints.shape[-3] >= 4, f"joints have {joints.shape[-3]} frame(s); jerk needs at least 4")
-    metres = _exact(joints) * (CENTIMETRES[get_skeleton(skeleton).unit] / 100)
-    sizes = metres.diff(n=3, dim=-3).norm(dim=-1).flatten(-2) * fps**3
-    return sizes.mean(-1), sizes.amax(-1)
-
-
-def bone_length_drift(joints: Joints, skeleton: str | Skeleton = "humanml3d") -> Float[Tensor, "*batch"]:
-    """Mean over bones and frames of |length - the clip's median length of that bone|, cm: bodies do not stretch.
-
-    A motion that was captured has close to 0; its body's size does not matter.
-
-    Args:
-        joints: (..., T, J, 3), T at least 2.
-
-    Raises:
-        ValueError: fewer than two frames, or joints of another skeleton.
-    """
-    skeleton = get_skeleton(skeleton)
-    frames, count = joints.shape[-3:-1]
-    require(frames >= 2, f"joints have {frames} frame(s); bone length drift needs at least 2")
-    require(
-        count == skeleton.num_joints,
-        f"there are {count} joints, but skeleton {skeleton.name!r} has {skeleton.num_joints}; name the right one",
-    )
-    joints = _exact(joints) * CENTIMETRES[skeleton.unit]
-    lengths = (joints[..., 1:, :] - joints[..., list(skeleton.parents[1:]), :]).norm(dim=-1)
-    # of an even number torch takes the lower middle one, which is as near to all of them as any other median
-    return (lengths - lengths.median(dim=-2, keepdim=True).values).abs().mean((-1, -2))
-
-
-def floor_penetration(joints: Joints, skeleton: str | Skeleton = "humanml3d") -> Float[Tensor, "*batch"]:
-    """Depth of the lowest joint below the floor y = 0, cm, its mean over frames; frames above it count 0.
-
-    HumanML3D puts a clip's lowest joint on the floor, so its real clips have 0.
-
-    Args:
-        joints: (..., T, J, 3) in the world, T at least 1.
-    """
-    require(joints.shape[-3] >= 1, "joints have no frames; floor penetration needs at least 1")
-    lowest = _exact(joints)[..., 1].amin(-1) * CENTIMETRES[get_skeleton(skeleton).unit]
-    return (-lowest).clamp_min(0).mean(-1)
+# ---------------------------------------------------------------------- one motion
 
 
 def physical(
@@ -189,7 +116,7 @@ def physical(
         joints: (T, J, 3) in the world, floor at y = 0, T at least 4.
 
     Returns:
-        skating (share of frame pairs), jerk_mean and jerk_peak (m/s³), bone_length_drift and floor_penetration
+        skating (ratio of frame pairs), jerk_mean and jerk_peak (m/s³), bone_length_drift and floor_penetration
         (cm).
 
     Raises:
@@ -211,16 +138,95 @@ def physical(
     return {name: float(value) for name, value in measured.items()}
 
 
+def foot_skating(
+    joints: Joints, fps: float = 20.0, skeleton: str | Skeleton = "humanml3d"
+) -> Float[Tensor, "*batch"]:
+    """Ratio of the frame pairs in which a foot joint stands (below 5 cm in both frames) but slides.
+
+    Sliding is a horizontal move of more than 2.5 cm per frame at 20 fps; at other rates the same speed.
+
+    Args:
+        joints: (..., T, J, 3) in the world, floor at y = 0, T at least 2.
+
+    Returns:
+        (...), in [0, 1].
+    """
+    skeleton = get_skeleton(skeleton)
+    _require_frames(joints, 2)
+    joint_indices = [joint for side in skeleton.feet for joint in side]
+    feet = _exact(joints)[..., joint_indices, :] * CENTIMETRES[skeleton.unit]
+    low = feet[..., 1] < FOOT_HEIGHT
+    moves = (feet[..., 1:, :, :] - feet[..., :-1, :, :])[..., [0, 2]].norm(dim=-1)
+    slides = low[..., 1:, :] & low[..., :-1, :] & (moves > FOOT_SPEED / fps)
+    return slides.any(-1).double().mean(-1)
+
+
+def jerk(
+    joints: Joints, fps: float = 20.0, skeleton: str | Skeleton = "humanml3d"
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """Mean and peak, over joints and time, of the third difference of the joints × fps³, in m/s³.
+
+    Args:
+        joints: (..., T, J, 3) in the world, T at least 4.
+    """
+    _require_frames(joints, 4)
+    metres = _exact(joints) * (CENTIMETRES[get_skeleton(skeleton).unit] / 100)
+    sizes = metres.diff(n=3, dim=-3).norm(dim=-1).flatten(-2) * fps**3
+    return sizes.mean(-1), sizes.amax(-1)
+
+
+def bone_length_drift(joints: Joints, skeleton: str | Skeleton = "humanml3d") -> Float[Tensor, "*batch"]:
+    """Mean over bones and frames of |length - the clip's median length of that bone|, cm: bodies do not stretch.
+
+    It is close to 0 for captured motion, whatever the size of the body.
+
+    Args:
+        joints: (..., T, J, 3), T at least 2.
+
+    Raises:
+        ValueError: fewer than two frames, or joints of another skeleton.
+    """
+    skeleton = get_skeleton(skeleton)
+    _require_frames(joints, 2)
+    require(
+        joints.shape[-2] == skeleton.num_joints,
+        f"there are {joints.shape[-2]} joints, but skeleton {skeleton.name!r} has {skeleton.num_joints}; name the "
+        "right one",
+    )
+    joints = _exact(joints) * CENTIMETRES[skeleton.unit]
+    lengths = (joints[..., 1:, :] - joints[..., list(skeleton.parents[1:]), :]).norm(dim=-1)
+    # Of an even number of values torch takes the lower middle one. The sum of distances is the same for any median.
+    return (lengths - lengths.median(dim=-2, keepdim=True).values).abs().mean((-1, -2))
+
+
+def floor_penetration(joints: Joints, skeleton: str | Skeleton = "humanml3d") -> Float[Tensor, "*batch"]:
+    """Depth of the lowest joint below the floor y = 0, cm, mean over frames; frames above the floor count 0.
+
+    HumanML3D puts the lowest joint of a clip on the floor, so its real clips have 0.
+
+    Args:
+        joints: (..., T, J, 3) in the world, T at least 1.
+    """
+    _require_frames(joints, 1)
+    lowest = _exact(joints)[..., 1].amin(-1) * CENTIMETRES[get_skeleton(skeleton).unit]
+    return (-lowest).clamp_min(0).mean(-1)
+
+
 def _exact(x: Features) -> Tensor:
     return (torch.from_numpy(np.asarray(x)) if isinstance(x, np.ndarray) else x).double()
 
 
 def _require_same_shape(features: Features, other: Features) -> None:
+    """Different shapes could broadcast."""
     require(
         tuple(features.shape) == tuple(other.shape),
-        f"two motions of shapes {tuple(features.shape)} and {tuple(other.shape)} cannot be compared frame by "
-        "frame; give equally many frames",
+        f"two motions of shapes {tuple(features.shape)} and {tuple(other.shape)} cannot be compared frame by frame",
     )
+
+
+def _require_frames(joints: Joints, least: int) -> None:
+    """The mean over no frames would be NaN."""
+    require(joints.shape[-3] >= least, f"joints have {joints.shape[-3]} frame(s), expected at least {least}")
 
 
 def _mean_distance(joints: Tensor, other: Tensor, skeleton: Skeleton) -> Tensor:

@@ -18,18 +18,10 @@ def mirror_joints(
     joints: Float[Tensor, "*batch j xyz"] | Float[np.ndarray, "*batch j xyz"],
     skeleton: str | Skeleton = "humanml3d",
 ) -> Float[Tensor, "*batch j xyz"] | Float[np.ndarray, "*batch j xyz"]:
-    """The mirrored motion: x negated, left and right joints swapped. (..., T, J, 3) in and out.
-
-    Raises:
-        ValueError: the joints are not those of the skeleton.
-    """
+    """The mirrored motion: x negated, left and right joints swapped. (..., T, J, 3) in and out."""
     skeleton = get_skeleton(skeleton)
-    require(
-        tuple(joints.shape[-2:]) == (skeleton.num_joints, 3),
-        f"joints have shape {tuple(joints.shape)}, expected (..., {skeleton.num_joints}, 3) for skeleton "
-        f"{skeleton.name!r}; pass that skeleton's joints.",
-    )
-    return _apply(joints[..., list(skeleton.mirror), :], np.array([-1.0, 1.0, 1.0]))
+    _check_shape("joints", joints, (skeleton.num_joints, 3), skeleton)
+    return _signed(joints[..., list(skeleton.mirror), :], np.array([-1.0, 1.0, 1.0]))
 
 
 def mirror_features(
@@ -40,22 +32,24 @@ def mirror_features(
 
     Exact: the turn and the sideways step change sign, positions and velocities swap sides with x negated,
     contacts swap sides, and a rotation R becomes M R M with M = diag(-1, 1, 1). Bone lengths are mirrored
-    with the body, which they are not in HumanML3D's own mirrored clips: those are retargeted after the swap.
-
-    Raises:
-        ValueError: the features are not those of the skeleton.
+    with the body. In HumanML3D's own mirrored clips they are not: those are retargeted after the swap.
     """
     skeleton = get_skeleton(skeleton)
+    _check_shape("features", features, (skeleton.num_features,), skeleton)
+    indices, signs = _feature_mirror(skeleton)
+    return _signed(features[..., indices], signs)
+
+
+def _check_shape(name: str, values: np.ndarray | Tensor, tail: tuple[int, ...], skeleton: Skeleton) -> None:
+    """More numbers than the skeleton has would be dropped without notice."""
     require(
-        features.shape[-1] == skeleton.num_features,
-        f"features have shape {tuple(features.shape)}, expected (..., {skeleton.num_features}) for skeleton "
-        f"{skeleton.name!r}; pass the raw features of that skeleton.",
+        tuple(values.shape[-len(tail) :]) == tail,
+        f"{name} have shape {tuple(values.shape)}, expected (..., {', '.join(map(str, tail))}) for skeleton "
+        f"{skeleton.name!r}; pass that skeleton's {name}.",
     )
-    places, signs = _feature_mirror(skeleton)
-    return _apply(features[..., places], signs)
 
 
-def _apply(values: np.ndarray | Tensor, signs: np.ndarray) -> np.ndarray | Tensor:
+def _signed(values: np.ndarray | Tensor, signs: np.ndarray) -> np.ndarray | Tensor:
     if isinstance(values, np.ndarray):
         return values * signs.astype(values.dtype)
     return values * torch.as_tensor(signs, dtype=values.dtype, device=values.device)
@@ -63,19 +57,19 @@ def _apply(values: np.ndarray | Tensor, signs: np.ndarray) -> np.ndarray | Tenso
 
 @lru_cache
 def _feature_mirror(skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
-    """For each of the D numbers the place it is taken from, and its sign."""
-    part = feature_slices(skeleton)
-    places, signs = np.arange(skeleton.num_features), np.ones(skeleton.num_features)
+    """For each of the D features the index that it is taken from, and its sign."""
     swap = np.array(skeleton.mirror)
-
-    def swap_groups(name: str, order: np.ndarray, sign: tuple[float, ...]) -> None:
-        places[part[name]] = places[part[name]].reshape(len(order), -1)[order].ravel()
-        signs[part[name]] = np.tile(sign, len(order))
-
+    groups = {  # order of the joints, sign of each of a joint's numbers
+        "positions": (swap[1:] - 1, (-1, 1, 1)),
+        "rotations": (swap[1:] - 1, (1, -1, -1, -1, 1, 1)),
+        "velocities": (swap, (-1, 1, 1)),
+        "contacts": (np.array([1, 0]), (1, 1)),
+    }
+    part = feature_slices(skeleton)
+    indices, signs = np.arange(skeleton.num_features), np.ones(skeleton.num_features)
     signs[part["root_angular"]] = -1
     signs[part["root_linear"]] = (-1, 1)
-    swap_groups("positions", swap[1:] - 1, (-1, 1, 1))
-    swap_groups("rotations", swap[1:] - 1, (1, -1, -1, -1, 1, 1))
-    swap_groups("velocities", swap, (-1, 1, 1))
-    swap_groups("contacts", np.array([1, 0]), (1, 1))
-    return places, signs
+    for name, (order, sign) in groups.items():
+        indices[part[name]] = indices[part[name]].reshape(len(order), -1)[order].ravel()
+        signs[part[name]] = np.tile(sign, len(order))
+    return indices, signs

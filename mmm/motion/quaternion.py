@@ -37,16 +37,16 @@ def rotate(q: Float[Tensor, "... 4"], v: Float[Tensor, "... 3"]) -> Float[Tensor
 def between(u: Float[Tensor, "... 3"], v: Float[Tensor, "... 3"]) -> Float[Tensor, "... 4"]:
     """The shortest rotation that takes the unit vectors u onto the unit vectors v; both broadcast.
 
-    Opposite vectors have no shortest rotation (the reference yields NaN there, for instance for an arm that
-    points straight up): half a turn about an axis across u is taken.
+    Opposite vectors have no shortest rotation; they get half a turn about an axis perpendicular to u. (The reference
+    yields NaN there, for instance for an arm that points straight up.)
     """
     u, v = torch.broadcast_tensors(u, v)
-    # The real part is half the squared length of u + v; with u and v of length 1 up to rounding, this way of
-    # writing 1 + u·v keeps the two terms in balance where they almost cancel.
+    # The real part is half the squared length of u + v. Written so and not as 1 + u·v, since u and v have length 1
+    # only up to rounding, and the two terms almost cancel for nearly opposite vectors.
     squares = (u * u).sum(-1, keepdim=True) + (v * v).sum(-1, keepdim=True)
     q = torch.cat((squares / 2 + (u * v).sum(-1, keepdim=True), torch.linalg.cross(u, v)), dim=-1)
     opposite = q.square().sum(-1, keepdim=True) < 1e-12
-    # The cross product with the coordinate axis that u is least aligned with is never short.
+    # The coordinate axis that u is least aligned with: the cross product with it is never close to zero.
     across = torch.eye(3, dtype=u.dtype, device=u.device)[u.abs().argmin(-1)]
     half_turn = torch.cat((torch.zeros_like(u[..., :1]), torch.linalg.cross(u, across)), dim=-1)
     return torch.nn.functional.normalize(torch.where(opposite, half_turn, q), dim=-1)

@@ -1,7 +1,7 @@
 """The two skeletons of the field: HumanML3D (22 joints, metres, 20 fps) and KIT-ML (21, mm, 12.5 fps).
 
-Facts are from REPRODUCTION.md ("Representation") and from the HumanML3D repository of Guo et al. (MIT
-licence): joint order, kinematic chains, raw offsets, the joints of facing, leg length and foot contact.
+The numbers (joint order, kinematic chains, raw offsets, joints that define facing, leg length and foot contact) are
+those of the HumanML3D repository of Guo et al. (MIT licence); docs/REPRODUCTION.md, "Representation".
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ from functools import cached_property
 
 import numpy as np
 
+from mmm.errors import require
+
 
 @dataclass(frozen=True, eq=False)
 class Skeleton:
-    """What the features need to know about a body.
+    """A body, as the features need it.
 
     Attributes:
         name: "humanml3d" or "kit".
         joints: J joint names.
-        chains: kinematic chains as joint indices; one that does not start at the root hangs on another one.
+        chains: kinematic chains as joint indices; one that does not start at the root branches off another one.
         raw_offsets: (J, 3) unit directions of the bones (parent to joint) in rest; the root's is zero.
-        target_offsets: (J, 3) the bones of the body that every clip is retargeted to, in `unit`, or None
-            where no such body has been published.
-        left, right: joint indices, paired place by place.
+        target_offsets: (J, 3) the bones of the body that every clip is retargeted to, in `unit`; None if no such
+            body is published.
+        left, right: joint indices in pairs.
         feet: ((left ankle, left foot), (right ankle, right foot)), the order of the contact features.
         face: (right hip, left hip, right shoulder, left shoulder), the joints that define facing.
         legs: the two joints whose bones make up the leg length.
-        contact_threshold: a foot joint rests where its squared step to the next frame is less (`unit`²).
+        contact_threshold: a foot joint rests if its squared step to the next frame is smaller (`unit`²).
         fps: frames per second of the data set.
         unit: unit of length of joints and features, "m" or "mm".
     """
@@ -69,8 +71,8 @@ class Skeleton:
     def rotation_parents(self) -> tuple[int, ...]:
         """The joint in whose frame each joint's rotation is expressed; -1 for the root.
 
-        The reference starts *every* chain, the arms included, from the root's rotation, so the first joint of
-        a chain has the root here although its bone may hang on the chest (REPRODUCTION.md, Representation 4).
+        The reference starts *every* chain, the arms included, from the root's rotation. So the first joint of a
+        chain has the root here, although the bone of an arm starts at the chest.
         """
         parents = list(self.parents)
         for chain in self.chains:
@@ -100,8 +102,7 @@ def _read_only(rows: list[np.ndarray]) -> np.ndarray:
 _HUMANML3D_RAW = _read_only([
     _ZERO, _X, -_X, _Y, -_Y, -_Y, _Y, -_Y, -_Y, _Y, _Z, _Z, _Y, _X, -_X, _Z, -_Y, -_Y, -_Y, -_Y, -_Y, -_Y,
 ])
-# Bone lengths (metres) of the body of clip 000021, to which HumanML3D retargets every clip: `target_offsets`
-# of the goldens that the reference pipeline made.
+# Bone lengths (metres) of the body of clip 000021, to which HumanML3D retargets every clip.
 _HUMANML3D_LENGTHS = (
     0.0, 0.10307395, 0.10988335, 0.13156825, 0.39362314, 0.39018813, 0.14319026, 0.43243298, 0.42564332,
     0.05736471, 0.14338174, 0.14941867, 0.21936, 0.13748683, 0.14338283, 0.10303927, 0.13161398, 0.12298431,
@@ -158,13 +159,12 @@ _KNOWN = {skeleton.name: skeleton for skeleton in (HUMANML3D, KIT)}
 
 
 def get_skeleton(skeleton: str | Skeleton) -> Skeleton:
-    """The skeleton of that name; a Skeleton is returned as it is.
+    """The skeleton of that name; a Skeleton is returned unchanged.
 
     Raises:
-        ValueError: for an unknown name; the sentence lists the known ones.
+        ValueError: the name is unknown.
     """
     if isinstance(skeleton, Skeleton):
         return skeleton
-    if skeleton not in _KNOWN:
-        raise ValueError(f"skeleton {skeleton!r} is unknown; use one of {', '.join(map(repr, _KNOWN))}.")
+    require(skeleton in _KNOWN, f"skeleton {skeleton!r} is unknown; use one of {', '.join(_KNOWN)}.")
     return _KNOWN[skeleton]

@@ -1,8 +1,8 @@
-"""A motion taken apart into what can be edited alone: poses in the facing frame, the heading, the path; and back.
+"""A motion as three parts that can be edited alone: poses in the facing direction, heading and path; and back.
 
-The 263 numbers of a frame say most things twice (positions, velocities, rotations), and where the body stands and
-looks only as a sum of steps. Who wants to move a hand, or to let a path end elsewhere, changes the three parts here;
-`put_together` then writes all numbers anew, so that they agree with one another (REPRODUCTION.md, "Representation").
+The features of a frame are redundant (positions, velocities, rotations), and where the body is and faces is only a sum
+of steps. To move a hand or the end of a path, change the parts here: `put_together` computes all features from them,
+so that they are consistent (docs/REPRODUCTION.md, "Representation").
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Trajectory:
     """One motion, float64.
 
     Attributes:
-        poses: (T, J, 3) as each frame faces z+, x and z relative to the root, heights above the floor.
-        heading: (T,) half the angle about y that turns each frame onto z+, radians, as features 0:1 add up.
+        poses: (T, J, 3) with each frame facing z+, x and z relative to the root, heights above the floor.
+        heading: (T,) half the angle about y that turns each frame onto z+, radians: the sum of features 0:1.
         path: (T, 2) x and z of the root in the world.
     """
 
@@ -37,14 +37,10 @@ class Trajectory:
 
 
 def take_apart(features: Float[Tensor, "t d"], skeleton: str | Skeleton = "humanml3d") -> Trajectory:
-    """Poses, heading and path of raw features.
-
-    Raises:
-        ValueError: features of another skeleton.
-    """
+    """Poses, heading and path of raw features."""
     skeleton = get_skeleton(skeleton)
     features = features.double()
-    joints = features_to_joints(features, skeleton)  # also checks the width
+    joints = features_to_joints(features, skeleton)
     part = feature_slices(skeleton)
     angular = features[:, part["root_angular"]][:, 0]
     heading = torch.cat((angular.new_zeros(1), angular[:-1].cumsum(0)))
@@ -55,15 +51,19 @@ def take_apart(features: Float[Tensor, "t d"], skeleton: str | Skeleton = "human
 
 
 def put_together(trajectory: Trajectory, skeleton: str | Skeleton = "humanml3d") -> Float[Tensor, "t d"]:
-    """Features (T, D), float64, all computed from the three parts. What the last frame has to say of the frame
-    after it (turn, step, velocities, contacts) goes on as the frame before said."""
+    """Features (T, D), float64, all computed from the three parts. The features of the last frame that need a next
+    frame (turn, step, velocities, contacts) assume that the motion continues at the same speed."""
     skeleton = get_skeleton(skeleton)
-    heading, path, poses = _with_one_more(trajectory)
+    heading, path, poses = (
+        _extended(trajectory.heading),
+        _extended_path(trajectory),
+        _extended(trajectory.poses),
+    )
     turn = turns(heading)
     ground = torch.stack((path[:, 0], torch.zeros_like(heading), path[:, 1]), -1)
     joints = quaternion.rotate(quaternion.inverse(turn)[:, None], poses) + ground[:, None]
     features = placed_features(joints, turn, skeleton)
-    # placed_features has the turn from a quaternion, hence up to a whole turn; the difference is the number itself
+    # placed_features computes the turn from a quaternion, which is ambiguous by a whole turn; the difference is exact
     features[:, 0] = heading.diff()
     return features
 
@@ -74,17 +74,13 @@ def turns(heading: Float[Tensor, " t"]) -> Float[Tensor, "t 4"]:
     return torch.stack((heading.cos(), zero, heading.sin(), zero), -1)
 
 
-def _with_one_more(t: Trajectory) -> tuple[Tensor, Tensor, Tensor]:
-    """Heading, path and poses with a frame more at the end, as fast as before."""
-
-    def more(x: Tensor) -> Tensor:
-        return torch.cat((x, 2 * x[-1:] - x[-2:-1] if len(x) > 1 else x[-1:]))
-
-    return more(t.heading), _path_with_one_more(t), more(t.poses)
+def _extended(x: Float[Tensor, "t ..."]) -> Float[Tensor, "t+1 ..."]:
+    """One frame more at the end, at the same speed."""
+    return torch.cat((x, 2 * x[-1:] - x[-2:-1] if len(x) > 1 else x[-1:]))
 
 
-def _path_with_one_more(t: Trajectory) -> Tensor:
-    """The last step is repeated as the body faces: one that walks on in a circle stays on it."""
+def _extended_path(t: Trajectory) -> Float[Tensor, "frames 2"]:
+    """The last step is repeated relative to the facing direction: a body that walks in a circle stays on it."""
     if len(t) < 2:
         return torch.cat((t.path, t.path))
     step, half = t.path[-1] - t.path[-2], t.heading[-1] - t.heading[-2]

@@ -21,13 +21,13 @@ def test_features_give_joints_and_joints_give_features(golden):
     np.testing.assert_allclose(motion.joints, free["0/recovered_joints"], atol=1e-4)
     assert motion.joints is motion.joints  # computed once
     assert (len(motion), motion.duration) == (89, 89 / 20)
-    made = Motion.from_joints(free["0/joints"])
-    np.testing.assert_allclose(made.features, free["0/features"], atol=1e-4)
-    np.testing.assert_array_equal(made.joints, free["0/joints"].astype(np.float32))  # kept as given
-    assert len(made) == 90
+    motion = Motion.from_joints(free["0/joints"])
+    np.testing.assert_allclose(motion.features, free["0/features"], atol=1e-4)
+    np.testing.assert_array_equal(motion.joints, free["0/joints"].astype(np.float32))  # unchanged
+    assert len(motion) == 90
 
 
-def test_tensors_are_welcome(joints):
+def test_tensors_are_accepted(joints):
     motion = Motion.from_joints(torch.tensor(joints, requires_grad=True))
     assert isinstance(motion.joints, np.ndarray) and motion.joints.dtype == np.float32
 
@@ -38,22 +38,19 @@ def test_repr_is_one_short_line(joints):
 
 
 @pytest.mark.parametrize(
-    ("make", "sentence"),
+    ("make", "named"),
     [
-        (
-            lambda: Motion(np.zeros((9, 262), np.float32)),
-            r"features have shape \(9, 262\), expected \(T, 263\)",
-        ),
-        (lambda: Motion(np.zeros((0, 263), np.float32)), "expected"),
-        (lambda: Motion(np.zeros((9, 263), np.float32), skeleton="kit"), r"expected \(T, 251\)"),
-        (lambda: Motion(np.full((9, 263), np.nan, np.float32)), "NaN or infinity in 9 of 9 frames"),
-        (lambda: Motion.from_joints(np.zeros((1, 9, 22, 3))), r"expected \(T, 22, 3\)"),
-        (lambda: Motion.from_joints(np.zeros((1, 22, 3))).features, "1 frame"),
-        (lambda: Motion(np.zeros((9, 263), np.float32), skeleton="smpl"), "'smpl' is unknown"),
+        (lambda: Motion(np.zeros((9, 262), np.float32)), r"features .*\(9, 262\).*\(T, 263\)"),
+        (lambda: Motion(np.zeros((0, 263), np.float32)), r"\(0, 263\)"),
+        (lambda: Motion(np.zeros((9, 263), np.float32), skeleton="kit"), r"\(T, 251\)"),
+        (lambda: Motion(np.full((9, 263), np.nan, np.float32)), "NaN .*9 of 9"),
+        (lambda: Motion.from_joints(np.zeros((1, 9, 22, 3))), r"joints .*\(T, 22, 3\)"),
+        (lambda: Motion.from_joints(np.zeros((1, 22, 3))).features, r"\(1, 22, 3\)"),
+        (lambda: Motion(np.zeros((9, 263), np.float32), skeleton="smpl"), "smpl"),
     ],
 )
-def test_bad_input_gets_one_sentence(make, sentence):
-    with pytest.raises(ValueError, match=sentence) as error:
+def test_wrong_input_is_refused_in_one_sentence(make, named):
+    with pytest.raises(ValueError, match=named) as error:
         make()
     assert "\n" not in str(error.value)
 
@@ -63,7 +60,6 @@ def test_saves_to_every_suffix(tmp_path, joints, suffix):
     path = tmp_path / "new" / f"a{suffix.upper()}"
     assert Motion.from_joints(joints[:6], text="goes").save(path) == path
     assert [p.name for p in path.parent.iterdir()] == [path.name]
-    start = path.read_bytes()[:9]
     magic = {
         ".gif": b"GIF8",
         ".png": b"\x89PNG",
@@ -71,7 +67,7 @@ def test_saves_to_every_suffix(tmp_path, joints, suffix):
         ".npy": b"\x93NUMPY",
         ".bvh": b"HIERARCHY",
     }
-    assert start.startswith(magic[suffix])
+    assert path.read_bytes().startswith(magic[suffix])
 
 
 def test_npy_and_bvh_hold_the_joints(tmp_path, joints):
@@ -83,10 +79,10 @@ def test_npy_and_bvh_hold_the_joints(tmp_path, joints):
     np.testing.assert_allclose(back.joints[:, order], fit_rigid(motion.joints).joints, atol=1e-5)
 
 
-def test_unknown_suffixes_are_refused_and_named(tmp_path, joints):
+def test_unknown_suffixes_are_refused(tmp_path, joints):
     motion = Motion.from_joints(joints)
     for name in ("a.fbx", "a"):
-        with pytest.raises(ValueError, match=r"expected one of \.gif, \.mp4, \.png, \.html, \.npy, \.bvh"):
+        with pytest.raises(ValueError, match=f"{name} .*" + ", ".join(SUFFIXES)):
             motion.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
@@ -94,13 +90,13 @@ def test_unknown_suffixes_are_refused_and_named(tmp_path, joints):
 def test_a_notebook_shows_the_player(joints, recwarn):
     motion = Motion.from_joints(joints[:4])
     assert "srcdoc" in motion.show().data and "srcdoc" in motion._repr_html_()
-    assert not recwarn.list  # no litter in the notebook
+    assert not recwarn.list  # no warnings in the notebook
 
 
-def test_every_other_frame_keeps_the_time(golden):
+def test_every_other_frame_keeps_the_duration(golden):
     motion = Motion.from_joints(golden("features_free")["0/joints"], 20, text="waves")
     half = motion.every(2)
     assert np.array_equal(half.joints, motion.joints[::2]) and (half.fps, half.text) == (10, "waves")
     assert abs(half.duration - motion.duration) <= 1 / 20
-    with pytest.raises(ValueError, match="step is 0; expected 1"):
+    with pytest.raises(ValueError, match="step is 0"):
         motion.every(0)

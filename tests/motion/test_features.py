@@ -1,4 +1,7 @@
-from collections.abc import Mapping
+"""Joints to features and back: against a published clip, known geometry, scipy and gradients.
+
+The arrays of the reference pipeline are compared in tests/test_goldens.py.
+"""
 
 import numpy as np
 import pytest
@@ -11,34 +14,6 @@ from mmm.motion import HUMANML3D, KIT, feature_slices, features_to_joints, joint
 from mmm.motion.features import _smooth
 
 BOTH = pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda s: s.name)
-
-
-def golden_differences(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-    """For each motion of a golden file the largest difference of (features, recovered joints)."""
-    names = sorted({key.rsplit("/", 1)[0] for key in arrays if key.endswith("/joints")})
-    differences = {}
-    for name in names:
-        features = joints_to_features(arrays[f"{name}/joints"])
-        joints = features_to_joints(arrays[f"{name}/features"])
-        assert features.shape == arrays[f"{name}/features"].shape
-        differences[name] = (
-            float(np.abs(features - arrays[f"{name}/features"]).max()),
-            float(np.abs(joints - arrays[f"{name}/recovered_joints"]).max()),
-        )
-        print(f"{name}: features {differences[name][0]:.1e}, joints {differences[name][1]:.1e}")
-    return differences
-
-
-def test_made_up_motions_match_the_reference(golden):
-    differences = golden_differences(golden("features_free"))
-    assert len(differences) == 3
-    assert max(max(pair) for pair in differences.values()) <= 1e-4
-
-
-def test_real_captures_match_the_reference(shared_dir):
-    differences = golden_differences(np.load(shared_dir / "golden" / "features.npz"))
-    assert len(differences) == 3
-    assert max(max(pair) for pair in differences.values()) <= 1e-4
 
 
 def test_the_clip_that_humanml3d_publishes(shared_dir):
@@ -61,15 +36,15 @@ def test_slices_cover_the_frame(skeleton):
 
 
 @pytest.mark.parametrize("frames", [2, 50, 400])
-def test_smoothing_is_scipys(frames):
+def test_smoothing_equals_scipy(frames):
     x = np.random.default_rng(0).normal(size=(2, frames, 3))
     expected = gaussian_filter1d(x, 20, axis=1, mode="nearest")
     np.testing.assert_allclose(_smooth(torch.from_numpy(x)).numpy(), expected, atol=1e-12)
 
 
 @BOTH
-def test_back_gives_the_motion_moved_to_the_origin(skeleton, moving_body):
-    """With the source's own bones the way there and back is a rigid motion: all distances stay."""
+def test_recovery_gives_the_motion_moved_to_the_origin(skeleton, moving_body):
+    """With the source's own bones, features and back are a rigid motion: all distances stay."""
     joints = moving_body(skeleton, turn=1.5)
     back = features_to_joints(joints_to_features(joints, skeleton, "source"), skeleton)
     scale = 1000 if skeleton.unit == "mm" else 1
@@ -124,7 +99,7 @@ def test_velocities_and_contacts_are_those_of_the_joints(skeleton, moving_body):
 
 @settings(max_examples=10, deadline=None)
 @given(angle=st.floats(-3, 3), x=st.floats(-5, 5), size=st.floats(0.5, 2))
-def test_place_facing_and_size_do_not_matter(moving_body, angle, x, size):
+def test_position_facing_and_size_do_not_matter(moving_body, angle, x, size):
     joints = moving_body(HUMANML3D).astype(np.float64)
     cos, sin = np.cos(angle), np.sin(angle)
     about_y = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
@@ -142,7 +117,7 @@ def test_retargeted_bones_have_the_target_lengths(moving_body):
 
 
 @pytest.mark.parametrize("joint", [4, 10, 13, 18])
-def test_a_bone_opposite_to_its_rest_is_no_trouble(joint, moving_body):
+def test_a_bone_opposite_to_its_rest_pose(joint, moving_body):
     """An arm straight up, a leg straight up: the reference gives NaN there."""
     joints = moving_body(HUMANML3D)
     parent = HUMANML3D.parents[joint]
@@ -154,7 +129,7 @@ def test_a_bone_opposite_to_its_rest_is_no_trouble(joint, moving_body):
     np.testing.assert_allclose((columns[..., 0, :] * columns[..., 1, :]).sum(-1), 0, atol=1e-5)
 
 
-def test_a_turn_past_half_keeps_the_slip_of_the_reference(moving_body):
+def test_a_turn_past_half_keeps_the_error_of_the_reference(moving_body):
     """Exactly one angular number of a steady full turn has the wrong sign, where the facing passes z-."""
     angular = joints_to_features(moving_body(HUMANML3D, frames=120, turn=2 * np.pi))[:, 0]
     steady = angular[20:100] * np.sign(np.median(angular))
@@ -175,7 +150,7 @@ def test_batched_torch_equals_numpy_one_by_one(skeleton, moving_body):
         )
 
 
-def test_types_come_back_as_they_went(moving_body):
+def test_types_are_kept(moving_body):
     joints = moving_body(HUMANML3D, frames=10)
     assert joints_to_features(joints[::-1].astype(np.float64)).dtype == np.float32
     assert joints_to_features(torch.from_numpy(joints).double()).dtype == torch.float64
@@ -204,38 +179,37 @@ def nan_at(joints: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "named"),
     [
-        (lambda x: x[:1], "1 frame.s., expected at least 2"),
-        (lambda x: x[:, :21], r"shape \(60, 21, 3\), expected \(..., frames, 22, 3\)"),
-        (lambda x: x[..., :2], r"shape \(60, 22, 2\)"),
-        (nan_at, "joints: 1 of 3960 numbers are NaN or infinite"),
-        (np.zeros_like, "joints: left_hip, right_hip, .* in the same place as the parent joint"),
+        (lambda x: x[:1], r"\(1, 22, 3\)"),
+        (lambda x: x[:, :21], r"\(60, 21, 3\).*22, 3\)"),
+        (lambda x: x[..., :2], r"\(60, 22, 2\)"),
+        (nan_at, "1 of 3960"),
+        (np.zeros_like, "left_hip, right_hip"),
     ],
 )
-def test_bad_joints_get_one_sentence(change, sentence, moving_body):
-    with pytest.raises(ValueError, match=sentence):
+def test_wrong_joints_are_refused(change, named, moving_body):
+    with pytest.raises(ValueError, match=named):
         joints_to_features(change(moving_body(HUMANML3D)))
 
 
-def test_bad_features_get_one_sentence():
-    with pytest.raises(ValueError, match=r"shape \(9, 262\), expected \(..., frames, 263\)"):
+def test_wrong_features_are_refused():
+    with pytest.raises(ValueError, match=r"\(9, 262\).* 263\)"):
         features_to_joints(np.zeros((9, 262), np.float32))
-    with pytest.raises(ValueError, match="features: 2 of 526 numbers are NaN or infinite"):
+    with pytest.raises(ValueError, match="2 of 526"):
         features_to_joints(np.pad(np.full((2, 1), np.inf, np.float32), ((0, 0), (0, 262))))
 
 
-def test_bad_target_offsets_get_one_sentence(moving_body):
-    with pytest.raises(ValueError, match="'kit' has no published target offsets; pass target_offsets"):
+def test_wrong_target_offsets_are_refused(moving_body):
+    with pytest.raises(ValueError, match="kit"):
         joints_to_features(moving_body(KIT), "kit")
-    with pytest.raises(ValueError, match="target_offsets is 'sauce', expected shape"):
-        joints_to_features(moving_body(HUMANML3D), target_offsets="sauce")
-    with pytest.raises(ValueError, match=r"of shape \(21, 3\), expected shape \(22, 3\)"):
-        joints_to_features(moving_body(HUMANML3D), target_offsets=np.ones((21, 3)))
+    for target, named in (("sauce", "sauce"), (np.ones((21, 3)), r"\(21, 3\)")):
+        with pytest.raises(ValueError, match=f"target_offsets .*{named}"):
+            joints_to_features(moving_body(HUMANML3D), target_offsets=target)
 
 
-def test_a_motion_that_turns_on_and_on_is_recovered_where_it_was(golden):
-    """As the reference has it, a turn past z- is taken back; put right, only that number is another one."""
+def test_as_reference_false_recovers_a_motion_that_keeps_turning(golden):
+    """In the reference a turn past z- is undone. The correction changes only that number."""
     body = golden("features_free")["0/recovered_joints"][0]
     angle = np.linspace(0, 6 * np.pi, 400)
     turn = np.array([[np.cos(angle), 0 * angle, np.sin(angle)], [0 * angle, 0 * angle + 1, 0 * angle],

@@ -1,4 +1,4 @@
-"""The measures on motions whose numbers are known by hand."""
+"""The measures on motions whose values are known by hand, and against scipy."""
 
 import dataclasses
 import math
@@ -63,10 +63,10 @@ def test_batches_and_tensors_give_what_single_clips_give():
             torch.testing.assert_close(batch[i], measure(pairs[0, i], pairs[1, i]))
 
 
-def test_unequal_lengths_are_refused():
-    for measure in (measures.mpjpe_local, measures.mpjpe_global):
-        with pytest.raises(ValueError, match=r"\(10, 263\) and \(9, 263\) cannot be compared"):
-            measure(still(10), still(9))
+@pytest.mark.parametrize("measure", [measures.mpjpe_local, measures.mpjpe_global, measures.with_turning_of])
+def test_unequal_lengths_are_refused(measure):
+    with pytest.raises(ValueError, match=r"\(10, 263\) and \(9, 263\)"):
+        measure(still(10), still(9))
 
 
 def feet_moving(step, height, frames=11, joint=10):
@@ -115,13 +115,6 @@ def test_jerk_of_a_cubic_path():
     assert float(peak) == pytest.approx(3.0) and float(mean) == pytest.approx(3.0 / 22)
 
 
-def test_too_short_motions_are_refused():
-    with pytest.raises(ValueError, match="jerk needs at least 4"):
-        measures.jerk(np.zeros((3, 22, 3)))
-    with pytest.raises(ValueError, match="foot skating needs at least 2"):
-        measures.foot_skating(np.zeros((1, 22, 3)))
-
-
 def bodies(*shape, seed=0):
     """Random joints (*shape, 22, 3), a metre in size."""
     return torch.randn(*shape, 22, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -164,7 +157,7 @@ def test_pose_error_of_flat_and_of_collapsed_bodies():
     point = torch.zeros(3, 22, 3)
     expected = 100 * (flat - flat.mean(-2, keepdim=True)).norm(dim=-1).mean(-1)
     torch.testing.assert_close(measures.pa_mpjpe(point, flat), expected)
-    with pytest.raises(ValueError, match=r"\(3, 22, 3\) and \(2, 22, 3\) cannot be compared"):
+    with pytest.raises(ValueError, match=r"\(3, 22, 3\) and \(2, 22, 3\)"):
         measures.pa_mpjpe(flat, flat[:2])
 
 
@@ -219,16 +212,24 @@ def test_all_physical_measures_of_a_clip():
     assert slower["jerk_peak"] == pytest.approx(measured["jerk_peak"] / 8) and slower["skating"] == 0
 
 
-def test_clips_that_cannot_be_measured_are_refused():
+@pytest.mark.parametrize(
+    ("measure", "shape", "named"),
+    [
+        (measures.jerk, (3, 22, 3), "3 frame"),
+        (measures.foot_skating, (1, 22, 3), "1 frame"),
+        (measures.bone_length_drift, (1, 22, 3), "1 frame"),
+        (measures.bone_length_drift, (5, 21, 3), "21 joints"),
+        (measures.floor_penetration, (0, 22, 3), "0 frame"),
+        (measures.physical, (3, 22, 3), "3 frame"),
+    ],
+)
+def test_clips_that_cannot_be_measured_are_refused(measure, shape, named):
+    with pytest.raises(ValueError, match=named):
+        measure(np.zeros(shape))
+
+
+def test_a_clip_with_nan_is_refused():
     broken = feet_moving(0.03, 0.0)
     broken[4, 5, 1] = np.nan
-    with pytest.raises(ValueError, match="joints are not all finite"):
+    with pytest.raises(ValueError, match="finite"):
         measures.physical(broken)
-    with pytest.raises(ValueError, match="jerk needs at least 4"):
-        measures.physical(broken[:3])
-    with pytest.raises(ValueError, match="drift needs at least 2"):
-        measures.bone_length_drift(np.zeros((1, 22, 3)))
-    with pytest.raises(ValueError, match="21 joints, but skeleton 'humanml3d' has 22"):
-        measures.bone_length_drift(np.zeros((5, 21, 3)))
-    with pytest.raises(ValueError, match="floor penetration needs at least 1"):
-        measures.floor_penetration(np.zeros((0, 22, 3)))

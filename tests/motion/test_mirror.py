@@ -1,3 +1,5 @@
+"""Mirroring of joints and of features agree."""
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ BOTH = pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda s: s.nam
 
 
 @BOTH
-def test_twice_is_nothing(skeleton):
+def test_mirroring_twice_changes_nothing(skeleton):
     rng = np.random.default_rng(0)
     features = rng.normal(size=(2, 5, skeleton.num_features)).astype(np.float32)
     joints = rng.normal(size=(5, skeleton.num_joints, 3)).astype(np.float32)
@@ -67,8 +69,8 @@ def test_torch_equals_numpy_and_lets_gradients_through(skeleton):
     assert set(tensor.grad.abs().unique().tolist()) == {1.0}
 
 
-def test_wrong_shapes_get_one_sentence():
-    with pytest.raises(ValueError, match=r"shape \(3, 262\), expected \(..., 263\)"):
+def test_wrong_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"features .*\(3, 262\).* 263\)"):
         mirror_features(np.zeros((3, 262), np.float32))
-    with pytest.raises(ValueError, match=r"shape \(3, 22, 3\), expected \(..., 21, 3\) for skeleton 'kit'"):
+    with pytest.raises(ValueError, match=r"joints .*\(3, 22, 3\).* 21, 3\)"):
         mirror_joints(np.zeros((3, 22, 3), np.float32), "kit")
