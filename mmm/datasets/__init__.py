@@ -1,1 +1,1 @@
-"""Where motions come from: synthetic, Bandai-Namco, HumanML3D and KIT-ML, your own."""
+"""The data sets: synthetic, Bandai-Namco, HumanML3D and KIT-ML, and a user's own motions."""

@@ -1,4 +1,4 @@
-"""What the captions of the synthetic data and of Bandai-Namco's share: lists of phrases, and verb forms."""
+"""Lists of phrases and verb forms, for the captions of the synthetic data and of Bandai-Namco's."""
 
 from __future__ import annotations
 

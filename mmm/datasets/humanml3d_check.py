@@ -1,4 +1,4 @@
-"""Checks of a folder in HumanML3D's layout, clip by clip, and the report of what was found.
+"""Checks of a folder in HumanML3D's layout, clip by clip, and the report.
 
 A `Fault` is one thing that is wrong or unusual about a clip, a caption or a file. The report counts faults by their
 reason, then lists all of them by name with what was done.
@@ -18,7 +18,7 @@ from mmm.data.folder import SPLITS
 from mmm.data.reading import FRAMES, Unusable, check_length, load_array, read_text, to_features
 from mmm.motion.skeleton import get_skeleton
 
-BY_NAME = "## One by one"  # what comes after this heading may be long and is not printed
+BY_NAME = "## One by one"  # the part after this heading may be long and is not printed
 SHOWN = 3  # examples of each reason before it
 SECTIONS = {
     "clips": "Clips left out",

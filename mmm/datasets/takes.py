@@ -1,4 +1,4 @@
-"""What Bandai-Namco's takes and a user's own share: frame rate, lengths, and cutting a take into clips."""
+"""Takes of motion capture (Bandai-Namco's and a user's own): frame rate, lengths, and how a take is cut into clips."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The embedded data set: a procedural choreographer that needs no download and knows what it shows.
+"""The synthetic data set: a procedural choreographer that needs no download and knows what its clips show.
 
-A `Program` (what is done, by which limb, how often, how fast, which way) is drawn at random, danced with
-planted feet, and told in several sentences. It is kept beside each clip as programs/ID.json.
+A `Program` (the actions with limb, count, speed and direction) is drawn at random, turned into motion with planted
+feet, and described by several captions. It is stored beside each clip as programs/ID.json.
 
     prepare("data/synthetic", clips=2000, seed=0)
 """
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 CAPTIONS = 4
-SHARES = (("train", 0.8), ("val", 0.05), ("test", 0.15))  # as HumanML3D
+RATIOS = {"train": 0.8, "val": 0.05, "test": 0.15}  # as in HumanML3D
 
 
 def make_clip(index: int, seed: int = 0) -> Clip:
@@ -62,10 +62,10 @@ def split_ids(programs: dict[str, Program], seed: int) -> dict[str, list[str]]:
     compositional = [name for name, program in programs.items() if held_out(program)]
     rest = np.array(sorted(set(programs) - set(compositional)))
     rest = np.random.default_rng([seed, 3]).permutation(rest)
-    edges = np.round(np.cumsum([0.0, *(share for _, share in SHARES)]) * len(rest)).astype(int)
+    edges = np.round(np.cumsum([0.0, *RATIOS.values()]) * len(rest)).astype(int)
     parts = {
         name: sorted(str(i) for i in rest[a:b])
-        for (name, _), a, b in zip(SHARES, edges[:-1], edges[1:], strict=True)
+        for name, a, b in zip(RATIOS, edges[:-1], edges[1:], strict=True)
     }
     return parts | {"test_compositional": compositional}
 
@@ -77,14 +77,14 @@ def prepare(
 
     Args:
         out: the folder to write.
-        clips: how many, 20 or more so that every split has one.
+        clips: number of clips, 20 or more so that every split has one.
         seed: of everything random.
-        processes: workers that make clips side by side (the result does not depend on it).
+        processes: worker processes (the result does not depend on it).
         progress: show a progress bar.
     Raises:
-        ValueError: too few clips, no process, a negative seed, or a folder of something else at `out`.
+        ValueError: too few clips, no process, a negative seed, or `out` is not a data set.
     """
-    require(clips >= 20, f"clips is {clips}; every split needs some: ask for 20 or more.")
+    require(clips >= 20, f"clips is {clips}; every split needs some: use 20 or more.")
     require(processes >= 1, f"processes is {processes}; expected 1 or more.")
     require(seed >= 0, f"seed is {seed}; expected 0 or more.")
     splits = split_ids({f"{i:06d}": draw_program(seed * 1_000_000 + i) for i in range(clips)}, seed)

@@ -1,8 +1,7 @@
 """From a few controls per frame to 22 joints: forward kinematics above the hips, two-bone IK for the legs.
 
-Everything is vectorised over frames. Bone lengths are those of HumanML3D's target skeleton, so that
-conversion to features leaves the joints as they are. Axes: y up, z forward, x to the person's left;
-angles in radians.
+Everything is vectorised over frames. Bone lengths are those of HumanML3D's target skeleton, so that features keep the
+joints as they are. Axes: y up, z forward, x to the person's left; angles in radians.
 """
 
 from __future__ import annotations
@@ -64,20 +63,20 @@ def euler(angles: Float[np.ndarray, "*t 3"]) -> Float[np.ndarray, "*t 3 3"]:
 
 
 def ankle_of(toe: np.ndarray, yaw: np.ndarray, pitch: np.ndarray, side: int) -> np.ndarray:
-    """Where the ankle is, given the toe joint, the foot's yaw and its pitch."""
+    """Position of the ankle from the toe joint, the foot's yaw and its pitch."""
     back = (LENGTHS[10 + side] ** 2 - ANKLE_HEIGHT**2) ** 0.5
     turn = rotation("y", yaw) @ rotation("x", -pitch)
     return toe + turn @ np.array([0.0, ANKLE_HEIGHT, -back])
 
 
 def hip_positions(pelvis: np.ndarray, hips: np.ndarray) -> np.ndarray:
-    """(T, 2, 3) hip joints of a pelvis placed and turned."""
+    """(T, 2, 3) hip joints from the pelvis's position and rotation."""
     turn = euler(hips)
     return np.stack([pelvis + turn @ REST[1], pelvis + turn @ REST[2]], 1)
 
 
 def _leg(hip: np.ndarray, ankle: np.ndarray, lateral: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Knee and ankle of a leg; the knee folds at right angles to `lateral`. An ankle too far is pulled in."""
+    """Knee and ankle of a leg; the knee bends at right angles to `lateral`. An ankle out of reach is pulled in."""
     thigh, shin = LENGTHS[4 + side], LENGTHS[7 + side]
     line = ankle - hip
     far = np.linalg.norm(line, axis=-1, keepdims=True)
@@ -93,7 +92,7 @@ def _leg(hip: np.ndarray, ankle: np.ndarray, lateral: np.ndarray, side: int) -> 
 def arm_joints(
     shoulder: np.ndarray, chest: np.ndarray, arm: np.ndarray, side: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Elbow and wrist of an arm whose five angles (see `Pose`) are given in the chest's frame."""
+    """Elbow and wrist of an arm from its five angles (see `Pose`) in the chest's frame."""
     sign = 1.0 if side == LEFT else -1.0
     abduct, azimuth, elevate, twist, elbow = np.moveaxis(arm, -1, 0)
     upper = chest @ rotation("z", sign * abduct) @ rotation("y", sign * azimuth) @ rotation("x", -elevate)
@@ -119,7 +118,7 @@ def pose_to_joints(pose: Pose) -> Float[np.ndarray, "t 22 3"]:
     joints[:, 12] = joints[:, 9] + neck @ REST[12]
     joints[:, 15] = joints[:, 12] + (neck @ euler(pose.head * 0.6)) @ REST[15]
     for side in (LEFT, RIGHT):
-        # A lifted arm takes its collar bone along, which is what makes a reach look like one.
+        # a lifted arm lifts its collar bone, as in a real reach
         lift = np.clip((pose.arms[:, side, 2] - 1.0) * 0.25, 0.0, 0.35) * (1 if side == LEFT else -1)
         collar = chest @ rotation("z", lift)
         joints[:, 13 + side] = joints[:, 9] + chest @ REST[13 + side]

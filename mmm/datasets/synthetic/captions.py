@@ -1,6 +1,7 @@
-"""From a program to sentences: phrases per action, manners, counts, and a syntax that joins them.
+"""Captions of a program: phrases for its actions, manners, counts, and a syntax that joins them.
 
-Side and direction of an action are always said (a reader could not guess them), speed, size and count often.
+A caption always states side and direction of an action (a reader could not guess them), and often speed, size and
+count.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mmm.datasets.grammar import inflect
 from mmm.datasets.synthetic.phrases import NUMBERS, PHRASES, SIZE, SPEED, SUBJECTS
 from mmm.datasets.synthetic.program import Action, Program, Segment
 
-OTHER = {"left": "right", "right": "left"}
+OPPOSITE = {"left": "right", "right": "left"}
 _POSSESSIVE = {"he": "his", "she": "her", "they": "their"}
 _VERB = re.compile(r"<([a-z-]+)(?::(ing))?>")
 _FORM = re.compile(r"<([a-z-]+):(third|ing|base)>")
@@ -72,7 +73,7 @@ def _pick(rng: np.random.Generator, options: list[tuple[str, float]]) -> str:
 
 
 def key(action: Action) -> str:
-    """The entry of PHRASES that speaks of this action."""
+    """The entry of PHRASES for this action."""
     sideways = action.direction in ("left", "right")
     if action.name in ("walk", "march", "jump", "stretch"):
         return f"{action.name} {'side' if sideways else action.direction}"
@@ -114,19 +115,19 @@ def _numbered(phrase: str, count: int) -> str:
 
 
 def phrase(action: Action, rng: np.random.Generator, detail: float = 1.0) -> str:
-    """A verb phrase for one action, verbs still in angle brackets; `detail`: how readily manners are told."""
+    """A verb phrase for one action, verbs still in angle brackets; `detail` scales the chance of a manner."""
     text = str(rng.choice(choices(action)))
-    said = "{N}" in text
+    counted = "{N}" in text
     text = _numbered(text, action.count or 1)
-    side = action.side if action.side in OTHER else action.direction
-    if side in OTHER:
+    side = action.side if action.side in OPPOSITE else action.direction
+    if side in OPPOSITE:
         turnwise = "counterclockwise" if side == "left" else "clockwise"
-        text = text.replace("SIDE", side).replace("OTHER", OTHER[side]).replace("TURNWISE", turnwise)
+        text = text.replace("SIDE", side).replace("OTHER", OPPOSITE[side]).replace("TURNWISE", turnwise)
     extra = []
     sizes = SIZE.get(key(action), SIZE.get(action.name, {})).get(action.size)
     if sizes and rng.random() < 0.75 * detail:
         extra.append(str(rng.choice(sizes)))
-    if action.count and not said and rng.random() < (0.3 if action.count == 1 else 0.65) * detail:
+    if action.count and not counted and rng.random() < (0.3 if action.count == 1 else 0.65) * detail:
         if action.name not in ("look", "stretch", "throw"):
             extra.append(_times(action.count, rng))
     if rng.random() < {"slow": 0.85, "normal": 0.06, "fast": 0.85}[action.speed] * detail and not extra[1:]:
@@ -158,7 +159,7 @@ def sentence(program: Program, rng: np.random.Generator) -> Caption:
     """One caption of the program."""
     gender = str(rng.choice(["he", "she", "they"], p=[0.32, 0.2, 0.48]))
     subject = str(rng.choice(SUBJECTS[gender]))
-    # A sentence about three things says less of each.
+    # a sentence about three actions has less detail on each
     detail = (1.0, 0.8, 0.5)[len(program.segments) - 1]
     clauses = [clause(segment, rng, detail) for segment in program.segments]
     pattern = _pick(rng, (SINGLE, TWICE, THRICE)[len(clauses) - 1])
@@ -179,12 +180,13 @@ def sentence(program: Program, rng: np.random.Generator) -> Caption:
 
 
 def captions(program: Program, count: int = 4) -> list[Caption]:
-    """`count` different captions (fewer if the grammar has no more to say), decided by its seed."""
+    """`count` different captions (fewer if the grammar has no more), decided by the program's seed."""
     rng = np.random.default_rng([program.seed, 2])
-    found: dict[str, Caption] = {}
+    different: list[Caption] = []
     for _ in range(20 * count):
-        if len(found) == count:
+        if len(different) == count:
             break
         caption = sentence(program, rng)
-        found.setdefault(caption.text, caption)
-    return list(found.values())
+        if caption not in different:
+            different.append(caption)
+    return different

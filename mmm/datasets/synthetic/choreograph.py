@@ -1,7 +1,7 @@
-"""Draw programs at random and dance them.
+"""Draw programs at random and turn them into motion.
 
-`draw_program` chooses what is done and how long it takes; `dance` turns a program into joints. The program
-alone (with its seed) decides every number of the clip.
+`draw_program` chooses the actions and how long they take; `dance` turns a program into joints. The program alone
+(with its seed) decides every number of the clip.
 """
 
 from __future__ import annotations
@@ -12,37 +12,21 @@ import numpy as np
 from jaxtyping import Float
 
 from mmm.datasets.synthetic.lower import LEGS, PACE, flows
+from mmm.datasets.synthetic.plan import FPS, Plan
 from mmm.datasets.synthetic.program import Action, Program, Segment
-from mmm.datasets.synthetic.score import FPS, Score
 from mmm.datasets.synthetic.upper import ARMS
 
 MIN_FRAMES, MAX_FRAMES = 40, 196
 
-# (action, weight): walking is most of what people do, and the base of most parallel programs.
+# Weights of the actions: walking is the most frequent, and the base of most parallel programs.
 LEG_WEIGHTS = {
-    "walk": 5,
-    "walk_curve": 2,
-    "walk_turn": 2,
-    "run": 2.5,
-    "march": 2,
-    "turn": 1.5,
-    "jump": 3,
-    "squat": 1.7,
-    "bow": 1.6,
-    "sit": 1.6,
-    "kick": 2,
-    "stand": 13,
-}
+    "walk": 5, "walk_curve": 2, "walk_turn": 2, "run": 2.5, "march": 2, "turn": 1.5, "jump": 3, "squat": 1.7,
+    "bow": 1.6, "sit": 1.6, "kick": 2, "stand": 13,
+}  # fmt: skip
 ARM_WEIGHTS = {
-    "wave": 2.2,
-    "raise": 2.2,
-    "clap": 1.5,
-    "punch": 1.7,
-    "throw": 1.5,
-    "stretch": 1.3,
-    "look": 1.3,
-}
-# What arms can do meanwhile.
+    "wave": 2.2, "raise": 2.2, "clap": 1.5, "punch": 1.7, "throw": 1.5, "stretch": 1.3, "look": 1.3,
+}  # fmt: skip
+# The actions of the arms that fit to an action of the legs.
 MEANWHILE = {
     "walk": ("wave", "raise", "clap", "punch", "look", "stretch"),
     "walk_curve": ("wave", "raise", "clap", "look"),
@@ -54,27 +38,15 @@ MEANWHILE = {
     "jump": ("raise",),
 }
 
-# Held out of train, val and test altogether; only in test_compositional. Sides are not told apart:
-# training on mirrored clips would give the other side away.
+# Held out of train, val and test; only in test_compositional. Both sides are held out: mirrored training clips would
+# show the other side.
 HELD_OUT_PARALLEL = frozenset(
     {("walk", "wave"), ("run", "raise"), ("march", "clap"), ("squat", "punch"), ("turn", "raise")}
 )
-HELD_OUT_THEN = frozenset(
-    {
-        ("squat", "wave"),
-        ("jump", "clap"),
-        ("kick", "bow"),
-        ("run", "sit"),
-        ("walk", "throw"),
-        ("punch", "kick"),
-        ("bow", "walk"),
-        ("raise", "jump"),
-        ("march", "squat"),
-        ("stretch", "run"),
-        ("sit", "turn"),
-        ("throw", "look"),
-    }
-)
+HELD_OUT_THEN = frozenset({
+    ("squat", "wave"), ("jump", "clap"), ("kick", "bow"), ("run", "sit"), ("walk", "throw"), ("punch", "kick"),
+    ("bow", "walk"), ("raise", "jump"), ("march", "squat"), ("stretch", "run"), ("sit", "turn"), ("throw", "look"),
+})  # fmt: skip
 
 
 def held_out(program: Program) -> bool:
@@ -84,8 +56,8 @@ def held_out(program: Program) -> bool:
 
 def _pick(rng: np.random.Generator, weights: dict[str, float]) -> str:
     names = list(weights)
-    shares = np.array([weights[n] for n in names], dtype=float)
-    return names[rng.choice(len(names), p=shares / shares.sum())]
+    values = np.array([weights[n] for n in names], dtype=float)
+    return names[rng.choice(len(names), p=values / values.sum())]
 
 
 def _speed(rng: np.random.Generator) -> str:
@@ -103,7 +75,7 @@ def draw_legs(name: str, rng: np.random.Generator) -> Action:
         return Action("stand")
     if name == "walk":
         direction = str(rng.choice(["forward", "backward", "left", "right"], p=[0.46, 0.22, 0.16, 0.16]))
-        if direction == "forward" and rng.random() < 0.3:  # step length is told apart at one speed only
+        if direction == "forward" and rng.random() < 0.3:  # captions name step length at one speed only
             return Action("walk", size=str(rng.choice(["small", "big"])), direction=direction)
         return Action("walk", speed=_speed(rng), direction=direction)
     if name == "walk_curve":
@@ -157,53 +129,36 @@ def draw_arms(name: str, rng: np.random.Generator) -> Action:
     return Action(name, speed=_speed(rng), direction=side, count=int(rng.integers(1, 3)))
 
 
-# Seconds at normal speed: (fixed, per repetition), and how much longer some take as they please.
+# Seconds at normal speed: (fixed, per repetition).
 _LENGTH = {
-    "squat": (0.1, 1.45),
-    "bow": (0.2, 1.9),
-    "jump": (0.3, 1.3),
-    "kick": (0.25, 1.3),
-    "sit": (3.6, 0.0),
-    "wave": (0.9, 0.52),
-    "clap": (0.7, 0.44),
-    "punch": (0.5, 0.62),
-    "throw": (1.9, 0.0),
-    "stretch": (3.2, 0.0),
-    "look": (0.3, 2.0),
-    "raise": (2.4, 0.0),
-    "stand": (1.6, 0.0),
-}
+    "squat": (0.1, 1.45), "bow": (0.2, 1.9), "jump": (0.3, 1.3), "kick": (0.25, 1.3), "sit": (3.6, 0.0),
+    "wave": (0.9, 0.52), "clap": (0.7, 0.44), "punch": (0.5, 0.62), "throw": (1.9, 0.0), "stretch": (3.2, 0.0),
+    "look": (0.3, 2.0), "raise": (2.4, 0.0), "stand": (1.6, 0.0),
+}  # fmt: skip
 
 
 def seconds(action: Action, rng: np.random.Generator) -> float:
-    """How long the action takes, with a natural spread."""
+    """How long the action takes, with a natural variation."""
     if action.name in _LENGTH:
         fixed, each = _LENGTH[action.name]
-        pace = (
-            PACE[action.speed] ** (0.6 if action.name == "kick" else 1.0)
-            if action.name not in ("jump", "throw")
-            else 1.0
-        )
-        return (
-            (fixed + each * (action.count or 1) * pace) * rng.uniform(0.94, 1.1)
-            if each
-            else (fixed * (0.5 + 0.5 * pace) * rng.uniform(0.9, 1.25))
-        )
+        pace = PACE[action.speed] ** (0.6 if action.name == "kick" else 1.0)
+        if action.name in ("jump", "throw"):
+            pace = 1.0
+        if each:
+            return (fixed + each * (action.count or 1) * pace) * rng.uniform(0.94, 1.1)
+        return fixed * (0.5 + 0.5 * pace) * rng.uniform(0.9, 1.25)
     if action.name == "turn":
         return (0.8 + abs(action.angle) / 110) * (0.35 + 0.65 * PACE[action.speed]) * rng.uniform(0.95, 1.1)
     if action.name == "walk_turn":
         return rng.uniform(3.8, 5.2) + (0.6 if action.angle > 90 else 0.0)
-    if action.name == "walk_curve":
-        return rng.uniform(3.2, 5.4)
-    if action.name == "run":
-        return rng.uniform(2.3, 3.8)
-    return rng.uniform(2.6, 5.2)
+    low, high = {"walk_curve": (3.2, 5.4), "run": (2.3, 3.8)}.get(action.name, (2.6, 5.2))
+    return rng.uniform(low, high)
 
 
 def _fitted(legs: Action, arms: Action, length: float) -> tuple[Action, float]:
-    """Arms that keep going at their own pace for as long as the legs take, and the seconds for both.
+    """An action of the arms for as long as the legs take, and the seconds for both.
 
-    Their count is what fits, their speed "normal". Where not even two repetitions fit, the arms are raised.
+    Its speed is "normal", its count is what fits. If not even two repetitions fit, the arms are raised instead.
     """
     fixed, each = _LENGTH[arms.name]
     if legs.count is None and legs.name != "turn":
@@ -231,7 +186,7 @@ def draw_program(seed: int) -> Program:
                 arms = draw_arms(str(rng.choice(MEANWHILE[legs.name])), rng)
             main = arms if arms and legs.name == "stand" else legs
             if previous == main.name:
-                continue  # "squats, then squats" is one action badly told
+                continue  # "squats, then squats" is one action with a bad caption
             previous = main.name
             length = seconds(arms, rng) if arms and legs.name == "stand" else seconds(legs, rng)
             if arms and legs.name != "stand":
@@ -248,30 +203,30 @@ def draw_program(seed: int) -> Program:
 
 
 def dance(program: Program) -> tuple[Float[np.ndarray, "t 22 3"], Program]:
-    """Joints of `program.frames` + 1 frames (features lose one), and the program with what was measured.
+    """Joints of `program.frames` + 1 frames (features have one fewer), and the program with its measured path.
 
-    Lowest joint at y = 0, first frame facing z+, metres.
+    Joints are in metres; the lowest is at y = 0, and the first frame faces z+.
     """
-    score = Score(program.frames + 1, np.random.default_rng([program.seed, 1]))
+    plan = Plan(program.frames + 1, np.random.default_rng([program.seed, 1]))
     last = len(program.segments) - 1
     for index, segment in enumerate(program.segments):
         t0, t1 = segment.start / FPS, segment.end / FPS
         going = flows(segment.legs)
         into = index > 0 and going and flows(program.segments[index - 1].legs)
         onward = index < last and going and flows(program.segments[index + 1].legs)
-        LEGS[segment.legs.name](score, segment.legs, t0, t1, into, onward)
+        LEGS[segment.legs.name](plan, segment.legs, t0, t1, into, onward)
         if segment.arms is not None:
-            ARMS[segment.arms.name](score, segment.arms, t0, t1, segment.legs.name == "stand")
-    score.walk_path()
-    joints = score.perform()
+            ARMS[segment.arms.name](plan, segment.arms, t0, t1, segment.legs.name == "stand")
+    plan.walk_path()
+    joints = plan.to_joints()
     joints[..., 1] -= joints[..., 1].min()
-    return joints, replace(program, segments=tuple(_measured(score, s) for s in program.segments))
+    return joints, replace(program, segments=tuple(_measured(plan, s) for s in program.segments))
 
 
-def _measured(score: Score, segment: Segment) -> Segment:
-    """The segment with the distance gone and the turn made from its start to its end."""
+def _measured(plan: Plan, segment: Segment) -> Segment:
+    """The segment with the distance and the turn of the path from its start to its end."""
     times = np.linspace(segment.start / FPS, segment.end / FPS, 200)
-    path = score.path(times)
+    path = plan.path(times)
     distance = np.linalg.norm(np.diff(path[:, :2], axis=0), axis=-1).sum()
     return replace(
         segment,

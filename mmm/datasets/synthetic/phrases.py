@@ -1,9 +1,9 @@
-"""What each action may be called.
+"""Phrases for every action, separated by slashes.
 
-Phrases stand between slashes. `<verb>` is inflected by the syntax, `<verb:ing>` is always a participle.
-SIDE is left or right, OTHER the opposite, TURNWISE the sense of the turn, {the} an article or a possessive,
-{N} a numeral. A phrase with "|fact" is said only where that is true: a speed, an angle, "one" or "many"
-repetitions, "count" for phrases that say how many; see `captions.choices`.
+`<verb>` is inflected by the syntax, `<verb:ing>` is always a participle. SIDE is left or right, OTHER the opposite,
+TURNWISE clockwise or counterclockwise, {the} an article or a possessive, {N} a numeral. A phrase with "|fact" is used
+only where the fact is true: a speed, an angle, "one" or "many" repetitions, "count" for phrases with a numeral; see
+`captions.choices`.
 """
 
 from mmm.datasets.grammar import split_phrases

@@ -1,27 +1,28 @@
-"""Programs: what a procedural clip was asked to show, kept beside the clip as JSON (ground truth).
+"""Programs: what a synthetic clip shows, stored beside the clip as JSON (ground truth).
 
-A `Program` is a row of `Segment`s joined in time ("then"); a segment has one action of the legs and perhaps
-one of the arms in parallel ("while"). Later chapters check generated motion against it.
+A `Program` is a sequence of `Segment`s in time ("then"). A segment has one action of the legs and optionally one of
+the arms at the same time ("while"). Later chapters compare generated motion with it.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
-SIDES = ("left", "right", "both")
-SPEEDS = ("slow", "normal", "fast")
-SIZES = ("small", "normal", "big")
-DIRECTIONS = ("forward", "backward", "left", "right", "up", "place")
+ALLOWED = {
+    "side": (None, "left", "right", "both"),
+    "speed": ("slow", "normal", "fast"),
+    "size": ("small", "normal", "big"),
+    "direction": (None, "forward", "backward", "left", "right", "up", "place"),
+}
 
 
 @dataclass(frozen=True)
 class Action:
     """One action of the legs or of the arms.
 
-    `side` is the limb's, `direction` that of the movement (for a turn the way it turns, for a stretch the way
-    it leans, "up" if not at all), `count` how often it is done, `angle` the degrees of turning asked for
-    (0: none). A parameter that an action does not have is None; speed and size are then "normal".
+    `side` is the limb's. `direction` is that of the movement: for a turn the way it turns, for a stretch the way it
+    leans ("up" if not at all). `count` is the number of repetitions, `angle` the degrees of the turn (0: none). A
+    parameter that an action does not have is None; speed and size are then "normal".
     """
 
     name: str
@@ -33,22 +34,17 @@ class Action:
     angle: int = 0
 
     def __post_init__(self) -> None:
-        for key, allowed in (("side", (None, *SIDES)), ("speed", SPEEDS), ("size", SIZES)):
-            if getattr(self, key) not in allowed:
-                raise ValueError(
-                    f"Action {self.name!r}: {key} is {getattr(self, key)!r}; use one of {allowed}."
-                )
-        if self.direction not in (None, *DIRECTIONS):
-            raise ValueError(
-                f"Action {self.name!r}: direction is {self.direction!r}; use one of {DIRECTIONS}."
-            )
+        for key, allowed in ALLOWED.items():
+            value = getattr(self, key)
+            if value not in allowed:
+                raise ValueError(f"the action {self.name!r} has {key} {value!r}; expected one of {allowed}.")
 
 
 @dataclass(frozen=True)
 class Segment:
     """Legs and arms at the same time, from frame `start` to frame `end` (exclusive).
 
-    `distance` (metres) and `turn` (degrees, to the left positive) are measured on the path that was danced.
+    `distance` (metres) and `turn` (degrees, positive to the left) are measured on the path of the finished clip.
     """
 
     legs: Action
@@ -60,7 +56,7 @@ class Segment:
 
     @property
     def main(self) -> Action:
-        """What one would say the person does: the arms' action when the legs merely stand."""
+        """The action that describes the segment: that of the arms if the legs only stand."""
         return self.arms if self.arms is not None and self.legs.name == "stand" else self.legs
 
 
@@ -73,42 +69,28 @@ class Program:
     seed: int
     fps: float = 20.0
 
-    def to_json(self) -> str:
-        """One JSON text; `Program.from_json` gives an equal program back."""
-        return json.dumps(asdict(self), indent=1)
-
     def to_dict(self) -> dict:
-        return json.loads(self.to_json())
+        """For JSON; `Program.from_dict` is the inverse."""
+        return asdict(self) | {"segments": [asdict(segment) for segment in self.segments]}
 
     @classmethod
     def from_dict(cls, data: dict) -> Program:
-        """Inverse of `to_dict`. Raises ValueError naming the key that is missing or unknown."""
+        """Inverse of `to_dict`. Raises ValueError that names the key that is missing or unknown."""
         try:
-            segments = tuple(
-                Segment(
-                    **{
-                        **segment,
-                        "legs": Action(**segment["legs"]),
-                        "arms": Action(**segment["arms"]) if segment["arms"] else None,
-                    }
-                )
+            segments = [
+                segment
+                | {
+                    "legs": Action(**segment["legs"]),
+                    "arms": Action(**segment["arms"]) if segment["arms"] else None,
+                }
                 for segment in data["segments"]
-            )
-            return cls(**{**data, "segments": segments})
+            ]
+            return cls(**data | {"segments": tuple(Segment(**segment) for segment in segments)})
         except (KeyError, TypeError) as error:
-            raise ValueError(f"This is not a program as Program.to_json writes it: {error}.") from error
-
-    @classmethod
-    def from_json(cls, text: str) -> Program:
-        """Inverse of `to_json`. Raises ValueError where the text is no program."""
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"This program is not JSON: {error}.") from error
-        return cls.from_dict(data)
+            raise ValueError(f"this is not a program as Program.to_dict writes it: {error}.") from error
 
     def parallels(self) -> set[tuple[str, str]]:
-        """(legs, arms) pairs done at once; standing does not count."""
+        """(legs, arms) pairs at the same time; standing does not count."""
         return {(s.legs.name, s.arms.name) for s in self.segments if s.arms and s.legs.name != "stand"}
 
     def successions(self) -> set[tuple[str, str]]:

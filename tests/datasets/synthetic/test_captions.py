@@ -13,7 +13,7 @@ STAND = Action("stand")
 
 
 @pytest.fixture(scope="module")
-def told():
+def described():
     return [(program, captions(program)) for program in map(draw_program, range(250))]
 
 
@@ -21,15 +21,15 @@ def one(legs=STAND, arms=None, seed=0):
     return [c.text for c in captions(Program((Segment(legs, arms, 0, 60),), 60, seed), 8)]
 
 
-def test_every_program_has_several_captions_of_many_words(told):
-    texts = [[caption.text for caption in captions] for _, captions in told]
+def test_every_program_has_several_captions_of_many_words(described):
+    texts = [[caption.text for caption in captions] for _, captions in described]
     assert min(len(set(group)) for group in texts) >= 3
     assert len({word for group in texts for text in group for word in re.findall(r"[a-z-]+", text)}) >= 250
     assert not [text for group in texts for text in group if re.search(r"[<>{}|:A-Z]|  ", text)]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_sides_are_always_said_and_never_the_other(side):
+def test_sides_are_always_stated_and_never_the_opposite(side):
     other = {"left": "right", "right": "left"}[side]
     sense = {"left": "counterclockwise", "right": "clockwise"}[side]
     actions = [
@@ -45,21 +45,21 @@ def test_sides_are_always_said_and_never_the_other(side):
     for legs, arms in actions:
         for seed in range(6):
             for text in one(legs, arms, seed):
-                said = set(re.findall(r"[a-z]+", text))
-                assert said & {side, sense} and other not in said, text
+                words = set(re.findall(r"[a-z]+", text))
+                assert words & {side, sense} and other not in words, text
 
 
-def test_sides_agree_in_whole_programs(told):
-    for program, said in told:
+def test_sides_agree_in_whole_programs(described):
+    for program, group in described:
         sides = {a.side for s in program.segments for a in (s.legs, s.arms) if a}
         sides |= {a.direction for s in program.segments for a in (s.legs, s.arms) if a}
         looks = any(s.arms and s.arms.name == "look" for s in program.segments)
-        for caption in said:
+        for caption in group:
             words = set(re.findall(r"[a-z]+", caption.text))
             assert looks or (words & {"left", "right"}) <= sides, (program, caption.text)
 
 
-def test_counts_and_speeds_that_are_said_are_true():
+def test_stated_counts_and_speeds_are_true():
     numbers = {"once": 1, "one": 1, "twice": 2, "two": 2, "three": 3, "four": 4}
     slow = {"slowly", "slow", "lazily", "leisurely", "calmly"}
     fast = {"quickly", "fast", "rapidly", "briskly", "swiftly", "hastily"}

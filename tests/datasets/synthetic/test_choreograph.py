@@ -1,4 +1,4 @@
-"""What the choreographer dances: planted feet, a body that keeps its shape, the right limb and number."""
+"""The motion of the choreographer: planted feet, constant bones, the right limb and count."""
 
 import numpy as np
 import pytest
@@ -10,13 +10,8 @@ from mmm.datasets.synthetic.program import Action, Program, Segment
 from mmm.motion import HUMANML3D, features_to_joints, joints_to_features
 
 STAND = Action("stand")
-PELVIS, SHOULDER, WRIST, ANKLE, TOES = (
-    0,
-    {"left": 16, "right": 17},
-    {"left": 20, "right": 21},
-    (7, 8),
-    (10, 11),
-)
+PELVIS, ANKLE, TOES = 0, (7, 8), (10, 11)
+SHOULDER, WRIST = {"left": 16, "right": 17}, {"left": 20, "right": 21}
 
 
 def show(legs=STAND, arms=None, frames=80, seed=5):
@@ -32,7 +27,7 @@ def heading(joints):
 
 
 def skating(joints):
-    """(skating, standing) pairs of frames, per foot joint, as DESIGN.md measures."""
+    """Numbers of (skating, standing) frame pairs of all foot joints."""
     feet = joints[:, [7, 8, 10, 11]]
     low = feet[..., 1] < 0.05
     stands = low[1:] & low[:-1]
@@ -123,14 +118,14 @@ def test_the_named_limb_moves(side):
 @pytest.mark.parametrize(
     ("direction", "axis", "sign"), [("forward", 2, 1), ("backward", 2, -1), ("left", 0, 1), ("right", 0, -1)]
 )
-def test_walks_go_where_they_should_at_the_speed_they_should(direction, axis, sign):
-    gone = {}
+def test_walks_go_in_their_direction_at_their_speed(direction, axis, sign):
+    distance = {}
     for speed in ("slow", "normal", "fast"):
         joints = show(Action("walk", speed=speed, direction=direction))
-        way = joints[-1, PELVIS] - joints[0, PELVIS]
-        gone[speed] = sign * way[axis]
-        assert abs(way[2 - axis]) < 0.1 and np.abs(heading(joints)).max() < 15
-    assert 0.5 < gone["slow"] < 0.8 * gone["normal"] < 0.65 * gone["fast"]
+        path = joints[-1, PELVIS] - joints[0, PELVIS]
+        distance[speed] = sign * path[axis]
+        assert abs(path[2 - axis]) < 0.1 and np.abs(heading(joints)).max() < 15
+    assert 0.5 < distance["slow"] < 0.8 * distance["normal"] < 0.65 * distance["fast"]
 
 
 def test_running_flies_and_walking_does_not():
@@ -150,14 +145,14 @@ def test_running_flies_and_walking_does_not():
 
 @pytest.mark.parametrize("name", ["turn", "walk_turn", "walk_curve", "run"])
 @pytest.mark.parametrize(("direction", "sign"), [("left", 1), ("right", -1)])
-def test_turns_turn_the_right_way_by_the_right_angle(name, direction, sign):
+def test_turns_have_the_right_direction_and_angle(name, direction, sign):
     program = Program((Segment(Action(name, direction=direction, angle=90), None, 0, 80),), 80, 3)
     joints, measured = dance(program)
     assert sign * (heading(joints)[-1] - heading(joints)[0]) == pytest.approx(90, abs=5)
     assert measured.segments[0].turn == pytest.approx(sign * 90, abs=1)
 
 
-def test_measured_distance_is_the_distance():
+def test_the_measured_distance_is_right():
     joints, measured = dance(Program((Segment(Action("walk", direction="forward"), None, 0, 80),), 80, 3))
     assert measured.segments[0].distance == pytest.approx(joints[-1, 0, 2] - joints[0, 0, 2], abs=0.05)
 
@@ -167,7 +162,7 @@ def peaks(signal, prominence):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_counts_are_counted(count):
+def test_actions_are_repeated_count_times(count):
     height = show(Action("jump", count=count, direction="place"), frames=30 * count)[:, TOES, 1].min(1)
     assert peaks(height, 0.1) == count
     assert peaks(-show(Action("squat", count=count), frames=32 * count)[:, PELVIS, 1], 0.15) == count
@@ -189,14 +184,14 @@ def test_sitting_is_low_and_gets_up_again():
     assert height[40:50].max() < 0.62 and height[0] > 0.85 and height[-1] > 0.85
 
 
-def test_legs_go_on_while_the_arms_act():
+def test_legs_keep_walking_while_the_arms_act():
     joints = show(Action("walk", direction="forward"), Action("wave", side="left", count=5))
     assert joints[-1, PELVIS, 2] > 2
     assert ((joints[:, 20, 1] - joints[:, 16, 1]) > 0).mean() > 0.5
     assert skating(joints)[0] == 0
 
 
-def test_a_walk_runs_on_without_a_stop():
+def test_a_walk_turns_into_a_run_without_a_stop():
     segments = (
         Segment(Action("walk", direction="forward"), None, 0, 60),
         Segment(Action("run", direction="forward"), None, 60, 120),

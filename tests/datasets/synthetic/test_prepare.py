@@ -1,6 +1,4 @@
-"""The data set as a whole: the same bytes for the same seed, splits, ground truth beside each clip."""
-
-import json
+"""The data set as a whole: the same bytes for the same seed, splits, a program for each clip."""
 
 import numpy as np
 import pytest
@@ -28,14 +26,11 @@ def test_same_seed_same_bytes_whatever_the_number_of_processes(folder, tmp_path)
     assert again.content_hash == folder.content_hash
 
 
-def test_another_seed_gives_other_programs():
-    assert draw_program(3_000_000) != draw_program(4_000_000)
-
-
-def test_clips_programs_and_captions_lie_side_by_side(folder):
+def test_every_clip_has_program_joints_and_captions(folder):
+    assert draw_program(3_000_000) != draw_program(4_000_000)  # those of seeds 3 and 4
     for name in folder.ids("all"):
         features = folder.features(name)
-        program = Program.from_dict(json.loads((folder.path / "programs" / f"{name}.json").read_text()))
+        program = Program.from_dict(folder.program(name))
         assert features.shape == (program.frames, 263) and program.fps == folder.fps == 20
         assert 40 <= len(features) <= 196
         joints = np.load(folder.path / "new_joints" / f"{name}.npy")
@@ -52,16 +47,16 @@ def test_held_out_combinations_are_absent_from_train_val_and_test():
     assert not any(held_out(programs[i]) for part in ("train", "val", "test") for i in splits[part])
     assert sorted(i for ids in splits.values() for i in ids) == sorted(programs)
     rest = 400 - len(splits["test_compositional"])
-    shares = [len(splits[name]) / rest for name in ("train", "val", "test")]
-    np.testing.assert_allclose(shares, (0.8, 0.05, 0.15), atol=0.01)
+    ratios = [len(splits[name]) / rest for name in ("train", "val", "test")]
+    np.testing.assert_allclose(ratios, (0.8, 0.05, 0.15), atol=0.01)
     assert len(splits["test_compositional"]) > 10
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "named"),
     [({"clips": 3}, "clips is 3"), ({"seed": -1}, "seed is -1"), ({"processes": 0}, "processes is 0")],
 )
-def test_bad_arguments_are_refused_and_nothing_is_written(tmp_path, arguments, sentence):
-    with pytest.raises(ValueError, match=sentence):
+def test_bad_arguments_are_refused_and_nothing_is_written(tmp_path, arguments, named):
+    with pytest.raises(ValueError, match=named):
         prepare(tmp_path / "data", **arguments)
     assert not any(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Programs: JSON, drawing, held-out combinations."""
+"""Programs: JSON, random programs, held-out combinations."""
 
 import json
 
@@ -25,21 +25,15 @@ def programs():
 
 def test_json_round_trip(programs):
     for program in programs[:50]:
-        assert Program.from_json(program.to_json()) == program
         assert Program.from_dict(json.loads(json.dumps(program.to_dict()))) == program
 
 
-def test_json_that_is_no_program_is_refused():
-    with pytest.raises(ValueError, match="not JSON"):
-        Program.from_json("{")
-    with pytest.raises(ValueError, match="not a program"):
-        Program.from_json('{"frames": 3}')
-    with pytest.raises(ValueError, match="side is 'up'"):
-        Action("wave", side="up")
-    with pytest.raises(ValueError, match="speed is 'swift'"):
-        Action("walk", speed="swift")
-    with pytest.raises(ValueError, match="direction is 'north'"):
-        Action("walk", direction="north")
+def test_bad_programs_are_refused():
+    with pytest.raises(ValueError, match="segments"):
+        Program.from_dict({"frames": 3})
+    for key, value in (("side", "up"), ("speed", "swift"), ("size", "huge"), ("direction", "north")):
+        with pytest.raises(ValueError, match=f"{key} '{value}'"):
+            Action("wave", **{key: value})
 
 
 def test_segments_tile_the_clip(programs):
@@ -67,13 +61,12 @@ def test_every_action_and_parameter_is_drawn(programs):
         assert seen <= set(meanwhile) | {"raise"}
 
 
-def test_held_out_combinations_are_drawn_and_recognised(programs):
-    share = sum(map(held_out, programs)) / len(programs)
-    assert 0.04 < share < 0.2
+def test_held_out_combinations_are_drawn(programs):
+    assert 0.04 < sum(map(held_out, programs)) / len(programs) < 0.2
     parallel = set().union(*(p.parallels() for p in programs))
     then = set().union(*(p.successions() for p in programs))
     assert parallel >= HELD_OUT_PARALLEL and len(then & HELD_OUT_THEN) > 6
-    # each part of a held-out pair is seen in other company
+    # each part of a held-out pair is in training in other combinations
     rest = [p for p in programs if not held_out(p)]
     seen = {s.legs.name for p in rest for s in p.segments} | {
         s.arms.name for p in rest for s in p.segments if s.arms
@@ -81,7 +74,7 @@ def test_held_out_combinations_are_drawn_and_recognised(programs):
     assert seen >= {name for pair in HELD_OUT_PARALLEL | HELD_OUT_THEN for name in pair}
 
 
-def test_the_main_action_is_what_one_would_say():
+def test_the_main_action_is_that_of_the_arms_if_the_legs_only_stand():
     wave = Action("wave", side="left", count=2)
     assert Segment(Action("stand"), wave, 0, 40).main == wave
     assert Segment(Action("squat", count=1), wave, 0, 40).main.name == "squat"
