@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,12 @@ def require(condition: object, message: str, error: type[Exception] = ValueError
     """
     if not condition:
         raise error(message)
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """The first names, separated by commas, and how many more there are: for messages."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 @contextmanager

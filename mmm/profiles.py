@@ -1,12 +1,12 @@
-"""Profiles: how large everything is when the notebooks run, `notebooks/profiles/quick.yaml` and `full.yaml`.
+"""Profiles: sizes and training budgets of the notebooks, `notebooks/profiles/quick.yaml` and `full.yaml`.
 
-A profile has three parts: `course` (time limits in seconds), `data` (the folder of each data set that the
-course prepares, and the arguments of its `prepare`) and `settings` (what each chapter's notebook reads, under
-`all` or the chapter's two digits). A notebook says
+A profile has three sections: `course` (time limits in seconds), `data` (the folder of each data set that the
+course prepares, and the arguments of its `prepare`) and `settings` (the settings of each chapter's notebook, under
+`all` or the chapter's two digits). A notebook calls
 
     config = load_profile(profile, "02", overrides)     # {"preset": "tiny", "steps": 300, ...}
 
-Below that, what every notebook does besides: it finds its folders, keeps its figures, notes its numbers.
+Other helpers of every notebook follow: its paths, figures and metrics.
 """
 
 from __future__ import annotations
@@ -32,19 +32,17 @@ SECTIONS = ("course", "data", "settings")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which `2e-4` is a number and `no` a word, as in precision: YAML 1.1 reads them as text and as false."""
+    """YAML in which `2e-4` is a number, and `no` (as in precision) a word. YAML 1.1 reads them as text and as false."""
+
+    # resolvers by first letter; without that of truth values for yes, no, on, off; true and false stay
+    yaml_implicit_resolvers = {
+        letter: [each for each in known if letter not in "yYnNoO" or each[0] != "tag:yaml.org,2002:bool"]
+        for letter, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-for letter in "yYnNoO":  # yes, no, on, off; true and false stay
-    resolvers = _Loader.yaml_implicit_resolvers[letter]
-    _Loader.yaml_implicit_resolvers[letter] = [
-        each for each in resolvers if each[0] != "tag:yaml.org,2002:bool"
-    ]
+_FLOAT = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 
 
 def read_profile(profile: str | Path, folder: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -52,11 +50,11 @@ def read_profile(profile: str | Path, folder: Path | None = None) -> dict[str, d
 
     Args:
         profile: "quick", "full", another NAME of `folder`/NAME.yaml, or the path of a YAML file.
-        folder: where the named profiles lie; `notebooks/profiles` of the project by default.
+        folder: of the named profiles; `notebooks/profiles` of the project by default.
 
     Raises:
-        FileNotFoundError: there is no such profile; the sentence lists those there are.
-        ValueError: a section or a chapter is not one that we know.
+        FileNotFoundError: there is no such profile; the sentence lists the known ones.
+        ValueError: an unknown section or chapter.
     """
     folder = NOTEBOOKS / "profiles" if folder is None else folder
     path = Path(profile)
@@ -65,23 +63,23 @@ def read_profile(profile: str | Path, folder: Path | None = None) -> dict[str, d
     known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
     require(
         path.is_file(),
-        f"profile {str(profile)!r}: found no file {path}; give a YAML file or one of {known}",
+        f"profile {str(profile)!r}: there is no file {path}; give a YAML file or one of {known}",
         FileNotFoundError,
     )
     content = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
     require(
         isinstance(content, dict) and set(content) <= set(SECTIONS),
-        f"profile {path}: expected the sections {', '.join(SECTIONS)} and no others, found {content!r:.80}",
+        f"profile {path}: expected the sections {', '.join(SECTIONS)} and no others, it has {content!r:.80}",
     )
     content = {section: content.get(section) or {} for section in SECTIONS}
     for chapter, settings in content["settings"].items():
         require(
             isinstance(chapter, str) and re.fullmatch(r"all|\d\d", chapter),
-            f"profile {path}: settings are for 'all' or two quoted digits (\"02\"), found {chapter!r}",
+            f"profile {path}: settings are for 'all' or two quoted digits (\"02\"), not for {chapter!r}",
         )
         require(
             isinstance(settings or {}, dict),
-            f"profile {path}: expected name: value pairs for {chapter!r}, found {settings!r}",
+            f"profile {path}: expected name: value pairs for {chapter!r}, not {settings!r}",
         )
         for name in settings or {}:  # YAML 1.1 reads on, off, yes and no as truth values
             require(isinstance(name, str), f"profile {path}: chapter {chapter!r}: quote the name {name!r}")
@@ -89,7 +87,7 @@ def read_profile(profile: str | Path, folder: Path | None = None) -> dict[str, d
 
 
 def chapter_settings(content: Mapping[str, Mapping[str, Any]], chapter: str) -> dict[str, Any]:
-    """What a profile that was read gives to one chapter ("02"): `all`, then the chapter's own on top."""
+    """The settings of one chapter ("02") in a profile that was read: those for `all`, replaced by its own."""
     settings = content["settings"]
     return {**(settings.get("all") or {}), **(settings.get(chapter) or {})}
 
@@ -97,7 +95,7 @@ def chapter_settings(content: Mapping[str, Mapping[str, Any]], chapter: str) -> 
 def load_profile(
     profile: str | Path, chapter: str, overrides: Mapping[str, Any] | None = None, folder: Path | None = None
 ) -> dict[str, Any]:
-    """The settings of one chapter with `overrides` on top: what the third cell of a notebook calls.
+    """The settings of one chapter, with `overrides` on top. The third cell of a notebook calls this.
 
     Raises:
         FileNotFoundError: there is no such profile.
@@ -115,13 +113,14 @@ def load_profile(
 
 
 def check_kind(name: str, value: Any, default: Any) -> None:
-    """Refuse a text where the profile has a number, or a fraction where it counts (`steps=1.5`)."""
-    numbers = {int: (int,), float: (int, float)}
-    expected = numbers.get(type(default))
-    if expected is not None:
-        kind = "a whole number" if expected == (int,) else "a number"
-        found = type(value) in expected
-        require(found, f"setting {name}: expected {kind} as in the profile ({default!r}), found {value!r}")
+    """Refuse a text where the profile has a number, and a fraction where it has a whole number (`steps=1.5`)."""
+    kinds = {int: ("a whole number", (int,)), float: ("a number", (int, float))}
+    if type(default) in kinds:
+        kind, types = kinds[type(default)]
+        require(
+            type(value) in types,
+            f"setting {name}: expected {kind} as in the profile ({default!r}), not {value!r}",
+        )
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -147,19 +146,19 @@ def route_overrides(
         overrides by chapter, every one of `chapters` present.
 
     Raises:
-        ValueError: no chapter has such a setting; the sentence lists those there are.
+        ValueError: no chapter has such a setting; the sentence lists the known ones.
     """
     known = {chapter: chapter_settings(content, chapter) for chapter in chapters}
     overrides: dict[str, dict[str, Any]] = {chapter: {} for chapter in chapters}
     for name, value in values.items():
         only, dot, key = name.rpartition(".")
-        takers = [c for c in chapters if key in known[c] and (not dot or c == only)]
+        receivers = [c for c in chapters if key in known[c] and (not dot or c == only)]
         names = sorted({f"{c}.{key}" for c in chapters for key in known[c]})
         require(
-            takers,
+            receivers,
             f"--set {name}: no chapter to run has this setting; there are {', '.join(names) or 'none'}",
         )
-        for chapter in takers:
+        for chapter in receivers:
             check_kind(name, value, known[chapter][key])
             overrides[chapter][key] = value
     return overrides
@@ -192,7 +191,7 @@ def record_metrics(run_dir: str | os.PathLike[str], chapter: str, numbers: Mappi
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     values = {name: value.item() if hasattr(value, "item") else value for name, value in numbers.items()}
     bad = [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
-    require(not bad, f"metrics of chapter {chapter}: {', '.join(bad)} not finite; see what went wrong")
+    require(not bad, f"metrics of chapter {chapter}: {', '.join(bad)} not finite")
     text = json.dumps({**known, chapter: values}, indent=1, sort_keys=True)
     with atomic_write(path) as part:
         part.write_text(text + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
-"""A motion of the user's: a BVH file of any skeleton, unit and axes, or an array of ours, as a `Motion`.
+"""A user's own motion as a `Motion`: a BVH file of any skeleton, unit and axes, or an array of joints or features.
 
-What was guessed on the way is kept, so that it can be shown, and so is the way back into the user's world.
+Everything guessed is kept for the report, and so is the placement, which returns a motion to the user's world.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ SUFFIXES = (".bvh", ".npy")
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What a file says before units and axes are known.
+    """The content of a file before units and axes are known.
 
     Attributes:
         path: the file. frames, fps: its own.
         joints: (T, 22, 3) HumanML3D's joints at 20 fps, in the unit and axes of the file.
         joint_map: where they are in the file; None for an array, which has them already.
-        features: of a file that holds features, as they are: made anew from the joints they would be a frame shorter.
+        features: unchanged, of a file that holds features: computed from the joints they would be a frame shorter.
     """
 
     path: Path
@@ -58,13 +58,13 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Captured:
-    """A motion of the user's and how it was understood.
+    """A user's motion and how it was understood.
 
     Attributes:
         motion: HumanML3D's body at 20 fps, first root above the origin, facing z+.
-        placement: the way back into the user's world.
-        source: what the file said.
-        unit: name or number of the unit; unit_guessed, up_guessed: was it not given?
+        placement: returns a motion to the user's world.
+        source: the content of the file.
+        unit: name or number of the unit; unit_guessed, up_guessed: whether unit and axis were guessed.
         height: of the user's body in metres, from ankle to head.
     """
 
@@ -79,7 +79,7 @@ class Captured:
     def report(self) -> str:
         """What was understood, for the screen: the joint map in 22 lines, then rate, unit, axis and length."""
         source, motion = self.source, self.motion
-        guessed = {True: "guessed", False: "as given"}
+        origin = {True: "guessed", False: "as given"}
         lines = []
         if source.joint_map is not None:
             lines += [f"joint map: {source.joint_map.name}", source.joint_map.table()]
@@ -87,8 +87,8 @@ class Captured:
         lines += [
             f"frames  {source.frames} at {source.fps:g} fps, {len(motion)} at {motion.fps:g} fps",
             f"length  {motion.duration:.1f} s",
-            f"unit    {self.unit} ({guessed[self.unit_guessed]}): {size}",
-            f"up      {self.placement.up} ({guessed[self.up_guessed]})",
+            f"unit    {self.unit} ({origin[self.unit_guessed]}): {size}",
+            f"up      {self.placement.up} ({origin[self.up_guessed]})",
         ]
         if toes_point_back(motion.joints):
             lines.append(
@@ -103,7 +103,7 @@ def load_motion(
     unit: str | float | None = None,
     up: str | None = None,
 ) -> Captured:
-    """Read a motion of the user's.
+    """Read a user's motion.
 
     Args:
         path: .bvh of any skeleton, or .npy with joints (T, 22, 3) or features (T, 263) of HumanML3D at 20 fps.
@@ -113,8 +113,8 @@ def load_motion(
         up: x, y, z, -x, -y or -z; by default guessed: where the head is above the feet.
     Raises:
         FileNotFoundError: no such file or map.
-        ValueError: the file cannot be read or its joints, unit or axis cannot be told; one sentence that names the
-            file and says what to give.
+        ValueError: the file cannot be read, or its joints, unit or axis can be neither known nor guessed; one sentence
+            that names the file and says what to give.
     """
     return capture(read_source(path, joint_map), unit, up)
 
@@ -138,25 +138,25 @@ def read_source(path: str | os.PathLike, joint_map: str | os.PathLike | JointMap
         joints = resample(chosen.apply(bvh), bvh.fps, HUMANML3D.fps)
     require(
         len(joints) > 1,
-        f"{path} has {len(bvh.joints)} frames at {bvh.fps:g} fps, which is no motion; expected more than 1/20 s.",
+        f"{path} has {len(bvh.joints)} frames at {bvh.fps:g} fps, which is too short; expected more than 1/20 s.",
     )
     return Source(path, len(bvh.joints), bvh.fps, joints, chosen)
 
 
 def capture(source: Source, unit: str | float | None = None, up: str | None = None) -> Captured:
-    """The motion of what a file says; see `load_motion`."""
+    """The motion in a file's content; see `load_motion`."""
     require(up is None or up in AXES, f"up is {up!r}, expected one of {', '.join(AXES)}.")
     axis = up or guess_up(source.joints)
     require(
         axis,
-        f"{source.path}: in most frames no axis has the head above the feet, so that up cannot be told; give it with "
+        f"{source.path}: in most frames no axis has the head above the feet, so up cannot be guessed; give it with "
         "--up y or --up z.",
     )
     name = guess_unit(source.joints) if unit is None else str(unit)
     size = body_height(source.joints)
     require(
         name,
-        f"{source.path}: the body is {size:.3g} units from ankle to head, which is a body of {HEIGHTS[0]} to "
+        f"{source.path}: the body is {size:.3g} units from ankle to head, which is {HEIGHTS[0]} to "
         f"{HEIGHTS[1]} m in none of {', '.join(UNITS)}; give the metres of one unit with --unit, such as --unit "
         f"{1.6 / max(size, 1e-9):.2g}.",
     )
@@ -178,7 +178,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def _from_array(path: Path) -> Float[np.ndarray, "t ..."]:
-    """What a .npy file holds: joints (T, 22, 3) or features (T, 263)."""
+    """Joints (T, 22, 3) or features (T, 263) of a .npy file."""
     try:
         values = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:

@@ -1,9 +1,9 @@
-"""Foot contact clean-up: a foot that stands stays where it stands, and above the floor.
+"""Foot contact clean-up: a standing foot neither slides nor goes through the floor.
 
-Generated feet slide while they stand. `fix_feet` finds the steps during which a foot stands, moves the foot so
-that it does not slide, and lets hip, knee and ankle follow by two-bone inverse kinematics. How far a foot is
-moved, from frame to frame, is a path of least squares: it takes the slide out where the foot stands and is
-short and smooth elsewhere. Hips and upper body stay as they are, so a foot can only go where the leg reaches.
+Generated feet slide while they stand. `fix_feet` finds the frames in which a foot stands, moves the foot so that it
+does not slide, and lets knee and ankle follow by two-bone inverse kinematics. The moves of a foot over time solve a
+least-squares problem: they cancel the slide where the foot stands and are short and smooth elsewhere. Hips and upper
+body do not change, so a foot can only go where the leg reaches.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ from mmm.motion import quaternion
 from mmm.motion.clip import Motion
 from mmm.motion.features import feature_slices
 from mmm.motion.measures import CENTIMETRES, FOOT_HEIGHT
+from mmm.motion.runs import runs
 from mmm.motion.skeleton import Skeleton, get_skeleton
 
 # Chosen on 60 generated clips and 41 of Bandai's val. On 20 others skating falls by half, from 0.48 to 0.24, most
 # of it feet that swing low and fast; jerk rises by 3 % (peak 8 %). Real clips change by 1.3 mm (figures/editing).
-SLOW = 50.0  # cm/s; a low foot that is ever as slow as that stands,
-FAST = 150.0  # cm/s; as long as it is not faster than this
-GAP = 0.1  # s; a stand may be broken for that long,
-NEAR = 8.0  # cm; if the foot has not gone further meanwhile
-REACH = 25.0  # cm; a foot to be moved further slides on purpose: its stand is broken where it is fastest
-# Weights of the path against each other, for metres and 20 frames per second:
-HOLD, EDGE = 1e5, 60.0  # no slide in a step of a stand, softer in its first and its last
-SHORT, SMOOTH = 0.3, 10.0  # a small move, a small third difference of the moves
-SOFT, LIMIT = 0.93, 0.99  # of the leg's length: from where a leg yields, and how far it can be stretched
-UNSURE = 0.2  # of the thigh's length; a knee that is less far from the straight leg points nowhere for sure
-NOTHING = 1e-6  # m; moves below it are none, so that what is far from any stand stays bit for bit
+SLOW = 50.0  # cm/s; a low foot stands if it is slower than this in at least one frame
+FAST = 150.0  # cm/s; and never faster than this
+GAP = 0.1  # s; two stands are joined if the gap between them is no longer
+NEAR = 8.0  # cm; and the foot has moved no further in it
+REACH = 25.0  # cm; a foot that would have to move further slides on purpose: its stand is split where it is fastest
+# Weights of the least squares, for metres and 20 frames per second:
+HOLD, EDGE = 1e5, 60.0  # no slide between two frames of a stand; weaker at its beginning and end
+SHORT, SMOOTH = 0.3, 10.0  # small moves; small third differences of the moves
+SOFT, LIMIT = 0.93, 0.99  # of the leg's length: where a leg begins to yield, and how far it can be stretched
+STRAIGHT = 0.2  # of the thigh's length; a knee nearer to the straight line from hip to ankle has no reliable direction
+NOTHING = 1e-6  # m; smaller moves count as none, so frames far from any stand stay bit for bit
 
 
 def fix_feet(motion: Motion) -> Motion:
-    """The motion with feet that do not slide while they stand, nor go through the floor.
+    """The motion with feet that do not slide while they stand and do not go through the floor.
 
-    Only knees, ankles and toes change. The result has as many frames, and its features agree with its joints:
-    if the motion was made of features, their numbers about these joints (positions, rotations, velocities,
-    contacts) are computed anew and all others stay; if it was made of joints, so is the result.
+    Only knees, ankles and toes change. The result has the same number of frames, and its features agree with its
+    joints: of a motion that holds features, the numbers of these joints (positions, rotations, velocities,
+    contacts) are computed again and all others stay; of a motion that holds joints, the result holds joints.
 
-    A foot is moved by 25 cm at most: of a longer slide a part remains, which a second call makes shorter. What
-    `measures.foot_skating` counts while a foot swings low over the floor is no standing and stays.
+    A foot is moved by 25 cm at most. A part of a longer slide remains; a second call makes it shorter. A foot that
+    swings low over the floor does not stand, so that part of `measures.foot_skating` remains too.
 
     Args:
         motion: floor at y = 0; either skeleton.
@@ -58,14 +59,14 @@ def fix_feet(motion: Motion) -> Motion:
     features = motion.features.copy()
     if len(features) > 1 and not np.array_equal(joints, motion.joints):
         changed = [joint for leg in _legs(skeleton) for joint in leg[1:]]
-        features = _rewritten(features, joints, changed, skeleton)
+        features = _update_features(features, joints, changed, skeleton)
     return Motion(features, motion.fps, motion.text, skeleton)
 
 
 def plant_feet(
     joints: Float[np.ndarray, "t j 3"], fps: float = 20.0, skeleton: str | Skeleton = "humanml3d"
 ) -> Float[np.ndarray, "t j 3"]:
-    """The same clean-up for world joints (T, J, 3) in the skeleton's unit, floor at y = 0; returns new ones.
+    """The same clean-up for world joints (T, J, 3) in the skeleton's unit, floor at y = 0.
 
     Raises:
         ValueError: joints do not have the skeleton's number of joints or are not all finite.
@@ -82,20 +83,20 @@ def plant_feet(
         if len(changed) == 0:
             continue
         leg = exact[:, [hip, knee, ankle, toes[-1]]]
-        bent, planted = (place[changed] for place in _two_bones(leg, leg[:, 2] + moves, fps))
-        out[changed, knee], out[changed, ankle] = bent / unit, planted / unit
+        new_knee, new_ankle = (joint[changed] for joint in _two_bones(leg, leg[:, 2] + moves, fps))
+        out[changed, knee], out[changed, ankle] = new_knee / unit, new_ankle / unit
         for toe in toes:  # the foot keeps its direction
-            out[changed, toe] = (planted + exact[changed, toe] - exact[changed, ankle]) / unit
+            out[changed, toe] = (new_ankle + exact[changed, toe] - exact[changed, ankle]) / unit
     return out
 
 
 def standing(
     joints: Float[np.ndarray, "t j 3"], fps: float = 20.0, skeleton: str | Skeleton = "humanml3d"
 ) -> Bool[np.ndarray, "steps 2"]:
-    """In which steps from frame to frame the left and the right foot stand, judged by the toe joint.
+    """Between which pairs of frames the left and the right foot stand, measured at the toe joint.
 
-    It stands while it is below 5 cm and slower than 150 cm/s, if it is ever slower than 50 cm/s meanwhile;
-    short breaks are closed. Ankles are higher, and turn about the toes while these stand.
+    A foot stands while it is below 5 cm and slower than 150 cm/s, if it is slower than 50 cm/s at least once; short
+    gaps are closed. Ankles do not serve: they are higher, and turn about the toes while these stand.
 
     Args:
         joints: world joints (T, J, 3) in the skeleton's unit, floor at y = 0.
@@ -111,19 +112,19 @@ def standing(
     )
     require(
         np.isfinite(joints).all(),
-        "joints hold NaN or infinity; feet cannot be found there, repair them first.",
+        "joints hold NaN or infinity; repair them first.",
     )
     stands = np.zeros((len(joints) - 1, 2), bool)
     for side, (_, toe) in enumerate(skeleton.feet):
-        place = joints[:, toe].astype(np.float64) * CENTIMETRES[skeleton.unit]
-        speed = np.linalg.norm(np.diff(place[:, [0, 2]], axis=0), axis=-1) * fps
-        low = np.maximum(place[1:, 1], place[:-1, 1]) < FOOT_HEIGHT
-        for start, end in _spans(low & (speed < FAST)):
+        position = joints[:, toe].astype(np.float64) * CENTIMETRES[skeleton.unit]
+        speed = np.linalg.norm(np.diff(position[:, [0, 2]], axis=0), axis=-1) * fps
+        low = np.maximum(position[1:, 1], position[:-1, 1]) < FOOT_HEIGHT
+        for start, end in runs(low & (speed < FAST)):
             stands[start:end, side] = speed[start:end].min() < SLOW
-        spans = _spans(stands[:, side])
+        spans = runs(stands[:, side])
         for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
-            gone = np.linalg.norm(place[start, [0, 2]] - place[end, [0, 2]])
-            if start - end <= GAP * fps and gone < NEAR and low[end:start].all():
+            moved = np.linalg.norm(position[start, [0, 2]] - position[end, [0, 2]])
+            if start - end <= GAP * fps and moved < NEAR and low[end:start].all():
                 stands[end:start, side] = True
     return stands
 
@@ -139,44 +140,38 @@ def _legs(skeleton: Skeleton) -> list[list[int]]:
     return legs
 
 
-def _spans(mask: Bool[np.ndarray, "n"]) -> list[tuple[int, int]]:
-    """Start and end (the one after the last) of every run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask, [0])).astype(int)))
-    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
-
-
 def _moves(
-    place: Float[np.ndarray, "t 2"], stands: Bool[np.ndarray, "steps"], fps: float
+    position: Float[np.ndarray, "t 2"], stands: Bool[np.ndarray, "steps"], fps: float
 ) -> Float[np.ndarray, "t 2"]:
-    """How far to move a foot along the floor in each frame (metres), given where it is and when it stands.
+    """How far to move a foot along the floor in each frame (metres), given its positions and when it stands.
 
-    The moves m minimise HOLD |slide of place + m|² + SHORT |m|² + SMOOTH |third difference of m|².
+    The moves m minimise HOLD |difference of (position + m)|² + SHORT |m|² + SMOOTH |third difference of m|².
     """
-    stands, frames, pace = stands.copy(), len(place), fps / 20
+    stands, frames, pace = stands.copy(), len(position), fps / 20
     slope = sparse.diags([-1.0, 1.0], [0, 1], shape=(frames - 1, frames)) if frames > 1 else None
     bend = sparse.identity(frames)
     for left in range(frames, max(frames - 3, 1), -1):
         bend = sparse.diags([-1.0, 1.0], [0, 1], shape=(left - 1, left)) @ bend
     calm = SHORT * sparse.identity(frames) + SMOOTH * pace**6 * bend.T @ bend
-    speed = np.linalg.norm(np.diff(place, axis=0), axis=-1)
+    speed = np.linalg.norm(np.diff(position, axis=0), axis=-1)
     while stands.any():
-        spans = _spans(stands)
+        spans = runs(stands)
         hold = np.where(stands, HOLD, 0.0)
-        for start, end in spans:  # but not where the clip begins or ends
+        for start, end in spans:  # a stand is cut off, not ended, where the clip begins or ends
             hold[[start] * (start > 0) + [end - 1] * (end < len(stands))] = EDGE
         hold = slope.T @ sparse.diags(hold * pace**2)
-        moves = sparse.linalg.spsolve((calm + hold @ slope).tocsc(), -(hold @ (slope @ place)))
+        moves = sparse.linalg.spsolve((calm + hold @ slope).tocsc(), -(hold @ (slope @ position)))
         far = np.linalg.norm(moves, axis=-1) > REACH / 100
         too_far = [(start, end) for start, end in spans if far[start : end + 1].any()]
         if not too_far:
             return moves
         for start, end in too_far:
             stands[start + speed[start:end].argmax()] = False
-    return np.zeros_like(place)
+    return np.zeros_like(position)
 
 
 def _lift(lowest: Float[np.ndarray, "t"], fps: float) -> Float[np.ndarray, "t"]:
-    """Smooth lift (metres) that is never less than the foot is below the floor."""
+    """Smooth lift (metres) that is never smaller than the depth of the foot below the floor."""
     width = 2 * round(0.1 * fps) + 1
     # the mean of maxima over windows of the same width, each of which holds the frame, is at least its value
     return uniform_filter1d(maximum_filter1d(np.maximum(-lowest, 0), width), width)
@@ -187,8 +182,8 @@ def _two_bones(
 ) -> tuple[Float[np.ndarray, "t 3"], Float[np.ndarray, "t 3"]]:
     """Knee and ankle for the ankle's goal, given hip, knee, ankle and toe: the hip stays, as do both lengths.
 
-    The knee keeps the side to which it points, turned with the leg. Near its full stretch the leg yields, so
-    that it neither snaps nor reaches further than it is long; a leg that was stretched more already may stay so.
+    The knee keeps its direction, turned with the leg. Near its full stretch the leg yields: it neither snaps nor
+    reaches further than it is long. A leg that was stretched further before may stay so.
     """
     hip, knee, ankle, toe = leg.swapaxes(0, 1)
     thigh, shin, before, after = (_length(v) for v in (knee - hip, ankle - knee, ankle - hip, goal - hip))
@@ -199,9 +194,11 @@ def _two_bones(
     reach = np.maximum(reach, 1.001 * np.abs(thigh - shin))
     old, new = (ankle - hip) / before, (goal - hip) / after
     side, ahead = (_across(v, old) for v in (knee - hip, toe - ankle))
-    # The straighter a leg, the less its knee says where it points: then the frames around it are asked as well,
-    # and of a leg that is never bent, the foot. A leg that is hardly moved keeps its knee.
-    doubt = np.clip(1 - _length(side) / (UNSURE * thigh), 0, 1) * np.clip(_length(goal - ankle) / 0.02, 0, 1)
+    # The straighter a leg, the less reliable is its knee's direction: then the frames around it count as well, and
+    # the direction of the foot if the leg is never bent. A leg that is hardly moved keeps its knee.
+    doubt = np.clip(1 - _length(side) / (STRAIGHT * thigh), 0, 1) * np.clip(
+        _length(goal - ankle) / 0.02, 0, 1
+    )
     side = side + 3 * doubt * _across(gaussian_filter1d(side, 0.1 * fps, axis=0), old)
     side = np.where(_length(side) > 1e-6, side, ahead)
     turn = quaternion.between(torch.from_numpy(old), torch.from_numpy(new))
@@ -211,7 +208,7 @@ def _two_bones(
 
 
 def _across(vectors: Float[np.ndarray, "t 3"], axis: Float[np.ndarray, "t 3"]) -> Float[np.ndarray, "t 3"]:
-    """What of the vectors is at right angles to the axis, of length 1."""
+    """The part of the vectors at right angles to a unit axis."""
     return vectors - (vectors * axis).sum(-1, keepdims=True) * axis
 
 
@@ -219,26 +216,26 @@ def _length(vectors: Float[np.ndarray, "t 3"]) -> Float[np.ndarray, "t 1"]:
     return np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
-def _rewritten(
+def _update_features(
     features: Float[np.ndarray, "t d"],
     joints: Float[np.ndarray, "t j 3"],
     changed: list[int],
     skeleton: Skeleton,
 ) -> Float[np.ndarray, "t d"]:
-    """Features whose numbers about the changed joints are those of `joints`; heading and path are kept.
+    """Features in which the numbers of the changed joints are those of `joints`; heading and path are kept.
 
     Definitions: `mmm.motion.features`. The last frame's velocities and contacts, which need a next frame, stay.
     """
     out, part = torch.from_numpy(features).double(), feature_slices(skeleton)
-    places = torch.from_numpy(joints).double()
+    world_joints = torch.from_numpy(joints).double()
     heading = out[:, part["root_angular"]].cumsum(0).roll(1, 0)
     heading[0] = 0  # the sum over all earlier frames
     zero = torch.zeros_like(heading)
     turn = torch.cat((heading.cos(), zero, heading.sin(), zero), -1)[:, None]
-    ground = places[:, :1] * places.new_tensor((1.0, 0.0, 1.0))
-    local = quaternion.rotate(turn, places - ground)
-    steps = quaternion.rotate(turn[:-1], places.diff(dim=0))
-    bones = places - places[:, [0, *skeleton.parents[1:]]]
+    ground = world_joints[:, :1] * world_joints.new_tensor((1.0, 0.0, 1.0))
+    local = quaternion.rotate(turn, world_joints - ground)
+    steps = quaternion.rotate(turn[:-1], world_joints.diff(dim=0))
+    bones = world_joints - world_joints[:, [0, *skeleton.parents[1:]]]
     raw = torch.tensor(skeleton.raw_offsets).double()
     world = quaternion.between(raw[1:], torch.nn.functional.normalize(bones[:, 1:], dim=-1))
     world = torch.cat((turn, world), 1)

@@ -2,29 +2,27 @@
 
 The tree decides where names are vague: what hangs between hip and ankle is a knee, whatever it is called, and
 "LeftShoulder" is the collar bone where an upper arm hangs below it, else the upper arm itself. Only ends (foot, hand,
-head) and sides must be told by names.
+head) and sides must be recognisable by their names.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
 from mmm.motion.skeleton import HUMANML3D
 
-Place = tuple[
-    str, str, float
-]  # on the way from a joint to another, by a share; twice the same where it is one joint
+# (name, other name, weight of the other): a point between two joints; the same name twice for one joint
+Blend = tuple[str, str, float]
 
 # Words of names, without their side; each is searched for anywhere in the name.
 _FOOT, _TOE = r"foot|ankle", r"toe|ball|footbase|foottip"
-_KNEE, _THIGH = (
-    r"knee|shin|calf|lowerleg|lowleg|tibia|(?<!up)(?<!upper)leg",
-    r"thigh|femur|upleg|upperleg|hip|leg",
-)
+_KNEE = r"knee|shin|calf|lowerleg|lowleg|tibia|(?<!up)(?<!upper)leg"
+_THIGH = r"thigh|femur|upleg|upperleg|hip|leg"
 _HAND = r"hand|wrist"
 _ELBOW, _ARM = r"elbow|forearm|lowerarm|lowarm|radius", r"arm|humerus|shoulder|shldr"
 _HEAD, _NECK, _PELVIS = r"head|skull", r"neck|cervi", r"pelvis|hips?$|hips?joint"
@@ -37,7 +35,7 @@ _HELPERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Body:
-    """What a guess looks at: names, parents (root -1), places (J, 3) in one frame, and End Sites."""
+    """What a guess looks at: names, parents (root -1), positions (J, 3) in one frame, and End Sites."""
 
     names: tuple[str, ...]
     parents: tuple[int, ...]
@@ -45,22 +43,91 @@ class Body:
     end_parents: tuple[int, ...]
     ends: Float[np.ndarray, "e 3"]
 
-    def above(self, joint: int) -> list[int]:
-        """Its ancestors, the nearest first."""
-        found = []
+    @cached_property
+    def sides(self) -> list[str]:
+        """Of each joint: "left", "right" or ""."""
+        return [split_side(name)[0] for name in self.names]
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Names without sides, blanks and digits, in lower case."""
+        return [re.sub(r"[\s\d]", "", split_side(name)[1]) for name in self.names]
+
+    @cached_property
+    def helpers(self) -> list[bool]:
+        """Of each joint: whether it is an animator's helper."""
+        return [bool(re.search(_HELPERS, split_side(name)[1])) for name in self.names]
+
+    def ancestors(self, joint: int) -> list[int]:
+        """The nearest first."""
+        above = []
         while (joint := self.parents[joint]) >= 0:
-            found.append(joint)
-        return found
+            above.append(joint)
+        return above
 
-    def below(self, joint: int) -> list[int]:
-        return [i for i, parent in enumerate(self.parents) if parent == joint]
-
-    def length(self) -> float:
-        """Size of the body, to tell what is no length at all."""
-        return float(np.ptp(self.joints, axis=0).max())
+    def children(self, joint: int) -> list[int]:
+        return [child for child, parent in enumerate(self.parents) if parent == joint]
 
     def apart(self, one: int, other: int) -> bool:
-        return bool(np.linalg.norm(self.joints[one] - self.joints[other]) > 1e-3 * self.length())
+        """Whether two joints differ in position."""
+        return self.is_length(self.joints[one] - self.joints[other])
+
+    def is_length(self, bone: Float[np.ndarray, "3"]) -> bool:
+        size = float(np.ptp(self.joints, axis=0).max())
+        return bool(np.linalg.norm(bone) > 1e-3 * size)
+
+    def first(self, side: str, pattern: str, but: str = r"$^") -> int | None:
+        """The joint nearest to the root whose name matches `pattern` and does not match `but`."""
+        matches = [
+            joint
+            for joint, word in enumerate(self.words)
+            if self.sides[joint] == side
+            and not self.helpers[joint]
+            and re.search(pattern, word)
+            and not re.search(but, word)
+        ]
+        return min(matches, key=lambda joint: len(self.ancestors(joint)), default=None)
+
+    def branch(self, pair: dict[str, int | None]) -> int | None:
+        """The lowest joint that both of a left and a right joint hang on."""
+        if None in pair.values():
+            return None
+        shared = set(self.ancestors(pair["right"]))
+        return next((joint for joint in self.ancestors(pair["left"]) if joint in shared), None)
+
+    def chain(self, end: int, top: int | None) -> list[int]:
+        """Joints strictly between, from the end up, without helpers such as rolls; none if `end` is not below `top`."""
+        above = self.ancestors(end)
+        return (
+            [joint for joint in above[: above.index(top)] if not self.helpers[joint]] if top in above else []
+        )
+
+    def split_chain(self, chain: list[int], pattern: str) -> tuple[int | None, list[int]]:
+        """The first joint of a chain whose name matches, else its first joint; and the chain above it."""
+        matches = (number for number, joint in enumerate(chain) if re.search(pattern, self.words[joint]))
+        number = next(matches, 0)
+        return (chain[number] if chain else None), chain[number + 1 :]
+
+
+def guess_joints(body: Body) -> dict[str, Blend]:
+    """Where HumanML3D's joints are, for as many of the 22 as can be guessed."""
+    sides = ("left", "right")
+    feet = {side: body.first(side, _FOOT, _TOE) for side in sides}
+    hands = {side: body.first(side, _HAND, _FINGERS) for side in sides}
+    elbows = {side: body.first(side, _ELBOW) for side in sides}
+    legs_meet = body.branch(feet)
+    if legs_meet is None:  # one foot that is not recognised must not cost the trunk and the other leg
+        legs_meet = body.first("", _PELVIS)
+    arms_meet = body.branch(elbows if None in hands.values() else hands)
+    guess: dict[str, Blend] = {}
+    for side in sides:
+        if feet[side] is not None:
+            guess |= _leg(body, side, feet[side], legs_meet)
+    if legs_meet is not None and arms_meet is not None:
+        guess |= _trunk(body, legs_meet, arms_meet)
+    for side in sides:
+        guess |= _arm(body, side, hands[side], elbows[side], arms_meet)
+    return guess
 
 
 def split_side(name: str) -> tuple[str, str]:
@@ -83,186 +150,133 @@ def split_side(name: str) -> tuple[str, str]:
     return "", text
 
 
-def guess_places(body: Body) -> dict[str, Place]:
-    """Where HumanML3D's joints are, for as many of the 22 as can be told."""
-    told = [split_side(name) for name in body.names]
-    sides = [side for side, _ in told]
-    words = [re.sub(r"[\s\d]", "", rest) for _, rest in told]
-    helper = [bool(re.search(_HELPERS, rest)) for _, rest in told]
-    return _Guess(body, sides, words, helper).places()
+def _one(body: Body, joint: int) -> Blend:
+    return body.names[joint], body.names[joint], 0.0
 
 
-class _Guess:
-    def __init__(self, body: Body, sides: list[str], words: list[str], helper: list[bool]) -> None:
-        self.body, self.sides, self.words, self.helper = body, sides, words, helper
-        self.found: dict[str, Place] = {}
+def _between(body: Body, joint: int, other: int, weight: float = 0.5) -> Blend:
+    return body.names[joint], body.names[other], weight
 
-    def places(self) -> dict[str, Place]:
-        # without hands (Blender's simple rigs), the End Site of the forearm is the wrist
-        elbows = {side: self.first(side, _ELBOW) for side in ("left", "right")}
-        hands = {side: self.first(side, _HAND, _FINGERS) for side in ("left", "right")}
-        feet = {side: self.first(side, _FOOT, _TOE) for side in ("left", "right")}
-        legs_meet = self.meet(feet)
-        arms_meet = self.meet(elbows if None in hands.values() else hands)
-        if legs_meet is None:  # a foot that cannot be told is no reason to lose trunk and other leg, too
-            legs_meet = self.first("", _PELVIS)
-        for side in ("left", "right"):
-            self.leg(side, feet[side], legs_meet)
-        self.trunk(legs_meet, arms_meet)
-        for side in ("left", "right"):
-            self.arm(side, hands[side], elbows[side], arms_meet)
-        return self.found
 
-    def put(self, joint: str, name: int) -> None:
-        self.found[joint] = (self.body.names[name], self.body.names[name], 0.0)
+def _end_site(body: Body, joint: str, parent: int) -> dict[str, Blend]:
+    """The last End Site of a joint that differs from it in position, if there is one."""
+    for end, owner in reversed(list(zip(body.ends, body.end_parents, strict=True))):
+        if owner == parent and body.is_length(end - body.joints[parent]):
+            name = f"{body.names[parent]}/end"
+            return {joint: (name, name, 0.0)}
+    return {}
 
-    def between(self, joint: str, name: int, other: int, share: float = 0.5) -> None:
-        self.found[joint] = (self.body.names[name], self.body.names[other], round(share, 3))
 
-    def first(self, side: str, pattern: str, but: str = r"$^") -> int | None:
-        """The joint nearest to the root that is called so."""
-        fits = [
-            joint
-            for joint, word in enumerate(self.words)
-            if self.sides[joint] == side
-            and not self.helper[joint]
-            and re.search(pattern, word)
-            and not re.search(but, word)
-        ]
-        return min(fits, key=lambda joint: len(self.body.above(joint)), default=None)
+def _leg(body: Body, side: str, foot: int, top: int | None) -> dict[str, Blend]:
+    guess = {f"{side}_ankle": _one(body, foot)} | _toe(body, f"{side}_foot", foot)
+    knee, chain = body.split_chain(body.chain(foot, top), _KNEE)
+    if knee is None:
+        return guess
+    guess[f"{side}_knee"] = _one(body, knee)
+    hip, _ = body.split_chain(chain, _THIGH)
+    return guess if hip is None else guess | {f"{side}_hip": _one(body, hip)}
 
-    def meet(self, pair: dict[str, int | None]) -> int | None:
-        """The lowest joint that both hang on."""
-        left, right = pair["left"], pair["right"]
-        if left is None or right is None:
-            return None
-        shared = set(self.body.above(right))
-        return next((joint for joint in self.body.above(left) if joint in shared), None)
 
-    def chain(self, end: int, top: int) -> list[int]:
-        """Joints strictly between, from the end up, without helpers such as rolls."""
-        above = self.body.above(end)
-        above = above[: above.index(top)] if top in above else []
-        return [joint for joint in above if not self.helper[joint]]
+def _toe(body: Body, name: str, foot: int) -> dict[str, Blend]:
+    """A joint below the foot, preferably one that is called a toe; else the End Site of the foot."""
+    below = [joint for joint in body.children(foot) if body.apart(joint, foot)]
+    toes = [joint for joint in below if re.search(_TOE, body.words[joint])]
+    base = [joint for joint in toes if re.search(r"base|ball|^toes?$", body.words[joint])]
+    for choice in (base, toes, below):
+        if len(choice) == 1:
+            return {name: _one(body, choice[0])}
+    if toes:  # single toes: the middle one
+        return {name: _one(body, toes[len(toes) // 2])}
+    return _end_site(body, name, foot)
 
-    def pick(self, chain: list[int], pattern: str) -> int | None:
-        """Where in the chain the first is that is called so; else its first joint."""
-        named = (place for place, joint in enumerate(chain) if re.search(pattern, self.words[joint]))
-        return next(named, 0 if chain else None)
 
-    def leg(self, side: str, foot: int | None, top: int | None) -> None:
-        if foot is None:
-            return
-        self.put(f"{side}_ankle", foot)
-        self.toe(side, foot)
-        chain = self.chain(foot, top) if top is not None else []
-        knee = self.pick(chain, _KNEE)
-        if knee is None:
-            return
-        self.put(f"{side}_knee", chain[knee])
-        chain = chain[knee + 1 :]
-        hip = self.pick(chain, _THIGH)
-        if hip is not None:
-            self.put(f"{side}_hip", chain[hip])
+def _trunk(body: Body, legs_meet: int, arms_meet: int) -> dict[str, Blend]:
+    """Pelvis, three joints of the spine, neck and head."""
+    pelvises = [
+        joint
+        for joint in (legs_meet, *body.ancestors(legs_meet))
+        if re.search(_PELVIS, body.words[joint]) and not body.sides[joint]
+    ]
+    pelvis = (pelvises or [legs_meet])[0]
+    guess = {"pelvis": _one(body, pelvis)}
+    head, necks = _head_and_necks(body)
+    if head is not None:
+        guess["head"] = _one(body, head)
+    elif necks:
+        guess |= _end_site(body, "head", max(necks, key=lambda joint: len(body.ancestors(joint))))
+    spine = _spine_joints(body, pelvis, arms_meet)
+    if not spine:
+        return guess
+    guess |= _spine(body, pelvis, spine)
+    necks = [joint for joint in necks if joint not in spine and body.apart(joint, spine[-1])]
+    if necks:
+        guess["neck"] = _one(body, necks[0])
+    elif head is not None:
+        guess["neck"] = _between(body, spine[-1], head, 0.7)
+    return guess
 
-    def toe(self, side: str, foot: int) -> None:
-        """A joint below the foot, one that is called a toe before others; else the End Site of the foot."""
-        below = [joint for joint in self.body.below(foot) if self.body.apart(joint, foot)]
-        named = [joint for joint in below if re.search(_TOE, self.words[joint])]
-        base = [joint for joint in named if re.search(r"base|ball|^toes?$", self.words[joint])]
-        for choice in (base, named, below):
-            if len(choice) == 1:
-                return self.put(f"{side}_foot", choice[0])
-        if named:
-            return self.put(f"{side}_foot", named[len(named) // 2])  # single toes: the middle one
-        self.end(f"{side}_foot", foot)
 
-    def end(self, joint: str, parent: int) -> None:
-        for number, owner in enumerate(self.body.end_parents):
-            away = np.linalg.norm(self.body.ends[number] - self.body.joints[parent])
-            if owner == parent and away > 1e-3 * self.body.length():
-                name = f"{self.body.names[parent]}/end"
-                self.found[joint] = (name, name, 0.0)
+def _head_and_necks(body: Body) -> tuple[int | None, list[int]]:
+    """The head, and the joints of the neck: with a head only those above it, from the root up."""
+    necks = [j for j, word in enumerate(body.words) if re.search(_NECK, word) and not body.helpers[j]]
+    head = body.first("", _HEAD)
+    if head is None and necks:  # a head of another name: the one joint that the neck carries
+        carried = [j for j in body.children(necks[-1]) if not (body.sides[j] or body.helpers[j])]
+        head = carried[0] if len(carried) == 1 else None
+    if head is not None:
+        necks = [joint for joint in body.ancestors(head)[::-1] if joint in necks]
+    return head, necks
 
-    def trunk(self, legs_meet: int | None, arms_meet: int | None) -> None:
-        """Pelvis, three joints of the spine, neck and head."""
-        if legs_meet is None or arms_meet is None:
-            return
-        pelvis = legs_meet
-        for joint in (legs_meet, *self.body.above(legs_meet)):
-            if re.search(_PELVIS, self.words[joint]) and not self.sides[joint]:
-                pelvis = joint
-                break
-        self.put("pelvis", pelvis)
-        head = self.first("", _HEAD)
-        necks = [j for j, word in enumerate(self.words) if re.search(_NECK, word) and not self.helper[j]]
-        if head is None and necks:  # called otherwise: what the neck carries
-            carried = [j for j in self.body.below(necks[-1]) if not (self.sides[j] or self.helper[j])]
-            head = carried[0] if len(carried) == 1 else None
-        if head is not None:
-            self.put("head", head)
-            necks = [joint for joint in self.body.above(head)[::-1] if joint in necks]
-        elif necks:
-            self.end("head", max(necks, key=lambda joint: len(self.body.above(joint))))
-        above = self.body.above(arms_meet)
-        if pelvis not in above:
-            return
-        spine = [arms_meet, *above[: above.index(pelvis)]][::-1]
-        spine = [
-            j
-            for i, j in enumerate(spine)
-            if self.body.apart(j, pelvis) and (i == 0 or self.body.apart(j, spine[i - 1]))
-        ]
-        if len(spine) > 1 and re.search(_NECK, self.words[spine[-1]]):
-            spine.pop()  # collar bones that hang on the neck, as in 3ds Max's bipeds
-        if not spine:
-            return
-        self.spine(pelvis, spine)
-        necks = [joint for joint in necks if joint not in spine and self.body.apart(joint, spine[-1])]
-        if necks:
-            self.put("neck", necks[0])
-        elif head is not None:
-            self.between("neck", spine[-1], head, 0.7)
 
-    def spine(self, pelvis: int, spine: list[int]) -> None:
-        """Three joints of as many as there are; the last is the one that the arms hang on."""
-        if len(spine) >= 3:
-            way = np.linalg.norm(np.diff(self.body.joints[[pelvis, *spine]], axis=0), axis=-1).cumsum()
-            target = HUMANML3D.target_offsets[[3, 6, 9], 1].cumsum()
-            middle = np.abs(way[1:-1] / way[-1] - target[1] / target[2]).argmin() + 1
-            first = np.abs(way[:middle] / way[-1] - target[0] / target[2]).argmin()
-            for joint, chosen in zip(("spine1", "spine2", "spine3"), (first, middle, -1), strict=True):
-                self.put(joint, spine[chosen])
-        elif len(spine) == 2:
-            self.put("spine1", spine[0])
-            self.between("spine2", spine[0], spine[1])
-            self.put("spine3", spine[1])
-        elif spine:
-            self.between("spine1", pelvis, spine[0], 0.4)
-            self.between("spine2", pelvis, spine[0], 0.8)
-            self.put("spine3", spine[0])
+def _spine_joints(body: Body, pelvis: int, arms_meet: int) -> list[int]:
+    """Joints above the pelvis up to the one that the arms hang on, without bones of no length."""
+    above = body.ancestors(arms_meet)
+    if pelvis not in above:
+        return []
+    spine = [arms_meet, *above[: above.index(pelvis)]][::-1]
+    spine = [
+        joint
+        for joint, before in zip(spine, [pelvis, *spine], strict=False)
+        if body.apart(joint, pelvis) and body.apart(joint, before)
+    ]
+    if len(spine) > 1 and re.search(_NECK, body.words[spine[-1]]):
+        spine.pop()  # collar bones that hang on the neck, as in 3ds Max's bipeds
+    return spine
 
-    def arm(self, side: str, hand: int | None, forearm: int | None, top: int | None) -> None:
-        if hand is not None:
-            self.put(f"{side}_wrist", hand)
-            chain = self.chain(hand, top) if top is not None else []
-        elif forearm is not None:
-            self.end(f"{side}_wrist", forearm)
-            chain = [forearm, *(self.chain(forearm, top) if top is not None else [])]
-        else:
-            return
-        elbow = self.pick(chain, _ELBOW)
-        if elbow is None:
-            return
-        self.put(f"{side}_elbow", chain[elbow])
-        chain = chain[elbow + 1 :]
-        shoulder = self.pick(chain, _ARM)
-        if shoulder is None:
-            return
-        upper = chain[shoulder]
-        self.put(f"{side}_shoulder", upper)
-        collars = [j for j in chain[shoulder + 1 :] if self.body.apart(j, upper) and self.body.apart(j, top)]
-        if collars:
-            self.put(f"{side}_collar", collars[0])
-        else:
-            self.between(f"{side}_collar", top, upper)
+
+def _spine(body: Body, pelvis: int, spine: list[int]) -> dict[str, Blend]:
+    """Three joints of the spine from one or more; the last is the one that the arms hang on."""
+    if len(spine) >= 3:
+        height = np.linalg.norm(np.diff(body.joints[[pelvis, *spine]], axis=0), axis=-1).cumsum()
+        target = HUMANML3D.target_offsets[[3, 6, 9], 1].cumsum()
+        middle = np.abs(height[1:-1] / height[-1] - target[1] / target[2]).argmin() + 1
+        first = np.abs(height[:middle] / height[-1] - target[0] / target[2]).argmin()
+        chosen = [_one(body, spine[number]) for number in (first, middle, -1)]
+    elif len(spine) == 2:
+        chosen = [_one(body, spine[0]), _between(body, *spine), _one(body, spine[1])]
+    else:
+        chosen = [_between(body, pelvis, spine[0], 0.4), _between(body, pelvis, spine[0], 0.8)]
+        chosen.append(_one(body, spine[0]))
+    return dict(zip(("spine1", "spine2", "spine3"), chosen, strict=True))
+
+
+def _arm(body: Body, side: str, hand: int | None, forearm: int | None, top: int | None) -> dict[str, Blend]:
+    if hand is not None:
+        guess, chain = {f"{side}_wrist": _one(body, hand)}, body.chain(hand, top)
+    elif (
+        forearm is not None
+    ):  # no hands, as in Blender's simple rigs: the End Site of the forearm is the wrist
+        guess, chain = _end_site(body, f"{side}_wrist", forearm), [forearm, *body.chain(forearm, top)]
+    else:
+        return {}
+    elbow, chain = body.split_chain(chain, _ELBOW)
+    if elbow is None:
+        return guess
+    guess[f"{side}_elbow"] = _one(body, elbow)
+    shoulder, chain = body.split_chain(chain, _ARM)
+    if shoulder is None:
+        return guess
+    guess[f"{side}_shoulder"] = _one(body, shoulder)
+    collars = [j for j in chain if body.apart(j, shoulder) and body.apart(j, top)]
+    collar = _one(body, collars[0]) if collars else _between(body, top, shoulder)
+    return guess | {f"{side}_collar": collar}

@@ -4,10 +4,10 @@ A map has one line for each of the 22 joints. Its value is
 
     a name                         left_hip: LeftUpLeg
     two names: halfway             spine2: [Spine, Chest]
-    two names and a share          spine2: [Spine, Chest, 0.3]     (three tenths of the way from Spine to Chest)
+    two names and a weight         spine2: [Spine, Chest, 0.3]     (0.7 Spine + 0.3 Chest)
     a name and "/end": End Site    left_foot: LeftFoot/end
 
-Names may leave out what stands before all names of a file ("mixamorig:Hips" is found as Hips).
+Names may leave out what stands before all names of a file ("mixamorig:Hips" is read as Hips).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import numpy as np
 import yaml
 from jaxtyping import Float
 
-from mmm.bvh.joint_guess import Body, Place, guess_places
+from mmm.bvh.joint_guess import Blend, Body, guess_joints
 from mmm.bvh.reading import BvhMotion
-from mmm.errors import require
+from mmm.errors import listed, require
 from mmm.motion.skeleton import HUMANML3D
 
 KNOWN = ("mixamo", "cmu", "bandai", "humanml3d")
@@ -38,21 +38,21 @@ class JointMap:
 
     Attributes:
         name: "cmu", "mixamo", "bandai", "humanml3d", the path of a user's map, or "guessed".
-        places: (name, other name, share) for each of the 22 joints; the same name twice where it is one joint.
+        joints: (name, other name, weight of the other) for each of the 22 joints; the same name twice for one joint.
     """
 
     name: str
-    places: dict[str, Place]
+    joints: dict[str, Blend]
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Joints of the file that the map speaks of, without repetition."""
-        return tuple(dict.fromkeys(name for a, b, _ in self.places.values() for name in (a, b)))
+        """Joints of the file that the map names, without repetition."""
+        return tuple(dict.fromkeys(name for a, b, _ in self.joints.values() for name in (a, b)))
 
     def missing(self, motion: BvhMotion) -> list[str]:
         """Joints that the map needs and the file lacks."""
-        places = Places(motion)
-        return [name for name in self.needed if name not in places]
+        positions = positions_by_name(motion)
+        return [name for name in self.needed if name not in positions]
 
     def apply(self, motion: BvhMotion) -> Float[np.ndarray, "t 22 3"]:
         """HumanML3D's 22 joints, in the unit and axes of `motion`.
@@ -63,45 +63,69 @@ class JointMap:
         missing = self.missing(motion)
         require(
             not missing,
-            f"the file lacks {_some(missing)}, which the joint map {self.name} needs; its joints are "
+            f"the file lacks {listed(missing)}, which the joint map {self.name} needs; its joints are "
             f"{', '.join(motion.names)}: {HOW}.",
         )
-        at = Places(motion)
+        at = positions_by_name(motion)
         joints = []
         for joint in HUMANML3D.joints:
-            name, other, share = self.places[joint]
-            joints.append(at[name] if name == other else at[name] * (1 - share) + at[other] * share)
+            name, other, weight = self.joints[joint]
+            joints.append(at[name] if name == other else at[name] * (1 - weight) + at[other] * weight)
         return np.stack(joints, 1).astype(np.float32)
 
     def table(self) -> str:
         """22 aligned lines: HumanML3D's joint, and what it is in the file."""
         width = max(map(len, HUMANML3D.joints))
-        return "\n".join(f"{joint:{width}}  {_words(*self.places[joint])}" for joint in HUMANML3D.joints)
+        return "\n".join(f"{joint:{width}}  {_words(*self.joints[joint])}" for joint in HUMANML3D.joints)
 
 
-class Places:
-    """Positions (T, 3) of a file's joints and, as "NAME/end", of its End Sites, by name with or without prefix."""
-
-    def __init__(self, motion: BvhMotion) -> None:
-        self._joints, self._ends = motion.joints, motion.ends
-        self._at: dict[str, tuple[bool, int]] = {}
-        names = [(name, (False, i)) for i, name in enumerate(motion.names)]
-        names += [(f"{motion.names[j]}/end", (True, i)) for i, j in enumerate(motion.end_parents)]
-        for key in (str, without_prefix):  # whole names first
-            for name, where in names:
-                self._at.setdefault(key(name), where)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._at
-
-    def __getitem__(self, name: str) -> Float[np.ndarray, "t 3"]:
-        is_end, number = self._at[name]
-        return (self._ends if is_end else self._joints)[:, number]
+def positions_by_name(motion: BvhMotion) -> dict[str, Float[np.ndarray, "t 3"]]:
+    """Positions (T, 3) of a file's joints and, as "NAME/end", of its End Sites, by name with and without prefix."""
+    named = list(zip(motion.names, motion.joints.swapaxes(0, 1), strict=True))
+    ends = [f"{motion.names[joint]}/end" for joint in motion.end_parents]
+    named += zip(ends, motion.ends.swapaxes(0, 1), strict=True)
+    positions: dict[str, Float[np.ndarray, "t 3"]] = {}
+    for key in (str, without_prefix):  # whole names first
+        for name, position in named:
+            positions.setdefault(key(name), position)
+    return positions
 
 
 def without_prefix(name: str) -> str:
     """ "mixamorig:Hips", "mixamorig9_Hips" and "Character|Hips" are Hips."""
     return re.sub(r"^(.*[:|]|mixamorig\d*_?)(?=.)", "", name)
+
+
+def choose_map(motion: BvhMotion, given: str | os.PathLike | JointMap | None = None) -> JointMap:
+    """The given map (a path, a name of KNOWN or a map), else the known one that fits, else a guess from the names.
+
+    Raises:
+        FileNotFoundError, ValueError: the given map cannot be read or needs joints that the file lacks; or, without
+            one, some joints cannot be guessed: the sentence lists them, those of the file, and how to give a map.
+    """
+    if given is not None:
+        if not isinstance(given, JointMap):
+            given = known_map(str(given)) if str(given) in KNOWN else load_map(given)
+        given.apply(dataclasses.replace(motion, joints=motion.joints[:1], ends=motion.ends[:1]))
+        return given
+    for name in KNOWN:
+        if not known_map(name).missing(motion):
+            return known_map(name)
+    body = Body(motion.names, motion.parents, motion.joints[0], motion.end_parents, motion.ends[0])
+    guess = guess_joints(body)
+    missing = [joint for joint in HUMANML3D.joints if joint not in guess]
+    require(
+        not missing,
+        f"the joints cannot be recognised by their names: none was recognised as {', '.join(missing)} among "
+        f"{', '.join(motion.names)}; {HOW}.",
+    )
+    return JointMap("guessed", {joint: guess[joint] for joint in HUMANML3D.joints})
+
+
+@lru_cache
+def known_map(name: str) -> JointMap:
+    """One of KNOWN, which come with the package."""
+    return _parse((resources.files("mmm.bvh") / "joint_maps" / f"{name}.yaml").read_text("utf-8"), name)
 
 
 def load_map(path: str | os.PathLike) -> JointMap:
@@ -119,89 +143,49 @@ def load_map(path: str | os.PathLike) -> JointMap:
     return _parse(path.read_text(encoding="utf-8-sig", errors="replace"), str(path))
 
 
-@lru_cache
-def known_map(name: str) -> JointMap:
-    """One of KNOWN, which come with the package."""
-    return _parse((resources.files("mmm.bvh") / "joint_maps" / f"{name}.yaml").read_text("utf-8"), name)
-
-
-def choose_map(motion: BvhMotion, given: str | os.PathLike | JointMap | None = None) -> JointMap:
-    """The given map (a path, a name of KNOWN or a map), else the known one that fits, else one guessed from names.
-
-    Raises:
-        FileNotFoundError, ValueError: the given map cannot be read or needs joints that the file lacks; or, without
-            one, the joints cannot be told: the sentence lists which, those of the file, and how to give a map.
-    """
-    if given is not None:
-        if not isinstance(given, JointMap):
-            given = known_map(str(given)) if str(given) in KNOWN else load_map(given)
-        given.apply(dataclasses.replace(motion, joints=motion.joints[:1], ends=motion.ends[:1]))
-        return given
-    for name in KNOWN:
-        if not known_map(name).missing(motion):
-            return known_map(name)
-    body = Body(motion.names, motion.parents, motion.joints[0], motion.end_parents, motion.ends[0])
-    places = guess_places(body)
-    lost = [joint for joint in HUMANML3D.joints if joint not in places]
-    require(
-        not lost,
-        f"the joints cannot be told by their names: found none for {', '.join(lost)} among "
-        f"{', '.join(motion.names)}; {HOW}.",
-    )
-    return JointMap("guessed", {joint: places[joint] for joint in HUMANML3D.joints})
-
-
 def _parse(text: str, name: str) -> JointMap:
     try:
-        found = yaml.safe_load(text)
+        lines = yaml.safe_load(text)
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         raise ValueError(
             f"the joint map {name} is not YAML (line {line}); expected lines such as `left_hip: LeftUpLeg`."
         ) from error
     require(
-        isinstance(found, dict),
-        f"the joint map {name} holds {type(found).__name__}, expected lines such as `left_hip: LeftUpLeg`.",
+        isinstance(lines, dict),
+        f"the joint map {name} holds {type(lines).__name__}, expected lines such as `left_hip: LeftUpLeg`.",
     )
-    missing = [joint for joint in HUMANML3D.joints if joint not in found]
-    require(
-        not missing, f"the joint map {name} does not say where {_some(missing, 22)} is; add a line for each."
-    )
-    unknown = [str(joint) for joint in found if joint not in HUMANML3D.joints]
+    missing = [joint for joint in HUMANML3D.joints if joint not in lines]
+    require(not missing, f"the joint map {name} lacks {', '.join(missing)}; add a line for each.")
+    unknown = [str(joint) for joint in lines if joint not in HUMANML3D.joints]
     require(
         not unknown,
-        f"the joint map {name} speaks of {_some(unknown)}, which HumanML3D does not have; its joints are "
+        f"the joint map {name} names {listed(unknown)}, which HumanML3D does not have; its joints are "
         f"{', '.join(HUMANML3D.joints)}.",
     )
-    return JointMap(name, {joint: _place(name, joint, found[joint]) for joint in HUMANML3D.joints})
+    return JointMap(name, {joint: _parse_blend(name, joint, lines[joint]) for joint in HUMANML3D.joints})
 
 
-def _place(name: str, joint: str, value: object) -> Place:
+def _parse_blend(name: str, joint: str, value: object) -> Blend:
     if isinstance(value, str | int) and not isinstance(value, bool):  # a joint may be called 12
         return str(value), str(value), 0.0
     good = isinstance(value, list) and len(value) in (2, 3)
-    share = value[2] if good and len(value) == 3 else 0.5
+    weight = value[2] if good and len(value) == 3 else 0.5
     require(
         good
         and all(isinstance(part, str) for part in value[:2])
-        and isinstance(share, int | float)
-        and 0 <= share <= 1,
+        and isinstance(weight, int | float)
+        and 0 <= weight <= 1,
         f"the joint map {name} says `{joint}: {value}`, expected a name, or [name, other name] or [name, other name, "
-        "share from 0 to 1].",
+        "weight from 0 to 1].",
     )
-    return str(value[0]), str(value[1]), float(share)
+    return value[0], value[1], float(weight)
 
 
-def _some(names: list[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _words(name: str, other: str, share: float) -> str:
+def _words(name: str, other: str, weight: float) -> str:
     if name == other:
         return f"End Site of {name.removesuffix('/end')}" if name.endswith("/end") else name
     name, other = _words(name, name, 0), _words(other, other, 0)
-    return (
-        f"halfway from {name} to {other}"
-        if share == 0.5
-        else f"{share:.0%} of the way from {name} to {other}"
-    )
+    if weight == 0.5:
+        return f"halfway from {name} to {other}"
+    return f"{weight:.0%} of the way from {name} to {other}"

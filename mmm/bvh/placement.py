@@ -1,7 +1,7 @@
-"""The user's world and HumanML3D's: size, place, heading, unit and axes of a motion, there and back.
+"""The user's world and HumanML3D's: size, position, heading, unit and axes of a motion, in both directions.
 
-HumanML3D's features know one body, which starts above the origin and faces z+ (features.py, steps 1 and 2). A
-`Placement` is what they forget.
+HumanML3D's features know one body, which starts above the origin and faces z+ (`mmm.motion.features`, steps 1 and 2).
+A `Placement` keeps what they drop.
 """
 
 from __future__ import annotations
@@ -23,21 +23,16 @@ AXES = {
     "-y": ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
     "-z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
 }
-UNITS = {
-    "cm": 0.01,
-    "m": 1.0,
-    "mm": 0.001,
-    "inch": 0.0254,
-    "cmu": 0.0254 / 0.45,
-}  # metres, the most usual first
-# Metres from ankle to head along the bones; HumanML3D's body has 1.47. First what people are, then what figures may be.
+# Metres, the most usual first
+UNITS = {"cm": 0.01, "m": 1.0, "mm": 0.001, "inch": 0.0254, "cmu": 0.0254 / 0.45}
+# Metres from ankle to head along the bones, of people and of any figure; HumanML3D's body has 1.47.
 USUAL_HEIGHTS, HEIGHTS = (0.75, 2.0), (0.5, 2.5)
 _LEG, _TRUNK = (2, 5, 8), (0, 3, 6, 9, 12, 15)
 
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """How to give a motion of HumanML3D's body back in the world that it came from.
+    """How to return a motion of HumanML3D's body to the world that it came from.
 
     Attributes:
         scale: how much larger the user's body is: its leg length ÷ HumanML3D's.
@@ -59,16 +54,16 @@ class Placement:
         """Joints as features give them (first root above the origin, facing z+), in the user's world.
 
         The root's path is scaled back, bones keep their directions and get the user's lengths: the inverse of step 1.
-        The feet of a motion that was generated stand where HumanML3D's legs, scaled, would stand, to within the
-        difference between its proportions of thigh and shin and the user's.
+        The feet of a generated motion stand where HumanML3D's scaled legs would stand, except for the difference
+        between its proportions of thigh and shin and the user's.
 
         Returns:
             (T, 22, 3) in metres, y up, float32: of the user's size, where the user's motion was.
         """
         placed = np.asarray(joints, np.float64) @ _about_y(self.heading).T * self.scale + np.array(self.start)
-        return (placed if self.bones is None else _with_lengths(placed, np.array(self.bones))).astype(
-            np.float32
-        )
+        if self.bones is not None:
+            placed = _with_lengths(placed, np.array(self.bones))
+        return placed.astype(np.float32)
 
     def to_file(self, joints: Float[np.ndarray, "t 22 3"]) -> Float[np.ndarray, "t 22 3"]:
         """The same in the unit and the axes of the user's file."""
@@ -78,6 +73,12 @@ class Placement:
 def _about_y(angle: float) -> Float[np.ndarray, "3 3"]:
     cos, sin = np.cos(angle), np.sin(angle)
     return np.array(((cos, 0, sin), (0, 1, 0), (-sin, 0, cos)))
+
+
+def _across(joints: Float[np.ndarray, "*t 22 3"]) -> Float[np.ndarray, "*t 3"]:
+    """From left to right across hips and shoulders; y × this is where the body faces."""
+    right_hip, left_hip, right_shoulder, left_shoulder = (joints[..., joint, :] for joint in HUMANML3D.face)
+    return right_hip - left_hip + right_shoulder - left_shoulder
 
 
 def _with_lengths(
@@ -94,7 +95,7 @@ def _with_lengths(
 
 
 def place(joints: Float[np.ndarray, "t 22 3"]) -> tuple[Float[np.ndarray, "t 22 3"], Placement]:
-    """HumanML3D's body in the user's motion, standing at the origin, and the way back.
+    """HumanML3D's body in the user's motion, standing at the origin, and the placement that undoes it.
 
     Bones get the directions of the user's and the lengths of HumanML3D's, the root's path is scaled by the length of
     the legs: steps 1 and 2 of the features, for all frames (features have one less).
@@ -109,15 +110,14 @@ def place(joints: Float[np.ndarray, "t 22 3"]) -> tuple[Float[np.ndarray, "t 22 
     empty = [HUMANML3D.joints[joint] for joint in np.flatnonzero((lengths < 1e-6).any(0)) if joint > 0]
     require(
         not empty,
-        f"{', '.join(empty)} lie in the same place as the joint above them, expected bones with length; give a map "
+        f"{', '.join(empty)} have the same position as the joint above them, expected bones with length; give a map "
         "that takes other joints for them.",
     )
     target, legs = np.linalg.norm(HUMANML3D.target_offsets, axis=-1), list(HUMANML3D.legs)
     scale = float(lengths[0, legs].sum() / target[legs].sum())
     body = _with_lengths(joints + joints[:, :1] * (1 / scale - 1), target)
     start = np.array((body[0, 0, 0], body[..., 1].min(), body[0, 0, 2]))
-    right_hip, left_hip, right_shoulder, left_shoulder = HUMANML3D.face
-    across = body[0, right_hip] - body[0, left_hip] + body[0, right_shoulder] - body[0, left_shoulder]
+    across = _across(body[0])
     heading = float(np.arctan2(across[2], -across[0]))  # of y × across, to which z+ is to be turned
     placed = (body - start) @ _about_y(heading)
     # the median: linear resampling in time shortens the bones between two frames a little
@@ -130,8 +130,8 @@ def stand_on(
 ) -> Float[np.ndarray, "t j 3"]:
     """A motion turned about y and moved along the floor, so that its pose in one frame is nearest to `pose`.
 
-    Features begin at the origin, whatever their first frame shows. Frames that are put in front of a motion take that
-    place, and the rest is to stay where it was.
+    Features begin at the origin. Where frames are added in front of a motion, these begin there, and the rest has to be
+    moved back to where it was.
     """
     flat, goal = joints[frame][:, [0, 2]].astype(np.float64), pose[:, [0, 2]].astype(np.float64)
     centre, aim = flat.mean(0), goal.mean(0)
@@ -149,27 +149,26 @@ def to_y_up(joints: Float[np.ndarray, "t 22 3"], up: str) -> Float[np.ndarray, "
 
 
 def guess_up(joints: Float[np.ndarray, "t 22 3"]) -> str | None:
-    """The axis along which the head is above the feet, in the middle of all frames; None where there is none.
+    """The axis along which the head is above the feet, in the median over the frames; None where there is none.
 
     From the frames and not from a rest pose: in many files that is a heap of bones along one axis.
     """
     body = joints[:, HUMANML3D.joints.index("head")] - joints[:, [7, 8]].mean(1)
     rise = np.median(body / np.maximum(np.linalg.norm(body, axis=-1, keepdims=True), 1e-12), axis=0)
     axis = int(np.abs(rise).argmax())
-    # 37 degrees: a body that leans less than this is upright; one that crawls or lies says nothing
+    # cos 37°: a body that leans less is upright; one that crawls or lies down does not show the axis
     return None if abs(rise[axis]) < 0.8 else ("-" if rise[axis] < 0 else "") + "xyz"[axis]
 
 
 def body_height(joints: Float[np.ndarray, "t 22 3"]) -> float:
-    """From ankle to hip and on from pelvis to head, along the bones of the first frame; in the unit of `joints`."""
-    bones = [np.linalg.norm(np.diff(joints[0, list(way)], axis=0), axis=-1) for way in (_LEG, _TRUNK)]
+    """From ankle to hip plus from pelvis to head, along the bones of the first frame; in the unit of `joints`."""
+    bones = [np.linalg.norm(np.diff(joints[0, list(chain)], axis=0), axis=-1) for chain in (_LEG, _TRUNK)]
     return float(sum(lengths.sum() for lengths in bones))
 
 
 def toes_point_back(joints: Float[np.ndarray, "t 22 3"]) -> bool:
-    """Do the feet, in most frames, point away from where hips and shoulders face? Then left and right are swapped."""
-    right_hip, left_hip, right_shoulder, left_shoulder = HUMANML3D.face
-    across = joints[:, right_hip] - joints[:, left_hip] + joints[:, right_shoulder] - joints[:, left_shoulder]
+    """Whether the feet mostly point away from where hips and shoulders face: left and right may be swapped."""
+    across = _across(joints)
     toes = (joints[:, [10, 11]] - joints[:, [7, 8]]).sum(1)
     return bool(np.median(toes[:, 0] * across[:, 2] - toes[:, 2] * across[:, 0]) < 0)  # along y × across
 

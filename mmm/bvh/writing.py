@@ -1,11 +1,9 @@
-"""Joints to a BVH file that animation tools can use: a rigid body, turned, and moved only at its root.
+"""Writing BVH files that animation tools can use: a rigid body that turns at its joints and moves at its root.
 
-The rigid body nearest to the joints of a clip: what animation tools need, and what a generated clip is not.
-
-Joints of a generated clip are no rigid body: bones stretch by centimetres, and the hips and the collars change
-the angles between them. Here bone lengths and the shapes of pelvis and chest are the clip's medians, and the
-pose of each frame is the one whose joints are nearest in the sense of least squares. The joints of a body that
-is rigid come back as they were.
+The joints of a generated clip are no rigid body: bones stretch by centimetres, and the angles between the hips and
+between the collars change. `fit_rigid` finds the nearest rigid body: bone lengths and the shapes of pelvis and chest
+are the clip's medians, and the pose of each frame is the one whose joints are nearest in the sense of least squares.
+The joints of a body that is rigid stay as they are. `write_bvh` writes that body.
 """
 
 from __future__ import annotations
@@ -19,13 +17,14 @@ import torch
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
+from mmm.bvh.reading import CENTIMETRES
 from mmm.errors import atomic_write, require
 from mmm.motion import quaternion
 from mmm.motion.skeleton import Skeleton, get_skeleton
 
 FOOT_SLOPE = 40.0  # degrees below the horizontal from ankle to toe, the median of standing feet of Bandai
 STEPS = 3  # of Gauss-Newton; further ones change the mean distance by less than 0.01 mm
-# m²/rad²: a joint leaves the turn that its own bones ask for only where that pays at the joints further out.
+# m²/rad²: the weight that keeps a joint near the rotation fitted to its own bones, against errors further out.
 # Without it the spine's twist, which no bone shows, jumps by up to 170° from frame to frame; with it the mean
 # distance to the joints of generated clips grows from 5.9 to 6.3 mm.
 STIFFNESS = 0.03
@@ -34,12 +33,12 @@ CHUNK = 500  # frames fitted at once: 60 MB
 
 @dataclass(frozen=True, eq=False)
 class RigidMotion:
-    """A rigid body in motion, in the unit of the joints that it was made of.
+    """A rigid body in motion, in the unit of the joints that it was fitted to.
 
     Attributes:
         offsets: (J, 3) each joint from its parent in the rest pose, a T-pose that faces z+; the root's is zero.
-        root: (T, 3) places of the root in the world.
-        rotations: (T, J, 3, 3) turns from the rest pose, in the world.
+        root: (T, 3) positions of the root in the world.
+        rotations: (T, J, 3, 3) rotations from the rest pose, in the world.
         parents: J indices, the root's is -1.
     """
 
@@ -51,33 +50,33 @@ class RigidMotion:
     @property
     def joints(self) -> Float[np.ndarray, "t j 3"]:
         """World joints (T, J, 3): what a reader of the file sees."""
-        places = [self.root]
+        joints = [self.root]
         for joint, parent in list(enumerate(self.parents))[1:]:
-            places.append(places[parent] + self.rotations[:, parent] @ self.offsets[joint])
-        return np.stack(places, 1)
+            joints.append(joints[parent] + self.rotations[:, parent] @ self.offsets[joint])
+        return np.stack(joints, 1)
 
     @property
     def local_rotations(self) -> Float[np.ndarray, "t j 3 3"]:
-        """(T, J, 3, 3) turns as each parent sees them; the root's are those in the world."""
+        """(T, J, 3, 3) rotations relative to the parents; the root's are those in the world."""
         local = self.rotations.copy()
         local[:, 1:] = self.rotations[:, self.parents[1:]].swapaxes(-1, -2) @ self.rotations[:, 1:]
         return local
 
-    def seen_from_parents(self, joints: Float[np.ndarray, "t j 3"]) -> Float[np.ndarray, "t j 3"]:
-        """World joints (T, J, 3) as each parent's rotation sees them from its own place; the root as it is.
+    def relative_to_parents(self, joints: Float[np.ndarray, "t j 3"]) -> Float[np.ndarray, "t j 3"]:
+        """World joints (T, J, 3) in the frames of their parents; the root as it is.
 
-        For `self.joints` that gives the offsets, the same in all frames; for other joints, bones that stretch.
+        For `self.joints` these are the offsets, the same in all frames; for other joints, bones that stretch.
         """
-        places = np.array(joints, np.float64)
-        bones = places[:, 1:] - places[:, self.parents[1:]]
-        places[:, 1:] = (self.rotations[:, self.parents[1:]].swapaxes(-1, -2) @ bones[..., None])[..., 0]
-        return places
+        relative = np.array(joints, np.float64)
+        bones = relative[:, 1:] - relative[:, self.parents[1:]]
+        relative[:, 1:] = (self.rotations[:, self.parents[1:]].swapaxes(-1, -2) @ bones[..., None])[..., 0]
+        return relative
 
 
 def fit_rigid(joints: Float[np.ndarray, "t j 3"], skeleton: str | Skeleton = "humanml3d") -> RigidMotion:
     """The rigid body and the poses whose joints are nearest to `joints`.
 
-    Turns about a bone's own axis are not to be seen in joints: they are those of the parent, carried along.
+    Joints do not show a rotation about a bone's own axis: it is taken from the parent.
 
     Args:
         joints: world joints (T, J, 3) in metres, T at least 1.
@@ -89,14 +88,11 @@ def fit_rigid(joints: Float[np.ndarray, "t j 3"], skeleton: str | Skeleton = "hu
     count = len(skeleton.joints)
     require(
         joints.ndim == 3 and joints.shape[1:] == (count, 3) and len(joints) > 0,
-        f"joints of shape {joints.shape} are not of that skeleton: expected (T, {count}, 3) for {skeleton.name}.",
+        f"joints have shape {joints.shape}, expected (T, {count}, 3) with T ≥ 1 for {skeleton.name}.",
     )
     joints = np.asarray(joints, np.float64)
     bad = np.flatnonzero(~np.isfinite(joints).all((1, 2)))
-    require(
-        len(bad) == 0,
-        f"joints hold NaN or infinity in {len(bad)} of {len(joints)} frames; repair them.",
-    )
+    require(len(bad) == 0, f"joints hold NaN or infinity in {len(bad)} of {len(joints)} frames; repair them.")
     offsets = _body(joints, skeleton)
     chunks = [joints[start : start + CHUNK] for start in range(0, len(joints), CHUNK)]
     fits = [_nearest_pose(chunk, offsets, skeleton) for chunk in chunks]
@@ -112,7 +108,11 @@ def rest_directions(skeleton: Skeleton) -> Float[np.ndarray, "j 3"]:
         part = name.removeprefix("left_").removeprefix("right_")
         side = 1.0 if joint in skeleton.left else -1.0
         directions[joint] = {
-            "hip": (side * 0.8, -0.6, 0.0),  # pelvis and chest get their shape from the clip, this turns it
+            "hip": (
+                side * 0.8,
+                -0.6,
+                0.0,
+            ),  # shapes of pelvis and chest are the clip's; this gives their direction
             "knee": (0.0, -1.0, 0.0),
             "ankle": (0.0, -1.0, 0.0),
             "foot": (0.0, -np.sin(slope), np.cos(slope)),
@@ -145,16 +145,20 @@ def _body(joints: Float[np.ndarray, "t j 3"], skeleton: Skeleton) -> Float[np.nd
     for children in _children(skeleton).values():
         if len(children) > 1:
             guess = shape = offsets[children]
-            for _ in range(10):  # Procrustes: turn all frames onto the shape, take their median for the next
-                turns = _turns(shape, bones[:, children])
-                shape = np.median(bones[:, children] @ turns, 0)  # rows times a rotation: turned back
+            for _ in range(
+                10
+            ):  # Procrustes: rotate all frames onto the shape, take their median as the next shape
+                turns = _best_rotations(shape, bones[:, children])
+                shape = np.median(bones[:, children] @ turns, 0)  # rows times a rotation: rotated back
                 norm = np.linalg.norm(shape, axis=-1, keepdims=True)
                 shape = shape * (lengths[children] / np.maximum(norm, 1e-12))
-            offsets[children] = shape @ _turns(shape, guess[None])[0].T
+            offsets[children] = shape @ _best_rotations(shape, guess[None])[0].T
     return offsets
 
 
-def _turns(shape: Float[np.ndarray, "n 3"], seen: Float[np.ndarray, "t n 3"]) -> Float[np.ndarray, "t 3 3"]:
+def _best_rotations(
+    shape: Float[np.ndarray, "n 3"], seen: Float[np.ndarray, "t n 3"]
+) -> Float[np.ndarray, "t 3 3"]:
     """Rotations (T, 3, 3) that bring the vectors `shape` nearest to `seen` (Kabsch 1976)."""
     u, _, vh = np.linalg.svd(seen.swapaxes(-1, -2) @ shape)
     sign = np.ones((len(seen), 3))
@@ -165,15 +169,15 @@ def _turns(shape: Float[np.ndarray, "n 3"], seen: Float[np.ndarray, "t n 3"]) ->
 def _first_pose(
     joints: Float[np.ndarray, "t j 3"], offsets: Float[np.ndarray, "j 3"], skeleton: Skeleton
 ) -> Float[np.ndarray, "t j 3 3"]:
-    """World rotations (T, J, 3, 3) from each joint's own bones; those of a last joint are its parent's."""
+    """World rotations (T, J, 3, 3) from each joint's own bones; joints without children are left at zero."""
     rotations = np.zeros((*joints.shape[:2], 3, 3))
     for joint, children in _children(skeleton).items():
         seen = joints[:, children] - joints[:, [joint]]
         if len(children) > 1:
-            rotations[:, joint] = _turns(offsets[children], seen)
+            rotations[:, joint] = _best_rotations(offsets[children], seen)
             continue
         carried = rotations[:, skeleton.parents[joint]]
-        # a bone without length has no direction: the zero vector lets the turn be as the parent's
+        # a bone of no length has no direction: with the zero vector the rotation is the parent's
         bone = seen[:, 0] / np.maximum(np.linalg.norm(seen[:, 0], axis=-1, keepdims=True), 1e-12)
         ahead = carried @ rest_directions(skeleton)[children[0]]
         swing = quaternion.between(torch.from_numpy(ahead), torch.from_numpy(bone)).numpy()
@@ -184,17 +188,17 @@ def _first_pose(
 def _nearest_pose(
     joints: Float[np.ndarray, "t j 3"], offsets: Float[np.ndarray, "j 3"], skeleton: Skeleton
 ) -> tuple[Float[np.ndarray, "t 3"], Float[np.ndarray, "t j 3 3"]]:
-    """Places of the root and world rotations whose joints are nearest to all `joints`, by Gauss-Newton."""
+    """Positions of the root and world rotations whose joints are nearest to all `joints`, by Gauss-Newton."""
     parents, inner = skeleton.parents, list(_children(skeleton))
-    owner = np.array(parents[1:])[:, None] == inner  # (bone, inner joint): who turns the bone
-    way = _on_the_way(skeleton)  # (joint, bone): which bones a joint hangs on
+    owner = np.array(parents[1:])[:, None] == inner  # (bone, inner joint): which joint rotates the bone
+    hangs = _bones_above(skeleton)  # (joint, bone): which bones a joint hangs on
     first = _first_pose(joints, offsets, skeleton)
     root, rotations, turning = joints[:, 0].copy(), first.copy(), 3 * len(inner)
     for _ in range(STEPS):
         pose = RigidMotion(offsets, root, rotations, parents)
         bones = (rotations[:, parents[1:]] @ offsets[1:, :, None])[..., 0]
-        # A small turn w of an inner joint moves what hangs on its bone b by w × b.
-        slopes = np.einsum("jb,txyb,bi->tjxiy", way, _cross(bones), owner, optimize=True)
+        # A small rotation w of an inner joint moves what hangs on its bone b by w × b.
+        slopes = np.einsum("jb,txyb,bi->tjxiy", hangs, _cross(bones), owner, optimize=True)
         slopes = slopes.reshape(len(joints), -1, turning)
         moves = np.broadcast_to(np.tile(np.eye(3), (joints.shape[1], 1)), (*slopes.shape[:2], 3))
         slopes = np.concatenate((slopes, moves), -1)
@@ -213,15 +217,15 @@ def _nearest_pose(
     return root, rotations
 
 
-def _on_the_way(skeleton: Skeleton) -> Bool[np.ndarray, "j bones"]:
+def _bones_above(skeleton: Skeleton) -> Bool[np.ndarray, "j bones"]:
     """True where bone b (to joint b + 1) lies between the root and joint j."""
-    way = np.zeros((len(skeleton.joints), len(skeleton.joints)), bool)
-    for joint in range(1, len(way)):
+    hangs = np.zeros((skeleton.num_joints, skeleton.num_joints), bool)
+    for joint in range(1, len(hangs)):
         ancestor = joint
         while ancestor > 0:
-            way[joint, ancestor] = True
+            hangs[joint, ancestor] = True
             ancestor = skeleton.parents[ancestor]
-    return way[:, 1:]
+    return hangs[:, 1:]
 
 
 def _cross(bones: Float[np.ndarray, "t b 3"]) -> Float[np.ndarray, "t 3 3 b"]:
@@ -229,9 +233,6 @@ def _cross(bones: Float[np.ndarray, "t b 3"]) -> Float[np.ndarray, "t 3 3 b"]:
     x, y, z = np.moveaxis(bones, -1, 0)
     zero = np.zeros_like(x)
     return np.stack((zero, z, -y, -z, zero, x, y, -x, zero), 1).reshape(len(bones), 3, 3, -1)
-
-
-CENTIMETRES = 100.0  # per metre: the unit of most BVH files, and what viewers' cameras are set for
 
 
 def write_bvh(
@@ -244,9 +245,9 @@ def write_bvh(
     """Write world joints as a BVH file in centimetres.
 
     The rest pose (all angles zero) is a T-pose above the origin that faces z+, left is x+: arms along x, legs
-    along -y, feet forward and down. Joints have the skeleton's names and three rotation channels; the root has
-    three for its place besides. Angles go on without jumps by whole turns, so that tools may interpolate
-    between frames. The file is written beside its place and renamed.
+    along -y, feet forward and down. Joints have the skeleton's names and three rotation channels; the root also
+    has three position channels. Angles do not jump by whole turns, so tools may interpolate between frames.
+    The file is written atomically.
 
     Args:
         path: the file to write.
@@ -254,31 +255,26 @@ def write_bvh(
         fps: frames per second.
         skeleton: whose names and parents to use.
         stretch: False writes the nearest rigid body (`fit_rigid`), which can be retargeted, but whose joints
-            are not quite those of a generated clip. True gives every joint place channels too, as
-            Bandai-Namco's files have them: bones stretch, and the joints come back as they are.
+            differ a little from those of a generated clip. True gives every joint position channels too, as
+            Bandai-Namco's files have them: bones stretch, and the joints are kept exactly.
     Raises:
         ValueError: joints do not have the skeleton's number of joints or are not all finite, or fps is not
             above 0.
     """
     skeleton = get_skeleton(skeleton)
-    count = skeleton.num_joints
-    require(
-        joints.ndim == 3 and joints.shape[1:] == (count, 3) and len(joints) > 0,
-        f"joints of shape {joints.shape} cannot be written as BVH: expected (T, {count}, 3) for {skeleton.name}.",
-    )
-    require(
-        0 < fps < float("inf"), f"a BVH file of {fps:g} frames per second cannot be: give a number above 0."
-    )
+    require(0 < fps < float("inf"), f"fps is {fps:g}, expected a number above 0.")
     rigid = fit_rigid(joints, skeleton)
-    turned, moved = rigid.local_rotations, rigid.seen_from_parents(joints) if stretch else rigid.root[:, None]
-    channels, values = {}, {}
-    for joint in range(count):
+    rotations = rigid.local_rotations
+    positions = rigid.relative_to_parents(joints) if stretch else rigid.root[:, None]
+    channels, values = [], []
+    for joint in range(skeleton.num_joints):
         order = _order(joint, skeleton)
-        channels[joint] = [f"{axis}rotation" for axis in order]
-        values[joint] = unwrapped_angles(turned[:, joint], order)
-        if joint < moved.shape[1]:
-            channels[joint] = ["Xposition", "Yposition", "Zposition", *channels[joint]]
-            values[joint] = np.concatenate((moved[:, joint] * CENTIMETRES, values[joint]), 1)
+        names, numbers = [f"{axis}rotation" for axis in order], unwrapped_angles(rotations[:, joint], order)
+        if joint < positions.shape[1]:
+            names = ["Xposition", "Yposition", "Zposition", *names]
+            numbers = np.concatenate((positions[:, joint] * CENTIMETRES, numbers), 1)
+        channels.append(f"CHANNELS {len(names)} {' '.join(names)}")
+        values.append(numbers)
     head, order = _hierarchy(0, rigid, channels, skeleton)
     frames = np.concatenate([values[joint] for joint in order], 1)
     lines = ["HIERARCHY", *head, "MOTION", f"Frames: {len(frames)}", f"Frame Time: {1 / fps:.8f}"]
@@ -290,14 +286,16 @@ def write_bvh(
 def unwrapped_angles(rotations: Float[np.ndarray, "t 3 3"], order: str) -> Float[np.ndarray, "t 3"]:
     """Euler angles in degrees whose steps from frame to frame are small.
 
-    Every rotation has two triples of angles, to each of which whole turns may be added: that nearest to the
-    last frame's is taken. The first frame's are between -180 and 180.
+    Every rotation has two triples of angles, to each of which whole turns may be added: the triple nearest to
+    the last frame's is taken. The first frame's are between -180 and 180.
 
     Args:
         rotations: (T, 3, 3) matrices.
-        order: three different axes as BVH lists its channels (the last one turns first), such as "YZX".
+        order: three different axes as BVH lists its channels (the last one is applied first), such as "YZX".
     """
-    with warnings.catch_warnings():  # where two axes coincide scipy sets one angle to 0: as good as any other
+    with (
+        warnings.catch_warnings()
+    ):  # where two axes coincide scipy sets one angle to 0, which is a valid choice
         warnings.filterwarnings("ignore", "Gimbal lock")
         angles = Rotation.from_matrix(rotations).as_euler(order, degrees=True)
     for last, angle in zip(angles, angles[1:], strict=False):
@@ -310,8 +308,8 @@ def unwrapped_angles(rotations: Float[np.ndarray, "t 3 3"], order: str) -> Float
 def _order(joint: int, skeleton: Skeleton) -> str:
     """Order of the rotation channels: the middle angle must stay off ±90°, where the other two coincide.
 
-    For limbs, spine and head the middle one is the turn about the bone itself, which is small; for the root,
-    which turns about y without limit and may bend far forward about x, it is the lean to the side.
+    For limbs, spine and head the middle one is the rotation about the bone itself, which is small. The root
+    turns about y without limit and may bend far forward about x: its middle one is the lean to the side.
     """
     if joint == 0:
         return "YZX"
@@ -319,14 +317,14 @@ def _order(joint: int, skeleton: Skeleton) -> str:
 
 
 def _hierarchy(
-    joint: int, rigid: RigidMotion, channels: dict[int, list[str]], skeleton: Skeleton, tab: str = ""
+    joint: int, rigid: RigidMotion, channels: list[str], skeleton: Skeleton, tab: str = ""
 ) -> tuple[list[str], list[int]]:
     """Lines of the joint and of all below it, and these joints in the order of the lines."""
     lines = [
         f"{tab}{'JOINT' if joint else 'ROOT'} {skeleton.joints[joint]}",
         f"{tab}{{",
         f"{tab}\tOFFSET {_numbers(rigid.offsets[joint] * CENTIMETRES)}",
-        f"{tab}\tCHANNELS {len(channels[joint])} {' '.join(channels[joint])}",
+        f"{tab}\t{channels[joint]}",
     ]
     order = [joint]
     for child in (child for child, parent in enumerate(skeleton.parents) if parent == joint):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmm.bvh.feet import _legs, _rewritten, fix_feet, plant_feet, standing
+from mmm.bvh.feet import _legs, _update_features, fix_feet, plant_feet, standing
 from mmm.motion import HUMANML3D, KIT, Motion, feature_slices, features_to_joints
 from mmm.motion.measures import floor_penetration, foot_skating
 
@@ -68,7 +68,7 @@ def test_feet_that_glide_with_the_body_stay_where_they_stand(skeleton):
     )
 
 
-def test_a_second_time_changes_nothing_more():
+def test_a_second_call_changes_nothing_more():
     planted = plant_feet(standing_body(forward=0.2))
     assert np.abs(plant_feet(planted) - planted).max() < 0.005
 
@@ -98,7 +98,7 @@ def test_a_motion_without_contacts_is_unchanged():
     assert fix_feet(Motion.from_joints(joints)).joints.tobytes() == joints.tobytes()
 
 
-def test_fast_feet_are_no_standing_feet():
+def test_fast_feet_do_not_stand():
     assert not standing(standing_body(frames=20, forward=3.0)).any()  # 3 m/s
     assert standing(standing_body(frames=20, forward=0.1)).all()
     broken = standing_body(frames=20)
@@ -164,17 +164,17 @@ def test_generated_clips_keep_their_frames_and_their_upper_body(model, seed):
 
 
 @pytest.mark.parametrize("clip", [0, 2])  # recovery turns clip 1 the wrong way: see joints_to_features
-def test_features_are_rewritten_by_their_definition(golden, clip):
+def test_updated_features_agree_with_their_definition(golden, clip):
     features = np.asarray(golden("features_free")[f"{clip}/features"], np.float32)
     every = list(range(2, 22))
     blank = features.copy()
     blank[:-1, columns(every)] = np.nan
-    again = _rewritten(blank, features_to_joints(features), every, HUMANML3D)
+    again = _update_features(blank, features_to_joints(features), every, HUMANML3D)
     np.testing.assert_allclose(again, features, atol=2e-3)  # rotations are that sensitive to rounded joints
     assert np.abs(again - features).mean() < 1e-5
 
 
-def test_joints_in_joints_out_also_when_features_have_been_asked_for():
+def test_a_motion_of_joints_gives_joints():
     motion = Motion.from_joints(standing_body(forward=0.2), 25.0, "glides")
     joints = np.random.default_rng(0).normal(0, 1e-3, motion.joints.shape).astype(np.float32) + motion.joints
     motion = Motion.from_joints(joints, 25.0, "glides")
@@ -201,14 +201,13 @@ def test_short_clips(frames):
 
 
 @pytest.mark.parametrize(
-    ("joints", "sentence"),
+    "joints",
     [
-        (np.zeros((5, 21, 3), np.float32), r"joints have shape \(5, 21, 3\), expected \(T, 22, 3\)"),
-        (np.zeros((0, 22, 3), np.float32), r"expected \(T, 22, 3\)"),
-        (np.full((5, 22, 3), np.inf, np.float32), "NaN or infinity"),
+        np.zeros((5, 21, 3), np.float32),
+        np.zeros((0, 22, 3), np.float32),
+        np.full((5, 22, 3), np.inf, np.float32),
     ],
 )
-def test_bad_joints_get_one_sentence(joints, sentence):
-    with pytest.raises(ValueError, match=sentence) as error:
+def test_unusable_joints_are_refused(joints):
+    with pytest.raises(ValueError):
         plant_feet(joints)
-    assert "\n" not in str(error.value)

@@ -58,7 +58,7 @@ def test_one_file_is_shown_as_it_was_understood(walk, tmp_path, capsys):
 
 
 def test_what_is_given_is_taken(walk, tmp_path, capsys):
-    lines = {joint: name for joint, (name, _, _) in known_map("mixamo").places.items()}
+    lines = {joint: name for joint, (name, _, _) in known_map("mixamo").joints.items()}
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(lines))
     path = tmp_path / "mixamo.bvh"
     made_up.write(path, made_up.TREES["mixamo"], 60, prefix="mixamorig:")
