@@ -1,6 +1,1 @@
-"""Other people's files: checkpoints of the authors' release, which become model folders of ours."""
-
-from mmm.release.convert import convert, describe
-from mmm.release.files import read_torch_file
-
-__all__ = ["convert", "describe", "read_torch_file"]
+"""Other people's files: the checkpoints of the authors' release become model folders."""

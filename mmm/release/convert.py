@@ -1,8 +1,8 @@
-"""The authors' checkpoints → a model folder of ours: the same weights under our names, nothing computed.
+"""The authors' checkpoints → a model folder: the same weights under our names.
 
 The release keeps a tokenizer under "net" and a transformer under "trans", each a torch file of arrays by name
-(REPRODUCTION.md). A released transformer also carries the tokenizer that it was trained with. All sizes are read off
-the arrays, but for the number of heads; Mean and Std are in neither file.
+(docs/REPRODUCTION.md). A released transformer also carries the tokenizer that it was trained with. All sizes except
+the number of heads are read off the arrays. Mean and Std are in neither file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mmm.data.reading import read_mean_std
-from mmm.errors import check_replaceable, require
+from mmm.errors import check_replaceable, listed, require
 from mmm.model import MMM
 from mmm.motion import get_skeleton
 from mmm.release.files import read_torch_file
@@ -40,7 +40,7 @@ META = (
     "Guo et al.'s evaluator (t2m.zip, kit.zip: Comp_v6_KLD01/meta), not the data set's"
 )
 LICENCE = (
-    "that of the files they were made from; those of the authors' release are under CC BY-NC-ND 4.0: no commercial "
+    "that of the original files; those of the authors' release are under CC BY-NC-ND 4.0: no commercial "
     "use, and a converted copy may not be passed on"
 )
 
@@ -55,9 +55,9 @@ Made by `mmm convert` from {files}. The same weights under this project's names,
 - **Length**: {length}
 """
 NO_LENGTH = (
-    "no estimator; say how long a motion shall be, or `mmm train length --data DATA --model THIS_FOLDER`."
+    "no estimator; give the length of a motion, or run `mmm train length --data DATA --model THIS_FOLDER`."
 )
-ONLY_EDITS = "not estimated: the model fills in the upper body of a motion that is there."
+ONLY_EDITS = "not estimated: the model fills in the upper body of an existing motion."
 
 
 def convert(
@@ -74,38 +74,38 @@ def convert(
     Args:
         tokenizer_file: torch file with the entry "net"; None takes the tokenizer that the transformer's file carries.
         transformer_file: torch file with the entry "trans".
-        mean_std: folder with the Mean and Std that the weights were trained with. They are not among the weights,
-            which read and write normalised features: with others every motion would come out wrong.
-        heads: of the attention, 16 in the release; the only size that the arrays do not tell.
+        mean_std: folder with the Mean and Std that the weights were trained with. The weights read and write normalised
+            features but do not contain them: with others every motion would be wrong.
+        heads: of the attention, 16 in the release; the only size that cannot be read off the arrays.
         text: the text encoder it was trained with: "clip", or the folder of a transformers text model.
         data_name: "humanml3d" or "kit"; decides frames per second and skeleton.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is no such checkpoint, would run code, lacks or has arrays of others; tokenizer and
-            transformer do not belong together; Mean and Std are missing or of another width; `out` is somebody else's.
+        ValueError: a file is no such checkpoint, would run code, lacks arrays or has unknown ones; tokenizer and
+            transformer do not belong together; Mean and Std are missing or of another width; `out` is no model folder.
     """
     check_replaceable(out, "config.json")
     skeleton = get_skeleton(data_name)
     paths = {"net": tokenizer_file and Path(tokenizer_file), "trans": Path(transformer_file)}
-    own, beside = _read(paths["trans"], "trans")
-    carried = {name: value for name, value in own.items() if name.startswith(CARRIED)}
+    trans, others = _read(paths["trans"], "trans")
+    net = carried = {name: value for name, value in trans.items() if name.startswith(CARRIED)}
     if paths["net"]:
-        given, beside = _read(paths["net"], "net")
-        _check_same_codebook(given, carried, paths)
-    else:
-        given = carried
-        require(given, f"{paths['trans']} carries no tokenizer; give its checkpoint with --tokenizer.")
-    tokenizer, prefix, aside = _tokenizer(given, paths["net"] or paths["trans"])
+        net, others = _read(paths["net"], "net")
+        _check_same_codebook(net, carried, paths)
+    require(net, f"{paths['trans']} carries no tokenizer; give its checkpoint with --tokenizer.")
+    net_path = paths["net"] or paths["trans"]
+    tokenizer, prefix, not_used = _tokenizer(net, net_path)
     features = tokenizer.config.features
     require(
         features == skeleton.num_features,
-        f"{paths['net'] or paths['trans']} is for motions of {features} numbers a frame, but {data_name} has "
+        f"{net_path} is for motions of {features} numbers a frame, but {data_name} has "
         f"{skeleton.num_features}; give --data-name {' or '.join(name for name in TITLES if name != data_name)}.",
     )
-    # Divided by Std as it is (feature_bias 1): the evaluator's Std has Guo's bias in it already.
-    tokenizer.set_normalisation(*_statistics(mean_std, beside, given, prefix, features))
-    transformer, unused = _transformer(own, tokenizer, heads, paths["trans"])
+    # Divided by Std itself (feature_bias 1): the evaluator's Std contains Guo's bias already.
+    tokenizer.set_normalisation(*_statistics(mean_std, others, net, prefix, features))
+    transformer = _transformer(trans, tokenizer, heads, paths["trans"])
+    not_used += [name for name in trans if UNUSED.match(name) and not name.startswith(CARRIED)]
     info = {
         "data": TITLES[data_name],
         "licence": LICENCE,
@@ -114,7 +114,7 @@ def convert(
         "text_encoder": _text_encoder(text, transformer.config.text_dim),
         "guidance": 1.0,
         "converted_from": {ENTRIES[entry][0]: _identity(path) for entry, path in paths.items() if path},
-        "left_aside": [*aside, *unused],
+        "left_aside": not_used,
     }
     model = MMM(tokenizer, transformer, None, info)
     model.save_pretrained(out, torch.float32, _card(model))
@@ -122,7 +122,7 @@ def convert(
 
 
 def describe(model: MMM) -> list[str]:
-    """The sizes of a model, one line a part, and what of its checkpoints was left aside."""
+    """The sizes of a model, one line a part, and the arrays of its checkpoints that are not used."""
     vq, net = model.tokenizer.config, model.transformer.config
     counts, bodies = model.count_parameters(), ("whole body", "upper and lower body")
     codes = f"{vq.codes} codes of width {vq.code_dim // vq.parts}" + (" for each" if vq.parts == 2 else "")
@@ -135,18 +135,19 @@ def describe(model: MMM) -> list[str]:
     ]
     if net.predicted < net.parts:
         lines.append("it predicts the upper body only: it edits motions, and cannot make one from text alone")
-    aside = model.info.get("left_aside", [])
-    return [*lines, *([f"left aside, since nothing uses it: {', '.join(aside)}"] if aside else [])]
+    if not_used := model.info.get("left_aside"):
+        lines.append(f"not used: {', '.join(not_used)}")
+    return lines
 
 
 # ---------------------------------------------------------------------- the files
 
 
 def _read(path: Path, entry: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The arrays of an entry, float32, without the prefix of DataParallel; and what else the file holds."""
+    """The arrays of an entry, float32, without the prefix of DataParallel; and all entries of the file."""
     kind, flag = ENTRIES[entry]
-    found = read_torch_file(path, REMEDY)
-    entries = list(found) if isinstance(found, Mapping) else []
+    content = read_torch_file(path, REMEDY)
+    entries = list(content) if isinstance(content, Mapping) else []
     for other in ENTRIES:
         require(
             entry in entries or other not in entries,
@@ -154,34 +155,28 @@ def _read(path: Path, entry: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{ENTRIES[other][1]}, and with {flag} the file of the {kind}.",
         )
     require(
-        entry in entries and isinstance(found[entry], Mapping),
+        entry in entries and isinstance(content[entry], Mapping),
         f"{path} has no entry {entry!r} with the arrays of a {kind} (it holds "
-        f"{', '.join(map(repr, entries[:6])) or type(found).__name__}); {REMEDY}.",
+        f"{', '.join(map(repr, entries[:6])) or type(content).__name__}); {REMEDY}.",
     )
-    arrays = dict(found[entry])
+    arrays = dict(content[entry])
     if all(isinstance(name, str) and name.startswith("module.") for name in arrays):
         arrays = {name.removeprefix("module."): value for name, value in arrays.items()}
-    bad = [
-        str(name)
-        for name, value in arrays.items()
-        if not isinstance(value, Tensor) or not _is_sound(name, value)
-    ]
-    require(not bad, f"{path} holds no arrays of finite numbers under {_some(bad)}; {REMEDY}.")
-    return {name: value.float() for name, value in arrays.items()}, dict(found)
+    bad = [str(name) for name, value in arrays.items() if not _is_usable(name, value)]
+    require(not bad, f"{path} holds no arrays of finite numbers under {listed(bad)}; {REMEDY}.")
+    return {name: value.float() for name, value in arrays.items()}, dict(content)
 
 
-def _is_sound(name: str, value: Tensor) -> bool:
+def _is_usable(name: object, value: object) -> bool:
+    if not isinstance(value, Tensor):
+        return False
     return bool(UNUSED.match(name)) and not name.startswith(CARRIED) or bool(value.isfinite().all())
 
 
 def _identity(path: Path) -> str:
-    """Name and hash of a file: a model folder says which checkpoint it was made from."""
+    """Name and hash of a file, for the model folder."""
     with path.open("rb") as file:
         return f"{path.name} sha256 {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
-
-
-def _some(names: list[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _codebooks(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -192,13 +187,13 @@ def _codebooks(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _check_same_codebook(
-    given: Mapping[str, Tensor], carried: Mapping[str, Tensor], paths: Mapping[str, Path | None]
+    net: Mapping[str, Tensor], carried: Mapping[str, Tensor], paths: Mapping[str, Path | None]
 ) -> None:
-    """Tokens mean nothing to a transformer that was trained on those of another tokenizer."""
-    ours, theirs = _codebooks(given), _codebooks(carried)
-    same = ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    """The tokens of another tokenizer mean nothing to a transformer."""
+    own, other = _codebooks(net), _codebooks(carried)
+    same = own.keys() == other.keys() and all(torch.equal(own[name], other[name]) for name in own)
     require(
-        not theirs or same,
+        not other or same,
         f"the codebook in {paths['net']} differs from that of the tokenizer which {paths['trans']} carries: it was "
         "trained with another one; give that one, or leave out --tokenizer to take the one it carries.",
     )
@@ -208,7 +203,7 @@ def _check_same_codebook(
 
 
 def _tokenizer(state: Mapping[str, Tensor], path: Path) -> tuple[Tokenizer, str, list[str]]:
-    """The tokenizer, the prefix of its names, and the names of arrays that only training needs."""
+    """The tokenizer, the prefix of its names, and the names of arrays that only training uses."""
     try:
         tokenizer = tokenizer_from(state)
     except ValueError as error:
@@ -217,20 +212,18 @@ def _tokenizer(state: Mapping[str, Tensor], path: Path) -> tuple[Tokenizer, str,
     prefix = next(name.removesuffix(end) for end in ends for name in state if name.endswith(end))
     known = {prefix + name for name in (*tokenizer_to(tokenizer), *STATISTICS)}
     rest = [name for name in state if name not in known]
-    aside = [name for name in rest if name.startswith(f"{prefix}quantizer")]  # running sums of the codes
-    unknown = [name for name in rest if name not in aside]
+    not_used = [name for name in rest if name.startswith(f"{prefix}quantizer")]  # running sums of the codes
+    unknown = [name for name in rest if name not in not_used]
     require(
         not unknown,
-        f"{path} has arrays that no tokenizer of the authors' release has, so that it is another network: "
-        f"{_some(unknown)}; {REMEDY}.",
+        f"{path} has arrays that no tokenizer of the authors' release has: {listed(unknown)}; {REMEDY}.",
     )
-    return tokenizer, prefix, aside
+    return tokenizer, prefix, not_used
 
 
 def _transformer(
     state: Mapping[str, Tensor], tokenizer: Tokenizer, heads: int, path: Path
-) -> tuple[MaskedTransformer, list[str]]:
-    """The transformer, and the names of arrays that it carries and does not use (but for the tokenizer's)."""
+) -> MaskedTransformer:
     embed = state.get("trans_base.to_emb.weight")
     width = 0 if embed is None else len(embed)
     require(
@@ -246,12 +239,12 @@ def _transformer(
         table.numel() == ours.numel() and torch.allclose(table.view_as(ours), ours, atol=1e-3)
     )
     require(same, f"{path} has other positions ({POSITIONS}) than the sinusoids of the release; {REMEDY}.")
-    return transformer, [name for name in state if UNUSED.match(name) and not name.startswith(CARRIED)]
+    return transformer
 
 
 def _statistics(
     folder: str | os.PathLike[str] | None,
-    beside: Mapping[str, Any],
+    entries: Mapping[str, Any],
     state: Mapping[str, Tensor],
     prefix: str,
     width: int,
@@ -260,10 +253,11 @@ def _statistics(
     if folder is not None:
         mean, std = read_mean_std(folder, width, META)
         return torch.from_numpy(mean), torch.from_numpy(std)
-    for place in (beside, {name: state.get(prefix + name) for name in STATISTICS}):
-        found = [torch.as_tensor(place[name]).float() for name in STATISTICS if place.get(name) is not None]
-        if len(found) == 2 and all(each.shape == (width,) for each in found):
-            return found[0], found[1]
+    for arrays in (entries, {name: state.get(prefix + name) for name in STATISTICS}):
+        if all(arrays.get(name) is not None for name in STATISTICS):
+            mean, std = (torch.as_tensor(arrays[name]).float() for name in STATISTICS)
+            if mean.shape == std.shape == (width,):
+                return mean, std
     raise ValueError(
         "the checkpoints hold no Mean and Std, but their weights read and write features that were normalised with "
         f"those they were trained with; {META}."
@@ -271,13 +265,12 @@ def _statistics(
 
 
 def _text_encoder(text: str, width: int) -> str:
-    """The name of the text encoder; its own weights are only looked at if they lie in a folder."""
-    known = WIDTHS.get(text)
-    encoder = None if known else load_text_encoder(text)
-    found = encoder.width if encoder else known
+    """The name of the text encoder; only one in a folder is loaded for it."""
+    encoder = None if text in WIDTHS else load_text_encoder(text)
+    own = encoder.width if encoder else WIDTHS[text]
     require(
-        found == width,
-        f"the transformer reads texts of width {width}, but the text encoder {text} gives {found}; name with --text "
+        own == width,
+        f"the transformer reads texts of width {width}, but the text encoder {text} gives {own}; name with --text "
         "the one it was trained with (clip for the release).",
     )
     return encoder.name if encoder else text

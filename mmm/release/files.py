@@ -1,4 +1,4 @@
-"""Reading other people's checkpoints and statistics; nothing that lies in a file is ever run."""
+"""Reading other people's torch files; code in a file is never run."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import torch
 
 from mmm.errors import require
 
-ARRAYS = re.compile(r"torch\.(_utils\.)?\w+|collections\.OrderedDict")  # what honest files of arrays import
+ARRAYS = re.compile(r"torch\.(_utils\.)?\w+|collections\.OrderedDict")  # imports of plain arrays
 OLD_PICKLES = 4  # magic number, version, machine, contents
 
 
 def read_torch_file(path: str | os.PathLike[str], remedy: str) -> Any:
-    """What a torch file holds: arrays and plain containers. A zipped one is mapped, not copied into memory: copy what
-    is to outlive the file.
+    """The content of a torch file: arrays and plain containers. A zipped file is mapped, not copied into memory: copy
+    arrays that must outlive the file.
 
-    Torch files are pickles, and a pickle may run any code when it is read; torch's own reader for plain arrays
-    (`weights_only`) refuses whatever would have to be imported, before anything is called.
+    Torch files are pickles, and a pickle may run any code when it is read. torch's own reader for plain arrays
+    (`weights_only`) refuses everything that would have to be imported, before anything is called.
 
     Args:
         remedy: ends the sentences of the errors: what to do about a file that cannot be used.
@@ -38,42 +38,39 @@ def read_torch_file(path: str | os.PathLike[str], remedy: str) -> Any:
     require(path.is_file(), f"there is no file {path}; {remedy}.", FileNotFoundError)
     zipped = zipfile.is_zipfile(path)
     try:
-        with warnings.catch_warnings(action="ignore"):  # of pickle protocols; what matters is said below
+        with warnings.catch_warnings(action="ignore"):  # of pickle protocols
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except (
-        Exception
-    ) as error:  # damaged zips and pickles fail in many ways; torch's text runs over many lines
-        wanted = _imports(path, zipped)
-        reason = (
-            f"wants to call {', '.join(wanted[:4])}, which no file of plain arrays needs; nothing of it was run; "
-            "do not trust it"
-            if wanted
-            else f"cannot be read as a torch file of plain arrays ({type(error).__name__})"
-        )
+    except Exception as error:  # damaged zips and pickles fail in many ways; torch's message has many lines
+        reason = f"cannot be read as a torch file of plain arrays ({type(error).__name__})"
+        if imports := _imports(path, zipped):
+            reason = (
+                f"wants to call {', '.join(imports[:4])}, which no file of plain arrays needs; nothing of it was run; "
+                "do not trust it"
+            )
         raise ValueError(f"{path} {reason}; {remedy}.") from error
 
 
 def _imports(path: Path, zipped: bool) -> list[str]:
-    """What the pickles of a torch file would import beside arrays, read off their opcodes; nothing is imported."""
-    found: list[str] = []
+    """The names that the pickles of a torch file would import beside arrays, read off their opcodes."""
+    names: list[str] = []
     try:
         for stream in _pickles(path, zipped):
             texts: list[str] = []
             memo: dict[int, str] = {}
             for opcode, value, _ in pickletools.genops(stream):
                 if opcode.name in ("GLOBAL", "INST"):
-                    found.append(value.replace(" ", "."))
+                    names.append(value.replace(" ", "."))
                 elif opcode.name == "STACK_GLOBAL":  # module and name are the two texts pushed last
-                    found.append(".".join(texts[-2:]))
+                    names.append(".".join(texts[-2:]))
                 elif "UNICODE" in opcode.name or "STRING" in opcode.name:
                     texts.append(str(value))
                 elif opcode.name == "MEMOIZE" or "PUT" in opcode.name:
                     memo[len(memo) if value is None else value] = texts[-1] if texts else ""
                 elif "GET" in opcode.name:
                     texts.append(memo.get(value, ""))
-    except Exception:  # damaged files end anywhere; what was found till then is told
+    except Exception:  # a damaged file ends anywhere; the names before count
         pass
-    return [name for name in dict.fromkeys(found) if not ARRAYS.fullmatch(name)]
+    return [name for name in dict.fromkeys(names) if not ARRAYS.fullmatch(name)]
 
 
 def _pickles(path: Path, zipped: bool) -> Iterator[io.BytesIO]:

@@ -1,12 +1,13 @@
-"""Our names of the tokenizer's weights and the names in the authors' release, both ways.
+"""The tokenizer's arrays under the authors' names and under ours, in both directions.
 
-REPRODUCTION.md lists the release's parameter names; none of its code is used. Its convolutions are Conv1d,
-ours Conv2d over pictures one pixel high (see layers.py), so their weights differ by one axis of length 1.
+The names in the authors' release are facts (docs/REPRODUCTION.md, "Tokenizer"); none of its code is used. Its
+convolutions are Conv1d, ours Conv2d over pictures one pixel high (`mmm.tokenizer.layers`), so their weights differ by
+one axis of length 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,38 +21,37 @@ from mmm.tokenizer.model import Tokenizer, TokenizerConfig
 
 
 def release_names(config: TokenizerConfig) -> dict[str, str]:
-    """Our name → the release's name, for everything that the release stores."""
+    """Our name → the release's name, for every array that the release stores."""
     names = {}
-    for part, suffix in enumerate(("",) if config.parts == 1 else ("_upper", "_lower")):
-        encoder, decoder = f"encoder{suffix}.model", f"decoder{suffix}.model"
-        pairs = {
-            f"encoders.{part}.first": f"{encoder}.0",
-            f"encoders.{part}.last": f"{encoder}.{config.down + 2}",
-        }
-        pairs[f"decoders.{part}.first"] = f"{decoder}.0"
-        pairs[f"decoders.{part}.smooth"] = f"{decoder}.{config.down + 2}"
-        pairs[f"decoders.{part}.last"] = f"{decoder}.{config.down + 4}"
-        for stage in range(config.down):
-            pairs[f"encoders.{part}.stages.{stage}.conv"] = f"{encoder}.{stage + 2}.0"
-            pairs[f"decoders.{part}.stages.{stage}.conv"] = f"{decoder}.{stage + 2}.2"
-            for block in range(config.depth):
-                for ours, theirs in (("dilated", "conv1"), ("pointwise", "conv2")):
-                    end = f"model.{block}.{theirs}"
-                    pairs[f"encoders.{part}.stages.{stage}.blocks.{block}.{ours}"] = (
-                        f"{encoder}.{stage + 2}.1.{end}"
-                    )
-                    pairs[f"decoders.{part}.stages.{stage}.blocks.{block}.{ours}"] = (
-                        f"{decoder}.{stage + 2}.0.{end}"
-                    )
-        names |= {
-            f"{ours}.{kind}": f"{theirs}.{kind}"
-            for ours, theirs in pairs.items()
-            for kind in ("weight", "bias")
-        }
+    for part, suffix in enumerate(_suffixes(config.parts)):
+        for ours, theirs in _modules(part, suffix, config):
+            names |= {f"{ours}.{kind}": f"{theirs}.{kind}" for kind in ("weight", "bias")}
         names[f"quantizers.{part}.codebook"] = f"quantizer{suffix}.codebook"
     if config.parts == 2:
         names |= {"upper_mean": "mean_upper", "upper_std": "std_upper"}
     return names
+
+
+def _suffixes(parts: int) -> tuple[str, ...]:
+    return ("",) if parts == 1 else ("_upper", "_lower")
+
+
+def _modules(part: int, suffix: str, config: TokenizerConfig) -> Iterator[tuple[str, str]]:
+    """Our and the release's names of the convolutions of one body part."""
+    encoder, decoder = f"encoder{suffix}.model", f"decoder{suffix}.model"
+    yield f"encoders.{part}.first", f"{encoder}.0"
+    yield f"encoders.{part}.last", f"{encoder}.{config.down + 2}"
+    yield f"decoders.{part}.first", f"{decoder}.0"
+    yield f"decoders.{part}.smooth", f"{decoder}.{config.down + 2}"
+    yield f"decoders.{part}.last", f"{decoder}.{config.down + 4}"
+    for stage in range(config.down):
+        # a stage of the encoder is (conv, blocks), of the decoder (blocks, upsampling, conv)
+        for ours, theirs, conv, blocks in (("encoders", encoder, 0, 1), ("decoders", decoder, 2, 0)):
+            ours, theirs = f"{ours}.{part}.stages.{stage}", f"{theirs}.{stage + 2}"
+            yield f"{ours}.conv", f"{theirs}.{conv}"
+            for block in range(config.depth):
+                yield f"{ours}.blocks.{block}.dilated", f"{theirs}.{blocks}.model.{block}.conv1"
+                yield f"{ours}.blocks.{block}.pointwise", f"{theirs}.{blocks}.model.{block}.conv2"
 
 
 def from_release_state(
@@ -62,9 +62,9 @@ def from_release_state(
 ) -> Tokenizer:
     """A tokenizer with the release's weights, in evaluation mode.
 
-    Sizes are read off the weights. Names may carry a prefix (`vqvae.`, `trans_base.vqvae.`); whatever else
-    the state holds is left aside. `mean` and `std` are those the weights were trained with. `config` gives
-    what the weights do not tell (strides, dilations, training rules).
+    Sizes are read off the weights. Names may carry a prefix (`vqvae.`, `trans_base.vqvae.`); other arrays of the
+    state are ignored. `mean` and `std` are those the weights were trained with. `config` gives the settings that
+    cannot be read off the weights (strides, dilations, training rules).
 
     Raises:
         ValueError: weights are missing or have another shape; all of them are listed.
@@ -83,8 +83,8 @@ def from_release_state(
     }
     model = Tokenizer(_infer_sizes(own, config or TokenizerConfig()))
     names, target, expected = release_names(model.config), model.state_dict(), to_release_state(model)
-    apart = differences({name: value for name, value in own.items() if name in expected}, expected)
-    require(not apart, f"the state of {prefix or 'the tokenizer'} does not fit its own sizes: {apart}")
+    faults = differences({name: value for name, value in own.items() if name in expected}, expected)
+    require(not faults, f"the state of {prefix or 'the tokenizer'} does not fit its own sizes: {faults}")
     with torch.no_grad():
         for ours, theirs in names.items():
             target[ours].copy_(own[theirs].unsqueeze(2) if ours.endswith("weight") else own[theirs])
@@ -106,8 +106,7 @@ def to_release_state(model: Tokenizer) -> dict[str, Tensor]:
 
 def _infer_sizes(state: Mapping[str, Tensor], config: TokenizerConfig) -> TokenizerConfig:
     """Read the sizes off the shapes."""
-    split = "encoder_upper.model.0.weight" in state
-    suffixes = ("_upper", "_lower") if split else ("",)
+    suffixes = _suffixes(2 if "encoder_upper.model.0.weight" in state else 1)
     needed = {f"encoder{suffix}.model.0.weight": 3 for suffix in suffixes}
     needed |= {f"quantizer{suffix}.codebook": 2 for suffix in suffixes}
     missing = [name for name, axes in needed.items() if name not in state or state[name].ndim != axes]

@@ -1,5 +1,7 @@
-"""The authors' released transformer: their parameter names onto ours (names and shapes are facts, see
-REPRODUCTION.md, "Transformer")."""
+"""The transformer's arrays under the authors' names and under ours, in both directions.
+
+The names and shapes of the authors' release are facts (docs/REPRODUCTION.md, "Transformer"); none of its code is used.
+"""
 
 from __future__ import annotations
 
@@ -14,37 +16,42 @@ from mmm.errors import require
 from mmm.storage import differences
 from mmm.transformer.model import MaskedTransformer, TransformerConfig
 
-RENAMED = {
-    "trans_base.learn_tok_emb.weight": "specials",
-    "trans_base.to_emb": "embed",
-    "trans_base.word_emb": "embed_words",
-    "trans_base.cond_emb": "embed_sentence",
-    "trans_head.ln_f": "norm",
-    "trans_head.head": "head",
+# Our name → the release's name
+OUTER = {
+    "specials": "trans_base.learn_tok_emb.weight",
+    "embed": "trans_base.to_emb",
+    "embed_words": "trans_base.word_emb",
+    "embed_sentence": "trans_base.cond_emb",
+    "norm": "trans_head.ln_f",
+    "head": "trans_head.head",
 }
 IN_BLOCK = {
-    "ln1": "norm_attention",
-    "ln2": "norm_mlp",
-    "ln3": "norm_words",
-    "attn.proj": "attention.out",
-    "mlp.0": "mlp.0",
-    "mlp.2": "mlp.2",
+    "norm_attention": ["ln1"],
+    "norm_mlp": ["ln2"],
+    "norm_words": ["ln3"],
+    "attention.query_key_value": [
+        "attn.query",
+        "attn.key",
+        "attn.value",
+    ],  # stacked rows are one matrix of ours
+    "attention.query": ["attn.query"],
+    "attention.key_value": ["attn.key", "attn.value"],
+    "attention.out": ["attn.proj"],
+    "mlp.0": ["mlp.0"],
+    "mlp.2": ["mlp.2"],
 }
-# Carried by the checkpoints and used by nothing: a learned position, masks. The sinusoids are computed here.
-# The tokenizer travels along under trans_base.vqvae.
+# In the checkpoints but used by nothing: a learned position, masks, and the sinusoids, which are computed here.
+# The tokenizer is carried under trans_base.vqvae.
 UNUSED = re.compile(
     r"trans_base\.(pos_embedding|pos_embed|vqvae|cross_att\.\d+\.attn\.mask)\b|.*\.attn\.mask$"
 )
 POSITIONS = "trans_base.pos_embedding.weight"
-BLOCK = re.compile(
-    r"(trans_base\.cross_att|trans_base\.blocks|trans_head\.blocks)\.(\d+)\.(.+)\.(weight|bias)$"
-)
 
 
 def from_release_state(
     state: Mapping[str, Tensor], codebook: Float[Tensor, "p k c"], heads: int = 16
 ) -> tuple[TransformerConfig, MaskedTransformer]:
-    """Our model with the authors' arrays; every size but the number of heads is read off the shapes.
+    """Our model with the authors' arrays; all sizes except the number of heads are read off the shapes.
 
     Args:
         state: arrays under the release's names ("trans_base.…", "trans_head.…").
@@ -53,14 +60,18 @@ def from_release_state(
     Raises:
         ValueError: arrays are missing, unknown or of another shape (they are listed), or do not fit the codebook.
     """
-    places = state[POSITIONS].shape[0] if POSITIONS in state else 51
+    positions = state[POSITIONS].shape[0] if POSITIONS in state else 51
     state = {name: value for name, value in state.items() if not UNUSED.match(name)}
-    config = _config(state, codebook, heads, max_tokens=places - 2)  # one for the sentence, one for END
+    config = _infer_sizes(
+        state, codebook, heads, max_tokens=positions - 2
+    )  # one for the sentence, one for END
     local = _count(state, "trans_base.blocks")
     model = MaskedTransformer(config, codebook)
-    apart = differences(state, to_release_state(model, local))
-    require(not apart, f"the released transformer does not fit its own sizes: {apart}")
-    model.load_state_dict(_renamed(state, local), strict=False)  # the codebook is in place already
+    faults = differences(state, to_release_state(model, local))
+    require(not faults, f"the released transformer does not fit its own sizes: {faults}")
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            value.copy_(torch.cat([state[theirs] for theirs in release_names(name, local)]))
     return config, model.eval()
 
 
@@ -68,8 +79,8 @@ def to_release_state(model: MaskedTransformer, local: int | None = None) -> dict
     """The weights under the release's names, without what it carries and does not use; views, not copies.
 
     Args:
-        local: self-attention blocks that the release keeps in `trans_base`, the others being in `trans_head`; 7 of 16
-            there, and that share of others. The network is the same wherever the cut is.
+        local: number of self-attention blocks that the release keeps in `trans_base`, the others being in `trans_head`;
+            7 of 16 there, and that ratio by default. The network is the same wherever the cut is.
 
     Raises:
         ValueError: the model has vectors for "no text", for which the release has no name, or predicts two parts.
@@ -83,31 +94,39 @@ def to_release_state(model: MaskedTransformer, local: int | None = None) -> dict
         f"text_dropout is {model.config.text_dropout}, but the release has no vectors for a dropped text: expected 0",
     )
     local = model.config.layers * 7 // 16 if local is None else local
-    outer = {ours: theirs for theirs, ours in RENAMED.items()}
-    inner = {ours: theirs for theirs, ours in IN_BLOCK.items()}
     state = {}
     for name, value in model.named_parameters():
-        value, (stem, _, kind) = value.detach(), name.rpartition(".")
-        if name in outer or stem in outer:
-            state[outer[name] if name in outer else f"{outer[stem]}.{kind}"] = value
-            continue
-        group, number, part = stem.split(".", 2)
-        if group == "cross":
-            prefix = f"trans_base.cross_att.{number}"
-        elif int(number) < local:
-            prefix = f"trans_base.blocks.{number}"
-        else:
-            prefix = f"trans_head.blocks.{int(number) - local}"
-        if part in inner:
-            state[f"{prefix}.{inner[part]}.{kind}"] = value
-        else:  # "attention.query_key_value": its rows are three matrices there
-            own = part.removeprefix("attention.").split("_")
-            rows = zip(own, value.chunk(len(own)), strict=True)
-            state |= {f"{prefix}.attn.{each}.{kind}": share for each, share in rows}
+        names = release_names(name, local)
+        state |= zip(names, value.detach().chunk(len(names)), strict=True)
     return state
 
 
-def _config(state: Mapping[str, Tensor], codebook: Tensor, heads: int, max_tokens: int) -> TransformerConfig:
+def release_names(name: str, local: int) -> list[str]:
+    """The release's names of one of our arrays; several where the release splits its rows.
+
+    Args:
+        name: such as "embed.weight" or "blocks.8.attention.query_key_value.bias".
+        local: number of self-attention blocks in `trans_base`.
+    """
+    if name in OUTER:
+        return [OUTER[name]]
+    stem, _, kind = name.rpartition(".")
+    if stem in OUTER:
+        return [f"{OUTER[stem]}.{kind}"]
+    group, number, part = stem.split(".", 2)
+    if group == "cross":
+        block = f"trans_base.cross_att.{number}"
+    elif int(number) < local:
+        block = f"trans_base.blocks.{number}"
+    else:
+        block = f"trans_head.blocks.{int(number) - local}"
+    return [f"{block}.{theirs}.{kind}" for theirs in IN_BLOCK[part]]
+
+
+def _infer_sizes(
+    state: Mapping[str, Tensor], codebook: Tensor, heads: int, max_tokens: int
+) -> TransformerConfig:
+    """Read the sizes off the shapes."""
     needed = ["trans_base.to_emb.weight", "trans_base.cond_emb.weight", "trans_head.head.weight"]
     needed += ["trans_head.blocks.0.mlp.0.weight"]
     missing = [name for name in needed if name not in state or state[name].ndim != 2]
@@ -138,28 +157,5 @@ def _config(state: Mapping[str, Tensor], codebook: Tensor, heads: int, max_token
 
 
 def _count(state: Mapping[str, Tensor], stem: str) -> int:
+    """Blocks of a stack."""
     return len({name[len(stem) + 1 :].split(".")[0] for name in state if name.startswith(stem + ".")})
-
-
-def _renamed(state: Mapping[str, Tensor], local: int) -> dict[str, Tensor]:
-    ours: dict[str, Tensor] = {}
-    for name, value in state.items():
-        found = BLOCK.match(name)
-        if found:
-            stem, index, inner, kind = found.groups()
-            cross = stem.endswith("cross_att")
-            number = int(index) + (local if stem.startswith("trans_head") else 0)
-            prefix = f"{'cross' if cross else 'blocks'}.{number}."
-            if inner in IN_BLOCK:
-                ours[f"{prefix}{IN_BLOCK[inner]}.{kind}"] = value
-            elif inner == "attn.query":  # query, key and value are rows of one matrix of ours
-                rest = [state[name.replace("query", other)] for other in ("key", "value")]
-                if cross:
-                    ours[f"{prefix}attention.query.{kind}"] = value
-                    ours[f"{prefix}attention.key_value.{kind}"] = torch.cat(rest)
-                else:
-                    ours[f"{prefix}attention.query_key_value.{kind}"] = torch.cat([value, *rest])
-        else:
-            stem, _, kind = name.rpartition(".")
-            ours[RENAMED.get(name) or f"{RENAMED.get(stem, stem)}.{kind}"] = value
-    return ours

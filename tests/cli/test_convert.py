@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -7,8 +5,6 @@ from made_up import clip as made_up_clip
 from made_up import release as made_up
 
 from mmm.cli import main
-
-TESTS = Path(__file__).parent.parent
 
 
 def run(*args) -> int:
@@ -22,11 +18,21 @@ def test_checkpoints_become_a_model_that_generates(tmp_path, capsys):
     vq, net = made_up.make_parts()
     tokenizer, transformer, meta = made_up.write_release(tmp_path / "release", vq, net)
     clip, out = made_up_clip.write_clip(tmp_path / "clip"), tmp_path / "model"
-    given = ["convert", "--tokenizer", tokenizer, "--transformer", transformer, "--out", out, "--heads", 4]
-    assert run(*given, "--mean-std", meta, "--text", clip) == 0
+    arguments = [
+        "convert",
+        "--tokenizer",
+        tokenizer,
+        "--transformer",
+        transformer,
+        "--out",
+        out,
+        "--heads",
+        4,
+    ]
+    assert run(*arguments, "--mean-std", meta, "--text", clip) == 0
     printed = capsys.readouterr().out
-    for told in ("width 16", "4 heads", "left aside", f"mmm train length --data DATA --model {out}"):
-        assert told in printed
+    for words in ("width 16", "4 heads", "not used", f"mmm train length --data DATA --model {out}"):
+        assert words in printed
     motion = tmp_path / "walk.npy"
     assert run("generate", "a person walks", "--model", out, "--length", 40, "--out", motion) == 0
     assert np.load(motion).shape[0] == 40
@@ -34,12 +40,12 @@ def test_checkpoints_become_a_model_that_generates(tmp_path, capsys):
     assert "no length estimator" in capsys.readouterr().err
 
 
-def test_what_is_wrong_is_one_sentence_and_nothing_is_written(tmp_path, capsys):
+def test_wrong_files_are_refused_in_one_sentence(tmp_path, capsys):
     tokenizer, transformer, meta = made_up.write_release(tmp_path / "release", *made_up.make_parts())
     args = ["convert", "--transformer", tokenizer, "--out", tmp_path / "model", "--mean-std", meta]
     assert run(*args) == 2
     err = capsys.readouterr().err
-    assert err.startswith("mmm: ") and "holds a tokenizer ('net'), expected a transformer" in err
+    assert err.startswith("mmm: ") and str(tokenizer) in err
     assert err.count("\n") == 1 and not (tmp_path / "model").exists()
     torch.save({"trans": {}}, transformer)
     args[2] = transformer

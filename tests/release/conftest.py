@@ -1,13 +1,10 @@
-"""What the tests of the authors' checkpoints share: their files, made of parts with random weights, and a tiny CLIP."""
+"""Checkpoints in the release's format with random weights, and a tiny CLIP."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 from made_up import clip as made_up_clip
 from made_up import release as made_up
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")

@@ -21,22 +21,21 @@ WRITERS = {
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
-def test_what_a_file_wants_to_call_is_named_and_not_called(tmp_path, write, protocol):
+def test_code_in_a_file_is_named_and_not_run(tmp_path, write, protocol):
     """torch's reader itself does not name what pickles of protocol 4 and above, Python's own, would import."""
     path, marker = tmp_path / "net.pth", tmp_path / "executed"
     write({"net": {"first": 1.0}, "trap": [Trap(marker)]}, path, pickle_protocol=protocol)
-    told = r"net\.pth wants to call \w+\.open, which .*nothing of it was run; do not trust it; burn it\."
-    with pytest.raises(ValueError, match=told) as caught:
+    with pytest.raises(ValueError, match=r"net\.pth wants to call \w+\.open.*burn it\.") as caught:
         read_torch_file(path, "burn it")
     assert "\n" not in str(caught.value) and not marker.exists()
     if write is WRITERS["pickle"]:
         pickle.loads(path.read_bytes())
     else:
         torch.load(path, weights_only=False)
-    assert marker.exists()  # the trap works: elsewhere it would have
+    assert marker.exists()  # the trap works with an unsafe reader
 
 
-def test_a_name_that_is_used_twice_is_still_seen(tmp_path):
+def test_a_name_that_is_used_twice_is_still_named(tmp_path):
     """Pickle writes a module's name once and fetches it from its memo afterwards."""
 
     class Getter:
@@ -61,18 +60,15 @@ def test_arrays_are_read(tmp_path, write):
     assert found["epoch"] == 3 and found["names"] == ["x"]
 
 
-def test_what_is_no_torch_file_is_named(tmp_path):
+def test_other_files_are_refused(tmp_path):
     path = tmp_path / "net.pth"
     with pytest.raises(FileNotFoundError, match=r"no file .*net\.pth; get it again"):
         read_torch_file(path, "get it again")
     torch.save({"a": torch.ones(9)}, path)
     for content in (b"", b"nothing", b"PK\x03\x04", path.read_bytes()[:-300], pickle.dumps([1, 2])):
         path.write_bytes(content)
-        with pytest.raises(
-            ValueError, match=r"net\.pth cannot be read as a torch file of plain arrays \(\w+\); get"
-        ) as caught:
+        with pytest.raises(ValueError, match=r"net\.pth .*; get it again"):
             read_torch_file(path, "get it again")
-        assert "\n" not in str(caught.value)
 
 
 def test_mean_and_std_are_float32_and_two_of_a_kind_must_agree(tmp_path):
@@ -85,5 +81,5 @@ def test_mean_and_std_are_float32_and_two_of_a_kind_must_agree(tmp_path):
     np.save(tmp_path / "std.npy", std)
     read_mean_std(tmp_path, 5, "")
     np.save(tmp_path / "std.npy", 2 * std)
-    with pytest.raises(ValueError, match="differ; remove the one that is not meant"):
+    with pytest.raises(ValueError, match="std.npy"):
         read_mean_std(tmp_path, 5, "")

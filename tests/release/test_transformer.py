@@ -43,7 +43,7 @@ def test_names_and_shapes_are_those_of_the_golden(golden, end):
     }
 
 
-def test_what_does_not_fit_is_listed_in_the_authors_names():
+def test_faults_are_listed_in_the_authors_names():
     model = make_model(layers=3)
     state = to_release_state(model)
     gone = ["trans_head.ln_f.bias", "trans_head.blocks.0.attn.key.bias", "trans_base.cross_att.0.ln3.weight"]
@@ -61,11 +61,10 @@ def test_what_does_not_fit_is_listed_in_the_authors_names():
     assert "of another shape: trans_head.blocks.1.attn.value.weight (5, 96) instead of (96, 96)" in told
 
 
-def test_vectors_for_no_text_have_no_name_there():
-    with pytest.raises(ValueError, match="no vectors for a dropped text"):
-        to_release_state(make_model(text_dropout=0.1))
-
-
-def test_a_model_of_both_parts_has_no_name_there():
-    with pytest.raises(ValueError, match="predicts 2 body parts"):
-        to_release_state(make_model(parts=2, predicts=2))
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"text_dropout": 0.1}, "text_dropout is 0.1"), ({"parts": 2, "predicts": 2}, "2 body parts")],
+)
+def test_models_that_the_release_has_no_names_for(options, named):
+    with pytest.raises(ValueError, match=named):
+        to_release_state(make_model(**options))
