@@ -28,6 +28,8 @@ from mmm.data import MotionFolder, PackedSplit
 from mmm.data.captions import mirror_text
 from mmm.data.folder import cache_dir
 from mmm.data.reading import read_mean_std
+from mmm.data.text_cache import text_source
+from mmm.data.typos import with_variants
 from mmm.errors import require
 from mmm.model import MMM
 from mmm.recipes import (
@@ -39,7 +41,7 @@ from mmm.recipes import (
     tokenizer_training,
     transformer_training,
 )
-from mmm.text import TextEncoder, TextSource, load_text_encoder, text_source, with_variants
+from mmm.text import TextEncoder, TextSource, load_text_encoder
 from mmm.tokenizer import PRESETS as TOKENIZERS
 from mmm.tokenizer import Tokenizer
 from mmm.tokenizer import train as tokenizer_train

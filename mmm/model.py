@@ -209,7 +209,7 @@ class MMM:
         """Features (frames, D) of many motions, several times faster than one by one: `mmm.sampling.generate_many`.
 
         Args:
-            text: embeddings, one for each item (`embed`, or a `mmm.text.TextCache`).
+            text: embeddings, one for each item (`embed`, or a `mmm.data.text_cache.TextCache`).
             frames, seeds: one for each item. options: as for `generate`.
         Raises:
             ValueError: a length out of range; texts, frames and seeds are not equally many; a model that predicts

@@ -25,7 +25,7 @@ from mmm.data import Caption, MotionFolder
 from mmm.errors import atomic_dir, require
 from mmm.evaluation.guo import load_guo
 from mmm.storage import load_config, load_state, save_module
-from mmm.text import LiveText, TextEmbedding, TextSource, load_text_encoder
+from mmm.text import TextEmbedding, TextSource, load_text_encoder
 from mmm.transformer.model import sinusoids
 
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "data" / "pretrained" / "evaluators"
@@ -187,7 +187,7 @@ class TrainedEvaluator:
     def embed_text(self, captions: Sequence[Caption]) -> Float[Tensor, "n width"]:
         """See `Evaluator.embed_text`; of a caption only its text is used."""
         if self._text is None:
-            self._text = LiveText(load_text_encoder(self.info["text_encoder"]))
+            self._text = load_text_encoder(self.info["text_encoder"])
         for text in dict.fromkeys(caption.text for caption in captions):
             if text not in self._known:
                 found: TextEmbedding = self._text.lookup([text]).to(self.device)

@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 from mmm.data import MotionFolder
 from mmm.data.folder import cache_dir
+from mmm.data.text_cache import text_source
 from mmm.errors import require
 from mmm.evaluation import rows
 from mmm.evaluation.config import ProtocolConfig
@@ -44,7 +45,7 @@ from mmm.evaluation.spread import Evaluated
 from mmm.evaluation.timing import device_name, time_sampling
 from mmm.model import MMM
 from mmm.sampling import check_options
-from mmm.text import TextSource, text_source
+from mmm.text import TextSource
 from mmm.training.launch import make_accelerator
 from mmm.training.processes import resolve_precision
 from mmm.training.run_folder import check_same_config, write_config, write_json, write_manifest

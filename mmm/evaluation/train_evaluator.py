@@ -35,7 +35,7 @@ from mmm.evaluation.pools import (
 )
 from mmm.fit import balanced_weights, captions_source, facts, resolve
 from mmm.motion.mirror import mirror_features
-from mmm.text import LiveText, TextSource, load_text_encoder
+from mmm.text import TextSource, load_text_encoder
 from mmm.training.config import TrainConfig
 from mmm.training.loop import TrainResult, train
 from mmm.training.seeds import step_generator
@@ -260,7 +260,7 @@ def fit_evaluator(
     if result.saves:
         trained.save_pretrained(Path(out) / "model", CARD, steps=result.step, **result.metrics)
     # With the encoder, not the cache of train and val: it is to judge captions of test as well.
-    return TrainedEvaluator.from_pretrained(Path(out) / "model", text=LiveText(text_encoder))
+    return TrainedEvaluator.from_pretrained(Path(out) / "model", text=text_encoder)
 
 
 def _fingerprint(pairs: Pairs) -> str:

@@ -22,7 +22,6 @@ from mmm.data import MotionFolder
 from mmm.errors import atomic_dir, require
 from mmm.fit import load_tokenizer
 from mmm.model import MMM
-from mmm.text import LiveText
 from mmm.tokenizer.train import evaluate_tokenizer
 from mmm.transformer.tokens import make_token_set
 from mmm.transformer.train import evaluate_length, evaluate_transformer
@@ -164,7 +163,7 @@ def _describe(
 def measure(model: MMM, folder: MotionFolder) -> dict[str, float]:
     """Tokenizer, transformer and length estimator on the val split, with the functions that training reports."""
     val = make_token_set(model.tokenizer, folder.pack("val"), (0,), False, skeleton=folder.skeleton)
-    text = LiveText(model.encoder)
+    text = model.encoder
     length = evaluate_length(model.length, val, text)
     return (
         evaluate_tokenizer(model.tokenizer, folder.pack("val"), folder.skeleton)

@@ -15,7 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mmm.text import TextSource, draw_misspelled
+from mmm.data.typos import draw_misspelled
+from mmm.text import TextSource
 from mmm.training.config import TrainConfig
 from mmm.training.loop import TrainResult, train
 from mmm.training.processes import mean_count
@@ -62,7 +63,7 @@ class TransformerTask:
             either; drawn over both parts at once, places would almost never leave one part whole.
         borrow: the chance that an item asked for one of two parts has the other one from another clip
             (`borrow_visible_part`), so that editing follows the text.
-        typos: share of the captions that are misspelled (`mmm.text`).
+        typos: share of the captions that are misspelled (`mmm.data.typos`).
     """
 
     mask_law: str = "cosine"
@@ -89,7 +90,7 @@ def train_transformer(
     The share of texts that are dropped (for guidance) is `transformer.config.text_dropout`.
 
     Args:
-        text: looked up for the captions of each batch; with typos it must know `mmm.text.with_variants` of them.
+        text: looked up for the captions of each batch; with typos it must know `mmm.data.typos.with_variants` of them.
         val: judged every `config.eval_every` steps and at the end (`evaluate_transformer`).
         options: passed to `mmm.training.loop.train` (resume, config_extra, manifest, cpu, progress).
     """

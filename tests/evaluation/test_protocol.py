@@ -11,12 +11,12 @@ import torch
 from made_up.evaluator import RandomEvaluator
 
 from mmm import MMM
+from mmm.data.text_cache import TextCache
 from mmm.evaluation import metrics
 from mmm.evaluation.pools import pad_features
 from mmm.evaluation.protocol import ProtocolConfig, evaluate, model_hash
 from mmm.evaluation.results import load_results
 from mmm.motion import features_to_joints, measures
-from mmm.text import TextCache
 
 HERE = Path(__file__).parent
 

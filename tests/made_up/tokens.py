@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mmm.text import TextCache
+from mmm.data.text_cache import TextCache
 from mmm.transformer.tokens import TokenSet
 
 CODES, WIDTH = 16, 12

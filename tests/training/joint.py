@@ -13,7 +13,7 @@ from accelerate.state import PartialState
 
 from mmm.data import PackedSplit
 from mmm.data.captions import Caption
-from mmm.text import TextCache
+from mmm.data.text_cache import TextCache
 from mmm.tokenizer import Tokenizer, TokenizerConfig
 from mmm.tokenizer.train import WindowRule, train_tokenizer
 from mmm.training.config import TrainConfig

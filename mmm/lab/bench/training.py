@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from mmm import fit, recipes
+from mmm.data.text_cache import TextCache
 from mmm.evaluation.evaluator import EvaluatorConfig, MotionTextEvaluator
 from mmm.evaluation.timing import synchronise
 from mmm.evaluation.train_evaluator import TRAINING as EVALUATOR_TRAINING
@@ -26,7 +27,7 @@ from mmm.lab.bench.made_up import (
     train_split,
 )
 from mmm.lab.bench.settings import Job, note
-from mmm.text import TextCache, TextEncoder, load_text_encoder
+from mmm.text import TextEncoder, load_text_encoder
 from mmm.tokenizer import PRESETS as TOKENIZERS
 from mmm.tokenizer.train import WindowRule, train_tokenizer
 from mmm.training.config import TrainConfig
