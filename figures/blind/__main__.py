@@ -1,4 +1,9 @@
-"""`python -m figures.blind make|score|page`."""
+"""Blind judgement: do readers who see no prompt recognise what was requested?
+
+`python -m figures.blind make` draws film strips of generated and real motions, shuffled, and a key; readers name what
+they see; `score` compares their answers with the key; `page` shows free text with all answers. This folder holds the
+answers to the built-in prompts, ../free-text those to free text.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +16,9 @@ from typing import Annotated
 
 import tyro
 
-from figures.blind.free_text import is_free, judge, table, tally
+from figures.blind import score
 from figures.blind.page import write_page
 from figures.blind.prompts import read_prompts
-from figures.blind.readers import draw_confusion, find_answers, read_key, score, told
 from figures.blind.strips import make_strips
 from mmm.data import MotionFolder
 from mmm.model import MMM
@@ -40,7 +44,7 @@ class Make:
         prompts = None if self.prompts is None else read_prompts(self.prompts)
         model, data = MMM.from_pretrained(self.model), MotionFolder.open(self.data)
         out = make_strips(model, data, self.out, self.seed, prompts=prompts, command=_command())
-        print(f"{out}: give instructions.md and strips/ to a reader, keep key.json to yourself")
+        print(f"{out}: give instructions.md and strips/ to a reader, keep key.json for yourself")
 
 
 @dataclasses.dataclass
@@ -49,34 +53,34 @@ class Score:
 
     strips: Path
     answers: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
-    """A reader's file, once for each; answers_*.json in the folder of strips by default."""
+    """A file of a reader, once for each; answers_*.json in the folder of strips by default."""
 
     def run(self) -> None:
-        answers = list(self.answers) or find_answers(self.strips)
-        if is_free(read_key(self.strips)):
-            result = tally(judge(self.strips, answers).values())
-            print(table(result))
+        answers = list(self.answers) or score.find_answers(self.strips)
+        strips = score.score(self.strips, answers).values()
+        if score.is_free(score.read_key(self.strips)):
+            result = score.tally(strips)
+            print(score.table(result))
         else:
-            verdicts = score(self.strips, answers)
-            result = told(verdicts)
-            draw_confusion(verdicts, self.strips / "confusion.png")
+            result = score.count_contents(strips)
+            score.draw_confusion(strips, self.strips / "confusion.png")
             print(json.dumps(result, indent=1))
         write_json(self.strips / "result.json", result)
 
 
 @dataclasses.dataclass
 class Page:
-    """Write the page of free text: every prompt with its strip and what readers saw, GIFs, and all that scores it."""
+    """Write the page of free text: every prompt with its strip and what readers saw, GIFs, all files to score it."""
 
     strips: Path
     out: Path = Path("figures/free-text")
     answers: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
-    """A reader's file, once for each; answers_*.json in the folder of strips by default."""
+    """A file of a reader, once for each; answers_*.json in the folder of strips by default."""
     gif: tyro.conf.UseAppendAction[tuple[int, ...]] = ()
-    """Number of a prompt to show as a GIF, once for each; by default one right of each kind, and two failures."""
+    """Number of a prompt to show as a GIF, once for each; by default a right one of each kind, and two failures."""
 
     def run(self) -> None:
-        answers = list(self.answers) or find_answers(self.strips)
+        answers = list(self.answers) or score.find_answers(self.strips)
         out = write_page(self.strips, answers, self.out, self.gif, [_command()])
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
         print(f"{out / 'README.md'}, {size / 1000:.0f} kB with its pictures")

@@ -1,4 +1,4 @@
-"""The page of a judgement of free text: every prompt with its film strip, what readers saw, and a few GIFs."""
+"""The page of free text: every prompt with its film strip, what the readers saw, and a few GIFs."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from figures.blind.free_text import Judged, judge, table, tally
 from figures.blind.prompts import KINDS, read_json
+from figures.blind.score import Strip, score, table, tally
 from mmm.data.reading import load_array
 from mmm.errors import atomic_dir, check_replaceable, require
 from mmm.motion import Motion
 from mmm.training.run_folder import write_json
 from mmm.viz.animation import animate
 from mmm.viz.style import ARROW, BACK, DARK, FLOOR, FRONT, LEFT, NOSE, PAPER, PATH, RIGHT, SHADOW, SKIN
+from mmm.viz.table import markdown_table
 
-WIDTH = 880  # pixels of a strip on the page: 15 kB, and every limb can be told
-SHARES = (1.0, 0.6, 0.3)  # of a colour in paper: smooth edges, and the ways of the hands
+WIDTH = 880  # pixels of a strip on the page: 15 kB, and every limb can be seen
+MIXTURES = (1.0, 0.6, 0.3)  # of a colour with the paper's: smooth edges, and the paths of the hands
 GIFS, FAILURES = 8, 2
 GIF_BYTES = 700_000  # all together
-# Pixels and every which frame, tried in this order until the GIFs are small enough: legible before smooth.
+# (pixels, step between frames), tried in this order until the GIFs are small enough: legible before smooth.
 GIF_SIZES = ((200, 2), (160, 2), (160, 3), (140, 3), (120, 3), (100, 4))
 MARK = "gifs/*.gif"  # only a page has them: a folder of strips is never taken for one and replaced
 MARKS = {"right": "✔ **right**", "half": "½ **half**", "wrong": "✘ **wrong**"}
 
 
-def choose(judged: Iterable[Judged], count: int = GIFS) -> list[int]:
-    """Numbers of the prompts to show as GIFs: the first right one of each kind, two failures, then the first left.
+def choose(strips: Iterable[Strip], count: int = GIFS) -> list[int]:
+    """Numbers of the prompts to show as GIFs: the first right one of each kind, two failures, then the first others.
 
-    A failure is wrong, or half right where not enough are wrong.
+    A failure is wrong, or half right if not enough are wrong.
     """
-    rows = sorted((one.row["number"], one.row["prompt"]["kind"], one.mark) for one in judged)
+    rows = sorted((s.row["number"], s.row["prompt"]["kind"], s.mark) for s in strips)
     picked = [next((n for n, k, m in rows if (k, m) == (kind, "right")), None) for kind in KINDS]
     failures = [n for wanted in ("wrong", "half") for n, _, m in rows if m == wanted]
     best = [n for n in picked if n is not None][: max(0, count - len(failures[:FAILURES]))]
@@ -51,42 +52,44 @@ def write_page(
     gifs: Sequence[int] = (),
     commands: Sequence[str] = (),
 ) -> Path:
-    """Write README.md, strips/ and gifs/, and what the judgement can be scored again from.
+    """Write README.md, strips/ and gifs/, and everything that is needed to score again.
 
-    These are key.json, prompts.json, answers_1.json … (in the order given), instructions.md, manifest.json and
+    That is key.json, prompts.json, answers_1.json … (in the order of `answers`), instructions.md, manifest.json and
     result.json.
 
     Args:
         strips: what `make_strips` wrote for a file of prompts.
         gifs: numbers of prompts; see `choose` for the default.
-        commands: what made the page, to be shown after the one that made the strips.
+        commands: shown after the one that made the strips.
     Raises:
         FileNotFoundError: no such strips, answers or motions.
-        ValueError: as `judge`; a number that no prompt has; `out` is something else than a page.
+        ValueError: as `score`; the strips are those of the built-in prompts; a number that no prompt has; `out` is
+            something else than a page.
     """
     strips, out = Path(strips), Path(out)
     check_replaceable(out, MARK)
-    judged = judge(strips, answers)
-    asked = {one.row["number"]: (name, one) for name, one in judged.items() if "prompt" in one.row}
-    shown = sorted(set(gifs)) or choose(one for _, one in asked.values())
+    scored = score(strips, answers)
+    prompts = {strip.row["number"]: (name, strip) for name, strip in scored.items() if "prompt" in strip.row}
+    require(prompts, f"{strips / 'key.json'} has no free text; it was made without --prompts.")
+    shown = sorted(set(gifs)) or choose(strip for _, strip in prompts.values())
     for number in shown:
-        require(number in asked, f"there is no prompt {number} to show as a GIF; give 1 to {len(asked)}.")
-    counts = tally(judged.values())
+        require(number in prompts, f"there is no prompt {number} to show as a GIF; give 1 to {len(prompts)}.")
+    counts = tally(scored.values())
     manifest = read_json(strips / "manifest.json", dict, "the manifest that `blind make` writes")
     with atomic_dir(out, MARK) as part:
         for name in ("key.json", "manifest.json", "instructions.md"):
             shutil.copyfile(strips / name, part / name)
         for number, path in enumerate(answers, 1):
             shutil.copyfile(path, part / f"answers_{number}.json")
-        prompts = [asked[number][1].row["prompt"] for number in sorted(asked)]
-        listed = json.dumps(prompts, indent=1, ensure_ascii=False)
+        listed = [prompts[number][1].row["prompt"] for number in sorted(prompts)]
+        listed = json.dumps(listed, indent=1, ensure_ascii=False)
         (part / "prompts.json").write_text(listed + "\n", encoding="utf-8")
         write_json(part / "result.json", counts)
         (part / "strips").mkdir()
-        for number, (name, _) in asked.items():
+        for number, (name, _) in prompts.items():
             _shrink(strips / "strips" / f"{name}.png", part / "strips" / f"{number:02d}.png")
-        _animate(strips, {number: asked[number][0] for number in shown}, part / "gifs", manifest["fps"])
-        text = _text(asked, shown, len(answers), table(counts), manifest, commands)
+        _animate(strips, {number: prompts[number][0] for number in shown}, part / "gifs", manifest["fps"])
+        text = _text(prompts, shown, len(answers), table(counts), manifest, commands)
         (part / "README.md").write_text(text, encoding="utf-8")
     return out
 
@@ -101,16 +104,18 @@ def _shrink(source: Path, target: Path) -> None:
 
 
 def _palette() -> Image.Image:
-    """The colours of a strip and their mixtures with paper: chosen by area, the small green arrow would turn grey."""
+    """The colours of a strip and their mixtures with the paper: a palette by area would turn the small arrow grey."""
     solid = (PAPER, LEFT, RIGHT, FLOOR, DARK, PATH, ARROW, NOSE, SKIN, FRONT, BACK, SHADOW)
-    mixed = [share * np.array(colour) + (1 - share) * np.array(PAPER) for colour in solid for share in SHARES]
+    mixed = [
+        ratio * np.array(colour) + (1 - ratio) * np.array(PAPER) for colour in solid for ratio in MIXTURES
+    ]
     sheet = Image.new("P", (1, 1))
     sheet.putpalette(np.rint(mixed).astype(int).ravel().tolist())
     return sheet
 
 
 def _animate(strips: Path, chosen: dict[int, str], out: Path, fps: float) -> None:
-    """GIFs of the chosen prompts (number → strip), no more than GIF_BYTES together where that can be had."""
+    """GIFs of the chosen prompts (number → strip), no more than GIF_BYTES together if possible."""
     motions = {number: load_array(strips / "motions" / f"{name}.npy") for number, name in chosen.items()}
     for size, step in GIF_SIZES:
         for number, joints in motions.items():
@@ -122,12 +127,12 @@ def _animate(strips: Path, chosen: dict[int, str], out: Path, fps: float) -> Non
 
 
 def _escaped(text: str) -> str:
-    """A text of which Markdown and HTML take no letter for a sign of theirs."""
+    """A text in which Markdown and HTML see no markup."""
     return re.sub(r"([\\`*_{}\[\]<>()#+\-!|~&$])", r"\\\1", " ".join(text.split()))
 
 
 def _text(
-    asked: dict[int, tuple[str, Judged]],
+    prompts: dict[int, tuple[str, Strip]],
     shown: list[int],
     readers: int,
     counts: str,
@@ -135,59 +140,58 @@ def _text(
     commands: Sequence[str],
 ) -> str:
     """The page."""
-    made = [line for line in (manifest.get("command"), *commands) if line]
+    lines = [line for line in (manifest.get("command"), *commands) if line]
     real = "as many real clips"
     head = [
-        f"# Free text: {len(asked)} prompts, judged blind",
-        f"The film strips of {len(asked)} prompts that no training caption says, one try each, shuffled with {real}, "
-        f"were named by {readers} readers who saw no prompt; the most frequent answer counts.",
-        "\n".join(f"    {line}" for line in made),
+        f"# Free text: {len(prompts)} prompts, judged blind",
+        f"The film strips of {len(prompts)} prompts that are no training captions, one attempt each, shuffled with "
+        f"{real}, were named by {readers} readers who saw no prompt; the most frequent answer counts.",
+        "\n".join(f"    {line}" for line in lines),
         counts,
-        "**Right**: the answer is one of the names asked for, of two actions both. **Half**: of two actions one, or "
-        "the action asked for and another beside it. In which order two actions come, and manner, were not asked of "
-        "the readers. Where no name tells what is asked for, no answer is right. "
+        "**Right**: the answer is one of the requested classes; of two requested actions, both. **Half**: one of two "
+        "actions, or the requested action and another. Readers were not asked for the order of two actions, nor for "
+        "the manner. If no class fits the request, no answer is right. "
         f"Model {manifest.get('model')}, data {manifest.get('data')} {manifest.get('data_hash')}, git revision "
         f"{manifest.get('git_revision')}; [key](key.json), [instructions](instructions.md), [result](result.json).",
-        _gallery(asked, shown),
-        _sample(asked, shown),
+        _gallery(prompts, shown),
+        _sample(prompts, shown),
         "## All prompts",
     ]
-    return "\n\n".join([*head, *(_entry(number, asked[number][1]) for number in sorted(asked))]) + "\n"
+    return "\n\n".join([*head, *(_entry(number, prompts[number][1]) for number in sorted(prompts))]) + "\n"
 
 
-def _sample(asked: dict[int, tuple[str, Judged]], shown: list[int]) -> str:
-    """How far the GIFs flatter, or the contrary: a reader sees them first."""
-    right = [number for number, (_, one) in asked.items() if one.mark == "right"]
+def _sample(prompts: dict[int, tuple[str, Strip]], shown: list[int]) -> str:
+    """How representative the GIFs are, which one sees first."""
+    right = [number for number, (_, strip) in prompts.items() if strip.mark == "right"]
     return (
         f"These {len(shown)} are no fair sample: {len(set(right) & set(shown))} of them are right, of all "
-        f"{len(asked)} prompts {len(right)}."
+        f"{len(prompts)} prompts {len(right)}."
     )
 
 
-def _gallery(asked: dict[int, tuple[str, Judged]], shown: list[int], columns: int = 4) -> str:
-    """The GIFs with prompt and mark under each, some in a row."""
+def _gallery(prompts: dict[int, tuple[str, Strip]], shown: list[int], columns: int = 4) -> str:
+    """The GIFs with prompt and mark below each, several in a row."""
     lines = []
     for at in range(0, len(shown), columns):
         row = shown[at : at + columns]
         pictures = [f"![prompt {number}](gifs/{number:02d}.gif)" for number in row]
         words = [
-            f"{number}. “{_escaped(one.row['prompt']['text'])}” {MARKS[one.mark]}"
-            for number, (_, one) in ((n, asked[n]) for n in row)
+            f"{number}. “{_escaped(strip.row['prompt']['text'])}” {MARKS[strip.mark]}"
+            for number, strip in ((n, prompts[n][1]) for n in row)
         ]
-        rule = ["---"] * len(row)
-        lines.append("\n".join(f"| {' | '.join(cells)} |" for cells in (pictures, rule, words)))
+        lines.append(markdown_table(pictures, [words], "l" * len(row)))
     return "\n\n".join(lines)
 
 
-def _entry(number: int, one: Judged) -> str:
-    """One prompt: what was asked for, what every reader saw, the mark, the strip."""
-    prompt = one.row["prompt"]
+def _entry(number: int, strip: Strip) -> str:
+    """One prompt: the request, what every reader saw, the mark, the strip."""
+    prompt = strip.row["prompt"]
     names = [f"`{name}`" for name in prompt["contents"]]
     link = f" {prompt.get('order', 'and')} " if prompt["kind"] == "two" else " or "
-    wanted = link.join(names) or "nothing that a name tells"
-    saw = ", ".join(f"`{answer}`" for answer in one.given)
+    wanted = link.join(names) or "nothing that a class describes"
+    saw = ", ".join(f"`{answer}`" for answer in strip.answers)
     return (
         f"### {number}. “{_escaped(prompt['text'])}”\n\n"
-        f"{MARKS[one.mark]} · {prompt['kind']}, asked for {wanted} · readers saw {saw}\n\n"
+        f"{MARKS[strip.mark]} · {prompt['kind']}, requested {wanted} · readers saw {saw}\n\n"
         f"![strip of prompt {number}](strips/{number:02d}.png)"
     )

@@ -1,4 +1,4 @@
-"""Numbered strips for readers, generated and real ones shuffled, and the key that readers do not see."""
+"""Numbered film strips for readers, generated and real ones shuffled, and the key that readers do not see."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from tqdm import tqdm
 
-from figures.blind.contents import CONTENTS, OTHER, PROMPTS
-from figures.blind.prompts import check_unseen
+from figures.blind.prompts import CONTENTS, OTHER, PROMPTS, check_unseen
 from mmm.data import MotionFolder
 from mmm.errors import atomic_dir, check_replaceable, require
 from mmm.evaluation.protocol import model_hash
@@ -21,7 +20,7 @@ from mmm.motion import Motion
 from mmm.training.run_folder import write_manifest
 from mmm.viz.strip import film_strip
 
-Row = dict[str, Any]  # of the key, and "motion" until the strip is drawn
+Row = dict[str, Any]  # of the key; with "motion" until the strip is drawn
 
 READ = """Each strips/NNN.png shows one person, time going on from left to right. Left limbs are blue, right limbs
 orange; the green arrow says where the person faces. Give each the one name that fits best, in
@@ -46,24 +45,29 @@ def make_strips(
 ) -> Path:
     """Write strips/001.png …, answers.json to fill in, instructions.md for the reader, and key.json (not for them).
 
-    Prompts are generated with the model's own length estimate and default options, seeds `seed`, `seed` + 1, …,
-    one try each: two of each content, with two real clips of each from `split` (one where there is no second), or
-    those of `prompts`, with as many real clips, the contents spread evenly. Real clips are taken at random, never
-    two of one take. Of free text, motions/ also gets the joints, for `write_page`.
+    Prompts are generated with the model's own length estimate and default options, seeds `seed`, `seed` + 1, …, one
+    attempt each: two of each action class, with two real clips of each from `split` (one if there is no second), or
+    those of `prompts`, with as many real clips, spread evenly over the classes. Real clips are drawn at random, never
+    two of one take. For free text, motions/ also gets the joints, for `write_page`.
 
     Args:
         prompts: free text (see `read_prompts`); the built-in prompts by default.
-        command: what the manifest says has made the folder.
+        command: for the manifest.
+
     Raises:
-        ValueError: a prompt is a training caption, `split` has no clip of a content or too few in all, or `out`
-            holds a judgement or something else.
+        ValueError: a prompt is a training caption, `split` has no clip of a class or too few in all, or `out` is not
+            empty.
     """
     require(
         not (Path(out) / "key.json").exists(), f"{out} holds strips and perhaps answers; name another folder."
     )
     check_replaceable(out, mark="key.json")
-    asked = _built_in() if prompts is None else _free(prompts)
-    texts = [row["text"] if prompts is None else row["prompt"]["text"] for row in asked]
+    if prompts is None:
+        texts = [text for pair in PROMPTS.values() for text in pair]
+        requested = [{"content": content, "text": text} for content, pair in PROMPTS.items() for text in pair]
+    else:
+        texts = [prompt["text"] for prompt in prompts]
+        requested = [{"number": number, "prompt": prompt} for number, prompt in enumerate(prompts, 1)]
     check_unseen(texts, folder.pack("train").texts())
     rng = np.random.default_rng(seed)
     takes = _takes(folder, split, rng)
@@ -73,7 +77,7 @@ def make_strips(
         real = spread(takes, len(prompts), rng)
     rows: list[Row] = [
         {"kind": "generated", **row, "seed": seed + i, "motion": motion}
-        for i, (row, motion) in enumerate(zip(asked, model.generate(texts, seed=seed), strict=True))
+        for i, (row, motion) in enumerate(zip(requested, model.generate(texts, seed=seed), strict=True))
     ]
     for content, clip in real:
         motion = Motion(folder.features(clip), fps=folder.fps, skeleton=folder.skeleton)
@@ -87,16 +91,8 @@ def make_strips(
     return Path(out)
 
 
-def _built_in() -> list[Row]:
-    return [{"content": content, "text": text} for content, pair in PROMPTS.items() for text in pair]
-
-
-def _free(prompts: list[Row]) -> list[Row]:
-    return [{"number": number, "prompt": prompt} for number, prompt in enumerate(prompts, 1)]
-
-
 def _takes(folder: MotionFolder, split: str, rng: np.random.Generator) -> dict[str, list[str]]:
-    """Of each content the clips of a split in random order, one a take."""
+    """The clips of each action class in random order, one of each take."""
     clips: dict[str, list[str]] = {content: [] for content in CONTENTS}
     for clip in folder.ids(split):
         clips.get((folder.program(clip) or {}).get("content", ""), []).append(clip)
@@ -108,9 +104,9 @@ def _takes(folder: MotionFolder, split: str, rng: np.random.Generator) -> dict[s
 
 
 def spread(takes: dict[str, list[str]], count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
-    """(content, clip) of `count` clips: the first of every content, then the second of those that have one, ….
+    """(class, clip) of `count` clips: the first of every class, then the second of those that have one, and so on.
 
-    Which contents get one more in the last round is drawn.
+    Which classes get one more in the last round is drawn at random.
 
     Raises:
         ValueError: there are fewer clips.
@@ -128,7 +124,7 @@ def spread(takes: dict[str, list[str]], count: int, rng: np.random.Generator) ->
 
 
 def _write(part: Path, rows: list[Row], free: bool, progress: bool) -> None:
-    """Strips, key, answers to fill in and instructions; the joints of generated motions too, of free text."""
+    """Strips, key, answers to fill in and instructions; for free text also the joints of generated motions."""
     names = [f"{number:03d}" for number in range(1, len(rows) + 1)]
     (part / "strips").mkdir()
     if free:
@@ -140,7 +136,7 @@ def _write(part: Path, rows: list[Row], free: bool, progress: bool) -> None:
             np.save(part / "motions" / f"{name}.npy", joints)
     (part / "key.json").write_text(json.dumps(dict(zip(names, rows, strict=True)), indent=1))
     (part / "answers.json").write_text(json.dumps(dict.fromkeys(names, ""), indent=1))
-    choices = "\n".join(f"- `{content}`: the person {told}" for content, told in CONTENTS.items())
+    choices = "\n".join(f"- `{content}`: the person {text}" for content, text in CONTENTS.items())
     if free:
         choices += f"\n- `{OTHER}`: none of these"
     (part / "instructions.md").write_text(f"{READ}{READ_FREE if free else ''}\n{choices}\n")

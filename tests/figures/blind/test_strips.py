@@ -74,7 +74,7 @@ def test_free_text_has_as_many_real_clips_and_hides_its_prompts(model, toy, tmp_
     assert (told["command"], told["seed"], told["data_hash"]) == ("make", 5, toy.content_hash)
 
 
-def test_what_cannot_be_judged_leaves_no_folder(model, toy, tmp_path, toy_contents, monkeypatch):
+def test_what_cannot_be_shown_leaves_no_folder(model, toy, tmp_path, toy_contents, monkeypatch):
     how = {"split": "train", "progress": False}
     with pytest.raises(ValueError, match="is a training caption"):
         make_strips(
