@@ -7,72 +7,93 @@ mmm.lab.oracle`) and prints the tables of the README.
 import json
 from pathlib import Path
 
+from mmm.viz.table import markdown_table
+
 HERE = Path(__file__).parent
 ORACLE = {"action": 0.95, "side": 0.97, "count": 0.85, "direction": 0.95}  # speed has no target
-REACHED = {True: "reached", False: "**missed**"}
+Line = tuple[str, str, str, bool]  # metric, target, measured (± 95 % interval over the repeats), reached?
 
 
-def of_bandai(rows: dict) -> list[tuple[str, str, str, bool]]:
-    """What is asked for, the target, what was measured (± 95 % interval over the repeats), whether that reaches it."""
-    real, rebuilt, made = rows["real"], rows["reconstruction"], rows["given"]
-    floor = rows["real_real"]["fid_halves"]["mean"]
+def of_bandai(rows: dict) -> list[Line]:
+    """Targets of bandai-small; `rows` as in results.json."""
+    real, rebuilt, generated = rows["real"], rows["reconstruction"], rows["given"]
 
-    def told(row: dict, name: str, digits: int = 3) -> str:
+    def text(row: dict, name: str, digits: int = 3) -> str:
         mean, half = row[name]["mean"], row[name]["half"]
         return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if half and half > 10**-digits / 2 else "")
 
-    table = []
+    def ratio(name: str, other: dict) -> float:
+        return generated[name]["mean"] / other[name]["mean"]
 
-    def ask(name: str, target: str, found: str, reached: bool) -> None:
-        table.append((name, target, found, bool(reached)))
+    def precision(name: str, label: str) -> Line:
+        target = f"≥ 95 % of real's {text(real, name)}"
+        return label, target, text(generated, name), generated[name]["mean"] >= 0.95 * real[name]["mean"]
 
-    for name, label in (("r1", "R@1"), ("r3", "R@3")):
-        least = 0.95 * real[name]["mean"]
-        ask(label, f"≥ 95 % of real's {told(real, name)}", told(made, name), made[name]["mean"] >= least)
-    fid, own = made["fid"]["mean"], rebuilt["fid"]["mean"]
-    times = fid / own
-    ask(
-        "FID",
-        f"≤ 1.5 × the reconstruction's {own:.2f}",
-        f"{told(made, 'fid', 2)}, {times:.1f} ×",
-        times <= 1.5,
-    )
-    times = made["fid_halves"]["mean"] / rebuilt["fid_halves"]["mean"]
-    asked = f"(both in halves: ≤ 1.5 × the reconstruction's {told(rebuilt, 'fid_halves', 2)})"
-    ask("FID of halves", asked, f"{told(made, 'fid_halves', 2)}, {times:.2f} ×", times <= 1.5)
-    times = made["fid_halves"]["mean"] / floor
-    ask("", f"≤ 4 × the real–real floor {floor:.2f}, of halves too", f"{times:.2f} ×", times <= 4)
-    times = made["jerk_mean"]["mean"] / real["jerk_mean"]["mean"] - 1
-    asked, found = f"within 15 % of real's {told(real, 'jerk_mean', 1)}", told(made, "jerk_mean", 1)
-    ask("jerk, m/s³", asked, f"{found}, {100 * times:+.0f} %", abs(times) <= 0.15)
-    times = made["skating"]["mean"] / real["skating"]["mean"]
-    asked, found = f"≤ 1.3 × real's {told(real, 'skating')}", told(made, "skating")
-    ask("foot skating", asked, f"{found}, {times:.3f} ×", times <= 1.3)
-    for name, label, most in (("mpjpe_local", "local", 2.2), ("mpjpe_global", "global", 12)):
-        error = rebuilt[name]["mean"]
-        ask(f"MPJPE {label}, reconstruction", f"≤ {most} cm", f"{error:.2f} cm", error <= most)
-    return table
+    def error(name: str, label: str, most: float) -> Line:
+        cm = rebuilt[name]["mean"]
+        return f"MPJPE {label}, reconstruction", f"≤ {most} cm", f"{cm:.2f} cm", cm <= most
+
+    fid, halves = ratio("fid", rebuilt), ratio("fid_halves", rebuilt)
+    floor = {"fid_halves": rows["real_real"]["fid_halves"]}
+    over_floor = ratio("fid_halves", floor)
+    jerk, skating = ratio("jerk_mean", real) - 1, ratio("skating", real)
+    return [
+        precision("r1", "R@1"),
+        precision("r3", "R@3"),
+        (
+            "FID",
+            f"≤ 1.5 × the reconstruction's {rebuilt['fid']['mean']:.2f}",
+            f"{text(generated, 'fid', 2)}, {fid:.1f} ×",
+            fid <= 1.5,
+        ),
+        (
+            "split-half FID",
+            f"≤ 1.5 × the reconstruction's {text(rebuilt, 'fid_halves', 2)}",
+            f"{text(generated, 'fid_halves', 2)}, {halves:.2f} ×",
+            halves <= 1.5,
+        ),
+        (
+            "split-half FID",
+            f"≤ 4 × the real–real floor {floor['fid_halves']['mean']:.2f}",
+            f"{over_floor:.2f} ×",
+            over_floor <= 4,
+        ),
+        (
+            "jerk, m/s³",
+            f"within 15 % of real's {text(real, 'jerk_mean', 1)}",
+            f"{text(generated, 'jerk_mean', 1)}, {100 * jerk:+.0f} %",
+            abs(jerk) <= 0.15,
+        ),
+        (
+            "foot skating",
+            f"≤ 1.3 × real's {text(real, 'skating')}",
+            f"{text(generated, 'skating')}, {skating:.3f} ×",
+            skating <= 1.3,
+        ),
+        error("mpjpe_local", "local", 2.2),
+        error("mpjpe_global", "global", 12),
+    ]
 
 
-def of_synthetic(seen: dict, unseen: dict) -> list[tuple[str, str, str, bool]]:
-    """As `of_bandai`, by the oracle: on test, and on combinations that no training clip shows."""
+def of_synthetic(seen: dict, unseen: dict) -> list[Line]:
+    """Targets of synthetic-small by the oracle: on test, and on combinations that no training clip shows."""
     table = []
     for name, least in ORACLE.items():
         known, new = seen["attributes"][name], unseen["attributes"][name]
-        found, more = (f"{100 * row['share']:.1f} % of {row['judged']}" for row in (known, new))
-        table.append((name, f"≥ {100 * least:.0f} %", found, known["share"] >= least))
-        asked = f"within 10 points of {100 * known['share']:.1f} %"
+        cells = [f"{100 * row['share']:.1f} % of {row['judged']}" for row in (known, new)]
+        table.append((name, f"≥ {100 * least:.0f} %", cells[0], known["share"] >= least))
+        target = f"within 10 points of {100 * known['share']:.1f} %"
         near = new["share"] >= known["share"] - 0.1
-        table.append(("… in unseen combinations", asked, more, near))
+        table.append((f"{name}, unseen combinations", target, cells[1], near))
     return table
 
 
-def read(place: str) -> dict:
-    return json.loads((HERE / place).read_text())
+def read(path: str) -> dict:
+    return json.loads((HERE / path).read_text())
 
 
-def tables() -> dict[str, list[tuple[str, str, str, bool]]]:
-    """By the words over the first column."""
+def tables() -> dict[str, list[Line]]:
+    """Tables by the title of the first column."""
     generated = [read(f"oracle/synthetic-small-{split}.json") for split in ("test", "test_compositional")]
     return {
         "bandai-small on Bandai, test, 20 repeats ± 95 % interval": of_bandai(
@@ -82,10 +103,9 @@ def tables() -> dict[str, list[tuple[str, str, str, bool]]]:
     }
 
 
-def as_text(title: str, table: list[tuple[str, str, str, bool]]) -> str:
-    lines = [f"| {title} | target | measured | |", "| --- | ---: | ---: | --- |"]
-    lines += [f"| {name} | {asked} | {found} | {REACHED[reached]} |" for name, asked, found, reached in table]
-    return "\n".join(lines) + "\n"
+def as_text(title: str, table: list[Line]) -> str:
+    rows = [(*cells, "reached" if reached else "**missed**") for *cells, reached in table]
+    return markdown_table((title, "target", "measured", ""), rows, "lrrl") + "\n"
 
 
 if __name__ == "__main__":
