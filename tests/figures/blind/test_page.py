@@ -115,9 +115,7 @@ def test_nothing_half_written_is_left_and_what_stood_there_stays(judged, tmp_pat
     with pytest.raises(ValueError, match="prompt 5"):
         write_page(judged, readers(judged), out, gifs=[5])
     assert (out / "README.md").read_bytes() == before
-    with pytest.raises(
-        ValueError, match="run"
-    ):  # strips and their key are no page
+    with pytest.raises(ValueError, match="run"):  # strips and their key are no page
         write_page(judged, readers(judged), judged)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.md").write_text("years of work")
