@@ -106,19 +106,17 @@ class Motion:
         body = "" if self.skeleton == "humanml3d" else f", {self.skeleton}"
         return f"Motion({text}{len(self)} frames, {self.duration:.1f} s at {self.fps:g} fps{body})"
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self, height: int = 440) -> str:
         """The interactive player: what a notebook shows for a Motion at the end of a cell."""
         from mmm.viz.player import player_iframe
 
-        return player_iframe(self)
+        return player_iframe(self, height=height)
 
     def show(self, height: int = 440) -> HTML:
         """The interactive player for a notebook, `height` pixels high; needs no network."""
         from IPython.display import HTML  # not installed everywhere
 
-        from mmm.viz.player import player_iframe
-
-        return HTML(player_iframe(self, height=height))
+        return HTML(self._repr_html_(height))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the motion in the format of the suffix.

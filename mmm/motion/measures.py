@@ -1,7 +1,8 @@
 """How far two motions are apart, and how physical one motion is.
 
-All functions are batched and take NumPy arrays or tensors; sums are computed in float64. Distances are in cm and jerk
-in m/s³, whatever the skeleton's unit.
+Features are raw, (..., T, D); joints are world positions, (..., T, J, 3), with the floor at y = 0. Both may be NumPy
+arrays or tensors with any batch axes; sums are computed in float64. Distances are in cm and jerk in m/s³, whatever the
+skeleton's unit. Inputs of different shapes and clips with too few frames raise ValueError.
 """
 
 from __future__ import annotations
@@ -32,14 +33,7 @@ def mpjpe_local(
 ) -> Float[Tensor, "*batch frames"]:
     """Mean distance of joints 1–J-1 in the root's facing frame (features 4:67), cm, for each frame.
 
-    Args:
-        features, other: (..., T, D), not normalised, of the same shape.
-
-    Returns:
-        (..., T); its mean over all frames of all clips is the MPJPE.
-
-    Raises:
-        ValueError: the shapes differ.
+    The MPJPE of a data set is its mean over all frames of all clips.
     """
     skeleton = get_skeleton(skeleton)
     _require_same_shape(features, other)
@@ -51,10 +45,7 @@ def mpjpe_local(
 def mpjpe_global(
     features: Features, other: Features, skeleton: str | Skeleton = "humanml3d"
 ) -> Float[Tensor, "*batch frames"]:
-    """Mean distance of all joints in the world after recovery, cm, for each frame: drift and turning count.
-
-    Args, returns and raises as in `mpjpe_local`.
-    """
+    """Mean distance of all joints in the world after recovery, cm, for each frame: drift and turning count."""
     skeleton = get_skeleton(skeleton)
     _require_same_shape(features, other)
     return _mean_distance(*(features_to_joints(_exact(x), skeleton) for x in (features, other)), skeleton)
@@ -68,15 +59,6 @@ def pa_mpjpe(
     It is the error of the pose alone: position, heading and size of each frame are aligned with `other` by the
     rotation (never a reflection), translation and scale of least squares (Umeyama, PAMI 1991). The scale makes it
     asymmetric: `other` is the ground truth.
-
-    Args:
-        joints, other: (..., T, J, 3), of the same shape.
-
-    Returns:
-        (..., T).
-
-    Raises:
-        ValueError: the shapes differ.
     """
     skeleton = get_skeleton(skeleton)
     _require_same_shape(joints, other)
@@ -110,14 +92,10 @@ def physical(
     fps: float = 20.0,
     skeleton: str | Skeleton = "humanml3d",
 ) -> dict[str, float]:
-    """How physical one clip is, by every measure that needs no other clip.
-
-    Args:
-        joints: (T, J, 3) in the world, floor at y = 0, T at least 4.
+    """All measures of one clip (T, J, 3), T at least 4, that need no other clip.
 
     Returns:
-        skating (ratio of frame pairs), jerk_mean and jerk_peak (m/s³), bone_length_drift and floor_penetration
-        (cm).
+        skating (ratio of frame pairs), jerk_mean and jerk_peak (m/s³), bone_length_drift and floor_penetration (cm).
 
     Raises:
         ValueError: fewer than four frames, joints of another skeleton, or a number that is not finite.
@@ -144,12 +122,6 @@ def foot_skating(
     """Ratio of the frame pairs in which a foot joint stands (below 5 cm in both frames) but slides.
 
     Sliding is a horizontal move of more than 2.5 cm per frame at 20 fps; at other rates the same speed.
-
-    Args:
-        joints: (..., T, J, 3) in the world, floor at y = 0, T at least 2.
-
-    Returns:
-        (...), in [0, 1].
     """
     skeleton = get_skeleton(skeleton)
     _require_frames(joints, 2)
@@ -164,11 +136,7 @@ def foot_skating(
 def jerk(
     joints: Joints, fps: float = 20.0, skeleton: str | Skeleton = "humanml3d"
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Mean and peak, over joints and time, of the third difference of the joints × fps³, in m/s³.
-
-    Args:
-        joints: (..., T, J, 3) in the world, T at least 4.
-    """
+    """Mean and peak, over joints and time, of the third difference of the joints × fps³, in m/s³."""
     _require_frames(joints, 4)
     metres = _exact(joints) * (CENTIMETRES[get_skeleton(skeleton).unit] / 100)
     sizes = metres.diff(n=3, dim=-3).norm(dim=-1).flatten(-2) * fps**3
@@ -179,12 +147,6 @@ def bone_length_drift(joints: Joints, skeleton: str | Skeleton = "humanml3d") ->
     """Mean over bones and frames of |length - the clip's median length of that bone|, cm: bodies do not stretch.
 
     It is close to 0 for captured motion, whatever the size of the body.
-
-    Args:
-        joints: (..., T, J, 3), T at least 2.
-
-    Raises:
-        ValueError: fewer than two frames, or joints of another skeleton.
     """
     skeleton = get_skeleton(skeleton)
     _require_frames(joints, 2)
@@ -203,9 +165,6 @@ def floor_penetration(joints: Joints, skeleton: str | Skeleton = "humanml3d") ->
     """Depth of the lowest joint below the floor y = 0, cm, mean over frames; frames above the floor count 0.
 
     HumanML3D puts the lowest joint of a clip on the floor, so its real clips have 0.
-
-    Args:
-        joints: (..., T, J, 3) in the world, T at least 1.
     """
     _require_frames(joints, 1)
     lowest = _exact(joints)[..., 1].amin(-1) * CENTIMETRES[get_skeleton(skeleton).unit]

@@ -53,11 +53,6 @@ class Tokenizer(nn.Module):
         mean, std: (D,) of the raw features, see `set_normalisation`; 0 and 1 by default.
     """
 
-    mean: Tensor
-    std: Tensor
-    upper_mean: Tensor
-    upper_std: Tensor
-
     def __init__(
         self,
         config: TokenizerConfig | str = "small",
@@ -162,8 +157,8 @@ class Tokenizer(nn.Module):
         Args:
             mask: the frames that are real. A token counts if any of its frames is real, as in `encode`.
             generator: on the CPU; draws the first codes and the replacements of dead ones.
-            code_noise: train the decoders only. Encoders and codebooks stay as they are, and this ratio of the tokens
-                is replaced by near ones (`Quantizer.disturb`): a sampled token, too, is often only near the truth.
+            code_noise: train the decoders only. Codebooks stay as they are, and this ratio of the codes that the
+                decoders get is replaced by near ones (`Quantizer.noisy`): sampled tokens, too, are often only near.
 
         Raises:
             ValueError: T is not a multiple of the frames per token.
@@ -171,11 +166,10 @@ class Tokenizer(nn.Module):
         ratio = self.config.ratio
         require(x.shape[1] % ratio == 0, f"x has {x.shape[1]} frames, expected a multiple of {ratio}")
         mask = None if mask is None else mask.unflatten(1, (-1, ratio)).any(-1)  # of tokens
-        if code_noise is not None:
-            return self._forward_decoders(x, mask, generator, code_noise)
+        vectors = [encoder(part, mask) for encoder, part in zip(self.encoders, self._split(x), strict=True)]
         outputs = [
-            quantizer(encoder(part, mask), mask, generator)
-            for encoder, quantizer, part in zip(self.encoders, self.quantizers, self._split(x), strict=True)
+            quantizer(z, mask, generator) if code_noise is None else quantizer.noisy(z, code_noise, generator)
+            for quantizer, z in zip(self.quantizers, vectors, strict=True)
         ]
         return VQOutput(
             reconstruction=self._decode([o.vectors for o in outputs], mask),
@@ -184,24 +178,6 @@ class Tokenizer(nn.Module):
             codebook_loss=torch.stack([o.codebook_loss for o in outputs]).sum(),
             perplexity=torch.stack([o.perplexity for o in outputs]).mean(),
         )
-
-    def _forward_decoders(
-        self,
-        x: Float[Tensor, "b t d"],
-        mask: Bool[Tensor, "b n"] | None,
-        generator: torch.Generator | None,
-        noise: float,
-    ) -> VQOutput:
-        """`forward` with gradients for the decoders only."""
-        with torch.no_grad():
-            encoded = zip(self.encoders, self.quantizers, self._split(x), strict=True)
-            tokens = [quantizer.nearest(encoder(part, mask)) for encoder, quantizer, part in encoded]
-            noisy = [
-                q.disturb(part, noise, generator) for q, part in zip(self.quantizers, tokens, strict=True)
-            ]
-            vectors = [q.lookup(part) for q, part in zip(self.quantizers, noisy, strict=True)]
-        zero = x.new_zeros(())
-        return VQOutput(self._decode(vectors, mask), torch.stack(tokens, 1), zero, zero, zero)
 
     def _split(self, x: Float[Tensor, "b t d"]) -> tuple[Tensor, ...]:
         """Normalised features → those of each part."""
@@ -230,14 +206,7 @@ class Tokenizer(nn.Module):
         `upper`, for two parts: mean and std of the upper joints' heights above the root
         (`parts.relative_height_statistics`).
         """
-        for name, value in (("mean", mean), ("std", std)):
-            require(
-                value.shape == self.mean.shape,
-                f"{name} has shape {tuple(value.shape)}, expected {tuple(self.mean.shape)}",
-            )
-        require(
-            bool((std > 0).all()), "std has entries that are not above 0: compute it over data that moves"
-        )
+        require((std > 0).all(), "std has entries that are not above 0: compute it over data that moves")
         self.mean.copy_(mean)
         self.std.copy_(std)
         if upper is not None and self.config.parts == 2:

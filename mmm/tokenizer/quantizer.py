@@ -129,6 +129,12 @@ class Quantizer(nn.Module):
         return F.embedding(tokens, self.codebook)
 
     @torch.no_grad()
+    def noisy(self, z: Float[Tensor, "b n c"], ratio: float, generator: torch.Generator | None) -> Quantized:
+        """The codes of disturbed tokens as vectors, the undisturbed tokens, and no loss: to train a decoder alone."""
+        tokens, zero = self.nearest(z), z.new_zeros((), dtype=torch.float32)
+        return Quantized(self.lookup(self.disturb(tokens, ratio, generator)), tokens, zero, zero, zero)
+
+    @torch.no_grad()
     def disturb(
         self, tokens: Int[Tensor, "*batch"], ratio: float, generator: torch.Generator | None
     ) -> Int[Tensor, "*batch"]:

@@ -156,11 +156,20 @@ def test_feature_bias_is_for_root_and_contacts():
     assert (model.std == 2).all()  # the stored one is the plain one
 
 
-def test_wrong_statistics_are_refused():
+def test_a_std_of_zero_is_refused():
     with pytest.raises(ValueError, match="std"):
         Tokenizer(SMALL, torch.zeros(263), torch.zeros(263))
-    with pytest.raises(ValueError, match=r"mean .*\(251,\)"):
-        Tokenizer(SMALL, torch.zeros(251), torch.ones(251))
+
+
+def test_code_noise_disturbs_what_the_decoders_get_and_nothing_else(either):
+    x = noise(2, 32, 263)
+    clean, noisy = either(x), either(x, None, seeded(), 0.5)
+    assert torch.equal(noisy.tokens, clean.tokens)
+    assert not torch.allclose(noisy.reconstruction, clean.reconstruction)
+    assert torch.equal(either(x, None, seeded(), 0.5).reconstruction, noisy.reconstruction)
+    noisy.reconstruction.sum().backward()
+    assert all(p.grad is None for p in either.encoders.parameters())
+    assert all(p.grad is not None for p in either.decoders.parameters())
 
 
 def test_loss_by_hand():
