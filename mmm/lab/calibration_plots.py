@@ -1,8 +1,8 @@
-"""Pictures of notebook 04's second half: what confidence is worth. Arrays and tables in, a matplotlib figure out."""
+"""Chapter 05, calibration: plots of confidence against the truth. Arrays and tables in, a matplotlib figure out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,108 +15,121 @@ from torch import Tensor
 
 from mmm.calibration import Bins
 from mmm.errors import require
-from mmm.lab.sampling import IDEAL, RIGHT, WRONG, plot_reliability
+from mmm.viz.style import BAD, GOOD, MASKED, NEUTRAL, bare, grouped_bars, panels
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 NEAR_COLOUR = "#6a4c93"
-RULES = {"least": RIGHT, "random": IDEAL, "most": WRONG}
-RULE_NAMES = {
-    "least": "least sure masked again",
-    "random": "random ones masked again",
-    "most": "most sure masked again",
+RULES = {
+    "least": (GOOD, "least confident remasked"),
+    "random": (NEUTRAL, "random ones remasked"),
+    "most": (BAD, "most confident remasked"),
 }
 Numbers = Float[np.ndarray, " n"] | Float[Tensor, " n"]
 
 
-def plot_by_share(table: DataFrame, bins: Mapping[float, Bins]) -> Figure:
-    """Calibration by the share of places that is hidden.
+def plot_reliability(ax: Axes, bins: Bins, title: str = "reliability diagram") -> None:
+    """Confidence against accuracy: a dot for each bin, its area is the ratio of the answers in the bin."""
+    confidence, accuracy, ratio = (np.asarray(values, np.float64) for values in bins)
+    ax.plot([0, 1], [0, 1], "--", color=NEUTRAL, linewidth=1.2, label="calibrated: accuracy = confidence")
+    ax.vlines(confidence, confidence, accuracy, color=BAD, linewidth=5, alpha=0.55, label="gap")
+    ax.scatter(confidence, accuracy, s=20 + 600 * ratio, color=GOOD, zorder=3)
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", aspect="equal")
+    ax.set_title(title, fontsize=10)
+    ax.legend(loc="upper left", fontsize=8, frameon=False)
+    ax.grid(alpha=0.3)
+
+
+def plot_by_ratio(table: DataFrame, bins: Mapping[float, Bins]) -> Figure:
+    """Calibration by the ratio of positions that are masked.
 
     Args:
-        table: index share; columns accuracy, near (share within the limit in cm), confidence, ece, ece_honest, auc,
+        table: index ratio; columns accuracy, near (ratio within the limit in cm), confidence, ece, ece_calibrated, auc,
             auc_near, auc_within.
-        bins: by share, the reliability of the exact code.
+        bins: by ratio, the reliability of the exact code.
     """
-    figure = Figure(figsize=(12, 3.2), layout="constrained")
-    diagram, said, gap, order = figure.subplots(1, 4)
+    figure, (diagram, means, gap, order) = panels((12, 3.2), 1, 4)
+    diagram.plot([0, 1], [0, 1], "--", color=NEUTRAL, linewidth=1)
     colours = colormaps["viridis"](np.linspace(0, 0.9, len(bins)))
-    diagram.plot([0, 1], [0, 1], "--", color=IDEAL, linewidth=1)
-    for colour, (share, found) in zip(colours, bins.items(), strict=True):
-        full = found.ratio >= 0.01  # a bin of a few places is luck
-        diagram.plot(
-            found.confidence[full], found.accuracy[full], color=colour, linewidth=1.5, label=f"{share:.0%}"
-        )
+    for colour, (ratio, one) in zip(colours, bins.items(), strict=True):
+        full = one.ratio >= 0.01  # a bin of a few answers is chance
+        label = f"{ratio:.0%}" if ratio in (min(bins), max(bins)) else None
+        diagram.plot(one.confidence[full], one.accuracy[full], color=colour, linewidth=1.5, label=label)
     diagram.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy (exact code)", aspect="equal")
-    names = list(bins)
-    diagram.legend(
-        handles=[diagram.lines[1 + names.index(share)] for share in (names[0], names[-1])],
-        title="hidden", fontsize=8, title_fontsize=8, frameon=False,
-    )  # fmt: skip
-    _lines(said, table, {"near": ("right within 2 cm", NEAR_COLOUR), "accuracy": ("right code", RIGHT),
-                         "confidence": ("confidence", "black")})  # fmt: skip
-    _lines(gap, table, {"ece": ("ECE", WRONG), "ece_honest": ("of an honest model", IDEAL)})
-    _lines(order, table, {"auc": ("right code", RIGHT), "auc_near": ("within 2 cm", NEAR_COLOUR),
-                          "auc_within": ("right code, within a clip", "C2")})  # fmt: skip
-    order.axhline(0.5, color=IDEAL, linestyle="--", linewidth=1)
-    for ax, title in (
-        (diagram, "reliability"), (said, "said and true"), (gap, "calibration error"), (order, "AUC"),
-    ):  # fmt: skip
-        ax.set_title(title, fontsize=10)
-    said.set_ylim(0, 1)
+    diagram.legend(title="masked", fontsize=8, title_fontsize=8, frameon=False)
+    _draw_lines(means, table, {
+        "near": ("right within 2 cm", NEAR_COLOUR), "accuracy": ("right code", GOOD),
+        "confidence": ("confidence", "black"),
+    })  # fmt: skip
+    _draw_lines(gap, table, {"ece": ("ECE", BAD), "ece_calibrated": ("of a calibrated model", NEUTRAL)})
+    _draw_lines(order, table, {
+        "auc": ("right code", GOOD), "auc_near": ("within 2 cm", NEAR_COLOUR),
+        "auc_within": ("right code, within a clip", "C2"),
+    })  # fmt: skip
+    order.axhline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
+    _set_titles(
+        (diagram, means, gap, order), ("reliability", "predicted and true", "calibration error", "AUC")
+    )
+    means.set_ylim(0, 1)
     gap.set_ylim(0, None)
     return figure
 
 
-def _lines(ax: Axes, table: DataFrame, columns: Mapping[str, tuple[str, str]]) -> None:
+def _draw_lines(ax: Axes, table: DataFrame, columns: Mapping[str, tuple[str, str]]) -> None:
     for column, (label, colour) in columns.items():
         ax.plot(table.index, table[column], "o-", markersize=3, color=colour, label=label)
-    ax.set(xlabel=table.index.name or "share hidden")
+    ax.set(xlabel=table.index.name or "mask ratio")
     ax.legend(fontsize=8, frameon=False)
     ax.grid(alpha=0.3)
+
+
+def _set_titles(axes: Iterable[Axes], titles: Sequence[str]) -> None:
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set_title(title, fontsize=10)
 
 
 def plot_cost(
     confidence: Numbers,
     error: Numbers,
-    cost: Float[np.ndarray, "places k"],
+    cost: Float[np.ndarray, "positions k"],
     near: float = 2.0,
     bins: int = 10,
 ) -> Figure:
-    """Left: what a choice costs by the confidence it was made with. Right: how many codes cost at most so much.
+    """Left: the error of a choice by its confidence. Right: how many codes have at most a certain error.
 
     Args:
-        confidence, error: of each choice; cm. cost: of every code at some places, cm (`held_out.synonyms`).
+        confidence, error: of each choice; cm. cost: error of every code at some positions, cm (`synonyms`).
     """
-    said, far = np.asarray(confidence, np.float64), np.asarray(error, np.float64)
-    figure = Figure(figsize=(9.5, 3.3), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    which = np.minimum((said * bins).astype(int), bins - 1)
-    used = [number for number in range(bins) if (which == number).any()]
-    boxes = [far[which == number] for number in used]
+    figure, (left, right) = panels((9.5, 3.3), 1, 2)
+    sure, error = np.asarray(confidence, np.float64), np.asarray(error, np.float64)
+    which = np.minimum((sure * bins).astype(int), bins - 1)
+    used = np.unique(which)
     left.boxplot(
-        boxes, positions=[(number + 0.5) / bins for number in used], widths=0.6 / bins, showfliers=False,
-        whis=(10, 90), manage_ticks=False, medianprops={"color": WRONG, "linewidth": 2},
+        [error[which == number] for number in used], positions=(used + 0.5) / bins, widths=0.6 / bins,
+        showfliers=False, whis=(10, 90), manage_ticks=False, medianprops={"color": BAD, "linewidth": 2},
     )  # fmt: skip
     left.axhline(near, color=NEAR_COLOUR, linestyle="--", linewidth=1.2, label=f"{near:g} cm")
-    left.set(xlim=(0, 1), xlabel="confidence of the likeliest code", ylabel="cost of the choice, cm")
-    left.set_title("sure choices cost less (median, quartiles, 10 % and 90 %)", fontsize=10)
+    left.set(xlim=(0, 1), xlabel="confidence of the likeliest code", ylabel="error of the choice, cm")
     left.legend(frameon=False, fontsize=8)
     limits = np.geomspace(0.25, max(20.0, near), 60)
-    counts = (cost[:, None, :] <= limits[:, None]).sum(-1)  # (places, limits); the true code costs 0
+    counts = (cost[:, None, :] <= limits[:, None]).sum(-1)  # (positions, limits); the true code has error 0
     low, middle, high = np.quantile(counts, [0.25, 0.5, 0.75], axis=0)
-    right.fill_between(
-        limits, low, high, color=NEAR_COLOUR, alpha=0.2, linewidth=0, label="half of the places"
-    )
-    right.plot(limits, middle, color=NEAR_COLOUR, label="median place")
+    label = "half of the positions"
+    right.fill_between(limits, low, high, color=NEAR_COLOUR, alpha=0.2, linewidth=0, label=label)
+    right.plot(limits, middle, color=NEAR_COLOUR, label="median position")
     right.axvline(near, color=NEAR_COLOUR, linestyle="--", linewidth=1.2)
-    right.axhline(cost.shape[1], color=IDEAL, linestyle=":", linewidth=1.2, label="all codes")
-    right.set(xscale="log", yscale="log", xlabel="within so many cm of the truth", ylabel="codes")
-    right.set_title("synonyms: how many codes say nearly the same", fontsize=10)
+    right.axhline(cost.shape[1], color=NEUTRAL, linestyle=":", linewidth=1.2, label="all codes")
+    right.set(xscale="log", yscale="log", xlabel="distance from the truth at most, cm", ylabel="codes")
     right.legend(frameon=False, fontsize=8, loc="upper left")
+    titles = (
+        "confident choices have smaller errors (median, quartiles, 10 % and 90 %)",
+        "synonyms: how many codes decode to nearly the same",
+    )
+    _set_titles((left, right), titles)
     for ax in (left, right):
         ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+    bare((left, right))
     return figure
 
 
@@ -124,26 +137,25 @@ def plot_passes(table: DataFrame) -> Figure:
     """A decode pass by pass.
 
     Args:
-        table: index number of the pass; columns answered, settled (places a clip, on average), accuracy, near,
-            confidence, ece, auc, and settled_accuracy of those that the pass chose for good.
+        table: index number of the pass; columns answered, settled (positions a clip, on average), accuracy, near,
+            confidence, ece, auc, and settled_accuracy of those that no later pass changes.
     """
-    figure = Figure(figsize=(12, 3), layout="constrained")
-    places, said, gap, order = figure.subplots(1, 4)
-    places.bar(table.index, table.answered, color="#c9ccd3", label="asked for")
-    places.bar(table.index, table.settled, color=RIGHT, label="settled for good")
-    places.legend(fontsize=8, frameon=False)
-    _lines(said, table, {"near": ("right within 2 cm", NEAR_COLOUR), "accuracy": ("right code", RIGHT),
-                         "settled_accuracy": ("right code, of the settled", "C2"),
-                         "confidence": ("confidence", "black")})  # fmt: skip
-    _lines(gap, table, {"ece": ("ECE", WRONG)})
-    _lines(order, table, {"auc": ("AUC of the right code", RIGHT)})
-    order.axhline(0.5, color=IDEAL, linestyle="--", linewidth=1)
-    for ax, title in (
-        (places, "places of a clip"), (said, "said and true"), (gap, "calibration error"), (order, "order"),
-    ):  # fmt: skip
+    figure, axes = panels((12, 3), 1, 4)
+    counts, means, gap, order = axes
+    counts.bar(table.index, table.answered, color=MASKED, label="predicted")
+    counts.bar(table.index, table.settled, color=GOOD, label="final")
+    counts.legend(fontsize=8, frameon=False)
+    _draw_lines(means, table, {
+        "near": ("right within 2 cm", NEAR_COLOUR), "accuracy": ("right code", GOOD),
+        "settled_accuracy": ("right code, of the final ones", "C2"), "confidence": ("confidence", "black"),
+    })  # fmt: skip
+    _draw_lines(gap, table, {"ece": ("ECE", BAD)})
+    _draw_lines(order, table, {"auc": ("AUC of the right code", GOOD)})
+    order.axhline(0.5, color=NEUTRAL, linestyle="--", linewidth=1)
+    _set_titles(axes, ("positions of a clip", "predicted and true", "calibration error", "order"))
+    for ax in axes:
         ax.set(xlabel="pass")
-        ax.set_title(title, fontsize=10)
-    said.set_ylim(0, 1)
+    means.set_ylim(0, 1)
     gap.set_ylim(0, None)
     return figure
 
@@ -161,61 +173,62 @@ def plot_temperature(
         before, after: confidences and right answers. bins: their reliability.
         curves: label → temperatures and log losses. fitted: label → temperature, a mark each.
     """
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
-    axes = figure.subplots(1, 3)
-    for ax, title, found, (said, right) in zip(
-        axes, ("before", "after"), bins, (before, after), strict=False
+    figure, (left, middle, right) = panels((11, 3.6), 1, 3)
+    for ax, title, own, (sure, correct) in (
+        (left, "before", bins[0], before),
+        (middle, "after", bins[1], after),
     ):
-        gap = float((found.ratio * np.abs(found.confidence - found.accuracy)).sum())
-        plot_reliability(
-            ax, *found, f"{title}: says {np.mean(said):.2f}, is {np.mean(right):.2f}; ECE {gap:.3f}"
-        )
+        ece = float((own.ratio * np.abs(own.confidence - own.accuracy)).sum())
+        means = f"confidence {np.mean(sure):.2f}, accuracy {np.mean(correct):.2f}"
+        plot_reliability(ax, own, f"{title}: {means}; ECE {ece:.3f}")
     for number, (label, (temperatures, losses)) in enumerate(curves.items()):
-        axes[2].plot(temperatures, losses, color=f"C{number}", label=label)
+        right.plot(temperatures, losses, color=f"C{number}", label=label)
     for number, (label, value) in enumerate(fitted.items()):
-        axes[2].axvline(value, color=f"C{number}", linestyle="--", linewidth=1, label=f"{label}: {value:.2f}")
-    axes[2].set(xscale="log", xlabel="temperature", ylabel="log loss, nats")
-    axes[2].set_xticks([0.5, 1, 2], ["0.5", "1", "2"])
-    axes[2].minorticks_off()
-    axes[2].set_title("which temperature?", fontsize=10)
-    axes[2].legend(fontsize=8, frameon=False)
-    axes[2].grid(alpha=0.3)
+        right.axvline(value, color=f"C{number}", linestyle="--", linewidth=1, label=f"{label}: {value:.2f}")
+    right.set(xscale="log", xlabel="temperature", ylabel="log loss, nats")
+    right.set_xticks([0.5, 1, 2], ["0.5", "1", "2"])
+    right.minorticks_off()
+    right.set_title("which temperature?", fontsize=10)
+    right.legend(fontsize=8, frameon=False)
+    right.grid(alpha=0.3)
     return figure
 
 
-def plot_rules(panels: Mapping[str, DataFrame], better: Mapping[str, str] | None = None) -> Figure:
-    """The rules of re-masking against each other: a panel for each measure, error against passes.
+def plot_rules(tables: Mapping[str, DataFrame], better: Mapping[str, str] | None = None) -> Figure:
+    """The rules of remasking against each other: a panel for each metric, its value against passes.
 
     Args:
-        panels: title → index (rule, passes), columns value and half (of the 95 % interval).
+        tables: title → index (rule, passes), columns value and half (of the 95 % interval).
         better: title → "less" or "more"; written under the title.
     """
-    figure = Figure(figsize=(2.8 * len(panels), 3.2), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for ax, (title, table) in zip(axes, panels.items(), strict=True):
-        for shift, (rule, colour) in enumerate(RULES.items()):
-            require(rule in table.index.levels[0], f"{title}: the table has no rule {rule!r}")
-            rows = table.loc[rule]
-            several = rows.loc[rows.index > 1]
-            ax.errorbar(
-                several.index * (1 + 0.03 * (shift - 1)), several["value"], several["half"], fmt="o-",
-                color=colour, markersize=4, capsize=2, linewidth=1.4, label=RULE_NAMES[rule],
-            )  # fmt: skip
-        once = table.loc["least"].loc[1]
-        spread = (once["value"] - once["half"], once["value"] + once["half"])
-        ax.axhspan(*spread, color="black", alpha=0.08, linewidth=0)
-        ax.axhline(once["value"], color="black", linestyle=":", linewidth=1.4, label="none: all in one pass")
-        ax.set(xscale="log", xlabel="passes")
-        passes = sorted({count for _, count in table.index})
-        ax.set_xticks(passes, [str(count) for count in passes])
-        ax.minorticks_off()
-        told = f"\n({better[title]} is better)" if better and title in better else ""
-        ax.set_title(title + told, fontsize=10)
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
-    handles, labels = axes[0].get_legend_handles_labels()
+    figure, axes = panels((2.8 * len(tables), 3.2), 1, len(tables), squeeze=False)
+    for ax, (title, table) in zip(axes[0], tables.items(), strict=True):
+        _draw_rules(ax, title, table)
+        note = f"\n({better[title]} is better)" if better and title in better else ""
+        ax.set_title(title + note, fontsize=10)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     return figure
+
+
+def _draw_rules(ax: Axes, title: str, table: DataFrame) -> None:
+    for shift, (rule, (colour, label)) in enumerate(RULES.items()):
+        require(rule in table.index.levels[0], f"{title}: the table has no rule {rule!r}")
+        rows = table.loc[rule]
+        several = rows.loc[rows.index > 1]
+        ax.errorbar(
+            several.index * (1 + 0.03 * (shift - 1)), several["value"], several["half"], fmt="o-",
+            color=colour, markersize=4, capsize=2, linewidth=1.4, label=label,
+        )  # fmt: skip
+    value, half = table.loc[("least", 1), ["value", "half"]]
+    ax.axhspan(value - half, value + half, color="black", alpha=0.08, linewidth=0)
+    ax.axhline(value, color="black", linestyle=":", linewidth=1.4, label="none: all in one pass")
+    ax.set(xscale="log", xlabel="passes")
+    passes = sorted({count for _, count in table.index})
+    ax.set_xticks(passes, [str(count) for count in passes])
+    ax.minorticks_off()
+    ax.grid(alpha=0.3)
+    bare(ax)
 
 
 def plot_known_truth(
@@ -225,44 +238,39 @@ def plot_known_truth(
     title: str,
     codes: int = 24,
 ) -> Figure:
-    """Probabilities against true frequencies, how far they are apart, and one program place by place.
+    """Probabilities against true frequencies, how far apart they are, and one program position by position.
 
     Args:
-        lines: label → mean probability said and mean true frequency, bin by bin.
-        distances: rows (what was shown), columns (who answers): total variation from the true frequencies.
-        example: true frequencies and said probabilities (N, K) of one program, of which the `codes` most frequent codes
-            are shown.
+        lines: label → mean predicted probability and mean true frequency, bin by bin.
+        distances: rows (what was shown), columns (which prediction): total variation from the true frequencies.
+        example: true frequencies and predicted probabilities (N, K) of one program, of which the `codes` most frequent
+            codes are shown.
     """
-    figure = Figure(figsize=(12.5, 3.7), layout="constrained")
-    diagram, bars, true, said = figure.subplots(1, 4, width_ratios=[1.1, 1.1, 1, 1])
-    lowest = min(
-        float(np.min(values[values > 0])) for pair in lines.values() for values in map(np.asarray, pair)
-    )
-    diagram.plot([lowest, 1], [lowest, 1], "--", color=IDEAL, linewidth=1, label="honest")
+    figure, (diagram, bars, left, right) = panels((12.5, 3.7), 1, 4, width_ratios=[1.1, 1.1, 1, 1])
+    values = np.concatenate([np.asarray(x) for pair in lines.values() for x in pair])
+    lowest = float(values[values > 0].min())
+    diagram.plot([lowest, 1], [lowest, 1], "--", color=NEUTRAL, linewidth=1, label="calibrated")
     for number, (label, (p, f)) in enumerate(lines.items()):
         diagram.plot(p, f, "o-", markersize=3, color=f"C{number}", label=label)
-    diagram.set(xscale="log", yscale="log", xlabel="probability said", ylabel="true frequency")
-    diagram.set_title("every code at every place", fontsize=10)
+    diagram.set(xscale="log", yscale="log", xlabel="predicted probability", ylabel="true frequency")
     diagram.legend(fontsize=8, frameon=False)
     diagram.grid(alpha=0.3)
-    width = 0.8 / len(distances.columns)
-    for number, column in enumerate(distances.columns):
-        places = np.arange(len(distances)) + (number - (len(distances.columns) - 1) / 2) * width
-        drawn = bars.bar(places, distances[column], 0.92 * width, color=f"C{number}", label=column)
-        bars.bar_label(drawn, fmt="%.2f", fontsize=7)
-    bars.set_xticks(range(len(distances)), list(distances.index))
+    columns = {name: list(distances[name]) for name in distances.columns}
+    grouped_bars(bars, list(distances.index), columns, label_size=7)
     bars.set(ylim=(0, 1.35), ylabel="total variation from the truth")
-    bars.set_title("how far from the true frequencies", fontsize=10)
     bars.legend(fontsize=8, frameon=False, ncols=2)
     order = example[0].sum(0).argsort()[::-1][:codes]
-    for ax, values, name in ((true, example[0], "true frequency"), (said, example[1], "probability said")):
-        picture = ax.imshow(
-            np.maximum(values[:, order].T, 1e-3), aspect="auto", norm=LogNorm(1e-3, 1), cmap="viridis",
-            interpolation="nearest",
-        )  # fmt: skip
-        ax.set(xlabel="place", yticks=[])
-        ax.set_title(name, fontsize=10)
-    true.set_ylabel(f"the {min(codes, len(order))} most frequent codes")
-    figure.colorbar(picture, ax=said, fraction=0.08)
+    for ax, matrix in zip((left, right), example, strict=True):
+        shown = np.maximum(matrix[:, order].T, 1e-3)
+        norm = LogNorm(1e-3, 1)
+        image = ax.imshow(shown, aspect="auto", norm=norm, cmap="viridis", interpolation="nearest")
+        ax.set(xlabel="position", yticks=[])
+    left.set_ylabel(f"the {len(order)} most frequent codes")
+    figure.colorbar(image, ax=right, fraction=0.08)
+    titles = (
+        "every code at every position", "distance from the true frequencies", "true frequency",
+        "predicted probability",
+    )  # fmt: skip
+    _set_titles((diagram, bars, left, right), titles)
     figure.suptitle(f"right: “{title}”", fontsize=9)
     return figure

@@ -1,26 +1,28 @@
-"""Can the length estimator's distributions be believed? Probabilities over token counts against true counts.
+"""Chapter 08, ablations: is the length estimator calibrated? Probabilities over token counts against true counts.
 
 A motion of n tokens is one whose time lies between n − 1 and n tokens, so a probability of n counts as spread
-evenly over that token. With this every quantile is one number, and coverage and the probability integral transform
-(PIT) are exact for counts as they are for times: no random numbers, no intervals that hold more than they say. It
-is the non-randomised PIT of Czado, Gneiting and Held, "Predictive model assessment for count data" (2009).
+evenly over that token. Every quantile is then one number, and coverage and the probability integral transform (PIT)
+are exact for counts as they are for times, without random numbers. It is the non-randomised PIT of Czado, Gneiting
+and Held, "Predictive model assessment for count data" (2009).
 
-Calibrated means: of all true lengths, a share a lies below the a-quantile, for every a.
+Calibrated means: for every a, a ratio a of all true lengths lies below the a-quantile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from mmm.errors import require
 from mmm.text import TextSource
 from mmm.transformer.length import LengthEstimator, point_errors
 from mmm.transformer.tokens import TokenSet
+from mmm.viz.style import bare, panels
 
 Probabilities = Float[np.ndarray, "n m"] | Float[Tensor, "n m"]
 Lengths = Int[np.ndarray, " lengths"] | Int[Tensor, " lengths"]
@@ -31,15 +33,14 @@ LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))  # of the intervals of 
 def predict_lengths(
     estimator: LengthEstimator, tokens: TokenSet, text: TextSource
 ) -> tuple[Float[np.ndarray, "n m"], Int[np.ndarray, " n"]]:
-    """What the estimator says of every caption, and the caption's true length (the clip from its first frame).
+    """The estimator's distribution for every caption, and the true length of its clip.
 
     Returns:
-        probabilities, one row a caption, column i standing for i + 1 tokens; lengths in tokens.
+        probabilities, one row for each caption, column i for i + 1 tokens; lengths in tokens.
     """
-    captions = [caption for of in tokens.captions for caption in of]
-    lengths = tokens.lengths[tokens.starts[:-1]].repeat_interleave(
-        torch.tensor([len(of) for of in tokens.captions])
-    )
+    captions = [caption for several in tokens.captions for caption in several]
+    counts = torch.tensor([len(several) for several in tokens.captions])
+    lengths = tokens.lengths[tokens.starts[:-1]].repeat_interleave(counts)
     device = next(estimator.parameters()).device
     rows = [
         estimator.distribution(text.lookup(captions[i : i + 256]).sentence.to(device))
@@ -51,10 +52,10 @@ def predict_lengths(
 def marginal(
     lengths: Lengths, max_tokens: int, count: int = 1, smoothing: float = 0.5
 ) -> Float[np.ndarray, "n m"]:
-    """The distribution of all lengths together, what one can say without reading the text: `count` equal rows.
+    """The distribution of all lengths together, which needs no text: `count` equal rows.
 
     Args:
-        smoothing: added to the number of clips of each length, so that none is held impossible.
+        smoothing: added to the number of clips of each length, so that none has probability 0.
     """
     counts = np.bincount(np.asarray(lengths) - 1, minlength=max_tokens) + smoothing
     require(len(counts) == max_tokens, f"a length is {len(counts)} tokens, expected at most {max_tokens}")
@@ -62,16 +63,16 @@ def marginal(
 
 
 def log_loss(probabilities: Probabilities, lengths: Lengths) -> float:
-    """Mean −log p of the true lengths, in nats: lower is better, and honesty is rewarded (a proper score)."""
+    """Mean −log p of the true lengths, in nats: lower is better. A proper score: the true distribution is best."""
     p, n = _checked(probabilities, lengths)
-    with np.errstate(divide="ignore"):  # infinite, and rightly so, where the truth was held impossible
+    with np.errstate(divide="ignore"):  # infinite where the true length has probability 0
         return float(-np.log(p[np.arange(len(n)), n - 1]).mean())
 
 
 def entropy(probabilities: Probabilities) -> float:
     """Mean entropy, in nats: the log loss that the distributions themselves expect.
 
-    Below the log loss: surer than right.
+    Below the log loss: over-confident.
     """
     p = _probabilities(probabilities)
     return float(-(p * np.log(np.where(p > 0, p, 1))).sum(1).mean())
@@ -82,7 +83,7 @@ def pit_bounds(
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Where the true lengths lie in their distributions: from P(shorter) to P(not longer), spread evenly between.
 
-    If calibrated, all these pieces together cover [0, 1] evenly.
+    If calibrated, all these intervals together cover [0, 1] evenly.
     """
     p, n = _checked(probabilities, lengths)
     high = np.minimum(p.cumsum(1)[np.arange(len(n)), n - 1], 1)
@@ -105,16 +106,15 @@ def pit_histogram(
 def coverage(
     probabilities: Probabilities, lengths: Lengths, levels: Sequence[float] = LEVELS
 ) -> Float[np.ndarray, " levels"]:
-    """Share of the true lengths within the central interval of each level; the level itself if calibrated.
+    """Ratio of the true lengths within the central interval of each level; the level itself if calibrated.
 
     The edges of an interval lie within a token, which then counts in part.
 
     Raises:
         ValueError: a level is not between 0 and 1.
     """
-    require(
-        all(0 < level < 1 for level in levels), f"levels are {list(levels)}, expected shares between 0 and 1"
-    )
+    inside = all(0 < level < 1 for level in levels)
+    require(inside, f"levels are {list(levels)}, expected ratios between 0 and 1")
     bounds = pit_bounds(probabilities, lengths)
     return np.array([_inside(*bounds, (1 - level) / 2, (1 + level) / 2) for level in levels])
 
@@ -140,19 +140,19 @@ def width(probabilities: Probabilities, level: float = 0.8) -> float:
 def calibration_report(probabilities: Probabilities, lengths: Lengths) -> dict[str, float]:
     """All of the above as flat numbers; tokens and nats."""
     levels = (0.5, 0.8, 0.9)
-    shares = coverage(probabilities, lengths, levels)
+    covered = coverage(probabilities, lengths, levels)
     return {
         "nll": log_loss(probabilities, lengths),
         "entropy": entropy(probabilities),
         **{f"error_{name}": value for name, value in point_errors(*_checked(probabilities, lengths)).items()},
-        **{f"coverage_{100 * level:.0f}": float(share) for level, share in zip(levels, shares, strict=True)},
+        **{f"coverage_{100 * level:.0f}": float(ratio) for level, ratio in zip(levels, covered, strict=True)},
         "coverage_error": coverage_error(probabilities, lengths),
         "width_80": width(probabilities),
     }
 
 
 def _inside(low: Float[np.ndarray, " n"], high: Float[np.ndarray, " n"], start: float, end: float) -> float:
-    """The mean part of the pieces [low, high] that lies in [start, end]; a piece of no width is in or out."""
+    """The mean part of the intervals [low, high] that lies in [start, end]; one of no width is in or out."""
     size = high - low
     part = np.clip(high, start, end) - np.clip(low, start, end)
     point = (start <= low) & (low < end)
@@ -165,8 +165,8 @@ def _probabilities(probabilities: Probabilities) -> Float[np.ndarray, "n m"]:
     total = p.sum(1)
     require(
         bool((p >= 0).all() and np.isfinite(p).all() and (np.abs(total - 1) < 1e-4).all()),
-        f"rows sum to {total.min():.4g} to {total.max():.4g} and the smallest number is {p.min():.4g}, expected "
-        "probabilities that sum to 1: give the softmax of the logits",
+        f"rows sum to {total.min():.4g} to {total.max():.4g} and the smallest number is {p.min():.4g}; expected "
+        "probabilities that sum to 1",
     )
     return p / total[:, None]
 
@@ -181,3 +181,38 @@ def _checked(
         f"lengths run from {n.min()} to {n.max()} tokens, expected 1 to {p.shape[1]}: leave the others out",
     )
     return p, n
+
+
+def plot_length_calibration(
+    levels: Sequence[float],
+    coverage: Mapping[str, Float[np.ndarray, " levels"]],
+    pit: Mapping[str, Float[np.ndarray, " bins"]],
+    clips: int,
+) -> Figure:
+    """Left: coverage of central intervals beside the diagonal. Right: histograms of the PIT beside 1.
+
+    Args:
+        levels: of the intervals. coverage, pit: of each estimator.
+        clips: how many lengths there are; 95 % of calibrated estimators lie in the grey area with so many.
+    """
+    figure, (left, right) = panels((9.5, 3.6), 1, 2)
+    ideal, bins = np.linspace(0, 1, 101), len(next(iter(pit.values())))
+    spread = 1.96 * np.sqrt(ideal * (1 - ideal) / clips)
+    left.fill_between(ideal, ideal - spread, ideal + spread, color="grey", alpha=0.2, linewidth=0)
+    left.plot(ideal, ideal, color="grey", linewidth=1)
+    chance = 1.96 * np.sqrt((1 / bins) * (1 - 1 / bins) / clips) * bins
+    right.axhspan(1 - chance, 1 + chance, color="grey", alpha=0.2, linewidth=0)
+    right.axhline(1, color="grey", linewidth=1)
+    for number, (label, values) in enumerate(coverage.items()):
+        left.plot(levels, values, "o-", color=f"C{number}", markersize=3, label=label)
+    for number, (label, values) in enumerate(pit.items()):
+        right.stairs(values, np.linspace(0, 1, bins + 1), color=f"C{number}", linewidth=1.8, label=label)
+    left.set(xlim=(0, 1), ylim=(0, 1), xlabel="level of the interval", ylabel="ratio of true lengths in it")
+    left.set_title("intervals: below the line, too narrow")
+    right.set(
+        xlim=(0, 1), ylim=(0, None), xlabel="position of the true length: 0 shortest, 1 longest predicted"
+    )
+    right.set(ylabel="density", title="PIT: high at both ends, too narrow")
+    left.legend(frameon=False, fontsize=9)
+    bare((left, right))
+    return figure

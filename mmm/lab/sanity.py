@@ -28,10 +28,10 @@ from mmm.errors import atomic_write
 from mmm.evaluation.evaluator import Evaluator, load_evaluator
 from mmm.evaluation.metrics import fid, interval, mm_dist, r_precision
 from mmm.evaluation.pools import draw_captions, draw_distractors, embed_clips
-from mmm.lab.data import small_png
 from mmm.motion import features_to_joints, joints_to_features
 from mmm.motion.mirror import mirror_features
 from mmm.training.seeds import step_generator
+from mmm.viz.style import small_png
 
 Joints = Float[np.ndarray, "_t j 3"]
 REPEATS = 20  # draws of captions, distractors and halves

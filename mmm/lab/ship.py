@@ -1,9 +1,9 @@
-"""From a training run to a model folder that is shipped: small files, measured as they lie there, and their card.
+"""From a training run to a model folder that is shipped: small files, evaluated as they are stored, and their card.
 
     python -m mmm.lab.ship --run runs/small --data data/bandai --out data/pretrained/bandai-small
 
-The run is what `mmm train` or the notebooks leave: RUN/tokenizer and RUN/model_run. Without --run, the model folder
-that stands in --out gets a smaller transformer: 8 bits, while the tokenizer, and so every code, stays as it is.
+The run is what `mmm train` or the notebooks write: RUN/tokenizer and RUN/model_run. Without --run, the model folder
+in --out gets a smaller transformer: 8 bits. The tokenizer, and so every code, stays as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mmm.tokenizer.train import evaluate_tokenizer
 from mmm.transformer.tokens import make_token_set
 from mmm.transformer.train import evaluate_length, evaluate_transformer
 
-PLACES = {"tokenizer": "tokenizer", "transformer": "model_run/transformer", "length": "model_run/length"}
+FOLDERS = {"tokenizer": "tokenizer", "transformer": "model_run/transformer", "length": "model_run/length"}
 EIGHT_BITS = "8 bits with a scale for each row of a layer's weights"
 LIMIT = 14e6  # bytes of weights of a model that is shipped
 
@@ -40,17 +40,17 @@ Text to 3D human motion (22 joints, 20 frames per second, 24 to 196 frames), mas
 - **Text encoder**: {text_encoder}, frozen, not in this folder.
 - **Size**: {counts}; {megabytes:.1f} MB in {stored}.
 - **Made by** `mmm train tokenizer` ({tokenizer_steps} steps), `mmm train transformer` ({transformer_steps} steps) and
-  `python -m mmm.lab.ship`, which measured the figures below on these files. Settings and versions: `training.json`.
+  `python -m mmm.lab.ship`, which computed the figures below on these files. Settings and versions: `training.json`.
 
 | on the val split ({val} clips, never trained on) | |
 | --- | ---: |
 | MPJPE local, whole clips through the tokenizer and back | {mpjpe_local:.2f} cm |
 | MPJPE global | {mpjpe_global:.1f} cm |
-| … share of it due to turning | {turn_share:.0%} |
+| MPJPE global: ratio that is due to turning | {turn_share:.0%} |
 | codes in use | {usage:.0%} of {codes} |
 | perplexity of the codes | {perplexity:.0f} |
-| transformer: accuracy on masked places | {accuracy_masked:.1%} |
-| transformer: loss over all places | {loss:.3f} nats |
+| transformer: accuracy on masked positions | {accuracy_masked:.1%} |
+| transformer: loss over all positions | {loss:.3f} nats |
 | length estimator: mean error of the median | {error_tokens:.1f} tokens of 4 frames |
 
 {abilities}
@@ -60,13 +60,13 @@ ABILITIES = {
 data. What it cannot: anything the data do not show (sitting, jumping, dancing at length), two actions one after the
 other.""",
     "synthetic": """What it can: the nineteen actions of the choreographer, one after another and arms beside legs, with
-side, count, direction and speed. It moves as the choreographer does, not as people do: for experiments whose truth
-is known.""",
+side, count, direction and speed. It moves as the choreographer does, not as people do: for experiments whose ground
+truth is known.""",
 }
 
 
 def ship(run: Path, data: Path, out: Path, bits: int = 16) -> dict[str, float]:
-    """Write the model folder `out`, whole or not at all, and return what was measured on it.
+    """Write the model folder `out`, whole or not at all, and return its evaluation.
 
     Args:
         bits: 16 (float16), or 8 (the weights of layers; see `mmm.storage.save_module`).
@@ -76,92 +76,88 @@ def ship(run: Path, data: Path, out: Path, bits: int = 16) -> dict[str, float]:
     """
     require(bits in (8, 16), f"bits is {bits}, expected 8 or 16")
     folder, trained = MotionFolder.open(data), MMM.from_pretrained(run / "model_run")
-    # Its decoders may have been trained on since, with their codes as they are.
-    tokenizer = load_tokenizer(run / PLACES["tokenizer"])
+    # Its decoders may have been trained further, with the same codes.
+    tokenizer = load_tokenizer(run / FOLDERS["tokenizer"])
     model = MMM(tokenizer, trained.transformer, trained.length, trained.info)
-    training = {name: _history(run / place) for name, place in PLACES.items()}
-    steps = {name: _steps(told) for name, told in training.items()}
+    training = {name: _history(run / path) for name, path in FOLDERS.items()}
     splits = model.info.get("splits_hash", folder.splits_hash)
-    require(
-        splits == folder.splits_hash,
-        f"the model in {run} was trained on other splits ({splits}) than {data} has ({folder.splits_hash}), so clips "
-        "of val may have been trained on; give the folder it was trained on.",
-    )
+    _require_same_splits(splits, folder, run)
     model.info |= {"data_hash": folder.content_hash, "splits_hash": folder.splits_hash}
     with atomic_dir(out, mark="config.json") as part:
         model.save_pretrained(part, torch.float16 if bits == 16 else torch.int8)
         (part / "training.json").write_text(json.dumps(training, indent=1))
-        return _describe(part, out.name, folder, "float16" if bits == 16 else EIGHT_BITS, steps)
+        return _describe(part, out.name, folder, "float16" if bits == 16 else EIGHT_BITS)
 
 
 def repack(out: Path, data: Path) -> dict[str, float]:
-    """Store transformer and length estimator of the model folder `out` in 8 bits, and measure it anew.
+    """Store transformer and length estimator of the model folder `out` in 8 bits, and evaluate it again.
 
-    The tokenizer stays as it is: codes and reconstructions do not change by a bit.
+    The tokenizer stays as it is: codes and reconstructions do not change.
 
     Raises:
         FileNotFoundError, ValueError: no model folder that `ship` wrote; data of other splits.
     """
     folder, model = MotionFolder.open(data), MMM.from_pretrained(out)
-    require(
-        model.info.get("splits_hash") == folder.splits_hash,
-        f"the model in {out} was trained on other splits than {data} has; give the folder it was trained on.",
-    )
-    training = json.loads((out / "training.json").read_text())
-    steps = {name: _steps(told) for name, told in training.items()}
+    _require_same_splits(model.info.get("splits_hash"), folder, out)
     with atomic_dir(out, mark="config.json") as part:
         shutil.copytree(out, part, dirs_exist_ok=True)
         for name, module in (("transformer", model.transformer), ("length", model.length)):
             module.save_pretrained(part / name, torch.int8)
-        return _describe(part, out.name, folder, f"float16 (tokenizer) and {EIGHT_BITS}", steps)
+        return _describe(part, out.name, folder, f"float16 (tokenizer) and {EIGHT_BITS}")
+
+
+def _require_same_splits(splits: str | None, folder: MotionFolder, model: Path) -> None:
+    require(
+        splits == folder.splits_hash,
+        f"the model in {model} was trained on other splits ({splits}) than {folder.path} has "
+        f"({folder.splits_hash}), so clips of val may have been trained on; give the folder it was trained on.",
+    )
 
 
 def _history(run: Path) -> dict[str, Any]:
-    """Settings and facts of a run, and of the one that it began with, in place of where that lay."""
+    """Settings and facts of a run, and under "init" those of the run that it continued, in place of its path."""
     manifest = json.loads((run / "manifest.json").read_text())
     init = manifest.pop("init", None)
-    told = {"config": yaml.safe_load((run / "config.yaml").read_text()), "manifest": manifest}
+    history = {"config": yaml.safe_load((run / "config.yaml").read_text()), "manifest": manifest}
     if init and (Path(init) / "config.yaml").is_file():
-        told["init"] = _history(Path(init))
-    return told
+        history["init"] = _history(Path(init))
+    return history
 
 
-def _steps(told: dict[str, Any]) -> str:
+def _steps(history: dict[str, Any]) -> str:
     """Steps of a run and of those before it: "10000 + 4000"."""
-    own = str(told["config"]["train"]["steps"])
-    return f"{_steps(told['init'])} + {own}" if "init" in told else own
+    own = str(history["config"]["train"]["steps"])
+    return f"{_steps(history['init'])} + {own}" if "init" in history else own
 
 
-def _describe(
-    part: Path, name: str, folder: MotionFolder, stored: str, steps: dict[str, str]
-) -> dict[str, float]:
-    """Measure the model folder as it lies there; results.json and the card."""
+def _describe(part: Path, name: str, folder: MotionFolder, stored: str) -> dict[str, float]:
+    """Evaluate the model folder as it is stored; write results.json and the card."""
     size = sum(path.stat().st_size for path in part.rglob("*.safetensors"))
     require(size <= LIMIT, f"the weights are {size / 1e6:.1f} MB, at most {LIMIT / 1e6:.0f} can be shipped.")
     model = MMM.from_pretrained(part)
-    measured = measure(model, folder) | {"megabytes": size / 1e6}
-    counts = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in model.count_parameters().items())
+    results = evaluate(model, folder) | {"megabytes": size / 1e6}
+    training = json.loads((part / "training.json").read_text())
     card = CARD.format(
         name=name,
         stored=stored,
-        counts=counts,
+        counts=", ".join(f"{name} {n / 1e6:.2f} M" for name, n in model.count_parameters().items()),
         val=len(folder.ids("val")),
         codes=model.tokenizer.config.codes,
         source=folder.info["source"],
         made=", {clips} clips, seed {seed}".format(**folder.info) if "clips" in folder.info else "",
         terms=": no commercial use, name the source" if "NC" in model.info["licence"] else "",
         abilities=ABILITIES.get(folder.name, f"It knows what {folder.name} shows, and nothing else."),
-        **(model.info | measured | {f"{name}_steps": count for name, count in steps.items()}),
+        **(model.info | results | {f"{name}_steps": _steps(history) for name, history in training.items()}),
     )
     (part / "README.md").write_text(card)
-    (part / "results.json").write_text(json.dumps(measured, indent=1))
+    (part / "results.json").write_text(json.dumps(results, indent=1))
     for path in part.rglob("*.safetensors"):
         path.chmod(0o644)
-    return measured
+    return results
 
 
-def measure(model: MMM, folder: MotionFolder) -> dict[str, float]:
-    """Tokenizer, transformer and length estimator on the val split, with the functions that training reports."""
+def evaluate(model: MMM, folder: MotionFolder) -> dict[str, float]:
+    """Tokenizer, transformer and length estimator on the val split, by the same functions as in training."""
     val = make_token_set(model.tokenizer, folder.pack("val"), (0,), False, skeleton=folder.skeleton)
     text = model.encoder
     length = evaluate_length(model.length, val, text)
@@ -174,14 +170,14 @@ def measure(model: MMM, folder: MotionFolder) -> dict[str, float]:
 
 @dataclasses.dataclass
 class Arguments:
-    """Ship a trained model: files of at most 14 MB, measured as they lie there, and their model card."""
+    """Ship a trained model: files of at most 14 MB, evaluated as they are stored, and their model card."""
 
     data: Path
     """The data folder it was trained on."""
     out: Path
-    """The model folder to write; one that is there is replaced."""
+    """The model folder to write; an existing one is replaced."""
     run: Path | None = None
-    """What `mmm train` left: RUN/tokenizer and RUN/model_run. Without it the model in --out is packed anew."""
+    """What `mmm train` wrote: RUN/tokenizer and RUN/model_run. Without it the model in --out is repacked."""
     bits: Literal[16, 8] = 16
     """16: float16. 8: half of that, the weights of layers as whole numbers with a scale for each row."""
 
@@ -189,7 +185,7 @@ class Arguments:
 if __name__ == "__main__":
     arguments = tyro.cli(Arguments)
     if arguments.run is None:
-        found = repack(arguments.out, arguments.data)
+        results = repack(arguments.out, arguments.data)
     else:
-        found = ship(arguments.run, arguments.data, arguments.out, arguments.bits)
-    print(json.dumps(found, indent=1))
+        results = ship(arguments.run, arguments.data, arguments.out, arguments.bits)
+    print(json.dumps(results, indent=1))

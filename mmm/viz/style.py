@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
@@ -52,3 +55,32 @@ def small_png(figure: Figure, colours: int = 64) -> bytes:
     data = io.BytesIO()
     picture.quantize(colours, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
     return data.getvalue()
+
+
+def panels(size: tuple[float, float], rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """A figure of `size` inches and its axes: one Axes, or an array of them; `options` are of `Figure.subplots`."""
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def plain_numbers(*axes: Axis) -> None:
+    """1, 10, 100 in place of powers of ten, for `ax.xaxis` or `ax.yaxis`."""
+    for axis in axes:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def grouped_bars(
+    ax: Axes, groups: Sequence[str], values: Mapping[str, Sequence[float]], label_size: int = 8
+) -> None:
+    """Bars side by side in groups: one colour and one legend entry for each kind, numbers on top.
+
+    Args:
+        groups: labels of the x axis.
+        values: kind → one value for each group.
+    """
+    width = 0.8 / len(values)
+    for number, (kind, heights) in enumerate(values.items()):
+        x = np.arange(len(groups)) + (number - (len(values) - 1) / 2) * width
+        bars = ax.bar(x, heights, 0.92 * width, color=f"C{number}", label=kind)
+        ax.bar_label(bars, fmt="%.2f", fontsize=label_size)
+    ax.set_xticks(range(len(groups)), groups)

@@ -1,4 +1,4 @@
-"""Pictures of calibration, on tables and arrays with known answers."""
+"""Plots of the calibration chapter, on tables and arrays with known answers."""
 
 import numpy as np
 import pandas as pd
@@ -16,23 +16,23 @@ def drawn(figure):
     return figure.axes
 
 
-def test_by_share_draws_every_column_at_its_shares_and_leaves_out_bins_of_luck():
-    names = ("accuracy", "near", "confidence", "ece", "ece_honest", "auc", "auc_near", "auc_within")
+def test_calibration_by_ratio_draws_every_column_and_leaves_out_bins_of_few_answers():
+    names = ("accuracy", "near", "confidence", "ece", "ece_calibrated", "auc", "auc_near", "auc_within")
     table = pd.DataFrame(
         {name: [0.1 * i, 0.1 * i + 0.05] for i, name in enumerate(names, 1)}, index=[0.1, 1.0]
     )
     found = calibration.Bins(
         np.array([0.2, 0.5, 0.9]), np.array([0.1, 0.4, 0.0]), np.array([0.6, 0.395, 0.005])
     )
-    diagram, said, gap, order = drawn(plots.plot_by_share(table, {0.1: found, 1.0: found}))
+    diagram, means, gap, order = drawn(plots.plot_by_ratio(table, {0.1: found, 1.0: found}))
     assert [line.get_ydata().tolist() for line in diagram.lines[1:]] == [[0.1, 0.4]] * 2
     assert [text.get_text() for text in diagram.get_legend().get_texts()] == ["10%", "100%"]
     shown = {
-        line.get_label(): line.get_ydata().tolist() for ax in (said, gap, order) for line in ax.lines[:3]
+        line.get_label(): line.get_ydata().tolist() for ax in (means, gap, order) for line in ax.lines[:3]
     }
     assert shown["confidence"] == table.confidence.tolist() and shown["ECE"] == table.ece.tolist()
     assert shown["within 2 cm"] == table.auc_near.tolist()
-    assert all(line.get_xdata().tolist() == [0.1, 1.0] for line in said.lines)
+    assert all(line.get_xdata().tolist() == [0.1, 1.0] for line in means.lines)
 
 
 def test_cost_has_a_box_for_every_bin_in_use_and_counts_synonyms():
@@ -42,7 +42,7 @@ def test_cost_has_a_box_for_every_bin_in_use_and_counts_synonyms():
     medians = sorted(
         (float(line.get_xdata().mean()), float(line.get_ydata()[0]))
         for line in left.lines
-        if line.get_color() == plots.WRONG
+        if line.get_color() == plots.BAD
     )
     assert medians == [(pytest.approx(0.05), 9.0), (pytest.approx(0.15), 5.0), (pytest.approx(0.95), 0.0)]
     limits, counts = right.lines[0].get_data()
@@ -50,28 +50,25 @@ def test_cost_has_a_box_for_every_bin_in_use_and_counts_synonyms():
     assert counts[np.searchsorted(limits, 2.0)] == 2, "the median of 3 codes and of 1"
 
 
-def test_passes_show_what_was_asked_and_what_was_settled():
+def test_passes_show_predicted_and_final_positions():
     columns = ("answered", "settled", "accuracy", "near", "settled_accuracy", "confidence", "ece", "auc")
     table = pd.DataFrame({name: [0.6, 0.2] for name in columns}, index=[1, 2])
-    places, said, gap, order = drawn(plots.plot_passes(table))
-    assert [bar.get_height() for bar in places.patches] == [0.6, 0.2, 0.6, 0.2]
-    assert len(said.lines) == 4 and len(gap.lines) == 1 and len(order.lines) == 2
-    assert {ax.get_xlabel() for ax in (places, said, gap, order)} == {"pass"}
+    counts, means, gap, order = drawn(plots.plot_passes(table))
+    assert [bar.get_height() for bar in counts.patches] == [0.6, 0.2, 0.6, 0.2]
+    assert len(means.lines) == 4 and len(gap.lines) == 1 and len(order.lines) == 2
+    assert {ax.get_xlabel() for ax in (counts, means, gap, order)} == {"pass"}
 
 
-def test_temperature_tells_both_errors_and_marks_what_was_fitted():
-    said, right = np.array([0.9] * 10), np.arange(10) < 5
-    before, after = calibration.reliability(said, right), calibration.reliability(said - 0.4, right)
-    figure = plots.plot_temperature(
-        (said, right),
-        (said - 0.4, right),
-        (before, after),
-        {"val": ([0.5, 2.0], [3.0, 2.0])},
-        {"fitted": 1.7},
-    )
-    axes = drawn(figure)
-    assert axes[0].get_title().endswith("says 0.90, is 0.50; ECE 0.400")
-    assert axes[1].get_title().endswith("says 0.50, is 0.50; ECE 0.000")
+def test_temperature_shows_both_errors_and_the_fitted_temperatures():
+    confidence, right = np.array([0.9] * 10), np.arange(10) < 5
+    pairs = (confidence, right), (confidence - 0.4, right)
+    bins = tuple(calibration.reliability(*pair) for pair in pairs)
+    axes = drawn(plots.plot_temperature(*pairs, bins, {"val": ([0.5, 2.0], [3.0, 2.0])}, {"fitted": 1.7}))
+    assert axes[0].get_title().endswith("confidence 0.90, accuracy 0.50; ECE 0.400")
+    assert axes[1].get_title().endswith("confidence 0.50, accuracy 0.50; ECE 0.000")
+    gaps, dots = axes[0].collections
+    np.testing.assert_allclose(dots.get_offsets(), [[0.9, 0.5]])
+    np.testing.assert_allclose(np.sort(gaps.get_paths()[0].vertices[:, 1]), [0.5, 0.9])
     curve, mark = axes[2].lines
     assert list(curve.get_ydata()) == [3.0, 2.0] and list(mark.get_xdata()) == [1.7, 1.7]
     assert [text.get_text() for text in axes[2].get_legend().get_texts()] == ["val", "fitted: 1.70"]
@@ -90,26 +87,21 @@ def test_rules_have_a_curve_each_and_one_pass_is_a_line_of_its_own():
     axes = drawn(plots.plot_rules({"gap, cm": rules(), "R@1": rules(1.0)}, {"R@1": "more"}))
     assert [ax.get_title() for ax in axes] == ["gap, cm", "R@1\n(more is better)"]
     curves = [container.lines[0] for container in axes[0].containers]
-    assert [curve.get_ydata().tolist() for curve in curves] == [
-        [5, 10],
-        [7, 12],
-        [6, 11],
-    ]  # least, random, most
+    assert [curve.get_ydata().tolist() for curve in curves] == [[5, 10], [7, 12], [6, 11]]
     once = next(line for line in axes[0].lines if line.get_linestyle() == ":")
     assert once.get_ydata()[0] == 1.0
     assert [tick.get_text() for tick in axes[0].get_xticklabels()] == ["1", "5", "10"]
-    with pytest.raises(ValueError, match="gap: the table has no rule 'random'"):
-        plots.plot_rules({"gap": rules().drop("random", level=0).pipe(lambda t: t.set_index(
-            pd.MultiIndex.from_tuples(t.index.tolist(), names=t.index.names)))})  # fmt: skip
 
 
 def test_known_truth_shows_the_most_frequent_codes_first():
-    true = np.array([[0.0, 0.2, 0.8], [0.0, 0.6, 0.4]])
-    said = np.array([[0.5, 0.5, 0.0], [0.5, 0.0, 0.5]])
-    distances = pd.DataFrame({"model": [0.6, 0.4], "luck": [0.1, 0.1]}, index=["nothing", "one token"])
+    truth = np.array([[0.0, 0.2, 0.8], [0.0, 0.6, 0.4]])
+    predicted = np.array([[0.5, 0.5, 0.0], [0.5, 0.0, 0.5]])
+    distances = pd.DataFrame({"model": [0.6, 0.4], "chance": [0.1, 0.1]}, index=["nothing", "one token"])
     lines = {"nothing shown": (np.array([0.01, 0.5]), np.array([0.02, 0.4]))}
-    diagram, bars, first, second, _ = drawn(plots.plot_known_truth(lines, distances, (true, said), "bows", 2))
-    np.testing.assert_allclose(first.images[0].get_array(), np.maximum(true[:, [2, 1]].T, 1e-3))
-    np.testing.assert_allclose(second.images[0].get_array(), np.maximum(said[:, [2, 1]].T, 1e-3))
+    diagram, bars, first, second, _ = drawn(
+        plots.plot_known_truth(lines, distances, (truth, predicted), "bows", 2)
+    )
+    np.testing.assert_allclose(first.images[0].get_array(), np.maximum(truth[:, [2, 1]].T, 1e-3))
+    np.testing.assert_allclose(second.images[0].get_array(), np.maximum(predicted[:, [2, 1]].T, 1e-3))
     assert [bar.get_height() for bar in bars.patches] == [0.6, 0.4, 0.1, 0.1]
     assert diagram.lines[1].get_ydata().tolist() == [0.02, 0.4]

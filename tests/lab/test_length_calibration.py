@@ -1,4 +1,4 @@
-"""Measures of calibration, on distributions whose answers are known and against scipy's."""
+"""Calibration of lengths, on distributions with known answers and against scipy."""
 
 import numpy as np
 import pytest
@@ -17,48 +17,48 @@ def bells(count=6000, spread=4.0, seed=0):
     """Bells of all kinds of centres over 49 lengths, and lengths drawn from those of spread 4."""
     rng = np.random.default_rng(seed)
     centres, places = rng.uniform(8, 42, (count, 1)), np.arange(1, 50)
-    true, said = (np.exp(-0.5 * ((places - centres) / s) ** 2) for s in (4.0, spread))
-    true, said = true / true.sum(1, keepdims=True), said / said.sum(1, keepdims=True)
+    true, predicted = (np.exp(-0.5 * ((places - centres) / s) ** 2) for s in (4.0, spread))
+    true, predicted = true / true.sum(1, keepdims=True), predicted / predicted.sum(1, keepdims=True)
     lengths = (true.cumsum(1) < rng.uniform(size=(count, 1))).sum(1) + 1
-    return said, lengths
+    return predicted, lengths
 
 
 def test_draws_from_the_distributions_themselves_are_calibrated():
-    said, lengths = bells()
-    np.testing.assert_allclose(calibration.coverage(said, lengths, LEVELS), LEVELS, atol=0.015)
-    np.testing.assert_allclose(calibration.pit_histogram(said, lengths), np.ones(10), atol=0.12)
-    assert calibration.coverage_error(said, lengths) < 0.01
-    assert calibration.log_loss(said, lengths) == pytest.approx(calibration.entropy(said), abs=0.03)
+    predicted, lengths = bells()
+    np.testing.assert_allclose(calibration.coverage(predicted, lengths, LEVELS), LEVELS, atol=0.015)
+    np.testing.assert_allclose(calibration.pit_histogram(predicted, lengths), np.ones(10), atol=0.12)
+    assert calibration.coverage_error(predicted, lengths) < 0.01
+    assert calibration.log_loss(predicted, lengths) == pytest.approx(calibration.entropy(predicted), abs=0.03)
 
 
-def test_over_confidence_and_doubt_are_found():
-    sure, lengths = bells(spread=2.0)
+def test_too_narrow_and_too_broad_distributions_are_detected():
+    narrow, lengths = bells(spread=2.0)
     # Of a normal density with half the true spread: the 80 % interval is ± 1.28 × 2, so ± 0.64 of the true one.
     expected = 2 * stats.norm.cdf(0.5 * stats.norm.ppf([0.75, 0.9, 0.95])) - 1
-    np.testing.assert_allclose(calibration.coverage(sure, lengths, LEVELS), expected, atol=0.03)
-    density = calibration.pit_histogram(sure, lengths)
+    np.testing.assert_allclose(calibration.coverage(narrow, lengths, LEVELS), expected, atol=0.03)
+    density = calibration.pit_histogram(narrow, lengths)
     assert density[0] > 2 and density[-1] > 2 and density[4] < 0.8
-    assert calibration.coverage_error(sure, lengths) > 0.15
-    assert calibration.log_loss(sure, lengths) > calibration.entropy(sure) + 0.5
+    assert calibration.coverage_error(narrow, lengths) > 0.15
+    assert calibration.log_loss(narrow, lengths) > calibration.entropy(narrow) + 0.5
 
-    doubtful, lengths = bells(spread=8.0)
-    assert calibration.coverage(doubtful, lengths, [0.5])[0] > 0.75
-    density = calibration.pit_histogram(doubtful, lengths)
+    broad, lengths = bells(spread=8.0)
+    assert calibration.coverage(broad, lengths, [0.5])[0] > 0.75
+    density = calibration.pit_histogram(broad, lengths)
     assert density[0] < 0.3 and density[-1] < 0.3 and density[4] > 1.4
-    assert calibration.log_loss(doubtful, lengths) < calibration.entropy(doubtful)
-    # An honest estimator has the least loss, and among the calibrated ones the sharp one is better.
-    honest = bells()[0]
+    assert calibration.log_loss(broad, lengths) < calibration.entropy(broad)
+    # The true distribution has the least loss, and among the calibrated ones the sharp one is better.
+    calibrated = bells()[0]
     flat = calibration.marginal(lengths, 49, len(lengths))
-    losses = [calibration.log_loss(said, lengths) for said in (honest, doubtful, sure, flat)]
+    losses = [calibration.log_loss(predicted, lengths) for predicted in (calibrated, broad, narrow, flat)]
     assert losses[0] == min(losses)
     np.testing.assert_allclose(calibration.coverage(flat, lengths, LEVELS), LEVELS, atol=0.015)
-    assert calibration.width(flat) > 2 * calibration.width(honest)
+    assert calibration.width(flat) > 2 * calibration.width(calibrated)
 
 
 def test_too_short_or_too_long_shows_in_the_slope():
-    said, lengths = bells()
-    late = calibration.pit_histogram(said, np.clip(lengths + 2, 1, 49))
-    early = calibration.pit_histogram(said, np.clip(lengths - 2, 1, 49))
+    predicted, lengths = bells()
+    late = calibration.pit_histogram(predicted, np.clip(lengths + 2, 1, 49))
+    early = calibration.pit_histogram(predicted, np.clip(lengths - 2, 1, 49))
     assert late[0] < 0.6 and late[-1] > 1.5 and early[0] > 1.5 and early[-1] < 0.6
 
 
@@ -66,64 +66,66 @@ def test_the_pit_is_that_of_a_randomised_test():
     """Drawn within its bounds, the PIT passes Kolmogorov and Smirnov's test if calibrated, and fails if not."""
     rng = np.random.default_rng(1)
     for spread, calibrated in ((4.0, True), (3.0, False)):
-        said, lengths = bells(spread=spread)
-        low, high = calibration.pit_bounds(said, lengths)
+        predicted, lengths = bells(spread=spread)
+        low, high = calibration.pit_bounds(predicted, lengths)
         drawn = low + (high - low) * rng.uniform(size=len(low))
         assert (stats.kstest(drawn, "uniform").pvalue > 0.01) == calibrated
         edges = np.linspace(0, 1, 6)
         density = np.histogram(drawn, edges, density=True)[0]
-        np.testing.assert_allclose(calibration.pit_histogram(said, lengths, 5), density, atol=0.05)
+        np.testing.assert_allclose(calibration.pit_histogram(predicted, lengths, 5), density, atol=0.05)
         inside = ((drawn > 0.1) & (drawn < 0.9)).mean()
-        assert calibration.coverage(said, lengths, [0.8])[0] == pytest.approx(inside, abs=0.01)
+        assert calibration.coverage(predicted, lengths, [0.8])[0] == pytest.approx(inside, abs=0.01)
 
 
-def test_the_measures_are_scipys():
+def test_the_numbers_are_scipys():
     rng = np.random.default_rng(2)
-    said, lengths = rng.dirichlet(np.full(49, 0.3), 40), rng.integers(1, 50, 40)
-    law = [stats.rv_discrete(values=(np.arange(1, 50), row)) for row in said]
-    assert calibration.entropy(said) == pytest.approx(stats.entropy(said, axis=1).mean())
-    logs = [one.logpmf(n) for one, n in zip(law, lengths, strict=True)]
-    assert calibration.log_loss(said, lengths) == pytest.approx(-np.mean(logs))
-    errors = calibration.point_errors(said, lengths)
-    assert errors["median"] == np.abs([one.median() for one in law] - lengths).mean()
-    assert errors["mean"] == pytest.approx(np.abs([one.mean() for one in law] - lengths).mean())
-    assert errors["argmax"] == np.abs(said.argmax(1) + 1 - lengths).mean()
+    predicted, lengths = rng.dirichlet(np.full(49, 0.3), 40), rng.integers(1, 50, 40)
+    true = [stats.rv_discrete(values=(np.arange(1, 50), row)) for row in predicted]
+    assert calibration.entropy(predicted) == pytest.approx(stats.entropy(predicted, axis=1).mean())
+    logs = [one.logpmf(n) for one, n in zip(true, lengths, strict=True)]
+    assert calibration.log_loss(predicted, lengths) == pytest.approx(-np.mean(logs))
+    errors = calibration.point_errors(predicted, lengths)
+    assert errors["median"] == np.abs([one.median() for one in true] - lengths).mean()
+    assert errors["mean"] == pytest.approx(np.abs([one.mean() for one in true] - lengths).mean())
+    assert errors["argmax"] == np.abs(predicted.argmax(1) + 1 - lengths).mean()
     # Rounded up to whole tokens, the ends are the quantiles of the counts.
     for level in LEVELS:
-        ends = np.array([one.interval(level) for one in law])
-        np.testing.assert_array_equal(np.ceil(calibration.interval(said, level)), ends)
-    low, high = calibration.pit_bounds(said, lengths)
-    np.testing.assert_allclose(high, [one.cdf(n) for one, n in zip(law, lengths, strict=True)])
-    np.testing.assert_allclose(low, [one.cdf(n - 1) for one, n in zip(law, lengths, strict=True)], atol=1e-12)
+        ends = np.array([one.interval(level) for one in true])
+        np.testing.assert_array_equal(np.ceil(calibration.interval(predicted, level)), ends)
+    low, high = calibration.pit_bounds(predicted, lengths)
+    np.testing.assert_allclose(high, [one.cdf(n) for one, n in zip(true, lengths, strict=True)])
+    np.testing.assert_allclose(
+        low, [one.cdf(n - 1) for one, n in zip(true, lengths, strict=True)], atol=1e-12
+    )
 
 
 def test_a_length_counts_in_part_where_an_edge_cuts_its_token():
-    said = np.array([[0.25, 0.5, 0.25]])
+    predicted = np.array([[0.25, 0.5, 0.25]])
     # The central half runs from the end of the first token to the beginning of the third.
-    assert calibration.interval(said, 0.5).tolist() == [[1.0, 2.0]]
-    assert calibration.width(said, 0.5) == 1
-    for length, share in ((1, 0.0), (2, 1.0), (3, 0.0)):
-        assert calibration.coverage(said, np.array([length]), [0.5])[0] == pytest.approx(share)
+    assert calibration.interval(predicted, 0.5).tolist() == [[1.0, 2.0]]
+    assert calibration.width(predicted, 0.5) == 1
+    for length, ratio in ((1, 0.0), (2, 1.0), (3, 0.0)):
+        assert calibration.coverage(predicted, np.array([length]), [0.5])[0] == pytest.approx(ratio)
     # 80 %: from 0.1 / 0.25 of the first token on, so 0.6 of it is inside.
-    np.testing.assert_allclose(calibration.interval(said, 0.8), [[0.4, 2.6]])
-    assert calibration.coverage(said, np.array([1]), [0.8])[0] == pytest.approx(0.6)
-    assert calibration.pit_histogram(said, np.array([2]), 4).tolist() == [0, 2, 2, 0]
+    np.testing.assert_allclose(calibration.interval(predicted, 0.8), [[0.4, 2.6]])
+    assert calibration.coverage(predicted, np.array([1]), [0.8])[0] == pytest.approx(0.6)
+    assert calibration.pit_histogram(predicted, np.array([2]), 4).tolist() == [0, 2, 2, 0]
 
 
-def test_what_was_held_impossible_is_outside_and_infinitely_bad():
-    said = np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+def test_a_length_of_probability_0_is_outside_and_has_infinite_loss():
+    predicted = np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
     lengths = np.array([1, 3])
-    assert calibration.log_loss(said, lengths) == np.inf
-    assert calibration.coverage(said, lengths, [0.9])[0] == 0
+    assert calibration.log_loss(predicted, lengths) == np.inf
+    assert calibration.coverage(predicted, lengths, [0.9])[0] == 0
     smooth = calibration.marginal(np.array([2, 2]), 3)
     np.testing.assert_allclose(smooth, [[0.5 / 3.5, 2.5 / 3.5, 0.5 / 3.5]])
     assert np.isfinite(calibration.log_loss(np.tile(smooth, (2, 1)), lengths))
 
 
 def test_numpy_and_torch_give_the_same_report():
-    said, lengths = bells(200)
-    report = calibration.calibration_report(said, lengths)
-    logits = torch.from_numpy(np.log(said)).float().requires_grad_()
+    predicted, lengths = bells(200)
+    report = calibration.calibration_report(predicted, lengths)
+    logits = torch.from_numpy(np.log(predicted)).float().requires_grad_()
     again = calibration.calibration_report(logits.softmax(1), torch.from_numpy(lengths))
     assert report.keys() == again.keys() and "coverage_80" in report
     for name, value in report.items():
@@ -131,30 +133,30 @@ def test_numpy_and_torch_give_the_same_report():
 
 
 @pytest.mark.parametrize(
-    ("said", "lengths", "message"),
+    ("predicted", "lengths", "named"),
     [
-        (np.full((2, 4), 0.3), [1, 2], "rows sum to 1.2 to 1.2"),
-        (np.array([[1.5, -0.5]]), [1], "the smallest number is -0.5"),
+        (np.full((2, 4), 0.3), [1, 2], "1.2 to 1.2"),
+        (np.array([[1.5, -0.5]]), [1], "-0.5"),
         (np.full((2, 4), 0.25), [1], "2 distributions for 1 lengths"),
-        (np.full((2, 4), 0.25), [1, 5], "lengths run from 1 to 5 tokens, expected 1 to 4"),
-        (np.full((2, 4), 0.25), [0, 4], "lengths run from 0 to 4 tokens"),
-        (np.zeros((0, 4)), [], "there are no distributions"),
+        (np.full((2, 4), 0.25), [1, 5], "1 to 5 tokens, expected 1 to 4"),
+        (np.full((2, 4), 0.25), [0, 4], "0 to 4 tokens"),
+        (np.zeros((0, 4)), [], "no distributions"),
     ],
 )
-def test_bad_input_is_refused_in_one_sentence(said, lengths, message):
-    with pytest.raises(ValueError, match=message):
-        calibration.calibration_report(said, np.array(lengths, int))
+def test_bad_input_is_refused(predicted, lengths, named):
+    with pytest.raises(ValueError, match=named):
+        calibration.calibration_report(predicted, np.array(lengths, int))
 
 
 def test_bad_levels_and_lengths_are_refused():
-    with pytest.raises(ValueError, match="expected shares between 0 and 1"):
+    with pytest.raises(ValueError, match="80"):
         calibration.coverage(np.full((1, 4), 0.25), np.array([1]), [80])
-    with pytest.raises(ValueError, match="a length is 9 tokens, expected at most 4"):
+    with pytest.raises(ValueError, match="9 tokens, expected at most 4"):
         calibration.marginal(np.array([9]), 4)
 
 
 class Sentences:
-    """A text source whose sentence says which caption it is."""
+    """A text source whose sentence shows which caption it is."""
 
     name, width = "sentences", 12
 
@@ -163,7 +165,7 @@ class Sentences:
         return TextEmbedding(rows[:, None], torch.ones(len(captions), 1, dtype=torch.bool), rows)
 
 
-def test_every_caption_is_asked_and_meets_the_length_of_its_whole_clip():
+def test_every_caption_is_predicted_and_compared_with_the_length_of_its_whole_clip():
     torch.manual_seed(0)
     estimator = LengthEstimator(LengthConfig(12, max_tokens=9))
     tokens = TokenSet(
@@ -174,8 +176,24 @@ def test_every_caption_is_asked_and_meets_the_length_of_its_whole_clip():
         np.ones(2),
         ["a", "b"],
     )
-    said, lengths = calibration.predict_lengths(estimator.train(), tokens, Sentences())
+    predicted, lengths = calibration.predict_lengths(estimator.train(), tokens, Sentences())
     assert lengths.tolist() == [8, 8, 5, 5, 5]
     expected = estimator.distribution(torch.eye(12)[[3, 1, 0, 7, 3]]).numpy()
-    np.testing.assert_array_equal(said, expected)
-    assert not np.allclose(said[0], said[1])
+    np.testing.assert_array_equal(predicted, expected)
+    assert not np.allclose(predicted[0], predicted[1])
+
+
+def test_calibration_is_drawn_beside_what_it_should_be():
+    levels, covered = [0.5, 0.8], {"model": np.array([0.4, 0.7]), "marginal": np.array([0.5, 0.8])}
+    pit = {"model": np.array([1.5, 0.5, 0.5, 1.5]), "marginal": np.ones(4)}
+    left, right = calibration.plot_length_calibration(levels, covered, pit, clips=100).axes
+    curves = {line.get_label(): line.get_xydata().tolist() for line in left.lines}
+    assert curves["model"] == [[0.5, 0.4], [0.8, 0.7]] and curves["marginal"] == [[0.5, 0.5], [0.8, 0.8]]
+    diagonal = left.lines[0].get_xydata()
+    np.testing.assert_array_equal(diagonal[:, 0], diagonal[:, 1])
+    stairs = {patch.get_label(): patch.get_data() for patch in right.patches if hasattr(patch, "get_data")}
+    np.testing.assert_array_equal(stairs["model"].values, pit["model"])
+    np.testing.assert_allclose(stairs["model"].edges, [0, 0.25, 0.5, 0.75, 1])
+    # Of 100 clips a quarter each: 25 ± 8.5 in a bin, so a density of 1 ± 0.34.
+    band = next(patch for patch in right.patches if not hasattr(patch, "get_data"))
+    assert band.get_height() == pytest.approx(2 * 0.3395, abs=1e-3)

@@ -1,4 +1,4 @@
-"""Rules of re-masking: which places are asked for again, gaps of held-out clips, tables of errors."""
+"""Rules of remasking: which positions are predicted again, gaps of held-out clips, tables of errors."""
 
 import numpy as np
 import pytest
@@ -6,62 +6,53 @@ import torch
 from made_up import canvases
 from made_up import tokenizer as tokenizers
 
-from mmm.lab import sampling as remasking
+from mmm.lab import remasking
 from mmm.sampling import REMASKING, fill, masked_counts
 from mmm.transformer import MASK
 
 
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("argmax", [False, True])
-def test_each_rule_asks_again_for_the_places_it_says(parts, argmax):
+def test_each_rule_remasks_the_positions_that_it_names(parts, argmax):
     model, text = canvases.make_model(parts=parts), canvases.make_text(1)
-    given = canvases.empty(30, parts=parts)
+    canvas_and_lengths = canvases.empty(30, parts=parts)
     counts = masked_counts(30 * parts, 6)
-    again = {}
+    second = {}
     for rule in REMASKING:
         how = {"remask": rule, "steps": 6, "seeds": [5], "argmax": argmax, "trace": True}
-        trace = fill(model, *given, text, **how).trace
+        trace = fill(model, *canvas_and_lengths, text, **how).trace
         assert [int((step.canvas == MASK).sum()) for step in trace] == counts
         for before, step in zip(trace, trace[1:], strict=False):
             was_open = before.canvas == MASK
             masked = step.canvas == MASK
-            assert not (masked & ~was_open).any(), "what is final stays final"
-            sure = before.confidence
+            assert not (masked & ~was_open).any(), "final positions stay final"
+            confidence = before.confidence
             kept = was_open & ~masked
             if rule == "least":
-                assert sure[masked].max() <= sure[kept].min()
+                assert confidence[masked].max() <= confidence[kept].min()
             elif rule == "most":
-                assert sure[masked].min() >= sure[kept].max()
-        again[rule] = trace[1].canvas == MASK
-    assert not torch.equal(again["least"], again["random"])
-    assert not torch.equal(again["least"], again["most"])
+                assert confidence[masked].min() >= confidence[kept].max()
+        second[rule] = trace[1].canvas == MASK
+    assert not torch.equal(second["least"], second["random"])
+    assert not torch.equal(second["least"], second["most"])
 
 
 def test_one_pass_is_the_same_by_every_rule_and_random_depends_on_its_own_seed_only():
     model, text = canvases.make_model(), canvases.make_text(3)
-    given = canvases.empty(20, 12, 7)
+    canvas_and_lengths = canvases.empty(20, 12, 7)
     once = [
-        fill(model, *given, text, steps=1, argmax=True, remask=rule, seeds=[1, 2, 3]) for rule in REMASKING
+        fill(model, *canvas_and_lengths, text, steps=1, argmax=True, remask=rule, seeds=[1, 2, 3])
+        for rule in REMASKING
     ]
     assert torch.equal(once[0].tokens, once[1].tokens) and torch.equal(once[0].tokens, once[2].tokens)
     for group in (1, 3):
         how = {"steps": 4, "remask": "random", "group": group}
-        together = fill(model, *given, text, seeds=[1, 2, 3], **how).tokens
+        together = fill(model, *canvas_and_lengths, text, seeds=[1, 2, 3], **how).tokens
         alone = fill(model, *canvases.empty(12), canvases.one_of(text, 1), seeds=[2], **how).tokens
         assert torch.equal(together[1, :, :12], alone[0])
-        assert not torch.equal(together, fill(model, *given, text, seeds=[1, 9, 3], **how).tokens)
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"remask": "worst", "seeds": [0]}, "remask is 'worst', expected one of least, most, random"),
-        ({"remask": "random", "argmax": True}, "the noise comes from one of seeds and generators"),
-    ],
-)
-def test_refusals(options, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        fill(canvases.make_model(), *canvases.empty(5), canvases.make_text(1), **options)
+        assert not torch.equal(
+            together, fill(model, *canvas_and_lengths, text, seeds=[1, 9, 3], **how).tokens
+        )
 
 
 def test_the_gap_is_the_middle_half_of_each_clips_own_length():
@@ -95,15 +86,15 @@ def test_rules_are_compared_on_the_same_clips_with_the_same_noise(model, toy):
     truth = torch.cat([model.tokenizer.encode(torch.from_numpy(motion)[None]) for motion in motions])
     text, sizes = model.embed(["a person bows"] * 3), torch.tensor([12, 12, 12])
     call = (model.tokenizer, model.transformer, truth, sizes, text, motions)
-    found = remasking.compare_rules(*call, steps=(1, 3), seeds=(0, 1))
-    assert set(found) == {(rule, count) for rule in REMASKING for count in (1, 3)}
+    errors = remasking.compare_rules(*call, steps=(1, 3), seeds=(0, 1))
+    assert set(errors) == {(rule, count) for rule in REMASKING for count in (1, 3)}
     for rule in REMASKING:
-        assert np.array_equal(found[rule, 1], found["least", 1])
+        assert np.array_equal(errors[rule, 1], errors["least", 1])
     again = remasking.compare_rules(*call, steps=(3,), rules=("least",), seeds=(0, 1))
-    assert np.array_equal(again["least", 3], found["least", 3])
-    assert not np.array_equal(found["most", 3], found["least", 3])
-    wide = remasking.compare_rules(*call, steps=(3,), rules=("least",), seeds=(0, 1), share=1.0)
-    assert not np.array_equal(wide["least", 3], found["least", 3])
+    assert np.array_equal(again["least", 3], errors["least", 3])
+    assert not np.array_equal(errors["most", 3], errors["least", 3])
+    wide = remasking.compare_rules(*call, steps=(3,), rules=("least",), seeds=(0, 1), ratio=1.0)
+    assert not np.array_equal(wide["least", 3], errors["least", 3])
 
 
 def test_the_table_compares_clip_by_clip():

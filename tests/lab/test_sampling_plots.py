@@ -1,17 +1,18 @@
+"""Plots of the sampler, on traces and tables with known answers."""
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from mmm.lab import sampling as plots
+from mmm.lab import sampling_plots as plots
 from mmm.sampling import Step
 from mmm.transformer import MASK
 
 
 def trace():
-    """Two items of 3 and 2 places; the first needs two passes, the second one and then stands complete."""
+    """Two items of 3 and 2 positions; the first needs two passes, the second only one."""
     canvas = torch.tensor([[[MASK, MASK, MASK]], [[5, MASK, 0]]])
     tokens = torch.tensor([[[1, 2, 3]], [[5, 6, 0]]])
     first = Step(canvas, tokens, torch.tensor([[[0.9, 0.2, 0.4]], [[1.0, 0.3, 0.0]]]))
@@ -24,7 +25,7 @@ def test_rows_of_a_decode_show_mask_and_confidence_before_and_after_each_pass():
     nan = np.nan
     expected = [[nan, nan, nan], [0.9, 0.2, 0.4], [0.9, nan, nan], [0.9, 0.5, 0.6]]
     np.testing.assert_allclose(plots.filling_rows(trace(), 0, 3), expected, rtol=1e-6)
-    # a pass that an item does not need is no row of its picture, and padding is no place of it
+    # Passes that an item does not need, and padding, are left out.
     np.testing.assert_allclose(plots.filling_rows(trace(), 1, 2), [[1.0, nan], [1.0, 0.3]], rtol=1e-6)
 
 
@@ -35,7 +36,7 @@ def test_the_filling_picture_has_one_panel_an_item_with_its_passes():
     assert [ax.get_title(loc="left") for ax in panels] == ["one", "two"]
     assert [[label.get_text() for label in ax.get_yticklabels()] for ax in panels] == [["1", "2"], ["1"]]
     top_row = panels[0].collections[0].get_array()[0]
-    assert top_row.mask.all(), "before the first pass every place of an empty canvas is masked"
+    assert top_row.mask.all(), "before the first pass every position of an empty canvas is masked"
     with pytest.raises(ValueError, match="1 titles for 2 items"):
         plots.plot_filling(trace(), torch.tensor([3, 2]), ["one"])
 
@@ -63,9 +64,9 @@ def test_two_body_parts_fill_side_by_side_pass_for_pass():
     assert "lower" in figure.axes[1].get_xlabel()
 
 
-def test_knobs_draw_every_setting_of_every_measure():
-    steps = pd.DataFrame({"jerk": {1: 70.0, 10: 50.0, 20: 40.0}, "sure": {1: 0.2, 10: 0.3, 20: 0.4}})
-    guidance = pd.DataFrame({"jerk": {1.0: 60.0, 2.0: 90.0}, "sure": {1.0: 0.2, 2.0: 0.5}})
+def test_knobs_draw_every_setting_of_every_metric():
+    steps = pd.DataFrame({"jerk": {1: 70.0, 10: 50.0, 20: 40.0}, "confidence": {1: 0.2, 10: 0.3, 20: 0.4}})
+    guidance = pd.DataFrame({"jerk": {1.0: 60.0, 2.0: 90.0}, "confidence": {1.0: 0.2, 2.0: 0.5}})
     figure = plots.plot_knobs({"steps": steps, "guidance": guidance}, {"real": {"jerk": 55.0}})
     FigureCanvasAgg(figure).draw()
     heights = [[bar.get_height() for bar in ax.patches] for ax in figure.axes]
@@ -74,15 +75,3 @@ def test_knobs_draw_every_setting_of_every_measure():
     assert lines == [[55.0], [], [55.0], []]
     # no bar may stick out of its panel, whichever row holds the highest
     assert all(ax.get_ylim()[1] >= max(bars) for ax, bars in zip(figure.axes, heights, strict=True))
-
-
-def test_reliability_puts_dots_at_confidence_and_accuracy_with_areas_by_share():
-    ax = Figure().subplots()
-    said, true, share = torch.tensor([0.2, 0.8]), torch.tensor([0.5, 0.4]), torch.tensor([0.25, 0.75])
-    plots.plot_reliability(ax, said, true, share, "honest?")
-    gaps, dots = ax.collections
-    np.testing.assert_allclose(dots.get_offsets(), [[0.2, 0.5], [0.8, 0.4]], rtol=1e-6)
-    small, large = dots.get_sizes()
-    assert large > 2 * small
-    ends = [np.sort(path.vertices[:, 1]) for path in gaps.get_paths()]
-    np.testing.assert_allclose(ends, [[0.2, 0.5], [0.4, 0.8]], rtol=1e-6)

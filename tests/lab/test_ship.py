@@ -1,3 +1,5 @@
+"""Model folders to ship: their size, card and results, their history, and refusals."""
+
 import json
 import shutil
 
@@ -15,19 +17,19 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
 
 
-def test_what_is_shipped_is_half_the_size_measured_and_described(trained, toy, tmp_path):
-    measured = ship.ship(trained, toy.path, tmp_path / "toy-tiny")
+def test_a_shipped_model_is_evaluated_and_described(trained, toy, tmp_path):
+    results = ship.ship(trained, toy.path, tmp_path / "toy-tiny")
     shipped = MMM.from_pretrained(tmp_path / "toy-tiny")
     assert shipped.generate("a person bows", 40).features.shape == (40, 263)
-    assert measured == json.loads((tmp_path / "toy-tiny" / "results.json").read_text())
-    assert 0 < measured["mpjpe_local"] < measured["mpjpe_global"] and 0 <= measured["accuracy_masked"] <= 1
+    assert results == json.loads((tmp_path / "toy-tiny" / "results.json").read_text())
+    assert 0 < results["mpjpe_local"] < results["mpjpe_global"] and 0 <= results["accuracy_masked"] <= 1
     card = (tmp_path / "toy-tiny" / "README.md").read_text()
-    assert f"{measured['mpjpe_local']:.2f} cm" in card and "(20 steps)" in card
+    assert f"{results['mpjpe_local']:.2f} cm" in card and "(20 steps)" in card
     training = json.loads((tmp_path / "toy-tiny" / "training.json").read_text())
     assert training["transformer"]["config"]["train"]["steps"] == 20
 
 
-def test_decoders_that_were_trained_on_are_shipped_with_their_history(trained, toy, tmp_path):
+def test_decoders_that_were_trained_further_are_shipped_with_their_history(trained, toy, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained / "model_run", run / "model_run")
     init = trained / "tokenizer"
@@ -38,11 +40,14 @@ def test_decoders_that_were_trained_on_are_shipped_with_their_history(trained, t
     shipped, before = MMM.from_pretrained(tmp_path / "m"), MMM.from_pretrained(trained / "model_run")
     motion = before.generate("a person bows", 40)
     assert (shipped.encode(motion) == before.encode(motion)).all()
-    made = [m.decode(m.encode(motion), [40])[0].joints for m in (shipped, before)]
-    assert not np.allclose(*made, atol=1e-4)
+    joints = [m.decode(m.encode(motion), [40])[0].joints for m in (shipped, before)]
+    assert not np.allclose(*joints, atol=1e-4)
     assert "(20 + 3 steps)" in (tmp_path / "m" / "README.md").read_text()
-    told = (tmp_path / "m" / "training.json").read_text()
-    assert json.loads(told)["tokenizer"]["init"]["config"]["train"]["steps"] == 20 and str(init) not in told
+    history = (tmp_path / "m" / "training.json").read_text()
+    assert (
+        json.loads(history)["tokenizer"]["init"]["config"]["train"]["steps"] == 20
+        and str(init) not in history
+    )
     fit_tokenizer(toy, run / "tokenizer", "tiny", steps=4, options=quiet | {"resume": False}, precision="no")
     with pytest.raises(ValueError, match="another tokenizer's codebook"):
         ship.ship(run, toy.path, tmp_path / "m")
@@ -60,7 +65,7 @@ def test_a_model_too_large_or_of_other_splits_leaves_what_was_there(trained, toy
     assert before == sorted((p.name, p.read_bytes()) for p in (tmp_path / "m").iterdir() if p.is_file())
 
 
-def test_a_shipped_model_is_packed_anew_and_its_codes_stay(trained, toy, tmp_path):
+def test_a_shipped_model_is_repacked_and_its_codes_stay(trained, toy, tmp_path):
     first = ship.ship(trained, toy.path, tmp_path / "m")
     before = MMM.from_pretrained(tmp_path / "m")
     motion = before.generate("a person bows", 40)

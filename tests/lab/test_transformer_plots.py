@@ -1,11 +1,11 @@
-"""Pictures of notebook 03, on arrays with known answers."""
+"""Plots of the transformer chapter, on arrays with known answers."""
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
 
-from mmm.lab import transformer as plots
+from mmm.lab import transformer_plots as plots
 from mmm.transformer import MASK
 
 
@@ -18,48 +18,24 @@ def test_a_row_ends_at_its_length_and_a_code_has_one_colour():
     assert len(filled) == 5 and len(frames) == 1
     colours = [tuple(round(c, 6) for c in patch.get_facecolor()[:3]) for patch in filled]
     assert colours[0] == colours[2] == colours[4] != colours[3]
-    assert colours[1] == tuple(round(c, 6) for c in to_rgb(plots.MASKED))
+    assert colours[1] == tuple(round(c, 6) for c in to_rgb(plots.DARK_MASK))
     assert [text.get_text() for text in ax.texts] == ["3", "3", "5", "3"], "MASK has no number"
     with pytest.raises(ValueError, match="1 labels for 2 rows"):
         plots.plot_tokens(rows, lengths, ["a"])
 
 
-def test_bars_are_grouped_by_share_with_one_colour_for_each_text():
-    loss = {"half": {"right": 1.0, "wrong": 2.0}, "all": {"right": 3.0, "wrong": 4.0}}
-    figure = plots.plot_listening(loss)
+def test_loss_accuracy_lengths_and_attention():
+    figure = plots.plot_listening({"half": {"right": 1.0, "wrong": 2.0}, "all": {"right": 3.0, "wrong": 4.0}})
     bars = figure.axes[0].patches
     assert [bar.get_height() for bar in bars] == [1, 3, 2, 4]
     assert bars[0].get_facecolor() == bars[1].get_facecolor() != bars[2].get_facecolor()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["right", "wrong"]
-
-
-def test_curves_carry_the_given_numbers():
     ax = plots.plot_accuracy([0.1, 1.0], {"model": [0.5, 0.2]}, {"blind": 0.01}).axes[0]
     assert ax.lines[0].get_xydata().tolist() == [[0.1, 0.5], [1.0, 0.2]]
     assert list(ax.lines[1].get_ydata()) == [0.01, 0.01]
     ax = plots.plot_lengths(torch.tensor([[0.25, 0.75]]), ["walks"], seconds=0.5).axes[0]
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0.5, 0.25], [1.0, 0.75]])
-
-
-def test_words_are_rows_of_the_attention():
-    ax = plots.plot_word_attention(
-        torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]]), ["walks", "fast"]
-    ).axes[0]
+    attention = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
+    ax = plots.plot_word_attention(attention, ["walks", "fast"]).axes[0]
     assert ax.images[0].get_array().shape == (2, 3)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["walks", "fast"]
-
-
-def test_calibration_is_drawn_beside_what_it_should_be():
-    levels, said = [0.5, 0.8], {"model": np.array([0.4, 0.7]), "marginal": np.array([0.5, 0.8])}
-    pit = {"model": np.array([1.5, 0.5, 0.5, 1.5]), "marginal": np.ones(4)}
-    left, right = plots.plot_length_calibration(levels, said, pit, clips=100).axes
-    curves = {line.get_label(): line.get_xydata().tolist() for line in left.lines}
-    assert curves["model"] == [[0.5, 0.4], [0.8, 0.7]] and curves["marginal"] == [[0.5, 0.5], [0.8, 0.8]]
-    diagonal = left.lines[0].get_xydata()
-    np.testing.assert_array_equal(diagonal[:, 0], diagonal[:, 1])
-    stairs = {patch.get_label(): patch.get_data() for patch in right.patches if hasattr(patch, "get_data")}
-    np.testing.assert_array_equal(stairs["model"].values, pit["model"])
-    np.testing.assert_allclose(stairs["model"].edges, [0, 0.25, 0.5, 0.75, 1])
-    # Of 100 clips a quarter each: 25 ± 8.5 in a bin, so a density of 1 ± 0.34.
-    band = next(patch for patch in right.patches if not hasattr(patch, "get_data"))
-    assert band.get_height() == pytest.approx(2 * 0.3395, abs=1e-3)

@@ -12,9 +12,9 @@ from matplotlib.patches import Patch
 
 from mmm.editing import Edit
 from mmm.errors import require
-from mmm.lab.sampling import MASKED
 from mmm.motion.runs import runs
 from mmm.transformer import MASK
+from mmm.viz.style import MASKED
 
 KEPT = "#39445c"
 LINES = ("#2a788e", "#e07b39", "#8a8f99", "#39445c")

@@ -22,13 +22,13 @@ from mmm.data import MotionFolder
 from mmm.errors import atomic_dir, check_replaceable, require
 from mmm.evaluation.evaluator import Evaluator
 from mmm.evaluation.protocol import ProtocolConfig, check_model, model_hash
-from mmm.lab.data import small_png
 from mmm.lab.edits import bodies, gaps, long, plots
 from mmm.lab.edits.clips import HeldOut
 from mmm.lab.edits.judge import Judge
 from mmm.lab.edits.report import report
 from mmm.model import MMM
 from mmm.training.run_folder import write_json, write_manifest
+from mmm.viz.style import small_png
 
 FORMAT = "mmm-edits-1"
 KINDS = ("gaps", "bodies", "long")

@@ -1,4 +1,4 @@
-"""What the transformer listens to: the attention shown is the attention used; silence is what training drops to."""
+"""The attention shown is the attention used; a silent text is a dropped text."""
 
 import pytest
 import torch
@@ -60,10 +60,10 @@ class Source:
 
 
 @pytest.mark.parametrize("parts", [1, 2])
-def test_silence_is_what_dropped_texts_become(text, parts):
+def test_a_silent_text_is_a_dropped_text(text, parts):
     model, canvas, lengths = small(parts=parts), torch.full((2, parts, 3), MASK), torch.tensor([3, 2])
-    said = SilentText(Source(text), model).lookup(["a", "b"])
-    silent = model(canvas, lengths, said.words, said.mask, said.sentence)
+    nothing = SilentText(Source(text), model).lookup(["a", "b"])
+    silent = model(canvas, lengths, nothing.words, nothing.mask, nothing.sentence)
     dropped = model(canvas, lengths, text.words, text.mask, text.sentence, torch.ones(2, dtype=torch.bool))
     torch.testing.assert_close(silent, dropped)
     assert not torch.allclose(silent, model(canvas, lengths, text.words, text.mask, text.sentence))
