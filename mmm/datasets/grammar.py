@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 # Verbs that double their last letter before -ing.
 DOUBLED = set(
     "clap cut get hit hop jab jog lob put run scan sidestep sit spin squat step strut tip trot".split()
 )
 
 
-def split_phrases(text: str) -> list[str]:
-    """The phrases of a text in which they are separated by slashes; line breaks count as spaces."""
-    return [" ".join(phrase.split()) for phrase in text.split("/")]
+def phrase_table(text: str) -> dict[str, list[str]]:
+    """A table of phrases: each entry is `name: phrase / phrase / …`, its further lines are indented."""
+    entries = re.findall(r"^(\S[^:]*): (.*(?:\n .*)*)", text, flags=re.MULTILINE)
+    return {name: [" ".join(phrase.split()) for phrase in phrases.split("/")] for name, phrases in entries}
 
 
 def inflect(verb: str, form: str) -> str:

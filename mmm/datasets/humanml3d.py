@@ -52,10 +52,7 @@ KINDS = {
         licence="texts MIT; motions under the licences of AMASS and HumanAct12",
     ),
     "kit": Kind(
-        title="KIT-ML",
-        skeleton="kit",
-        known_bad={},
-        licence="the terms of the KIT Motion-Language Dataset",
+        title="KIT-ML", skeleton="kit", known_bad={}, licence="the terms of the KIT Motion-Language Dataset"
     ),
 }
 
@@ -173,9 +170,7 @@ def _check_parts(source: Path, skeleton: str) -> list[Fault]:
     missing = [part for part in parts if not (source / part).exists()]
     zipped = "; texts.zip is there, unpack it first" if (source / "texts.zip").is_file() else ""
     require(
-        not missing,
-        f"{source} has no {', '.join(missing)}; expected {LAYOUT}{zipped}.",
-        FileNotFoundError,
+        not missing, f"{source} has no {', '.join(missing)}; expected {LAYOUT}{zipped}.", FileNotFoundError
     )
     faults = []
     for name in ("Mean.npy", "Std.npy"):

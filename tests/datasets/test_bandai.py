@@ -153,10 +153,7 @@ def test_archives_beside_files_are_used_and_differing_files_of_one_take_are_name
         prepare()
     assert converted == [path.stem for path in bows]
     (source / bows[2].name).write_text("HIERARCHY of another version")
-    with (
-        pytest.warns(UserWarning, match=bows[2].stem),
-        pytest.raises(ValueError),
-    ):
+    with pytest.warns(UserWarning, match=bows[2].stem), pytest.raises(ValueError):
         prepare()
     (source / "other.tar").write_bytes(b"")
     with pytest.raises(ValueError, match="other.tar"):

@@ -1,6 +1,6 @@
 import pytest
 
-from mmm.datasets.grammar import inflect, split_phrases
+from mmm.datasets.grammar import inflect, phrase_table
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,6 @@ def test_verb_forms(verb, third, ing):
     assert inflect(verb, "base") == ("are" if verb == "be" else verb)
 
 
-def test_phrases_are_separated_by_slashes_and_may_be_wrapped():
-    assert split_phrases("\n  <walk>\n  ahead / <run>|fast\n") == ["<walk> ahead", "<run>|fast"]
+def test_a_table_of_phrases_may_be_wrapped():
+    table = phrase_table("\ngo on: <walk>\n    ahead / <walk:ing>|fast\nrun: <run>\n")
+    assert table == {"go on": ["<walk> ahead", "<walk:ing>|fast"], "run": ["<run>"]}
