@@ -28,21 +28,15 @@ from mmm.evaluation.metrics import fid
 from mmm.evaluation.protocol import ProtocolConfig, evaluate
 from mmm.evaluation.rows import reconstruct
 from mmm.evaluation.spread import evaluate_motions
-from mmm.fit import (
-    captions_source,
-    facts,
-    fit_tokenizer,
-    fit_transformer,
-    load_tokenizer,
-    token_sets,
-)
+from mmm.fit import fit_tokenizer, fit_transformer, load_tokenizer
 from mmm.model import SHIPPED
-from mmm.recipes import Recipe, get_recipe
+from mmm.recipes import PresetName, Recipe, get_recipe
 from mmm.tokenizer import Tokenizer
 from mmm.tokenizer.train import evaluate_tokenizer
+from mmm.training.data import captions_source, facts, token_sets
 from mmm.training.run_folder import git_state, write_json
 from mmm.transformer.tokens import TokenSet
-from mmm.transformer.train import TransformerTask, evaluate_transformer
+from mmm.transformer.train import evaluate_transformer
 
 SEEDS = {"ours, seed 1": {"seed": 1}, "ours, seed 2": {"seed": 2}}
 TOKENIZERS: dict[str, dict[str, Any]] = {
@@ -62,9 +56,9 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
     **SEEDS,
     "random codes 0": {"random_codes": 0.0},
     "random codes 0.5 (release)": {"random_codes": 0.5},
-    "mask U(0.5, 1) (release)": {"mask_law": "uniform(0.5, 1)"},
-    "mask U(0.3, 1) (paper)": {"mask_law": "uniform(0.3, 1)"},
-    "mask U(0, 1)": {"mask_law": "uniform(0, 1)"},
+    "mask U(0.5, 1) (release)": {"mask_schedule": "uniform(0.5, 1)"},
+    "mask U(0.3, 1) (paper)": {"mask_schedule": "uniform(0.3, 1)"},
+    "mask U(0, 1)": {"mask_schedule": "uniform(0, 1)"},
     "loss on masked places (paper)": {"loss_on": "masked"},
     "no token dropped": {"drop_edge": 0.0},
     "no text dropped (release)": {"text_dropout": 0.0},
@@ -75,7 +69,7 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
     "recipe release": {"recipe": "release"},
 }
 MEASURES = ("r1", "r3", "fid", "mm_dist", "skating", "jerk_mean")
-JUDGE = TransformerTask(where="masked")  # the cosine law on clean tokens
+EVALUATED = get_recipe("ours", loss_on="masked")  # the cosine schedule on clean tokens
 
 
 def variant(changes: Mapping[str, Any]) -> tuple[Recipe, int]:
@@ -132,7 +126,7 @@ def ablate_transformer(
     model = fit_transformer(folder, tokenizer, out, preset, recipe=recipe, sets=sets, **settings)
     val = sets[1]
     text = captions_source(folder, val.texts(), model.encoder, progress=False)
-    judged = [evaluate_transformer(model.transformer, val, text, JUDGE, seed=number) for number in range(4)]
+    judged = [evaluate_transformer(model.transformer, val, text, EVALUATED, seed=number) for number in range(4)]
     found = {
         f"masked_{name}": float(np.mean([row[key] for row in judged]))
         for name, key in (("accuracy", "accuracy_masked"), ("loss", "loss"))
@@ -170,7 +164,7 @@ class Arguments:
     """Only lines whose name contains one of these."""
     tokenizer: Path = SHIPPED
     """The tokenizer under the transformers; the shipped model's by default."""
-    preset: Literal["tiny", "small", "paper"] = "small"
+    preset: PresetName = "small"
     """Sizes."""
     tokenizer_steps: int = 1500
     """Steps of each tokenizer."""

@@ -1,6 +1,6 @@
 """The command line, `mmm …`. Every command is a dataclass: its fields are the flags, its docstrings the help.
 
-One file a command. They import what they need when they run: `mmm --help` should not wait for torch.
+One file per command. They import what they need when they run: `mmm --help` should not wait for torch.
 """
 
 from __future__ import annotations
@@ -34,14 +34,19 @@ Command = (
 )
 
 
-def main(args: list[str] | None = None) -> None:
-    """Entry point of `mmm`. Bad input prints one sentence and exits 2; a failed course exits 1."""
-    command = tyro.cli(
+def parse(args: list[str] | None = None) -> Command:
+    """The command of a command line, by default that of this process."""
+    return tyro.cli(
         OmitArgPrefixes[OmitSubcommandPrefixes[Command]],
         prog="mmm",
         description="Text to 3D human motion by masked modelling of motion tokens (MMM, CVPR 2024).",
         args=args,
     )
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point of `mmm`. Bad input prints one sentence and exits 2; a failed course exits 1."""
+    command = parse(args)
     try:
         sys.exit(command.run() or 0)
     except (ValueError, OSError, FloatingPointError) as error:

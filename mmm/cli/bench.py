@@ -8,8 +8,8 @@ from typing import Literal
 
 from tyro.conf import UseAppendAction
 
-from mmm.cli.train import Preset
 from mmm.lab.bench.settings import PARTS
+from mmm.recipes import PresetName
 
 Part = Literal[PARTS]
 
@@ -23,7 +23,7 @@ class Bench:
     --preset small`, then `mmm bench --table A.json --table B.json` for both as one table.
     """
 
-    preset: Preset | None = None
+    preset: PresetName | None = None
     """Sizes of the models and recipe of training; small by default."""
     model: Path | None = None
     """Sample with this model or run folder instead; then nothing is trained."""

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from mmm import recipes
 from mmm.errors import require
 from mmm.storage import load_config, load_state, save_module
 from mmm.tokenizer import parts
@@ -24,13 +25,7 @@ from mmm.tokenizer.layers import Decoder, Encoder, TokenizerConfig, decoder_reac
 from mmm.tokenizer.quantizer import Quantizer
 from mmm.training.processes import mean_count
 
-PRESETS = {
-    "tiny": TokenizerConfig(width=64, codes=128, code_dim=16, feature_bias=5.0),
-    # with parts=2 the sizes of data/pretrained/bandai-small; dead_below: what that was trained with
-    "light": TokenizerConfig(width=96, codes=512, code_dim=32, feature_bias=5.0, dead_below=0.125),
-    "small": TokenizerConfig(width=176, codes=1024, code_dim=32, feature_bias=5.0, dead_below=0.125),
-    "paper": TokenizerConfig(),
-}
+PRESETS = {name: TokenizerConfig(**preset["tokenizer"]) for name, preset in recipes.PRESETS.items()}
 NORMALISATION = ("mean", "std", "upper_mean", "upper_std")  # buffers that are always stored in float32
 PIECE = 128  # tokens that are decoded at a time, about 25 s
 

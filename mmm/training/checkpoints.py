@@ -1,9 +1,8 @@
 """Checkpoints that survive kill -9: the whole state of a training run, as safetensors and JSON, never pickle.
 
 A checkpoint is a folder `checkpoints/step-000001000/` with one safetensors file per group of tensors (model,
-optimizer, ema, log) and `state.json`. It is written beside its place and renamed, so a folder of that name is
-always whole; should a disc or a copy have cut one short all the same, the one before it is used, with a
-warning.
+optimizer, ema, log) and `state.json`. It is written under a temporary name and renamed, so a folder of that name
+is always whole. If a disk or a copy has cut one short all the same, the one before it is used, with a warning.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from mmm.errors import atomic_dir, require
 
-KEPT = 2  # the newest may turn out to be damaged; then the one before it is needed
+KEPT = 2  # if the newest is damaged, the one before it is needed
 
 
 @dataclass
@@ -37,9 +36,9 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write `checkpoint` to `folder/step-…` atomically and drop all but the newest `KEPT`."""
-    place = folder / f"step-{checkpoint.step:09d}"
-    # any of its tensors marks it: a copy that was cut short, without state.json, is to be written again
-    with atomic_dir(place, mark="*.safetensors") as part:
+    path = folder / f"step-{checkpoint.step:09d}"
+    # Any of its tensors marks it: a copy that was cut short, without state.json, is written again.
+    with atomic_dir(path, mark="*.safetensors") as part:
         for group, tensors in checkpoint.tensors.items():
             plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
             save_file(plain, part / f"{group}.safetensors")
@@ -48,15 +47,15 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         for file in part.iterdir():
             with file.open("rb") as written:
                 os.fsync(written.fileno())  # the bytes must be on disk before the name is: power may fail too
-    for old in _found(folder)[:-KEPT]:
+    for old in _checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old)
-    return place
+    return path
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest readable checkpoint in `folder`, or None where there is none at all.
 
-    Warns about each damaged one that it passes over.
+    Warns about each damaged one that it skips.
 
     Raises:
         ValueError: there are checkpoints, but none of them can be read.
@@ -66,34 +65,34 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     for left_over in folder.glob(".step-*"):  # of a process killed while it wrote
         shutil.rmtree(left_over, ignore_errors=True)
     damaged = []
-    for place in reversed(_found(folder)):
+    for path in reversed(_checkpoints(folder)):
         try:
-            return _read(place)
+            return _read(path)
         except (SafetensorError, OSError, ValueError, KeyError) as error:
-            damaged.append(place.name)
+            damaged.append(path.name)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             warnings.warn(
-                f"checkpoint {place} cannot be read ({reason}); trying the one before it", stacklevel=2
+                f"checkpoint {path} cannot be read ({reason}); trying the one before it", stacklevel=2
             )
     require(
         not damaged,
         f"no checkpoint in {folder} can be read (tried {', '.join(damaged)}); "
-        "delete the folder to begin anew, or restore a copy of it",
+        "delete the folder to start again, or restore a copy of it",
     )
     return None
 
 
-def _found(folder: Path) -> list[Path]:
-    return sorted(place for place in folder.glob("step-*") if place.is_dir())
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("step-*") if path.is_dir())
 
 
-def _read(place: Path) -> Checkpoint:
-    state = json.loads((place / "state.json").read_text())
+def _read(path: Path) -> Checkpoint:
+    state = json.loads((path / "state.json").read_text())
     tensors = {}
     for group in state["groups"]:
-        loaded = load_file(place / f"{group}.safetensors")
-        # safetensors hands out views at any byte offset; kernels may sum in another order where memory is not
-        # aligned as the allocator does it, and a resumed run must not differ in the last bit.
+        loaded = load_file(path / f"{group}.safetensors")
+        # safetensors returns views at any byte offset. Where memory is not aligned as the allocator does it, kernels
+        # may sum in another order, and a resumed run must not differ in the last bit.
         tensors[group] = {name: tensor.clone() for name, tensor in loaded.items()}
     return Checkpoint(state["step"], tensors, state["info"])
 
@@ -111,15 +110,15 @@ def load_module_tensors(module: torch.nn.Module, tensors: dict[str, Tensor]) -> 
         ValueError: names or shapes differ, that is, the checkpoint is of another model.
     """
     own = module_tensors(module)
-    differing = sorted(
+    different = sorted(
         name
         for name in {*own, *tensors}
         if name not in own or name not in tensors or own[name].shape != tensors[name].shape
     )
     require(
-        not differing,
-        f"the checkpoint is of another model: {len(differing)} tensors differ in name or shape, the first is "
-        f"{differing[0] if differing else ''!r}; give the model's own settings, or another folder",
+        not different,
+        f"the checkpoint is of another model: {len(different)} tensors differ in name or shape, first "
+        f"{different[:1]}; give the model's own settings, or another folder",
     )
     for name, tensor in tensors.items():
         own[name].copy_(tensor)
@@ -129,7 +128,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as flat tensors `INDEX/KEY`; its settings come from the config."""
     state = optimizer.state_dict()["state"]
     return {
-        f"{index}/{key}": torch.as_tensor(value) for index, of in state.items() for key, value in of.items()
+        f"{index}/{key}": torch.as_tensor(value)
+        for index, values in state.items()
+        for key, value in values.items()
     }
 
 

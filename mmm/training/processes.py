@@ -1,11 +1,11 @@
-"""What several training processes must agree on, so that together they learn what one would from the joint batch.
+"""What several training processes must agree on, so that together they learn what one would from the whole batch.
 
-Every process holds a part of each batch (`take_slice`): every count-th item, as many as any other. Gradients and
-logged numbers are means over processes. A mean over *items* is then right by itself; what is counted otherwise (real
+Every process holds a slice of each batch (`take_slice`): every count-th item, as many as any other. Gradients and
+logged numbers are means over processes. This is right for a mean over *items*; what is counted otherwise (real
 frames, chosen codes) needs the functions below. With one process they change nothing.
 
-Each is a collective call: all processes must make it, or those that do wait for ever. So they belong into a
-training step, never into what the main process does alone (evaluating, saving).
+Each is a collective call: all processes must make it, or those that do wait forever. So they belong in a training
+step, never in what the main process does alone (evaluating, saving).
 
 Quantizer and sampler import this file, so it does not import accelerate; `mmm.training.launch` does.
 """
@@ -54,7 +54,7 @@ def sum_over_processes(x: Tensor) -> Tensor:
 
 
 def mean_count(count: Tensor) -> Tensor:
-    """What to divide a process's sum by, so that the mean over processes is the mean over the joint batch.
+    """What to divide a process's sum by, so that the mean over processes is the mean over the whole batch.
 
     Processes with sums s_i over c_i frames have the joint mean Σs / Σc, not the mean of s_i / c_i. Dividing each s_i
     by the mean of all c_i gives it: 1/n · Σ (s_i / (Σc / n)) = Σs / Σc.
@@ -72,48 +72,48 @@ def from_first_process(x: Tensor) -> Tensor:
 
 
 def joint_items(x: Shaped[Tensor, "b *shape"]) -> Shaped[Tensor, "joint *shape"]:
-    """The items of all shares in the order of the joint batch."""
+    """The items of all slices in the order of the whole batch."""
     if not several_processes():
         return x
-    shares = [torch.empty_like(x) for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather(shares, x.contiguous())
-    return torch.stack(shares, 1).flatten(0, 1)  # item i of process r is item i · count + r of the batch
+    slices = [torch.empty_like(x) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(slices, x.contiguous())
+    return torch.stack(slices, 1).flatten(0, 1)  # item i of process r is item i · count + r of the batch
 
 
 def take_slice(data: dict[str, Any], rank: int, count: int) -> dict[str, Any]:
-    """Every `count`-th item from `rank` on: one process's share of a batch."""
+    """Every `count`-th item from `rank` on: one process's slice of a batch."""
     return {name: value[rank::count] for name, value in data.items()}
 
 
 def require_equal_shares(batch_size: int, count: int) -> None:
-    """Refuse a batch that `count` processes cannot share alike: the mean over processes would weigh items unequally.
+    """Refuse a batch that `count` processes cannot divide equally: the mean over processes would weigh items unequally.
 
     Raises:
         ValueError: `batch_size` is not a multiple of `count`.
     """
     require(
         batch_size % count == 0,
-        f"batch_size is {batch_size} for {count} processes together, who cannot share it alike; "
+        f"batch_size is {batch_size} for {count} processes together, which cannot be divided equally; "
         f"take a multiple of {count}, such as {-(-batch_size // count) * count}",
     )
 
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM set the yielded event, so that the step can be finished; a second one stops."""
-    asked = threading.Event()
+    """Ctrl-C and SIGTERM set the yielded event, so that the step can be finished; a second one stops at once."""
+    interrupted = threading.Event()
 
-    def ask(number: int, frame: Any) -> None:
-        if asked.is_set():
+    def handle(number: int, frame: Any) -> None:
+        if interrupted.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        interrupted.set()
 
     if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
-        yield asked
+        yield interrupted
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        yield interrupted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -28,14 +28,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # what follows the last line feed is no whole line
+    return [json.loads(line) for line in lines[:-1]]  # what follows the last line feed is not complete
 
 
 def rewind_metrics(path: Path, step: int) -> None:
-    """Drop the lines after `step`: they belong to steps that a resumed run takes once more."""
-    kept = [line for line in read_metrics(path) if line["step"] <= step]
+    """Drop the lines after `step`: they belong to steps that a resumed run takes again."""
+    lines = [json.dumps(line) + "\n" for line in read_metrics(path) if line["step"] <= step]
     with atomic_write(path) as part:
-        part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        part.write_text("".join(lines))
 
 
 def write_config(path: Path, config: dict[str, Any]) -> None:
@@ -56,8 +56,8 @@ def check_same_config(folder: Path, before: dict[str, Any], now: dict[str, Any],
     for name in sorted({*old, *new} - free):
         require(
             old.get(name) == new.get(name),
-            f"the run in {folder} was begun with {name}={old.get(name)!r} and is to be continued with "
-            f"{new.get(name)!r}; give the same value, or another folder, or begin anew with resume=False",
+            f"the run in {folder} began with {name}={old.get(name)!r} and cannot be continued with "
+            f"{new.get(name)!r}; give the same value, or another folder, or start again with resume=False",
         )
 
 
@@ -69,16 +69,10 @@ def _flat(nested: dict[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def write_manifest(path: Path, facts: dict[str, Any]) -> None:
-    """What the run was made with: code, packages, machine, and the caller's `facts` (seed, hashes)."""
-    manifest = {
-        **git_state(),
-        "packages": _versions(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        **facts,
-    }
-    write_json(path, manifest)
+    """Code, packages and machine of the run, and the caller's `facts` (seed, hashes)."""
+    machine = {"python": platform.python_version(), "platform": platform.platform()}
+    machine["threads"] = torch.get_num_threads()
+    write_json(path, {**git_state(), "packages": _versions(), **machine, **facts})
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -88,16 +82,15 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def git_state() -> dict[str, Any]:
-    """Revision and dirtiness of the code; both None where it is installed without its repository."""
+    """Revision of the code, and whether it was changed since; both None without the repository."""
 
     def git(*words: str) -> str | None:
+        command = ["git", "-C", str(Path(__file__).parent), *words]
         try:
-            done = subprocess.run(
-                ["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, timeout=20
-            )
+            result = subprocess.run(command, capture_output=True, text=True, timeout=20)
         except (OSError, subprocess.TimeoutExpired):
             return None
-        return done.stdout.strip() if done.returncode == 0 else None
+        return result.stdout.strip() if result.returncode == 0 else None
 
     revision = git("rev-parse", "HEAD")
     changed = git("status", "--porcelain", "--untracked-files=no")

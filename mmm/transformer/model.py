@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from mmm import recipes
 from mmm.errors import require
 from mmm.storage import load_config, load_state, save_module
 from mmm.transformer.masking import MASK
@@ -83,14 +84,9 @@ class TransformerConfig:
         return self.predicts or self.parts
 
 
-# codes, code_dim and text_dim come from the tokenizer and the text encoder. `small` has one cross-attention block
-# where the paper has two: with everything masked, the first one knows only its position, and with five blocks in all
-# the self-attention needs the parameters more.
+# codes, code_dim and text_dim come from the tokenizer and the text encoder.
 PRESETS: dict[str, dict[str, int | float]] = {
-    "tiny": dict(dim=96, cross_layers=1, layers=2, heads=4),
-    "light": dict(dim=192, cross_layers=1, layers=4, heads=6),
-    "small": dict(dim=256, cross_layers=1, layers=4, heads=8),
-    "paper": dict(dim=1024, cross_layers=2, layers=16, heads=16, text_dropout=0.0),
+    name: preset["transformer"] for name, preset in recipes.PRESETS.items()
 }
 
 

@@ -134,7 +134,7 @@ def tokenizer_trained(processes):
 
 def model_trained(processes):
     def check(out):
-        assert "mask_law: uniform(0.5, 1)" in (out / "transformer" / "config.yaml").read_text()
+        assert "mask_schedule: uniform(0.5, 1)" in (out / "transformer" / "config.yaml").read_text()
         for part in ("transformer", "length"):
             assert json.loads((out / part / "manifest.json").read_text())["processes"] == processes
         model = MMM.from_pretrained(out)

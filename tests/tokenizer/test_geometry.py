@@ -1,6 +1,4 @@
-"""The loss in the world: each term against a count of its own, what is padded, and gradients."""
-
-from dataclasses import asdict
+"""The loss on recovered joints: each term against numpy, padding, and gradients."""
 
 import numpy as np
 import pytest
@@ -9,11 +7,9 @@ import torch
 from mmm.datasets.synthetic import make_clip
 from mmm.motion import features_to_joints
 from mmm.motion.skeleton import get_skeleton
-from mmm.tokenizer.train import Geometry, geometry_loss
+from mmm.tokenizer.train import TERMS, geometry_loss
 
-ONLY = {
-    name: Geometry(**{**dict.fromkeys(asdict(Geometry()), 0.0), name: 1.0}) for name in asdict(Geometry())
-}
+WEIGHTS = (0.5, 0.5, 0.25, 0.25)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +23,7 @@ def smooth_l1(x):
 
 
 @pytest.mark.parametrize("skeleton", ["humanml3d", "kit"])
-def test_terms_are_what_numpy_counts_in_metres_and_seconds(skeleton):
+def test_terms_are_those_of_numpy_in_metres_and_seconds(skeleton):
     skeleton = get_skeleton(skeleton)
     unit, rng = (1.0 if skeleton.unit == "m" else 1000.0), np.random.default_rng(0)
     scale = np.full(skeleton.num_features, 0.02 * unit)  # near the floor, some feet slow enough to stand
@@ -42,25 +38,25 @@ def test_terms_are_what_numpy_counts_in_metres_and_seconds(skeleton):
     stand = low[:, 1:] & low[:, :-1] & (ground[1] < 0.5)
     assert stand.any() and not stand.all()
     expected = {
-        "place": smooth_l1((joints[0] - joints[1]) / 0.1),
+        "position": smooth_l1((joints[0] - joints[1]) / 0.1),
         "speed": smooth_l1((speed[0] - speed[1]) / 0.5),
         "acceleration": np.abs(change / 5).mean(),
         "feet": (ground[0] / 0.5)[stand].mean(),
     }
-    loss, terms = geometry_loss(made, true, None, Geometry(), skeleton)
-    for name, value in expected.items():
+    loss, terms = geometry_loss(made, true, None, WEIGHTS, skeleton)
+    assert tuple(expected) == TERMS
+    for index, (name, value) in enumerate(expected.items()):
         assert float(terms[name]) == pytest.approx(value, rel=1e-4), name
-        assert float(geometry_loss(made, true, None, ONLY[name], skeleton)[0]) == pytest.approx(
-            value, rel=1e-4
-        )
-    assert float(loss) == pytest.approx(
-        sum(getattr(Geometry(), k) * v for k, v in expected.items()), rel=1e-4
-    )
+        only = tuple(float(index == other) for other in range(4))
+        one, _ = geometry_loss(made, true, None, only, skeleton)
+        assert float(one) == pytest.approx(value, rel=1e-4)
+    weighted = sum(weight * value for weight, value in zip(WEIGHTS, expected.values(), strict=True))
+    assert float(loss) == pytest.approx(weighted, rel=1e-4)
 
 
-def test_a_motion_differs_from_itself_in_nothing_but_how_its_feet_stand(motion):
-    _, terms = geometry_loss(motion, motion, None, Geometry())
-    assert terms["place"] == terms["speed"] == terms["acceleration"] == 0
+def test_a_motion_differs_from_itself_only_in_how_its_feet_stand(motion):
+    _, terms = geometry_loss(motion, motion, None, WEIGHTS)
+    assert terms["position"] == terms["speed"] == terms["acceleration"] == 0
     assert 0 < terms["feet"] < 1  # feet that stand are slower than 0.5 m/s, not still
 
 
@@ -68,24 +64,24 @@ def test_a_root_that_glides_is_seen_at_the_feet_though_the_pose_is_right(motion)
     """2 cm a frame too far forward, 0.4 m/s: features 4:67 are equal, and the path runs away."""
     made = motion.clone()
     made[..., 2] += 0.02
-    before, after = (geometry_loss(x, motion, None, Geometry())[1] for x in (motion, made))
-    assert after["feet"] > before["feet"] + 0.4 and after["place"] > 1
+    before, after = (geometry_loss(x, motion, None, WEIGHTS)[1] for x in (motion, made))
+    assert after["feet"] > before["feet"] + 0.4 and after["position"] > 1
     assert after["speed"] == pytest.approx(0.5 * 0.8**2 / 3, rel=0.05)  # 0.4 m/s in one of three directions
 
 
 def test_padding_counts_in_no_term_and_gets_no_gradient(motion):
     true, mask = motion.repeat(2, 1, 1), torch.arange(60) < torch.tensor([[60], [33]])
     made = (true + 0.01).requires_grad_()
-    loss, terms = geometry_loss(made, true, mask, Geometry())
+    loss, terms = geometry_loss(made, true, mask, WEIGHTS)
     loss.backward()
     assert made.grad.isfinite().all() and not made.grad[1, 33:].any() and made.grad[1, :32].any()
     spoilt = torch.where(mask[..., None], made.detach(), made.detach() + 7)
-    _, other = geometry_loss(spoilt, true, mask, Geometry())
+    _, other = geometry_loss(spoilt, true, mask, WEIGHTS)
     assert all(float(other[name]) == pytest.approx(float(terms[name]), rel=1e-6) for name in terms)
 
 
 def test_gradients_are_finite_where_a_foot_does_not_move_at_all():
     still = torch.zeros(1, 8, 263)
     made = still.clone().requires_grad_()
-    geometry_loss(made, still, None, Geometry())[0].backward()
+    geometry_loss(made, still, None, WEIGHTS)[0].backward()
     assert made.grad.isfinite().all()

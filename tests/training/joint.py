@@ -14,13 +14,14 @@ from accelerate.state import PartialState
 from mmm.data import PackedSplit
 from mmm.data.captions import Caption
 from mmm.data.text_cache import TextCache
+from mmm.recipes import get_recipe
 from mmm.tokenizer import Tokenizer, TokenizerConfig
-from mmm.tokenizer.train import WindowRule, train_tokenizer
+from mmm.tokenizer.train import Windows, train_tokenizer
 from mmm.training.config import TrainConfig
 from mmm.training.launch import main_process_first
 from mmm.transformer import MaskedTransformer, TransformerConfig
 from mmm.transformer.tokens import TokenSet
-from mmm.transformer.train import TransformerTask, train_transformer
+from mmm.transformer.train import train_transformer
 
 CODES, WIDTH = 16, 12
 CONFIG = TrainConfig(steps=22, batch_size=8, lr=1e-3, log_every=1, ema=0.9, grad_clip=1.0)
@@ -40,11 +41,11 @@ def swings(lengths):
 def learn_tokenizer(out, reset="dead"):
     torch.manual_seed(0)
     sizes = TokenizerConfig(width=16, depth=1, codes=CODES, code_dim=8, reset=reset)
-    rule = WindowRule(window=32)
-    return train_tokenizer(swings((9, 12, 40, 7, 90, 33)), None, Tokenizer(sizes), CONFIG, out, rule, **QUIET)
+    windows = Windows(swings((9, 12, 40, 7, 90, 33)), 32)
+    return train_tokenizer(windows, None, Tokenizer(sizes), CONFIG, out, **QUIET)
 
 
-def learn_transformer(out, where="all"):
+def learn_transformer(out, loss_on="all"):
     torch.manual_seed(0)
     lengths = (3, 11, 7, 12, 5, 9)
     tokens = torch.randint(CODES, (len(lengths), 1, max(lengths)), dtype=torch.int16)
@@ -60,11 +61,12 @@ def learn_transformer(out, where="all"):
         dropout=0.0, text_dropout=0.1,
     )  # fmt: skip
     model = MaskedTransformer(sizes, torch.randn(1, CODES, 8))
-    return train_transformer(data, text, model, CONFIG, out, task=TransformerTask(where=where), **QUIET)
+    recipe = get_recipe("ours", loss_on=loss_on)
+    return train_transformer(data, text, model, CONFIG, out, recipe=recipe, **QUIET)
 
 
 def learn(out):
-    """Everything once, each in a folder of its own below `out`; `out`/order says who went first through a block."""
+    """Everything once, each in a folder of its own below `out`; `out`/order holds the order of the processes."""
     with main_process_first(cpu=True) as device:
         assert device.type == "cpu"
         Path(out).mkdir(exist_ok=True)
@@ -72,8 +74,8 @@ def learn(out):
             file.write(str(PartialState().process_index))
     for reset in ("dead", "release", "none"):
         learn_tokenizer(Path(out) / f"tokenizer, reset {reset}", reset)
-    for where in ("all", "masked"):
-        learn_transformer(Path(out) / f"transformer, loss {where}", where)
+    for loss_on in ("all", "masked"):
+        learn_transformer(Path(out) / f"transformer, loss {loss_on}", loss_on)
 
 
 if __name__ == "__main__":

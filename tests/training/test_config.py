@@ -1,4 +1,4 @@
-"""Settings of a training run: what is refused, how the learning rate goes, whose random numbers are whose."""
+"""Settings of a training run: refusals, learning rates, and the random numbers of a step."""
 
 import pytest
 import torch
@@ -8,19 +8,19 @@ from mmm.training.seeds import step_generator
 
 
 @pytest.mark.parametrize(
-    ("setting", "sentence"),
+    ("name", "value"),
     [
-        ({"steps": 0}, "steps is 0"),
-        ({"schedule": "linear"}, "schedule is 'linear'"),
-        ({"precision": "fp8"}, "precision is 'fp8'"),
-        ({"ema": 1.0}, "ema is 1.0"),
-        ({"lr": -1.0}, "lr is -1.0"),
-        ({"milestones": (200,)}, "milestones are .200,., expected shares"),
+        ("steps", 0),
+        ("schedule", "linear"),
+        ("precision", "fp8"),
+        ("ema", 1.0),
+        ("lr", -1.0),
+        ("milestones", (200,)),
     ],
 )
-def test_bad_settings_are_refused(setting, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        TrainConfig(**{"steps": 1, **setting})
+def test_bad_settings_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} (is|are) .?{str(value).strip('()')}"):
+        TrainConfig(**{"steps": 1, name: value})
 
 
 def test_schedules():

@@ -1,4 +1,4 @@
-"""The training loop: nothing may change what is learned but the settings, not even kill -9."""
+"""The training loop: only the settings may change what is learned, not even kill -9."""
 
 import json
 import runpy
@@ -79,7 +79,7 @@ def test_kill_9_and_resume_is_the_uninterrupted_run(uninterrupted, tmp_path):
         killed[when] = subprocess.Popen([sys.executable, "-c", f"{IN_A_PROCESS}{lines}\n{call}"])
     for number, (when, process) in enumerate(killed.items()):
         out = tmp_path / str(number)
-        assert process.wait(60) == -signal.SIGKILL, when
+        assert process.wait(600) == -signal.SIGKILL, when
         kept = sorted(place.name for place in (out / "checkpoints").glob("step-*"))
         assert kept == ["step-000000010", "step-000000020"], when
         assert read_metrics(out / "metrics.jsonl")[-1]["step"] > 20, when  # lines that are to be rewound
@@ -122,7 +122,7 @@ def test_a_truncated_checkpoint_falls_back_to_the_one_before(uninterrupted, tmp_
     assert_same_run(again, uninterrupted[0], tmp_path, uninterrupted[1])
 
 
-def test_only_damaged_checkpoints_are_refused_in_a_sentence(uninterrupted, tmp_path):
+def test_a_run_with_only_damaged_checkpoints_is_refused(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted[1], tmp_path, dirs_exist_ok=True)
     for file in tmp_path.glob("checkpoints/*/model.safetensors"):
         file.write_bytes(b"")
@@ -147,17 +147,17 @@ def test_a_finished_run_is_only_read(uninterrupted, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "named"),
     [
-        ({"lr": 2e-2}, r"begun with train.lr=0.01 and is to be continued with 0.02"),
-        ({"seed": 1}, r"train.seed=0"),
-        ({"ema": 0.0}, r"train.ema=0.9"),
-        ({"steps": 30}, r"has taken 40 steps, more than steps=30"),
+        ({"lr": 2e-2}, "train.lr=0.01 .* 0.02"),
+        ({"seed": 1}, "train.seed=0"),
+        ({"ema": 0.0}, "train.ema=0.9"),
+        ({"steps": 30}, "40 steps, .* steps=30"),
     ],
 )
-def test_another_run_in_the_same_folder_is_refused(uninterrupted, change, sentence):
+def test_another_run_in_the_same_folder_is_refused(uninterrupted, change, named):
     before = (uninterrupted[1] / "config.yaml").read_text()
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=named):
         run(uninterrupted[1], TrainConfig(**{**CONFIG.__dict__, **change}))
     assert (uninterrupted[1] / "config.yaml").read_text() == before
 
@@ -165,15 +165,15 @@ def test_another_run_in_the_same_folder_is_refused(uninterrupted, change, senten
 def test_other_data_or_another_model_in_the_same_folder_is_refused(tmp_path):
     config = TrainConfig(steps=2)
     run(tmp_path, config, config_extra={"data": {"hash": "a"}})
-    with pytest.raises(ValueError, match="data.hash='a' and is to be continued with 'b'"):
+    with pytest.raises(ValueError, match="data.hash='a' .* 'b'"):
         run(tmp_path, config, config_extra={"data": {"hash": "b"}})
-    with pytest.raises(ValueError, match="the checkpoint is of another model: 2 tensors differ"):
+    with pytest.raises(ValueError, match="2 tensors differ"):
         wide = toy()
         wide.layers[3] = nn.Linear(32, 9)
         train(wide, batch, loss, config, tmp_path, config_extra={"data": {"hash": "a"}}, progress=False)
 
 
-def test_resume_false_begins_anew(uninterrupted, tmp_path):
+def test_resume_false_starts_again(uninterrupted, tmp_path):
     shutil.copytree(uninterrupted[1], tmp_path, dirs_exist_ok=True)
     (tmp_path / "model").mkdir()  # of the run before; were it left, an interrupted rerun would seem done
     run(tmp_path)
@@ -212,15 +212,15 @@ def test_callers_random_numbers_are_left_alone(tmp_path):
     assert torch.equal(torch.rand(4), expected)
 
 
-def test_averaged_weights_are_what_is_judged_and_kept(tmp_path):
-    seen, judged = [], []
+def test_averaged_weights_are_evaluated_and_kept(tmp_path):
+    seen, evaluated = [], []
 
     def watched(model, data, generator):
         seen.append(model.layers[0].weight.detach().clone())
         return loss(model, data, generator)
 
     def evaluate(model):
-        judged.append(model.layers[0].weight.clone())
+        evaluated.append(model.layers[0].weight.clone())
         return {}
 
     config = TrainConfig(steps=6, lr=1e-2, ema=0.3)
@@ -232,7 +232,7 @@ def test_averaged_weights_are_what_is_judged_and_kept(tmp_path):
         decay = min(0.3, (1 + step) / (10 + step))
         average = decay * average + (1 - decay) * weight
     torch.testing.assert_close(result.module.layers[0].weight, average, rtol=0, atol=1e-6)
-    assert torch.equal(judged[-1], result.module.layers[0].weight)
+    assert torch.equal(evaluated[-1], result.module.layers[0].weight)
     assert (average - weights[-1]).abs().max() > 1e-3
     assert not result.module.training and torch.equal(result.module.sums, plain.module.sums)
 
@@ -274,7 +274,7 @@ def test_fp16_without_a_gpu_is_refused(tmp_path):
         run(tmp_path, TrainConfig(steps=2, precision="fp16"))
 
 
-def test_a_loss_that_is_no_longer_finite_stops_the_run_and_spoils_no_checkpoint(tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run_and_writes_no_checkpoint(tmp_path):
     def exploding(model, data, generator):
         value, logs = loss(model, data, generator)
         return value * (float("nan") if len(seen) > 5 else 1.0), (seen.append(1), logs)[1]
@@ -286,7 +286,7 @@ def test_a_loss_that_is_no_longer_finite_stops_the_run_and_spoils_no_checkpoint(
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir())[-1] == "step-000000006"
 
 
-def test_run_folder_tells_how_it_was_made(uninterrupted):
+def test_the_run_folder_records_code_and_machine(uninterrupted):
     out = uninterrupted[1]
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["device"] == "cpu" and manifest["seed"] == 0 and manifest["threads"] == 1

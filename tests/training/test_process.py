@@ -1,4 +1,4 @@
-"""Several processes: what they share, and that together they learn what one learns from the joint batch."""
+"""Several processes: they share a batch, and together learn what one learns from the whole batch."""
 
 import json
 import os
@@ -41,14 +41,11 @@ def test_processes_share_a_batch():
     assert shares[0]["x"].tolist() == [0, 2, 4] and shares[1]["texts"] == ["b", "d", "f"]
 
 
-def test_a_batch_that_cannot_be_shared_alike_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     require_equal_shares(128, 4)
-    for size, fits in ((128, 129), (2, 3)):
-        with pytest.raises(ValueError, match=f"batch_size is {size} for 3 processes .* such as {fits}$"):
-            require_equal_shares(size, 3)
     three = SimpleNamespace(num_processes=3, device=torch.device("cpu"), is_main_process=True)
     monkeypatch.setattr(loop_module, "make_accelerator", lambda precision, cpu: three)
-    with pytest.raises(ValueError, match="batch_size is 16 for 3 processes"):
+    with pytest.raises(ValueError, match="batch_size is 16 for 3 processes .* such as 18"):
         train(toy.toy(), toy.batch, toy.loss, TrainConfig(steps=1, batch_size=16), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -58,7 +55,7 @@ def test_one_process_is_left_as_it_is():
     assert joint_items(items) is items and mean_count(items) is items
 
 
-def test_two_processes_learn_what_one_learns_from_the_joint_batch(tmp_path):
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
     """Real tokenizers (EMA, resets, windows that are mostly padding) and transformers: every step's numbers."""
     script = HERE / "joint.py"
     launcher = [
@@ -72,7 +69,7 @@ def test_two_processes_learn_what_one_learns_from_the_joint_batch(tmp_path):
     there = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(HERE.parents[1])}
     pair = subprocess.Popen([*launcher, script, tmp_path / "two"], env=there)
     runpy.run_path(str(script))["learn"](tmp_path / "one")
-    assert pair.wait(200) == 0
+    assert pair.wait(1200) == 0
     assert (tmp_path / "one" / "order").read_text() == "0" and (
         tmp_path / "two" / "order"
     ).read_text() == "01"

@@ -1,13 +1,13 @@
-"""The training of transformer and length estimator."""
-
-import dataclasses
+"""Training and evaluation of transformer and length estimator."""
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from made_up import tokens as made_up
+from scipy.stats import norm
 
+from mmm.recipes import get_recipe
+from mmm.text import TextEmbedding
 from mmm.training.config import TrainConfig
 from mmm.training.run_folder import read_metrics
 from mmm.transformer import (
@@ -18,10 +18,10 @@ from mmm.transformer import (
     TransformerConfig,
     draw_masked_parts,
 )
+from mmm.transformer.tokens import TokenSet
 from mmm.transformer.train import (
-    TransformerTask,
     evaluate_transformer,
-    pose_task,
+    masked_batch,
     train_length,
     train_transformer,
 )
@@ -38,42 +38,46 @@ def transformer(text_dropout=0.1, parts=1, dropout=0.0, predicts=0):
     return MaskedTransformer(config, torch.randn(parts, CODES, 8))
 
 
-def test_the_posed_task():
+def recipe_of(**changes):
+    """Our recipe, on clean tokens of one clip each."""
+    return get_recipe("ours", **{"drop_edge": 0.0, "random_codes": 0.0, "borrowed_part": 0.0, **changes})
+
+
+def test_a_masked_batch():
     tokens = token_set([12] * 300, [["a"]] * 300)
     truth, lengths = tokens.batch(torch.arange(300))
-    task = TransformerTask(mask_law="uniform(0.5, 0.5)", random_codes=0.5, drop_edge=1.0)
-    data = pose_task(truth, lengths, CODES, task, torch.Generator().manual_seed(0))
+    recipe = recipe_of(mask_schedule="uniform(0.5, 0.5)", random_codes=0.5, drop_edge=1.0)
+    data = masked_batch(truth, lengths, CODES, recipe, torch.Generator().manual_seed(0))
     assert (data["lengths"] == 11).all()
     real = torch.arange(12) < 11
     masked = data["canvas"] == MASK
     assert not masked[..., ~real].any() and (masked.sum(2) == 6).all()  # half of 11, rounded to even
     wrong = (data["canvas"] != data["tokens"])[..., real] & ~masked[..., real]
     assert 0.4 < wrong.sum() / (~masked[..., real]).sum() < 0.54  # a random code may be the right one
-    plain = pose_task(truth, lengths, CODES, TransformerTask(random_codes=0, drop_edge=0), torch.Generator())
+    plain = masked_batch(truth, lengths, CODES, recipe_of(), torch.Generator())
     shown = plain["canvas"] != MASK
     assert torch.equal(plain["canvas"][shown], truth[shown]) and torch.equal(plain["tokens"], truth)
 
 
-def test_the_posed_task_of_two_parts():
+def test_a_masked_batch_of_two_parts():
     truth, lengths = token_set([12] * 300, [["a"]] * 300, parts=2).batch(torch.arange(300))
-    task = TransformerTask(mask_law="uniform(0.5, 0.5)", random_codes=0.5, drop_edge=1.0)
-    asked = draw_masked_parts(300, 2, task.both, torch.Generator().manual_seed(1))
-    data = pose_task(truth, lengths, CODES, task, torch.Generator().manual_seed(0), asked)
+    recipe = recipe_of(mask_schedule="uniform(0.5, 0.5)", random_codes=0.5, drop_edge=1.0)
+    parts = draw_masked_parts(300, 2, recipe.both_parts, torch.Generator().manual_seed(1))
+    data = masked_batch(truth, lengths, CODES, recipe, torch.Generator().manual_seed(0), parts)
     real = torch.arange(12) < 11
     masked, wrong = data["canvas"] == MASK, data["canvas"] != data["tokens"]
-    assert not masked[..., ~real].any() and not masked[~asked].any()
-    assert torch.equal(masked.sum((1, 2)), torch.tensor([0, 6, 11])[asked.sum(1)])  # half of 11, half of 22
+    assert not masked[..., ~real].any() and not masked[~parts].any()
+    assert torch.equal(masked.sum((1, 2)), torch.tensor([0, 6, 11])[parts.sum(1)])  # half of 11, half of 22
     assert torch.equal(
         data["tokens"][:, 1, :11], (data["tokens"][:, 0, :11] + 5) % CODES
     )  # one and the same edge
-    for part in (0, 1):  # also where a part is only shown: in sampling it may hold what the model chose
+    for part in (0, 1):  # also where a part is only visible: in sampling it may hold what the model chose
         for whole in (True, False):
-            shown = ~masked[:, part, :11] & ~(asked[:, part, None] ^ whole)
+            shown = ~masked[:, part, :11] & ~(parts[:, part, None] ^ whole)
             assert 0.4 < (wrong[:, part, :11] & shown).sum() / shown.sum() < 0.54
-    upper = pose_task(truth, lengths, CODES, task, torch.Generator().manual_seed(0), asked[:, :1] | True)
-    assert torch.equal(
-        upper["canvas"][:, 1], upper["tokens"][:, 1]
-    )  # a part that is never predicted stays right
+    every = torch.ones(300, 1, dtype=torch.bool)
+    upper = masked_batch(truth, lengths, CODES, recipe, torch.Generator().manual_seed(0), every)
+    assert torch.equal(upper["canvas"][:, 1], upper["tokens"][:, 1]), "never predicted, so never wrong"
     assert torch.equal((upper["canvas"][:, 0] == MASK).sum(1), torch.full((300,), 6))
 
 
@@ -81,15 +85,14 @@ CAPTIONS = [["walks", "someone walks"], ["jumps"], ["waves"], ["bows"]]
 TEXT = text_of(*sorted({text for texts in CAPTIONS for text in texts}))
 
 
-def go(out, steps, precision="no", task=None, **options):
+def go(out, steps, precision="no", recipe=None, **options):
     tokens = token_set([8, 9, 10, 12], CAPTIONS, parts=options.get("parts", 1))
     model = transformer(**options)
     config = TrainConfig(
         steps=steps, batch_size=16, lr=5e-3, betas=(0.9, 0.98), ema=0.9, precision=precision, log_every=10
     )
-    return train_transformer(
-        tokens, TEXT, model, config, out, tokens, task or TransformerTask(drop_edge=0.0), progress=False
-    )
+    recipe = recipe or recipe_of(random_codes=0.1)
+    return train_transformer(tokens, TEXT, model, config, out, tokens, recipe, progress=False)
 
 
 def test_it_learns_what_the_text_says_and_keeps_the_averaged_weights(tmp_path):
@@ -125,8 +128,8 @@ def test_text_dropout_trains_the_vectors_for_no_text(tmp_path):
 def test_two_parts_learn_their_three_tasks(tmp_path):
     tokens, model = token_set([9] * 4, CAPTIONS, parts=2), transformer(parts=2, text_dropout=0.4)
     config = TrainConfig(steps=140, batch_size=16, lr=5e-3, betas=(0.9, 0.98), ema=0.9)
-    task = TransformerTask(drop_edge=0.0, random_codes=0.0, both=0.3)
-    result = train_transformer(tokens, TEXT, model, config, tmp_path, tokens, task, progress=False)
+    recipe = recipe_of(both_parts=0.3)
+    result = train_transformer(tokens, TEXT, model, config, tmp_path, tokens, recipe, progress=False)
     tasks = {f"val/accuracy_{kind}" for kind in ("both", "upper_given_lower", "lower_given_upper")}
     assert set(result.metrics) == {"val/loss", "val/accuracy_masked", *tasks}
     assert min(result.metrics[name] for name in tasks) > 0.9
@@ -140,70 +143,62 @@ def test_two_parts_learn_their_three_tasks(tmp_path):
         assert (answer[:, part] == truth[:, part]).double().mean() > 0.8
 
 
-def test_a_model_of_the_upper_part_is_judged_by_it_alone(tmp_path):
+def test_a_model_of_the_upper_part_is_evaluated_on_it_alone(tmp_path):
     result = go(tmp_path, 3, parts=2, predicts=1)
     assert set(result.metrics) == {"val/loss", "val/accuracy_masked"}
     assert (MaskedTransformer.from_pretrained(tmp_path / "model").config.predicted) == 1
 
 
-def test_the_judgement_of_two_parts_weighs_the_tasks_as_training_does(tmp_path):
+def test_the_evaluation_of_two_parts_weighs_the_tasks_as_training_does(tmp_path):
     tokens, model = token_set([8, 9, 10, 12], CAPTIONS, parts=2), go(tmp_path, 12, parts=2).module
     found = {
-        both: evaluate_transformer(model, tokens, TEXT, TransformerTask(both=both)) for both in (0, 0.3, 1)
+        both: evaluate_transformer(model, tokens, TEXT, recipe_of(both_parts=both)) for both in (0, 0.3, 1)
     }
     assert found[0.3]["loss"] == pytest.approx(0.3 * found[1]["loss"] + 0.7 * found[0]["loss"])
     assert found[1]["accuracy_masked"] == found[1]["accuracy_both"]
     with torch.no_grad():
         model.head.weight.zero_()  # knows nothing: whatever the weights, they sum to 1
-    blank = evaluate_transformer(model, tokens, TEXT, TransformerTask(both=0.3))
+    blank = evaluate_transformer(model, tokens, TEXT, recipe_of(both_parts=0.3))
     assert blank["loss"] == pytest.approx(np.log(CODES))
     low, high = sorted(found[0][f"accuracy_{kind}"] for kind in ("upper_given_lower", "lower_given_upper"))
     assert low < found[0]["accuracy_masked"] < high
     for kind in ("both", "upper_given_lower", "lower_given_upper"):
         assert found[0][f"accuracy_{kind}"] == found[1][f"accuracy_{kind}"]
-    assert (
-        len({found[0][f"accuracy_{kind}"] for kind in ("both", "upper_given_lower", "lower_given_upper")})
-        == 3
-    )
+    assert len({found[0][name] for name in found[0] if name != "accuracy_masked"}) == 4
 
 
 @pytest.mark.parametrize(("predicts", "expected"), [(2, [0.6, 0.2, 0.2]), (1, [0, 1, 0])])
-def test_training_poses_the_kinds_of_tasks_as_often_as_said(tmp_path, monkeypatch, predicts, expected):
+def test_training_masks_both_parts_as_often_as_the_recipe_says(tmp_path, monkeypatch, predicts, expected):
     seen, model = [], transformer(parts=2, predicts=predicts)
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda canvas, *rest: seen.append(canvas) or forward(canvas, *rest))
     tokens = token_set([9] * 4, CAPTIONS, parts=2)
-    task = TransformerTask("uniform(1, 1)", random_codes=0.0, drop_edge=0.0, both=0.6)
+    recipe = recipe_of(mask_schedule="uniform(1, 1)", both_parts=0.6)
     config = TrainConfig(steps=2, batch_size=500)
-    train_transformer(tokens, TEXT, model, config, tmp_path, task=task, progress=False)
+    train_transformer(tokens, TEXT, model, config, tmp_path, recipe=recipe, progress=False)
     masked = (torch.cat(seen) == MASK).all(2)
     rates = [(masked == torch.tensor(kind)).all(1).double().mean() for kind in ((1, 1), (1, 0), (0, 1))]
     assert all(abs(rate - share) < 0.06 for rate, share in zip(rates, expected, strict=True))
 
 
-def test_a_run_tells_of_parts_only_where_there_are_two(tmp_path):
-    go(tmp_path / "one", 1)
-    settings = yaml.safe_load((tmp_path / "one" / "config.yaml").read_text())
-    assert (
-        "predicts" not in settings["transformer"] and "both" not in settings["task"]
-    )  # as before there were
-    go(tmp_path / "one", 2)
-    go(tmp_path / "two", 1, parts=2)
-    with pytest.raises(ValueError, match="begun with task.both=0.5 and is to be continued with 0.9"):
-        go(tmp_path / "two", 2, task=TransformerTask(drop_edge=0.0, both=0.9), parts=2)
-    with pytest.raises(ValueError, match="begun with task.both=0.5"):
-        go(tmp_path / "two", 2, parts=2, predicts=1)
+def test_a_run_is_continued_only_with_the_same_options(tmp_path):
+    go(tmp_path, 1, parts=2)
+    with pytest.raises(ValueError, match="recipe.both_parts=0.5 .* 0.9"):
+        go(tmp_path, 2, recipe=recipe_of(random_codes=0.1, both_parts=0.9), parts=2)
+    with pytest.raises(ValueError, match="transformer.predicts=0 .* 1"):
+        go(tmp_path, 2, parts=2, predicts=1)
+    go(tmp_path, 2, recipe=recipe_of(random_codes=0.1, guidance=3.0), parts=2)  # only used in sampling
 
 
 @pytest.mark.parametrize("predicts", [1, 2])
-def test_two_parts_and_the_loss_on_masked_places_alone(tmp_path, predicts):
+def test_two_parts_and_the_loss_on_masked_positions_alone(tmp_path, predicts):
     tokens = token_set([8, 9, 10, 12], CAPTIONS, parts=2)
     config = TrainConfig(steps=3, batch_size=8)
-    task = TransformerTask(where="masked")
+    recipe = get_recipe("ours", loss_on="masked")
     model = transformer(parts=2, predicts=predicts)
-    result = train_transformer(tokens, TEXT, model, config, tmp_path, tokens, task, progress=False)
+    result = train_transformer(tokens, TEXT, model, config, tmp_path, tokens, recipe, progress=False)
     assert np.isfinite(result.metrics["val/loss"])
-    everywhere = evaluate_transformer(result.module, tokens, TEXT, dataclasses.replace(task, where="all"))
+    everywhere = evaluate_transformer(result.module, tokens, TEXT, "ours")
     assert everywhere["loss"] != result.metrics["val/loss"]
     assert everywhere["accuracy_masked"] == result.metrics["val/accuracy_masked"]
 
@@ -224,7 +219,7 @@ def test_a_run_is_not_continued_with_another_codebook(tmp_path):
     train_transformer(tokens, TEXT, transformer(), config, tmp_path, progress=False)
     other = transformer()
     other.codebook += 1
-    with pytest.raises(ValueError, match="begun with codebook="):
+    with pytest.raises(ValueError, match="codebook="):
         train_transformer(tokens, TEXT, other, config, tmp_path, progress=False)
 
 
@@ -237,3 +232,35 @@ def test_the_length_estimator_learns_its_lengths(tmp_path):
     assert result.metrics["val/error_tokens"] == 0 and result.metrics["val/loss"] < 0.5
     loaded = LengthEstimator.from_pretrained(tmp_path / "model")
     assert loaded.estimate(TEXT.lookup(["waves", "walks"]).sentence).tolist() == [10, 8]
+
+
+class OneSentence:
+    name, width = "one", 4
+
+    def lookup(self, captions):
+        rows = torch.tensor([[1.0, 0.0, 2.0, 3.0]]).repeat(len(captions), 1)
+        return TextEmbedding(rows[:, None], torch.ones(len(captions), 1, dtype=torch.bool), rows)
+
+
+def learned_lengths(folder, blur):
+    """The distribution after training on a clip of 6 tokens and one of 13, which has no weight."""
+    tokens = TokenSet(
+        torch.zeros(2, 1, 13, dtype=torch.int16),
+        torch.tensor([6, 13]),
+        torch.tensor([0, 1, 2]),
+        [["walks"], ["waits"]],
+        np.array([1.0, 0.0]),
+        ["a", "b"],
+    )
+    torch.manual_seed(0)
+    estimator = LengthEstimator(LengthConfig(4, max_tokens=15, hidden=16, dropout=0.0, blur=blur))
+    config = TrainConfig(steps=40, batch_size=16, lr=3e-2)
+    train_length(tokens, OneSentence(), estimator, config, folder, progress=False)
+    return estimator.distribution(OneSentence().lookup(["walks"]).sentence)[0].numpy()
+
+
+def test_a_blurred_estimator_has_the_confidence_of_its_blur(tmp_path):
+    sharp, broad = learned_lengths(tmp_path / "sharp", 0.0), learned_lengths(tmp_path / "broad", 1.5)
+    assert sharp[5] > 0.95
+    bell = norm.pdf(np.arange(1, 16), 6, 1.5)
+    np.testing.assert_allclose(broad, bell / bell.sum(), atol=0.03)

@@ -17,7 +17,6 @@ from mmm import fit, recipes
 from mmm.data.text_cache import TextCache
 from mmm.evaluation.evaluator import EvaluatorConfig, MotionTextEvaluator
 from mmm.evaluation.timing import synchronise
-from mmm.evaluation.train_evaluator import TRAINING as EVALUATOR_TRAINING
 from mmm.evaluation.train_evaluator import Pairs, train_evaluator
 from mmm.lab.bench.made_up import (
     data_folder,
@@ -29,7 +28,7 @@ from mmm.lab.bench.made_up import (
 from mmm.lab.bench.settings import Job, note
 from mmm.text import TextEncoder, load_text_encoder
 from mmm.tokenizer import PRESETS as TOKENIZERS
-from mmm.tokenizer.train import WindowRule, train_tokenizer
+from mmm.tokenizer.train import Windows, train_tokenizer
 from mmm.training.config import TrainConfig
 from mmm.transformer import LengthConfig, LengthEstimator
 from mmm.transformer.tokens import TokenSet
@@ -137,12 +136,12 @@ def _tokenizer(job: Job) -> Prepared:
     model = random_tokenizer(preset, len(folder.mean))
     model.set_normalisation(torch.from_numpy(folder.mean), torch.from_numpy(folder.std))
     recipe = _recipe(preset)
-    rule = WindowRule(short=recipe.short, skeleton=folder.skeleton)
-    config = recipes.tokenizer_training(preset, recipe)
+    windows = Windows(packed, short=recipe.short, skeleton=folder.skeleton)
+    config = recipes.training("tokenizer", preset, recipe)
     config = fit.resolve(config, job.settings.device == "cpu", precision=job.settings.precision)
 
     def train(config: TrainConfig, **options: Any) -> None:
-        train_tokenizer(packed, None, model, config, job.scratch / "run", rule, **options)
+        train_tokenizer(windows, None, model, config, job.scratch / "run", **options)
 
     return Prepared(model, config, train)
 
@@ -153,12 +152,11 @@ def _transformer(job: Job) -> Prepared:
     preset = job.settings.preset
     model = random_transformer(preset, TOKENIZERS[preset], encoder.width)
     recipe = _recipe(preset)
-    task = recipe.task()
-    config = recipes.transformer_training(preset, recipe)
+    config = recipes.training("transformer", preset, recipe)
     config = fit.resolve(config, job.settings.device == "cpu", precision=job.settings.precision)
 
     def train(config: TrainConfig, **options: Any) -> None:
-        train_transformer(tokens, text, model, config, job.scratch / "run", None, task, **options)
+        train_transformer(tokens, text, model, config, job.scratch / "run", None, recipe, **options)
 
     return Prepared(model, config, train, encoder)
 
@@ -167,7 +165,7 @@ def _length(job: Job) -> Prepared:
     tokens = _tokens(job)
     text, encoder = _text(job, tokens.texts())
     model = LengthEstimator(LengthConfig(encoder.width, **recipes.LENGTH_MODEL))
-    config = fit.resolve(recipes.LENGTH_TRAINING, precision="no")  # as `fit_transformer` trains it
+    config = fit.resolve(recipes.length_training(), precision="no")  # as `fit_transformer` trains it
 
     def train(config: TrainConfig, **options: Any) -> None:
         train_length(tokens, text, model, config, job.scratch / "run", **options)
@@ -186,7 +184,8 @@ def _evaluator(job: Job) -> Prepared:
         torch.from_numpy(folder.mean),
         torch.from_numpy(folder.std),
     )
-    config = fit.resolve(EVALUATOR_TRAINING, job.settings.device == "cpu", precision=job.settings.precision)
+    config = recipes.evaluator_training()
+    config = fit.resolve(config, job.settings.device == "cpu", precision=job.settings.precision)
 
     def train(config: TrainConfig, **options: Any) -> None:
         train_evaluator(pairs, text, model, config, job.scratch / "run", **options)

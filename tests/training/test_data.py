@@ -1,14 +1,14 @@
-"""Token sets by recipe, sets for the length estimator, and data that bring their clips mirrored."""
+"""What training makes of a data set: tokens, weights, lengths, held-out clips."""
 
-import dataclasses
-
+import numpy as np
 import pytest
 import torch
 
 from mmm.data import Clip, write_folder
-from mmm.fit import has_mirrored, held_back, length_sets, load_tokenizer, token_sets
+from mmm.fit import load_tokenizer
 from mmm.motion import features_to_joints
-from mmm.recipes import RECIPES, Recipe
+from mmm.recipes import get_recipe
+from mmm.training.data import balanced_weights, has_mirrored, held_out_clips, length_sets, token_sets
 
 
 def mirrored_folder(toy, out):
@@ -26,7 +26,7 @@ def mirrored_folder(toy, out):
     return write_folder(out, clips, splits, {**toy.info, "name": "twice"})
 
 
-def test_data_that_bring_mirrored_clips_are_not_mirrored_again(toy, trained, tmp_path, monkeypatch):
+def test_data_with_mirrored_clips_are_not_mirrored_again(toy, trained, tmp_path, monkeypatch):
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
     twice, tokenizer = mirrored_folder(toy, tmp_path / "twice"), load_tokenizer(trained / "tokenizer")
     assert has_mirrored(twice) and not has_mirrored(toy)
@@ -49,7 +49,7 @@ def test_phases_and_balance_follow_the_recipe(toy, trained, tmp_path, monkeypatc
 def test_lengths_without_tokens_are_those_of_the_tokens(toy, trained, tmp_path, monkeypatch):
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
     tokenizer = load_tokenizer(trained / "tokenizer")
-    recipe = dataclasses.replace(Recipe(), all_phases=False)
+    recipe = get_recipe("ours", all_phases=False)
     encoded, bare = token_sets(toy, tokenizer, recipe=recipe), length_sets(toy, 4, 49)
     for one, other in zip(encoded, bare, strict=True):
         assert torch.equal(one.lengths, other.lengths) and one.ids == other.ids
@@ -59,22 +59,29 @@ def test_lengths_without_tokens_are_those_of_the_tokens(toy, trained, tmp_path, 
     assert int(length_sets(toy, 4, 10)[0].lengths.max()) == 10  # longer clips are cut, as their tokens are
 
 
-def test_takes_are_held_back_whole_and_always_the_same():
+def test_whole_takes_are_held_out_and_always_the_same_ones():
     ids = [f"{i:06d}" for i in range(100)]
     everything = ids + [f"M{name}" for name in ids] + [f"{name}@1" for name in ids]
-    aside = held_back(everything, 0.1)
+    chosen = held_out_clips(everything, 0.1)
     takes = {
-        name.removeprefix("M").split("@")[0] for name, kept in zip(everything, aside, strict=True) if kept
+        name.removeprefix("M").split("@")[0] for name, out in zip(everything, chosen, strict=True) if out
     }
-    assert len(takes) == 10 and aside.sum() == 30, "a mirror image or a piece of a take stayed in training"
+    assert len(takes) == 10 and chosen.sum() == 30, "a mirror image or a piece of a take stayed in training"
     assert takes != set(ids[:10]), "in the order of their names"
-    backwards = held_back(everything[::-1], 0.1)
-    assert (backwards[::-1] == aside).all()
-    assert not held_back(ids, 0).any() and held_back(ids, 0.001).sum() == 1
-    for share, sentence in ((1.0, "hold_back is 1.0"), (-0.1, "hold_back is -0.1"), (0.999, "leaves none")):
-        with pytest.raises(ValueError, match=sentence):
-            held_back(ids, share)
+    assert (held_out_clips(everything[::-1], 0.1)[::-1] == chosen).all()
+    assert not held_out_clips(ids, 0).any() and held_out_clips(ids, 0.001).sum() == 1
+    for ratio in (1.0, -0.1, 0.999):
+        with pytest.raises(ValueError, match=f"held_out (is )?{ratio}"):
+            held_out_clips(ids, ratio)
 
 
-def test_recipes_differ():
-    assert len({recipe for recipe in RECIPES.values()}) == 3
+def test_weights_follow_action_classes(toy):
+    packed = toy.pack("train")
+    classes = [toy.program(clip)["content"] for clip in packed.ids]
+    counts = {name: classes.count(name) for name in classes}
+    assert len(set(counts.values())) == len(counts) > 1
+    for power, expected in ((0.0, lambda n: 1 / len(counts)), (1.0, lambda n: n / len(classes))):
+        weights = balanced_weights(toy, packed, np.ones(len(packed)), power)
+        for name, count in counts.items():
+            ratio = sum(w for w, own in zip(weights, classes, strict=True) if own == name) / weights.sum()
+            assert ratio == pytest.approx(expected(count))
