@@ -1,9 +1,9 @@
-"""Can confidence be trusted? Measures of predicted probabilities against what was true (notebook 04).
+"""Can confidence be trusted? Predicted probabilities against the ground truth (notebook 05).
 
-Everything here takes arrays: `confidence`, the probability a model gave to its answer, and `correct`, whether the
-answer was right, by whatever standard; or `logits` and the true ids. Sources: reliability diagram and ECE, Guo et
-al., "On Calibration of Modern Neural Networks" (2017), also for temperature scaling; Brier, "Verification of
-forecasts" (1950); sharpness, Gneiting et al., "Probabilistic forecasts, calibration and sharpness" (2007).
+The functions take arrays: `confidence`, the probability that a model gave to its answer, and `correct`, whether the
+answer was correct; or `logits` and the true ids. Sources: reliability diagram, expected calibration error (ECE) and
+temperature scaling, Guo et al., "On Calibration of Modern Neural Networks" (2017); Brier, "Verification of forecasts"
+(1950); sharpness, Gneiting et al., "Probabilistic forecasts, calibration and sharpness" (2007).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from torch import Tensor
 
 from mmm.errors import require
 
-# Underscored axes are not compared with one another: a mismatch gets a sentence of ours, not a type error.
+# Underscored axes are not compared with one another: a mismatch gets our message, not a type error.
 Confidence = Float[np.ndarray, " _n"] | Float[Tensor, " _n"]
 Correct = Bool[np.ndarray, " _m"] | Bool[Tensor, " _m"]
 Logits = Float[np.ndarray, "_n _k"] | Float[Tensor, "_n _k"]
 Targets = Integer[np.ndarray, " _m"] | Int[Tensor, " _m"]
 
-COOLEST, HOTTEST = 0.05, 20.0  # temperatures among which the best one is looked for
+TEMPERATURES = (0.05, 20.0)  # range in which the best one is searched
 
 
 class Bins(NamedTuple):
-    """Answers put together by their confidence; empty bins are left out."""
+    """Answers grouped by their confidence; empty bins are left out."""
 
     confidence: Float[np.ndarray, " bins"]  # mean confidence
     accuracy: Float[np.ndarray, " bins"]  # ratio of correct answers
@@ -37,7 +37,7 @@ class Bins(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A number and the interval in which it lies with 95 % confidence."""
+    """A number and its 95 % confidence interval."""
 
     value: float
     low: float
@@ -47,71 +47,75 @@ class Interval(NamedTuple):
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
+# ---- Metrics of confidence
+
+
 def reliability(confidence: Confidence, correct: Correct, bins: int = 10) -> Bins:
-    """The reliability diagram: answers in bins of equal width of their confidence, what was said and what was true.
+    """The reliability diagram: mean confidence and accuracy of the answers in bins of equal width.
 
     Raises:
-        ValueError: no answers, not as many of the one as of the other, or a confidence outside [0, 1].
+        ValueError: no answers, arrays of different lengths, or a confidence outside [0, 1].
     """
-    said, true = _pair(confidence, correct)
+    confidence, correct = _arrays(confidence, correct)
     require(bins >= 1, f"bins is {bins}, expected at least 1")
-    which = np.minimum((said * bins).astype(int), bins - 1)
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
     count = np.bincount(which, minlength=bins)
     used = count > 0
-    sums = (np.bincount(which, weights, bins)[used] / count[used] for weights in (said, true))
-    return Bins(*sums, count[used] / count.sum())
+    means = (np.bincount(which, values, bins)[used] / count[used] for values in (confidence, correct))
+    return Bins(*means, count[used] / count.sum())
 
 
 def ece(confidence: Confidence, correct: Correct, bins: int = 10) -> float:
     """Expected calibration error: the gap between confidence and accuracy of a bin, averaged over the answers."""
-    found = reliability(confidence, correct, bins)
-    return float((found.ratio * np.abs(found.confidence - found.accuracy)).sum())
+    diagram = reliability(confidence, correct, bins)
+    return float((diagram.ratio * np.abs(diagram.confidence - diagram.accuracy)).sum())
 
 
 def calibrated_ece(
     confidence: Confidence, seed: int = 0, bins: int = 10, repeats: int = 100
 ) -> tuple[float, float]:
-    """Mean and standard deviation of the ECE that luck alone leaves to an honest model of these confidences.
+    """Mean and standard deviation of the ECE of a perfectly calibrated model with these confidences.
 
-    Of so many answers even a perfectly calibrated model has an ECE above 0; below this, there is nothing to mend. The
-    answers are taken for independent; where several are of one clip, luck leaves more.
+    With finitely many answers it is above 0, by chance alone; an ECE below it leaves nothing to improve. Answers are
+    assumed to be independent; where several belong to one clip, chance adds more.
     """
-    said, rng = _pair(confidence, np.zeros(len(confidence), bool))[0], np.random.default_rng(seed)
-    found = [ece(said, rng.random(len(said)) < said, bins) for _ in range(repeats)]
-    return float(np.mean(found)), float(np.std(found))
+    confidence, _ = _arrays(confidence, np.zeros(len(confidence), bool))
+    rng = np.random.default_rng(seed)
+    draws = [ece(confidence, rng.random(len(confidence)) < confidence, bins) for _ in range(repeats)]
+    return float(np.mean(draws)), float(np.std(draws))
 
 
 def brier(confidence: Confidence, correct: Correct) -> float:
-    """Mean squared distance of confidence from 1 (right) or 0 (wrong): calibration and sharpness in one number."""
-    said, true = _pair(confidence, correct)
-    return float(np.square(said - true).mean())
+    """Mean squared distance of confidence from 1 (correct) or 0 (wrong): calibration and sharpness in one number."""
+    confidence, correct = _arrays(confidence, correct)
+    return float(np.square(confidence - correct).mean())
 
 
 def sharpness(confidence: Confidence) -> float:
-    """Standard deviation of the confidences: 0 for who always says the same, however well calibrated."""
-    return float(_pair(confidence, np.zeros(len(confidence), bool))[0].std())
+    """Standard deviation of the confidences: 0 if all are equal, even if they are well calibrated."""
+    return float(_arrays(confidence, np.zeros(len(confidence), bool))[0].std())
 
 
 def roc_auc(confidence: Confidence, correct: Correct) -> float:
-    """Chance that a right answer was given with more confidence than a wrong one: 1 perfect, 1/2 a coin.
+    """Probability that a correct answer has more confidence than a wrong one: 1 is perfect, 1/2 is chance.
 
-    Ties count half. Any rising function of the confidences leaves it as it is; a temperature of the logits is none
-    from one row to another, and moves it a little. NaN where all answers are right, or all wrong.
+    Ties count half. An increasing function of the confidences does not change it. A temperature of the logits is not
+    such a function from one row to another, and changes it a little. NaN where all answers are correct, or all wrong.
     """
-    said, true = _pair(confidence, correct)
-    right, wrong = int(true.sum()), int((1 - true).sum())
+    confidence, correct = _arrays(confidence, correct)
+    right, wrong = int(correct.sum()), int((1 - correct).sum())
     if not right or not wrong:
         return float("nan")
-    ranks = stats.rankdata(said)  # Mann and Whitney's U from the sum of ranks
-    return float((ranks[true > 0].sum() - right * (right + 1) / 2) / (right * wrong))
+    ranks = stats.rankdata(confidence)  # Mann and Whitney's U from the sum of ranks
+    return float((ranks[correct > 0].sum() - right * (right + 1) / 2) / (right * wrong))
 
 
 def calibration_report(confidence: Confidence, correct: Correct) -> dict[str, float]:
-    """All of the above as flat numbers: accuracy, confidence, ece, brier, sharpness, auc."""
-    said, true = _pair(confidence, correct)
+    """The metrics above as flat numbers: accuracy, confidence, ece, brier, sharpness, auc."""
+    values, truth = _arrays(confidence, correct)
     return {
-        "accuracy": float(true.mean()),
-        "confidence": float(said.mean()),
+        "accuracy": float(truth.mean()),
+        "confidence": float(values.mean()),
         "ece": ece(confidence, correct),
         "brier": brier(confidence, correct),
         "sharpness": sharpness(confidence),
@@ -120,15 +124,15 @@ def calibration_report(confidence: Confidence, correct: Correct) -> dict[str, fl
 
 
 def auc_within_groups(confidence: Confidence, correct: Correct, groups: Targets) -> float:
-    """Mean AUC within each group (a clip): the sampler compares places of one canvas only.
+    """Mean AUC within each group (a clip): the sampler compares positions of one canvas only.
 
-    Over all clips together, easy clips (sure and right) against hard ones make the order look better than it is.
-    Groups that are wholly right or wrong say nothing. NaN if none does.
+    Over all clips together, easy clips against hard ones make the ranking look better than it is. Groups that are all
+    correct or all wrong do not count. NaN if none counts.
     """
-    said, true = _pair(confidence, correct)
-    own = np.asarray(groups)
-    found = [roc_auc(said[own == group], true[own == group] > 0) for group in np.unique(own)]
-    known = [value for value in found if not np.isnan(value)]
+    confidence, correct = _arrays(confidence, correct)
+    groups = np.asarray(groups)
+    aucs = [roc_auc(confidence[groups == group], correct[groups == group] > 0) for group in np.unique(groups)]
+    known = [auc for auc in aucs if not np.isnan(auc)]
     return float(np.mean(known)) if known else float("nan")
 
 
@@ -142,109 +146,118 @@ def correlation(
     """Spearman's rank correlation of confidence with an error, and its 95 % bootstrap interval.
 
     Args:
-        groups: answers of one group (clip) are drawn together: they are not independent, and an interval that took
-            them for it would be too narrow. None: each answer for itself.
+        groups: answers of one group (clip) are resampled together, because they are not independent; otherwise the
+            interval would be too narrow. None: each answer is its own group.
+
     Raises:
         ValueError: fewer than two groups, or arrays of different lengths.
     """
-    said, far = np.asarray(confidence, np.float64), np.asarray(error, np.float64)
-    own = np.arange(len(said)) if groups is None else np.asarray(groups)
+    confidence, error = np.asarray(confidence, np.float64), np.asarray(error, np.float64)
+    groups = np.arange(len(confidence)) if groups is None else np.asarray(groups)
     require(
-        len(said) == len(far) == len(own),
-        f"{len(said)} confidences, {len(far)} errors and {len(own)} groups were given: give one of each an answer",
+        len(confidence) == len(error) == len(groups),
+        f"{len(confidence)} confidences, {len(error)} errors and {len(groups)} groups: give one of each per answer",
     )
-    members = [np.flatnonzero(own == group) for group in np.unique(own)]
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     require(
         len(members) > 1, f"there are {len(members)} groups, a bootstrap needs at least 2: give more clips"
     )
 
     def statistic(chosen: np.ndarray) -> float:
         rows = np.concatenate([members[i] for i in chosen])
-        return float(stats.spearmanr(said[rows], far[rows]).statistic)
+        return float(stats.spearmanr(confidence[rows], error[rows]).statistic)
 
     everything = np.arange(len(members))
-    found = stats.bootstrap(
+    result = stats.bootstrap(
         (everything,), statistic, vectorized=False, n_resamples=resamples, method="percentile",
         rng=np.random.default_rng(seed),
     )  # fmt: skip
-    return Interval(statistic(everything), *map(float, found.confidence_interval))
+    return Interval(statistic(everything), *map(float, result.confidence_interval))
+
+
+# ---- Logits and temperature
 
 
 def log_loss(logits: Logits, targets: Targets, temperature: float = 1.0) -> float:
     """Mean −log p of the true ids, in nats, with the logits divided by `temperature`."""
-    rows, true = _rows(logits, targets)
-    return float(torch.nn.functional.cross_entropy(rows / temperature, true))
+    logits, targets = _tensors(logits, targets)
+    return float(torch.nn.functional.cross_entropy(logits / temperature, targets))
 
 
 def answers(
     logits: Logits, targets: Targets, temperature: float = 1.0
 ) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    """The likeliest id's probability, and whether it is the true one. A temperature changes only the first."""
-    rows, true = _rows(logits, targets)
-    said, chosen = (rows / temperature).softmax(1).max(1)
-    return said.numpy(), (chosen == true).numpy()
+    """Confidence of the most likely id, and whether it is correct. A temperature changes only the first."""
+    logits, targets = _tensors(logits, targets)
+    confidence, chosen = (logits / temperature).softmax(1).max(1)
+    return confidence.numpy(), (chosen == targets).numpy()
 
 
 def fit_temperature(logits: Logits, targets: Targets) -> float:
-    """The temperature by which the logits are to be divided for the least log loss (Guo et al. 2017, section 4.2).
+    """The temperature that gives the least log loss when it divides the logits (Guo et al. 2017, section 4.2).
 
-    Above 1: the model was surer than right. Fit it on clips that the model has not learned from, and judge it on
-    others: on its own training clips a model that knows them by heart looks modest.
+    Above 1 the model was overconfident. Fit it on held-out clips and evaluate it on others: on its own training clips a
+    model that has memorised them looks underconfident.
     """
-    rows, true = _rows(logits, targets)
+    logits, targets = _tensors(logits, targets)
 
     def loss(log_temperature: float) -> float:
-        return float(torch.nn.functional.cross_entropy(rows / np.exp(log_temperature), true))
+        return float(torch.nn.functional.cross_entropy(logits / np.exp(log_temperature), targets))
 
-    bounds = (np.log(COOLEST), np.log(HOTTEST))
-    found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(found.x))
+    low, high = TEMPERATURES
+    bounds = (np.log(low), np.log(high))
+    result = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(result.x))
 
 
 def cross_fitted_temperatures(
     logits: Logits, targets: Targets, groups: Targets, seed: int = 0, folds: int = 2
 ) -> tuple[Sequence[float], Int[np.ndarray, " n"]]:
-    """A temperature for each fold of the groups, fitted on the others, and which fold each row is in.
+    """A temperature for each fold of the groups, fitted on the other folds, and the fold of each row.
 
-    For a model that has learned from all training clips: no row is scaled by a temperature that it helped to choose.
+    For clips that must serve for fitting and for evaluation: no row is scaled by a temperature fitted on it.
     """
-    rows, true = _rows(logits, targets)
-    own = np.asarray(groups)
-    names = np.unique(own)
+    logits, targets = _tensors(logits, targets)
+    groups = np.asarray(groups)
+    names = np.unique(groups)
     require(len(names) >= folds, f"there are {len(names)} groups for {folds} folds: give more clips")
     fold_of = dict(zip(names, np.random.default_rng(seed).permutation(len(names)) % folds, strict=True))
-    fold = np.array([fold_of[name] for name in own])
-    found = [fit_temperature(rows[fold != number], true[fold != number]) for number in range(folds)]
-    return found, fold
+    fold = np.array([fold_of[name] for name in groups])
+    return [fit_temperature(logits[fold != number], targets[fold != number]) for number in range(folds)], fold
 
 
 def scaled_answers(
     logits: Logits, targets: Targets, temperatures: Sequence[float], fold: Int[np.ndarray, " _n"]
 ) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    """`answers`, the rows of each fold at its own temperature."""
-    rows, true = _rows(logits, targets)
-    return answers(rows / torch.tensor([temperatures[number] for number in fold])[:, None], true)
+    """`answers`, with the temperature of each row's fold."""
+    logits, targets = _tensors(logits, targets)
+    return answers(logits / torch.tensor([temperatures[number] for number in fold])[:, None], targets)
 
 
-def _pair(
+def _arrays(
     confidence: Confidence, correct: Correct
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    said, true = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
-    require(len(said) > 0, "there are no answers: give at least one")
-    require(len(said) == len(true), f"{len(said)} confidences for {len(true)} answers: give one for each")
+    confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
     require(
-        bool(((said >= 0) & (said <= 1)).all()),
-        f"confidences run from {said.min():.4g} to {said.max():.4g}, expected probabilities in [0, 1]",
+        len(confidence) == len(correct) > 0,
+        f"{len(confidence)} confidences for {len(correct)} answers: give one for each, and at least one",
     )
-    return said, true
+    low, high = confidence.min(), confidence.max()
+    require(
+        0 <= low and high <= 1, f"confidences run from {low:.4g} to {high:.4g}, expected numbers in [0, 1]"
+    )
+    return confidence, correct
 
 
-def _rows(logits: Logits, targets: Targets) -> tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]:
-    rows, true = torch.as_tensor(logits).double().cpu(), torch.as_tensor(targets).long().cpu()
-    require(len(rows) > 0, "there are no logits: give at least one row")
-    require(len(rows) == len(true), f"{len(rows)} rows of logits for {len(true)} ids: give one for each")
+def _tensors(logits: Logits, targets: Targets) -> tuple[Float[Tensor, "n k"], Int[Tensor, " n"]]:
+    logits, targets = torch.as_tensor(logits).double().cpu(), torch.as_tensor(targets).long().cpu()
     require(
-        bool(((true >= 0) & (true < rows.shape[1])).all()),
-        f"ids run from {int(true.min())} to {int(true.max())}, expected 0 to {rows.shape[1] - 1}",
+        len(logits) == len(targets) > 0,
+        f"{len(logits)} rows of logits for {len(targets)} ids: give one for each, and at least one",
     )
-    return rows, true
+    low, high = int(targets.min()), int(targets.max())
+    require(
+        0 <= low and high < logits.shape[1],
+        f"ids run from {low} to {high}, expected 0 to {logits.shape[1] - 1}",
+    )
+    return logits, targets

@@ -1,4 +1,4 @@
-"""A data set as tokens: what transformer and length estimator are trained on, in a few small arrays."""
+"""A data set as tokens: a few small arrays, from which the transformer and the length estimator are trained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmm.data.captions import mirror_text
 from mmm.errors import require
 from mmm.motion.mirror import mirror_features
 
-POOL = 8  # batches' worth of draws from which one batch of like lengths is taken
+POOL = 8  # so many batches are drawn and sorted by length, and one of them is taken
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class TokenSet:
     """Tokens and captions of n clips; a mirrored clip is a clip of its own, as in HumanML3D.
 
     Attributes:
-        tokens: (V, P, N) code ids of all variants, padded with 0 behind their lengths. A variant of a clip is
-            the clip begun 0 to 3 frames later: the tokenizer cuts time into fours, and where must not matter.
+        tokens: (V, P, N) code ids of all variants, padded with 0 beyond their lengths. A variant of a clip starts 0 to
+            3 frames later: the tokenizer cuts time into groups of four frames, and the cut must not matter.
             int16, or int32 for a codebook that needs it.
-        lengths: (V,) tokens per variant.
+        lengths: (V,) tokens of each variant.
         starts: (n + 1,) clip i has the variants starts[i] to starts[i + 1].
-        captions: per clip.
-        weights: (n,) how often to draw each clip, in any unit; contents with few takes need more weight.
-        ids: per clip; the mirrored ones begin with "M".
+        captions: of each clip.
+        weights: (n,) how often to draw each clip, in any unit; action classes with few takes need more weight.
+        ids: of each clip; the mirrored ones begin with "M".
     """
 
     tokens: Int[Tensor, "v p n"]
@@ -44,13 +44,13 @@ class TokenSet:
     ids: list[str]
 
     def __post_init__(self) -> None:
-        clips = len(self.starts) - 1
-        for name in ("captions", "weights", "ids"):
-            found = len(getattr(self, name))
-            require(found == clips, f"{name} has {found} entries for {clips} clips; give one for each clip")
         bare = [name for name, texts in zip(self.ids, self.captions, strict=True) if not texts]
         require(
-            not bare, f"{len(bare)} clips have no caption, {bare[:1]} first; leave them out or caption them"
+            not bare, f"{len(bare)} clips have no caption, {bare[:1]} first: leave them out or caption them"
+        )
+        sizes = {len(self.ids), len(self.weights), len(self.starts) - 1}
+        require(
+            len(sizes) == 1, f"{len(self.ids)} ids, {len(self.weights)} weights, {len(self.starts) - 1} clips"
         )
         require(
             bool(np.isfinite(self.weights).all() and (self.weights >= 0).all() and self.weights.sum() > 0),
@@ -62,19 +62,19 @@ class TokenSet:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the clips, their lengths, captions or weights: a run is not continued on others.
+        """A hash of the clips, their lengths, captions and weights: a run is not resumed on other data.
 
-        The tokens are left out: on another machine a few may differ, since sums are made in another order.
+        The tokens are left out. On another machine a few may differ, because sums are rounded differently.
         """
-        told = json.dumps([self.ids, self.captions, self.lengths.tolist()])
-        return hashlib.sha256(told.encode() + self.weights.astype(np.float64).tobytes()).hexdigest()[:16]
+        text = json.dumps([self.ids, self.captions, self.lengths.tolist()])
+        return hashlib.sha256(text.encode() + self.weights.astype(np.float64).tobytes()).hexdigest()[:16]
 
     def texts(self) -> list[str]:
-        """All different captions, sorted: what a text cache must hold."""
+        """All different captions, sorted."""
         return sorted({text for texts in self.captions for text in texts})
 
     def select(self, keep: Bool[np.ndarray, " clips"]) -> TokenSet:
-        """The set of those clips alone, in their order."""
+        """The set of these clips alone, in their order."""
         rows = torch.from_numpy(np.repeat(keep, self.starts.diff().numpy()))
         counts = self.starts.diff()[torch.from_numpy(keep)]
         return TokenSet(
@@ -89,24 +89,24 @@ class TokenSet:
     def draw(
         self, count: int, generator: torch.Generator, like_length: bool = True
     ) -> tuple[Int64[Tensor, "count"], Int64[Tensor, "count"]]:
-        """Clips and one variant of each, every clip as often as its weight says.
+        """Clips and one variant of each, drawn in proportion to the weights.
 
-        For `like_length`, `POOL` times as many as needed are drawn, sorted by length and cut into batches, of
-        which one is taken at random: little padding, and no clip comes more or less often than otherwise.
+        With `like_length`, `POOL` times as many are drawn, sorted by length and cut into batches, of which one is taken
+        at random. This saves padding, and every clip is drawn as often as without it.
         """
         pool = POOL if like_length else 1
         u = torch.rand(3, pool * count, generator=generator, dtype=torch.float64)
         clips = draw_weighted(self.weights, u[0])
         first, number = self.starts[clips], self.starts[clips + 1] - self.starts[clips]
         variants = first + (u[1] * number).long()
-        # Many lengths are equal; such ties are broken at random, not by the order of drawing.
+        # Many lengths are equal; ties are broken at random.
         order = (self.lengths[variants] + u[2]).argsort()
         block = int(torch.randint(pool, (), generator=generator))
         chosen = order[block * count : (block + 1) * count]
         return clips[chosen], variants[chosen]
 
     def batch(self, variants: Int64[Tensor, "b"]) -> tuple[Int64[Tensor, "b p longest"], Int64[Tensor, "b"]]:
-        """Tokens and lengths of the given variants, cut to the longest of them."""
+        """Tokens and lengths of these variants, cut to the longest of them."""
         lengths = self.lengths[variants]
         return self.tokens[variants, :, : int(lengths.max())].long(), lengths
 
@@ -114,7 +114,7 @@ class TokenSet:
         """One random caption of each clip."""
         u = torch.rand(len(clips), generator=generator).tolist()
         texts = [self.captions[clip] for clip in clips.tolist()]
-        return [of[int(share * len(of))] for of, share in zip(texts, u, strict=True)]
+        return [own[int(number * len(own))] for own, number in zip(texts, u, strict=True)]
 
 
 @torch.no_grad()
@@ -132,52 +132,43 @@ def make_token_set(
     """Encode a split: every clip in every phase, and mirrored with mirrored captions.
 
     Args:
-        tokenizer: a `Tokenizer`: of it `encode`, `config` and the buffer `mean` are used.
-        phases: frames left out at the start, one variant each; (0,) for validation; None = all that differ,
-            0 to the tokenizer's frames per token - 1.
-        weights: how often to draw each clip of `packed`, mirrored or not; None = all alike.
+        tokenizer: a `Tokenizer`.
+        phases: frames left out at the start, one variant each; (0,) for validation; None for all that differ,
+            0 to config.ratio − 1.
+        weights: how often to draw each clip of `packed`, mirrored or not; None for all equally.
         max_tokens: longer clips are cut to this.
 
     Raises:
-        ValueError: a clip is too short for a phase, or `encode` gives another number of tokens than
-            `config.ratio` says.
+        ValueError: a clip is too short for a phase.
     """
     tokenizer.eval()
-    config = tokenizer.config
+    config, device = tokenizer.config, tokenizer.mean.device
     phases = range(config.ratio) if phases is None else phases
-    device = tokenizer.mean.device
     sides = (False, True) if mirror else (False,)
-    jobs = np.array(
-        [(clip, side, phase) for side in sides for clip in range(len(packed)) for phase in phases]
-    )
-    clips, sided, shifts = jobs[:, 0], jobs[:, 1] == 1, jobs[:, 2]
+    variants = [(clip, side, phase) for side in sides for clip in range(len(packed)) for phase in phases]
+    clips, mirrored, shifts = (np.array(column) for column in zip(*variants, strict=True))
+    first = packed.starts[clips] + shifts
     frames = np.minimum(np.diff(packed.starts)[clips] - shifts, max_tokens * config.ratio)
-    require(bool((frames > 0).all()), f"a clip is too short for the phases {tuple(phases)}; leave it out")
-    first, lengths = packed.starts[clips] + shifts, -(-frames // config.ratio)
+    require(bool((frames > 0).all()), f"a clip is too short for the phases {tuple(phases)}: leave it out")
+    lengths = -(-frames // config.ratio)
+
     dtype = torch.int16 if config.codes <= 1 << 15 else torch.int32  # ids run to codes - 1
-    tokens = torch.zeros(len(jobs), config.parts, int(lengths.max()), dtype=dtype)
-    chunks = np.split(np.argsort(frames, kind="stable"), range(batch_size, len(jobs), batch_size))
-    for chunk in tqdm(chunks, desc="tokens", unit="batch", disable=not progress):
-        ends = frames[chunk]
-        rows = np.minimum(np.arange(ends.max()), ends[:, None] - 1) + first[chunk][:, None]
+    tokens = torch.zeros(len(variants), config.parts, int(lengths.max()), dtype=dtype)
+    # Batches of similar length; shorter clips repeat their last frame, which `encode` ignores.
+    batches = np.split(np.argsort(frames, kind="stable"), range(batch_size, len(variants), batch_size))
+    for batch in tqdm(batches, desc="tokens", unit="batch", disable=not progress):
+        ends = frames[batch]
+        rows = np.minimum(np.arange(ends.max()), ends[:, None] - 1) + first[batch][:, None]
         x = np.asarray(packed.features[rows])
-        x[sided[chunk]] = mirror_features(x[sided[chunk]], skeleton)
+        x[mirrored[batch]] = mirror_features(x[mirrored[batch]], skeleton)
         codes = tokenizer.encode(torch.from_numpy(x).to(device), torch.from_numpy(ends).to(device))
-        longest = int(lengths[chunk].max())
-        require(
-            codes.shape[2] == longest,
-            f"the tokenizer made {codes.shape[2]} tokens of {ends.max()} frames, expected {longest}: its "
-            f"config says {config.ratio} frames per token; give a tokenizer that fits its config",
-        )
-        tokens[torch.from_numpy(chunk), :, :longest] = codes.cpu().to(dtype)
-    plain = [[caption.text for caption in captions] for captions in packed.captions]
-    mirrored = [[mirror_text(text) for text in texts] for texts in plain]
+        tokens[torch.from_numpy(batch), :, : int(lengths[batch].max())] = codes.cpu().to(dtype)
+
+    captions = [[caption.text for caption in captions] for captions in packed.captions]
+    ids = list(packed.ids)
+    if mirror:
+        captions += [[mirror_text(text) for text in texts] for texts in captions]
+        ids += [f"M{name}" for name in ids]
     weights = np.ones(len(packed)) if weights is None else np.asarray(weights, dtype=np.float64)
-    return TokenSet(
-        tokens,
-        torch.from_numpy(lengths),
-        torch.arange(0, len(jobs) + 1, len(phases)),
-        plain + mirrored if mirror else plain,
-        np.tile(weights, len(sides)),
-        packed.ids + [f"M{name}" for name in packed.ids] if mirror else packed.ids,
-    )
+    starts = torch.arange(0, len(variants) + 1, len(phases))
+    return TokenSet(tokens, torch.from_numpy(lengths), starts, captions, np.tile(weights, len(sides)), ids)

@@ -21,15 +21,21 @@ def clips(lengths=(24, 41, 30)):
     return PackedSplit([f"c{i}" for i in range(len(lengths))], features, starts, captions)
 
 
+def make_tokenizer(**sizes):
+    torch.manual_seed(0)
+    config = TokenizerConfig(**{"width": 16, "depth": 1, "codes": 64, "code_dim": 4} | sizes)
+    tokenizer = Tokenizer(config).eval()
+    for quantizer in tokenizer.quantizers:
+        quantizer.set_codebook(0.1 * torch.randn(config.codes, 4))
+    return tokenizer
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
-    torch.manual_seed(0)
-    made = Tokenizer(TokenizerConfig(width=16, depth=1, codes=64, code_dim=4))
-    made.quantizers[0].set_codebook(0.1 * torch.randn(64, 4))
-    return made.eval()
+    return make_tokenizer()
 
 
-def test_every_variant_holds_the_tokens_that_its_clip_gets_alone(tokenizer):
+def test_every_variant_holds_the_tokens_of_its_clip_encoded_alone(tokenizer):
     split = clips()
     tokens = make_token_set(tokenizer, split, weights=[1, 2, 3], batch_size=5)
     assert tokens.ids == ["c0", "c1", "c2", "Mc0", "Mc1", "Mc2"] and tokens.starts.tolist() == list(
@@ -39,73 +45,45 @@ def test_every_variant_holds_the_tokens_that_its_clip_gets_alone(tokenizer):
     assert tokens.captions[1] == ["waves the left hand 1", "clip 1"]
     assert tokens.captions[4] == ["waves the right hand 1", "clip 1"]
     assert len({tuple(row.tolist()) for row in tokens.tokens[:, 0]}) == 24  # no two variants are alike
-    for place, name in enumerate(tokens.ids):
+    for i, name in enumerate(tokens.ids):
         features = split.clip(int(name[-1]))
         features = mirror_features(features) if name.startswith("M") else features
         for phase in range(4):
             alone = tokenizer.encode(torch.from_numpy(np.array(features[phase:]))[None])[0]
-            found, lengths = tokens.batch(tokens.starts[place : place + 1] + phase)
-            assert int(lengths) == alone.shape[1] and torch.equal(found[0], alone), (name, phase)
+            row, length = tokens.batch(tokens.starts[i : i + 1] + phase)
+            assert int(length) == alone.shape[1] and torch.equal(row[0], alone), (name, phase)
 
 
-def test_two_parts_are_two_rows_of_a_token_set():
-    torch.manual_seed(0)
-    halves = Tokenizer(TokenizerConfig(width=16, depth=1, codes=64, code_dim=8, parts=2)).eval()
-    for quantizer in halves.quantizers:
-        quantizer.set_codebook(0.1 * torch.randn(64, 4))
-    split = clips()
-    tokens = make_token_set(halves, split, batch_size=5)
-    assert tokens.tokens.shape == (24, 2, 11) and (tokens.tokens[:, 0] != tokens.tokens[:, 1]).any()
-    for variant in range(24):
-        features = split.clip(variant // 4 % 3)
-        features = mirror_features(features) if variant >= 12 else features
-        alone = halves.encode(torch.from_numpy(np.array(features[variant % 4 :]))[None])[0]
-        found, lengths = tokens.batch(torch.tensor([variant]))
-        assert int(lengths) == alone.shape[1] and torch.equal(found[0], alone), variant
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"parts": 2, "code_dim": 8},  # a row for each part
+        {"down": 3},  # 8 frames for each token: 8 phases
+        {"codes": 40_000},  # more than int16 holds
+    ],
+)
+def test_tokens_of_other_tokenizers(sizes):
+    other, split = make_tokenizer(**sizes), clips()
+    ratio = other.config.ratio
+    tokens = make_token_set(other, split, mirror=False, max_tokens=40 // ratio)
+    assert tokens.starts.tolist() == [0, ratio, 2 * ratio, 3 * ratio]
+    assert sizes.get("codes", 0) < 1 << 15 or tokens.tokens.max() >= 1 << 15
+    for variant in range(3 * ratio):
+        features = np.array(split.clip(variant // ratio)[variant % ratio :][:40])
+        alone = other.encode(torch.from_numpy(features)[None])[0]
+        row, length = tokens.batch(torch.tensor([variant]))
+        assert int(length) == alone.shape[1] and torch.equal(row[0], alone), variant
 
 
 def test_long_clips_are_cut_and_validation_sets_are_plain(tokenizer):
     tokens = make_token_set(tokenizer, clips(), (0,), mirror=False, max_tokens=8)
     assert tokens.lengths.tolist() == [6, 8, 8] and tokens.tokens.shape == (3, 1, 8)
     assert tokens.ids == ["c0", "c1", "c2"]
-    with pytest.raises(ValueError, match="a clip is too short for the phases"):
+    with pytest.raises(ValueError, match="too short"):
         make_token_set(tokenizer, clips((2, 30)))
 
 
-def test_frames_per_token_are_the_tokenizers():
-    torch.manual_seed(0)
-    coarse = Tokenizer(TokenizerConfig(width=16, depth=1, down=3, codes=64, code_dim=4)).eval()
-    coarse.quantizers[0].set_codebook(0.1 * torch.randn(64, 4))
-    split = clips()
-    tokens = make_token_set(coarse, split, mirror=False, max_tokens=4)
-    assert tokens.starts.tolist() == [0, 8, 16, 24]  # every phase that differs
-    for variant in range(24):
-        features = np.array(split.clip(variant // 8)[variant % 8 :][:32])
-        alone = coarse.encode(torch.from_numpy(features)[None])[0]
-        found, lengths = tokens.batch(torch.tensor([variant]))
-        assert int(lengths) == alone.shape[1] and torch.equal(found[0], alone), variant
-
-
-def test_a_tokenizer_that_breaks_its_ratio_is_refused(tokenizer, monkeypatch):
-    plain = tokenizer.encode
-    monkeypatch.setattr(tokenizer, "encode", lambda x, lengths: plain(x, lengths)[..., ::2])
-    with pytest.raises(ValueError, match="made 6 tokens of 44 frames, expected 11: .*4 frames per token"):
-        make_token_set(tokenizer, clips((44, 44)), (0,), mirror=False)
-
-
-def test_ids_of_a_large_codebook_are_kept():
-    torch.manual_seed(0)
-    large = Tokenizer(TokenizerConfig(width=16, depth=1, codes=40_000, code_dim=4)).eval()
-    large.quantizers[0].set_codebook(0.1 * torch.randn(40_000, 4))
-    split = clips()
-    tokens = make_token_set(large, split, (0,), mirror=False)
-    assert tokens.tokens.max() >= 1 << 15
-    for clip in range(3):
-        alone = large.encode(torch.from_numpy(np.array(split.clip(clip)))[None])[0]
-        assert torch.equal(tokens.batch(torch.tensor([clip]))[0][0], alone)
-
-
-def test_draws_follow_the_weights_though_lengths_are_alike():
+def test_draws_follow_the_weights_and_batches_have_similar_lengths():
     lengths, weights = [3, 4, 5, 6, 7, 8, 9, 10], np.array([1, 2, 3, 4, 5, 6, 0, 8.0])
     tokens = token_set(lengths, [["a"]] * 8, weights)
     generator = torch.Generator().manual_seed(0)
@@ -115,8 +93,8 @@ def test_draws_follow_the_weights_though_lengths_are_alike():
         assert torch.equal(drawn, variants)
         counts += np.bincount(drawn, minlength=8)
         spread.append(int(tokens.lengths[variants].max() - tokens.lengths[variants].min()))
-    share = counts / counts.sum()
-    assert counts[6] == 0 and np.abs(share - weights / weights.sum()).max() < 0.03
+    rates = counts / counts.sum()
+    assert counts[6] == 0 and np.abs(rates - weights / weights.sum()).max() < 0.03
     assert np.mean(spread) < 2.5
     mixed = tokens.draw(64, generator, like_length=False)[1]
     assert tokens.lengths[mixed].max() - tokens.lengths[mixed].min() >= 6
@@ -135,7 +113,7 @@ def test_all_variants_and_captions_are_drawn():
     }  # fmt: skip
 
 
-def test_some_clips_of_a_set_keep_all_that_is_theirs(tokenizer):
+def test_selected_clips_keep_their_variants_captions_and_weights(tokenizer):
     whole = make_token_set(tokenizer, clips(), weights=[1, 2, 3])
     some = whole.select(np.array([False, True, False, False, True, True]))
     assert some.ids == ["c1", "Mc1", "Mc2"] and some.weights.tolist() == [2, 2, 3]
@@ -150,10 +128,10 @@ def test_some_clips_of_a_set_keep_all_that_is_theirs(tokenizer):
     assert len(some.tokens) == int(some.starts[-1]) == 12
 
 
-def test_bad_token_sets_are_refused():
-    with pytest.raises(ValueError, match="1 clips have no caption, .*c1"):
-        token_set([3, 4], [["a"], []])
-    with pytest.raises(ValueError, match="weights must be finite"):
-        token_set([3, 4], [["a"], ["b"]], [0, 0])
-    with pytest.raises(ValueError, match="captions has 1 entries for 2 clips"):
-        token_set([3, 4], [["a"]])
+@pytest.mark.parametrize(
+    ("captions", "weights", "named"),
+    [([["a"], []], None, "c1"), ([["a"], ["b"]], [0, 0], "weights"), ([["a"], ["b"]], [1], "1 weights")],
+)
+def test_bad_token_sets_are_refused(captions, weights, named):
+    with pytest.raises(ValueError, match=named):
+        token_set([3, 4], captions, weights)
