@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mmm.errors import atomic_write, require
 from mmm.motion.skeleton import Skeleton
 from mmm.viz.body import as_scene, body_shapes, ground_shapes
-from mmm.viz.camera import Camera, telling_yaw
+from mmm.viz.camera import Camera, best_yaw
 from mmm.viz.style import (
     ARROW,
     BACK,
@@ -35,9 +35,10 @@ from mmm.viz.style import (
     Colour,
 )
 
-FINE = 2  # pixels are drawn this many times finer and averaged: smooth edges
-STILL = 2.2  # metres: a root that stays within this is watched by a camera at rest
-COLOURS = 40  # in a GIF's palette
+FINE = 2  # pictures are drawn this many times finer and averaged, which smooths edges
+STILL = 2.2  # metres: the camera rests if the root stays within this
+COLOURS = 40  # in a GIF's palette, of which these first:
+_SOLID: tuple[Colour, ...] = (PAPER, LEFT, RIGHT, FLOOR, DARK, PATH, ARROW, NOSE, SKIN, FRONT, BACK, SHADOW)
 
 
 def animate(
@@ -51,14 +52,14 @@ def animate(
 ) -> Path:
     """Write a motion as an animation that loops: .gif, or .mp4 where the ffmpeg program is installed.
 
-    The camera rests if the person stays in place and goes along otherwise; floor lines are a metre apart.
+    The camera rests if the person stays in place and follows otherwise; floor lines are a metre apart.
     Colours and arrow are those of the film strip.
 
     Args:
         motion: a Motion, or joints (T, J, 3).
-        path: where to write; the suffix decides. Written beside its place and renamed.
+        path: where to write, atomically; the suffix decides the format.
         fps: the motion's by default (20 for bare joints). A GIF counts in hundredths of a second: frames get
-            whole hundredths so that the whole lasts as long as it should.
+            whole hundredths such that the total time is right.
         title: the motion's text by default, "" for none.
         skeleton: needed for bare joints only.
         size: width and height in pixels, even.
@@ -80,7 +81,7 @@ def animate_beside(
     *,
     size: int = 320,
 ) -> Path:
-    """Write motions as one animation, side by side, such as before and after an edit; one that ends earlier waits.
+    """Write motions as one animation, side by side, such as before and after an edit; a shorter one rests at its end.
 
     Args:
         motions: Motions of one frame rate. titles: their texts by default.
@@ -96,21 +97,17 @@ def animate_beside(
     titles = [text for *_, text in scenes] if titles is None else list(titles)
     require(len(titles) == len(scenes), f"{len(titles)} titles for {len(scenes)} motions; give one each.")
     longest = max(len(joints) for joints, *_ in scenes)
-    rows = zip(
-        *(
-            _frames(
-                np.concatenate([joints, joints[-1:].repeat(longest - len(joints), 0)]), fps, body, title, size
-            )
-            for (joints, fps, body, _), title in zip(scenes, titles, strict=True)
-        ),
-        strict=True,
-    )
+    columns = []
+    for (joints, fps, skeleton, _), title in zip(scenes, titles, strict=True):
+        joints = np.concatenate([joints, joints[-1:].repeat(longest - len(joints), 0)])
+        columns.append(_frames(joints, fps, skeleton, title, size))
+    rows = zip(*columns, strict=True)
     frames = (Image.fromarray(np.concatenate([np.asarray(picture) for picture in row], 1)) for row in rows)
     return _write(path, frames, rates[0], size * len(scenes), size)
 
 
 def _checked(path: str | os.PathLike[str], size: int) -> Path:
-    """The path, if an animation of that size can be written to it."""
+    """The path; refuses a wrong suffix or size."""
     path = Path(path)
     require(
         path.suffix.lower() in (".gif", ".mp4"),
@@ -133,42 +130,49 @@ def _frames(
 ) -> Iterator[Image.Image]:
     """The pictures of an animation, RGB, `size` pixels square."""
     targets, reach = _follow(joints, fps)
-    yaw = telling_yaw(joints, skeleton)
+    yaw = best_yaw(joints, skeleton)
     fine = size * FINE
-    font, small = (_font(round(fine * share)) for share in (0.038, 0.032))
-    words = textwrap.fill(title, 46, max_lines=3, placeholder=" …")
-    scale = fine / (2 * reach)
     floor_path = joints[:, 0] * [1, 0, 1]
     for at, pose in enumerate(joints):
         camera = Camera(tuple(targets[at]), yaw, 0.3, 3.4 * reach)
         picture = Image.new("RGB", (fine, fine), PAPER)
         draw = ImageDraw.Draw(picture)
-
-        def pixels(points: Float[np.ndarray, "n 2"]) -> list[tuple[float, float]]:
-            spread = np.stack([fine / 2 + points[:, 0] * scale, fine * 0.53 - points[:, 1] * scale], -1)
-            return list(map(tuple, spread.tolist()))
-
         for line in _grid(targets[at], 2.6 * reach):
-            draw.line(pixels(camera.project(line)[:, :2]), FLOOR, FINE)
+            draw.line(_pixels(camera.project(line), fine, reach), FLOOR, FINE)
         if at:
-            draw.line(pixels(camera.project(floor_path[: at + 1])[:, :2]), PATH, 2 * FINE, joint="curve")
+            path = _pixels(camera.project(floor_path[: at + 1]), fine, reach)
+            draw.line(path, PATH, 2 * FINE, joint="curve")
         for shape in ground_shapes(pose, skeleton, camera) + body_shapes(pose, skeleton, camera):
-            draw.polygon(pixels(shape.polygon), shape.colour, PAPER)
-        edge = round(fine * 0.025)
-        draw.multiline_text((edge, edge), words, DARK, font, spacing=FINE * 2)
-        draw.text((edge, fine - edge), f"{at / fps:.1f} s", DARK, small, anchor="ld")
-        draw.text((fine - edge, fine - edge), "right", RIGHT, small, anchor="rd")
-        draw.text((fine - edge - small.getlength("right  "), fine - edge), "left", LEFT, small, anchor="rd")
+            draw.polygon(_pixels(shape.polygon, fine, reach), shape.colour, PAPER)
+        _write_words(draw, title, at / fps, fine)
         yield picture.reduce(FINE)
 
 
+def _pixels(points: Float[np.ndarray, "n d"], fine: int, reach: float) -> list[tuple[float, float]]:
+    """Picture metres (right, up) → pixels of a picture that shows `reach` metres to either side."""
+    scale = fine / (2 * reach)
+    pixels = np.stack([fine / 2 + points[:, 0] * scale, fine * 0.53 - points[:, 1] * scale], -1)
+    return list(map(tuple, pixels.tolist()))
+
+
+def _write_words(draw: ImageDraw.ImageDraw, title: str, seconds: float, fine: int) -> None:
+    """The title above; the time and the colours of left and right below."""
+    font, small = _font(round(fine * 0.038)), _font(round(fine * 0.032))
+    words = textwrap.fill(title, 46, max_lines=3, placeholder=" …")
+    edge = round(fine * 0.025)
+    draw.multiline_text((edge, edge), words, DARK, font, spacing=FINE * 2)
+    draw.text((edge, fine - edge), f"{seconds:.1f} s", DARK, small, anchor="ld")
+    draw.text((fine - edge, fine - edge), "right", RIGHT, small, anchor="rd")
+    draw.text((fine - edge - small.getlength("right  "), fine - edge), "left", LEFT, small, anchor="rd")
+
+
 def _follow(joints: Float[np.ndarray, "t j 3"], fps: float) -> tuple[Float[np.ndarray, "t 3"], float]:
-    """Where the camera looks in each frame, and how many metres it shows to either side."""
+    """The target of the camera in each frame, and how many metres it shows to either side."""
     root = joints[:, 0] * [1, 0, 1]
     middle = (root.min(0) + root.max(0)) / 2
     if np.linalg.norm(root - middle, axis=-1).max() * 2 < STILL:
         targets = np.repeat(middle[None], len(root), 0)
-    else:  # a moving mean over a second, so that the picture does not jog with every step
+    else:  # a moving mean over a second, so that the picture does not shake with every step
         half = max(1, round(fps / 2))
         padded = np.concatenate([root[:1].repeat(half, 0), root, root[-1:].repeat(half, 0)])
         targets = np.stack([padded[at : at + 2 * half + 1].mean(0) for at in range(len(root))])
@@ -178,7 +182,7 @@ def _follow(joints: Float[np.ndarray, "t j 3"], fps: float) -> tuple[Float[np.nd
 
 
 def _grid(target: Float[np.ndarray, "3"], reach: float) -> list[Float[np.ndarray, "2 3"]]:
-    """Floor lines every metre round a point; fixed to the world, so that they pass by under a walker."""
+    """Floor lines every metre around a point, fixed to the world."""
     x, _, z = target
     lines = [[[at, 0, z - reach], [at, 0, z + reach]] for at in np.arange(np.ceil(x - reach), x + reach)]
     lines += [[[x - reach, 0, at], [x + reach, 0, at]] for at in np.arange(np.ceil(z - reach), z + reach)]
@@ -187,18 +191,18 @@ def _grid(target: Float[np.ndarray, "3"], reach: float) -> list[Float[np.ndarray
 
 @lru_cache
 def _font(pixels: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib, so that every machine draws the same letters."""
+    """DejaVu Sans, which comes with matplotlib: the same letters on every machine."""
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")), pixels)
 
 
 def _write_gif(path: Path, frames: Iterable[Image.Image], fps: float) -> None:
-    """One palette for all frames, so that what does not change is stored once."""
+    """One palette for all frames: unchanged pixels are stored once."""
     pictures = [np.asarray(frame) for frame in frames]
     table, palette = _palette(pictures[:: max(1, len(pictures) // 8)])
     indexed = []
     for picture in pictures:
-        fifths = (picture >> 3).astype(np.uint16)
-        image = Image.fromarray(table[fifths[..., 0] << 10 | fifths[..., 1] << 5 | fifths[..., 2]])
+        bits = (picture >> 3).astype(np.uint16)  # 5 of each channel
+        image = Image.fromarray(table[bits[..., 0] << 10 | bits[..., 1] << 5 | bits[..., 2]])
         image.putpalette(palette)
         indexed.append(image)
     ends = np.round(np.arange(len(indexed) + 1) * 100 / fps).astype(int)
@@ -213,12 +217,12 @@ def _write_gif(path: Path, frames: Iterable[Image.Image], fps: float) -> None:
 def _palette(samples: list[UInt8[np.ndarray, "h w 3"]]) -> tuple[UInt8[np.ndarray, " 32768"], list[int]]:
     """A palette of the samples' colours, and the nearest entry for each colour of 5 bits a channel.
 
-    A look-up is ten times faster than Pillow's search, and the same colour always gets the same entry.
+    A look-up is ten times faster than Pillow's search, and equal colours always get the same entry.
     """
     sheet = Image.fromarray(np.concatenate(samples))
     free = COLOURS - len(_SOLID)
-    found = sheet.quantize(free, Image.Quantize.MEDIANCUT).getpalette()[: 3 * free]
-    colours = np.concatenate([np.array(_SOLID), np.array(found).reshape(-1, 3)])
+    mixed = sheet.quantize(free, Image.Quantize.MEDIANCUT).getpalette()[: 3 * free]
+    colours = np.concatenate([np.array(_SOLID), np.array(mixed).reshape(-1, 3)])
     steps = (np.arange(32) << 3) + 4
     cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
     solid = [int(((np.array(c) >> 3) * [1024, 32, 1]).sum()) for c in _SOLID]
@@ -226,9 +230,6 @@ def _palette(samples: list[UInt8[np.ndarray, "h w 3"]]) -> tuple[UInt8[np.ndarra
     table = distance.argmin(1).astype(np.uint8)
     table[solid] = np.arange(len(_SOLID))  # large areas keep their exact colour
     return table, colours.ravel().tolist()
-
-
-_SOLID: tuple[Colour, ...] = (PAPER, LEFT, RIGHT, FLOOR, DARK, PATH, ARROW, NOSE, SKIN, FRONT, BACK, SHADOW)
 
 
 def _write_mp4(path: Path, frames: Iterable[Image.Image], fps: float, width: int, height: int) -> None:
@@ -246,8 +247,10 @@ def _write_mp4(path: Path, frames: Iterable[Image.Image], fps: float, width: int
         try:
             for frame in frames:
                 pipe.stdin.write(frame.tobytes())
-        except BrokenPipeError:  # ffmpeg has given up; it says why below
+        except BrokenPipeError:  # ffmpeg has stopped; its message follows
             pass
         finally:
-            said = pipe.communicate()[1].decode(errors="replace").strip()
-        require(pipe.returncode == 0, f"{path} was not written: ffmpeg said {said!r}; write a .gif instead.")
+            message = pipe.communicate()[1].decode(errors="replace").strip()
+        require(
+            pipe.returncode == 0, f"{path} was not written: ffmpeg said {message!r}; write a .gif instead."
+        )

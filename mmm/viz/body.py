@@ -1,7 +1,7 @@
 """A body as flat shapes: tapered limbs in the colours of their sides, a torso, a head with a nose.
 
-Film strips (matplotlib) and animations (Pillow) paint the same shapes from far to near, so that a nearer limb
-covers a farther one.
+Film strips (matplotlib) and animations (Pillow) paint the same shapes from far to near: a nearer limb covers a
+farther one.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import ConvexHull
 
 from mmm.errors import require
 from mmm.motion.skeleton import Skeleton, get_skeleton
 from mmm.viz.camera import UP, Camera, facing, gaze
-from mmm.viz.style import ARROW, BACK, DARK, FRONT, LEFT, NOSE, RIGHT, SHADOW, SKIN, Colour
+from mmm.viz.style import ARROW, BACK, FRONT, LEFT, NOSE, RIGHT, SHADOW, SKIN, Colour
 
 LEG_RADII = (0.085, 0.06, 0.042, 0.034, 0.03)  # hip, knee, ankle, foot, toe, metres
 ARM_RADII = (0.036, 0.042, 0.05, 0.05, 0.06)  # wrist, elbow, shoulder, collar, chest
@@ -34,11 +35,11 @@ class Shape:
 def as_scene(
     motion, fps: float | int | None = None, skeleton: str | Skeleton | None = None
 ) -> tuple[Float[np.ndarray, "t j 3"], float, Skeleton, str]:
-    """What every drawing needs, from a Motion or an array of joints.
+    """Joints, fps, skeleton and text of a Motion or an array of joints, for every kind of picture.
 
     Args:
         motion: a Motion, or joints (T, J, 3) as NumPy array or tensor in the skeleton's unit.
-        fps, skeleton: override what the Motion says; 20 and "humanml3d" for bare joints.
+        fps, skeleton: the Motion's by default; 20 and "humanml3d" for bare joints.
     Returns:
         joints (T, J, 3) float64 in metres, fps, the Skeleton, the text ("" for bare joints).
     Raises:
@@ -66,19 +67,20 @@ def as_scene(
 @lru_cache
 def limbs(skeleton: Skeleton) -> tuple[tuple[int, int, float, float, Colour], ...]:
     """(joint, joint, radius, radius, colour) of every bone drawn as a limb; the torso is drawn apart."""
-    found = []
+    bones = []
     for chain in skeleton.chains:
-        side = LEFT if chain[-1] in skeleton.left else RIGHT if chain[-1] in skeleton.right else DARK
-        if side is DARK:  # the spine is inside the torso, only the neck shows
-            found.append((chain[-2], chain[-1], 0.05, 0.05, SKIN))
+        sides = skeleton.left + skeleton.right
+        if chain[-1] not in sides:  # the spine is inside the torso, only the neck is visible
+            bones.append((chain[-2], chain[-1], 0.05, 0.05, SKIN))
             continue
+        colour = LEFT if chain[-1] in skeleton.left else RIGHT
         leg = chain[0] == 0
-        joints = chain[1:] if leg else tuple(j for j in chain if j in skeleton.left + skeleton.right)
+        joints = chain[1:] if leg else tuple(j for j in chain if j in sides)
         radii = LEG_RADII[: len(joints)] if leg else ARM_RADII[: len(joints)][::-1]
-        found += [(*joints[i : i + 2], *radii[i : i + 2], side) for i in range(len(joints) - 1)]
+        bones += [(*joints[i : i + 2], *radii[i : i + 2], colour) for i in range(len(joints) - 1)]
         if not leg:  # a hand
-            found.append((chain[-1], chain[-1], 0.052, 0.052, side))
-    return tuple(found)
+            bones.append((chain[-1], chain[-1], 0.052, 0.052, colour))
+    return tuple(bones)
 
 
 def head_joint(skeleton: Skeleton) -> int:
@@ -103,7 +105,7 @@ def body_shapes(joints: Float[np.ndarray, "j 3"], skeleton: Skeleton, camera: Ca
 
 
 def ground_shapes(joints: Float[np.ndarray, "j 3"], skeleton: Skeleton, camera: Camera) -> list[Shape]:
-    """On the floor under a pose: a shadow (it shows a jump) and an arrow that says where the body faces."""
+    """On the floor under a pose: a shadow, which shows a jump, and an arrow in the direction that the body faces."""
     ahead = facing(joints, skeleton)
     left = np.cross(UP, ahead)
     spot = joints[0] * [1, 0, 1]
@@ -122,7 +124,7 @@ def _flat(points: Float[np.ndarray, "n 3"], colour: Colour, camera: Camera) -> S
 
 
 def _torso(seen, size, joints, skeleton: Skeleton, camera: Camera) -> Shape:
-    """The hull of shoulders and hips; lighter in front than behind, so that a back is seen to be one."""
+    """The hull of shoulders and hips; the front is lighter than the back."""
     r_hip, l_hip, r_shoulder, l_shoulder = skeleton.face
     corners = [(r_hip, 0.085), (l_hip, 0.085), (r_shoulder, 0.055), (l_shoulder, 0.055)]
     rings = [_capsule(seen[j, :2], seen[j, :2], r * size[j], r * size[j]) for j, r in corners]
@@ -132,7 +134,7 @@ def _torso(seen, size, joints, skeleton: Skeleton, camera: Camera) -> Shape:
 
 
 def _head(joints: Float[np.ndarray, "j 3"], skeleton: Skeleton, camera: Camera) -> list[Shape]:
-    """A ball with a nose towards where the chest points."""
+    """A ball with a nose in the direction of the chest."""
     top = head_joint(skeleton)
     neck = next(a for a, b, *_ in limbs(skeleton) if b == top)
     rise = joints[top] - joints[neck]
@@ -146,20 +148,20 @@ def _head(joints: Float[np.ndarray, "j 3"], skeleton: Skeleton, camera: Camera) 
     return [Shape(ball, SKIN, float(seen[0, 2])), Shape(nose, NOSE, float(seen[2, 2]))]
 
 
-_SHARE = np.linspace(0, 1, 9)
+_STEPS = np.linspace(0, 1, 9)
 _CIRCLE = np.stack([np.cos(2 * np.pi * np.arange(18) / 18), np.sin(2 * np.pi * np.arange(18) / 18)], -1)
 
 
 def _capsule(
     a: Float[np.ndarray, "2"], b: Float[np.ndarray, "2"], ra: float, rb: float
 ) -> Float[np.ndarray, "18 2"]:
-    """Outline of two circles and their common tangents."""
+    """Outline of two circles with centres a and b and their common tangents."""
     along = b - a
     length = float(np.hypot(*along))
     if length <= abs(ra - rb) + 1e-9:  # one circle holds the other
         return a + ra * _CIRCLE if ra >= rb else b + rb * _CIRCLE
     angle, lean = np.arctan2(along[1], along[0]), np.arccos((ra - rb) / length)
-    turn = np.concatenate([angle + lean + _SHARE * (2 * np.pi - 2 * lean), angle - lean + _SHARE * 2 * lean])
+    turn = np.concatenate([angle + lean + _STEPS * (2 * np.pi - 2 * lean), angle - lean + _STEPS * 2 * lean])
     outline = np.stack([np.cos(turn), np.sin(turn)], -1)
     outline[:9] = a + ra * outline[:9]
     outline[9:] = b + rb * outline[9:]
@@ -167,18 +169,6 @@ def _capsule(
 
 
 def _hull(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "m 2"]:
-    """Convex hull, counter-clockwise (Andrew's monotone chain)."""
-    ordered = sorted(map(tuple, points.tolist()))
-
-    def half(walk) -> list[tuple[float, float]]:
-        kept: list[tuple[float, float]] = []
-        for x, y in walk:
-            while len(kept) > 1:
-                (ax, ay), (bx, by) = kept[-2:]
-                if (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0:
-                    break
-                kept.pop()
-            kept.append((x, y))
-        return kept[:-1]
-
-    return np.array(half(ordered) + half(reversed(ordered)))
+    """Convex hull, counter-clockwise from the leftmost point."""
+    hull = points[ConvexHull(points).vertices]
+    return np.roll(hull, -np.lexsort(hull.T[::-1])[0], axis=0)

@@ -1,8 +1,7 @@
-"""Where the viewer stands: facing directions, a perspective camera, and the choice of a telling view.
+"""The view: a perspective camera, facing directions, and the choice of key frames and of the camera's yaw.
 
-Everything here works on joints in metres, y up; a camera at yaw 0 stands on the z axis and looks back along
-it, so that it sees the face of a person in HumanML3D's first-frame pose, whose left (+x) is on the right of
-the picture.
+Joints are in metres, y up. A camera at yaw 0 stands on the z axis and looks back along it: it sees the face of a
+person in HumanML3D's first-frame pose, whose left (+x) is on the right of the picture.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ UP = np.array([0.0, 1.0, 0.0])
 
 @dataclass(frozen=True)
 class Camera:
-    """A perspective camera on a sphere round `target`, looking at it with y up.
+    """A perspective camera on a sphere around `target`, looking at it with y up.
 
     Attributes:
         target: the point in the middle of the picture, metres.
@@ -58,7 +57,7 @@ def facing(joints: Float[np.ndarray, "*n j 3"], skeleton: Skeleton) -> Float[np.
 def gaze(joints: Float[np.ndarray, "*n j 3"], skeleton: Skeleton) -> Float[np.ndarray, "*n 3"]:
     """Unit vectors in which the chest points (down in a bow); the nose is drawn this way.
 
-    Joints say where a head is, not how it is turned, so that this is the best a picture of them can do.
+    Joints give the position of the head, not its rotation, so the chest has to serve.
     """
     r_hip, l_hip, r_shoulder, l_shoulder = skeleton.face
     left = joints[..., l_shoulder, :] - joints[..., r_shoulder, :]
@@ -72,9 +71,9 @@ def key_frames(
 ) -> Int[np.ndarray, " n"]:
     """Frames to show: about evenly spread, each moved to where the pose differs most from its neighbours.
 
-    Even times can fall into step with a gait or a wave and show the same pose again and again. The first and
+    Evenly spaced frames can fall in step with a gait or a wave and show the same pose every time. The first and
     the last frame stay; every other may move by `freedom` times the spacing; the sum of the pose differences
-    between neighbours is the largest possible (dynamic programming).
+    between neighbours is maximal (dynamic programming).
 
     Returns:
         int (min(count, T),) ascending frame numbers.
@@ -99,14 +98,14 @@ def key_frames(
     return np.array([option[at] for option, at in zip(options, reversed(choice), strict=True)])
 
 
-def telling_yaw(joints: Float[np.ndarray, "t j 3"], skeleton: Skeleton) -> float:
+def best_yaw(joints: Float[np.ndarray, "t j 3"], skeleton: Skeleton) -> float:
     """The camera yaw from which this motion shows best; it turns with the motion.
 
-    Best: the person is seen from the front, 20° to 62° off, while they are active (who turns round and
-    punches is seen punching); moving bones lie and swing across the picture rather than towards the viewer (a
-    bow is seen from the side, a wave from the front); moving hands are not before or behind the chest; the
-    root moves from left to right; the busier side of the body is the nearer. The weights were set by eye on
-    real captures of walking, running, bowing, kicking, punching, waving, raising arms and turning.
+    Best: the person is seen from the front, 20° to 62° off, while they are active (after a turn, the punch counts);
+    moving bones lie and swing across the picture rather than towards the viewer (a bow is seen from the side, a
+    wave from the front); moving hands are not in front of or behind the chest; the root moves from left to right;
+    the more active side of the body is the nearer one. The weights were set by eye on real captures of walking,
+    running, bowing, kicking, punching, waving, raising arms and turning.
     """
     ahead = facing(joints, skeleton)
     left = np.cross(UP, ahead)

@@ -1,4 +1,4 @@
-"""The interactive player: one HTML page with motions packed inside, no network, no library."""
+"""The interactive player: one HTML page that contains its motions, without network or library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from mmm.errors import require
 from mmm.motion.skeleton import Skeleton
 from mmm.viz.body import HEAD_RADIUS, as_scene, head_joint, limbs
-from mmm.viz.camera import telling_yaw
+from mmm.viz.camera import best_yaw
 from mmm.viz.style import DARK, LEFT, RIGHT, SKIN
 
 MILLIMETRE = 0.001
@@ -33,15 +33,14 @@ def player_html(
     """A self-contained page that plays one motion or several side by side.
 
     Drag turns, wheel or pinch zooms; play, scrub, speed, follow, trace; keys: space, arrows, Home, End, + and
-    −, F, T, R, digits. Light or dark as the reader's system is. `page.html#t=1.5` opens at rest at that
-    second.
+    −, F, T, R, digits. Light or dark like the reader's system. `page.html#t=1.5` opens paused at that second.
 
     Args:
         motions: a Motion, joints (T, J, 3), or a list of these.
         fps: the motions' by default (20 for bare joints).
         title: above the player; a single motion's text by default, "" for none.
         skeleton: needed for bare joints only.
-        texts: one for each motion, where the motions do not say or should not.
+        texts: one for each motion; the motions' own by default.
     Returns:
         The page, about 20 KB and 180 bytes per frame.
     Raises:
@@ -58,10 +57,8 @@ def player_html(
         joints, rate, body, text = as_scene(motion, fps, skeleton)
         bodies[body.name] = _body(body)
         text = text if texts is None else texts[index]
-        clips.append(
-            {"text": text, "fps": rate, "body": body.name, "yaw": round(telling_yaw(joints, body), 4)}
-        )
-        clips[-1] |= pack(joints)
+        clip = {"text": text, "fps": rate, "body": body.name, "yaw": round(best_yaw(joints, body), 4)}
+        clips.append(clip | pack(joints))
     if title is None:
         title = clips[0]["text"] if len(clips) == 1 else ""
     # a "</script>" in a caption must not end the script element that holds the data
@@ -70,7 +67,7 @@ def player_html(
 
 
 def player_iframe(motions, height: int = 440, **options) -> str:
-    """The page in an iframe of its own, for notebooks: nothing in it can clash with the notebook's page.
+    """The page in an iframe of its own, which cannot interfere with the notebook's page.
 
     Args:
         motions, options: as player_html.
@@ -95,7 +92,7 @@ def pack(joints: Float[np.ndarray, "t j 3"]) -> dict:
 
 
 def _body(skeleton: Skeleton) -> dict:
-    """What the page needs to know of a skeleton."""
+    """The skeleton as the page reads it."""
     top = head_joint(skeleton)
     return {
         "joints": skeleton.num_joints,

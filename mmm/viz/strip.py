@@ -1,7 +1,4 @@
-"""Film strips: a motion as one still picture (PNG); also the door to animations and the player.
-
-Where everything in a film strip goes; pure arithmetic, painted by draw.py.
-"""
+"""Film strips: a motion as one still picture. First the layout, in picture metres; then the painting."""
 
 from __future__ import annotations
 
@@ -19,42 +16,126 @@ from matplotlib.patches import Patch
 
 from mmm.errors import atomic_write, require
 from mmm.motion.skeleton import Skeleton
-from mmm.viz.animation import animate
 from mmm.viz.body import Shape, as_scene, body_shapes, ground_shapes, limbs
-from mmm.viz.camera import Camera, facing, key_frames, telling_yaw
-from mmm.viz.player import player_html
+from mmm.viz.camera import Camera, best_yaw, facing, key_frames
 from mmm.viz.style import ARROW, DARK, FLOOR, LEFT, PATH, RIGHT, Colour, rgb, small_png
 
-TRAIL = 0.4  # seconds before each pose over which the ways of hands and root are drawn
-PITCH = 0.24  # radians: the viewer looks down a little, so that the floor is seen
+TRAIL = 0.4  # seconds before each pose over which the paths of hands and root are drawn
+PITCH = 0.24  # radians: the viewer looks down a little, so that the floor is visible
 LONGEST = 11.0  # metres across the picture; along a longer path people would be too small to read
-OVERLAP = 0.3  # share of the narrower pose that its neighbour may cover before they are spread side by side
-
-WORTH_A_MAP = 0.8  # metres: a root that stays within this is in place
+OVERLAP = 0.3  # ratio of the narrower pose that its neighbour may cover before they are spread side by side
+IN_PLACE = 0.8  # metres: a root that moves less needs no map of its path
+MAP_WIDTH = 1.5  # metres of the picture that the map of the path takes
 
 Curve = Float[np.ndarray, "_ 2"]
 
 
+def film_strip(
+    motion,
+    path: str | os.PathLike[str] | None = None,
+    poses: int = 7,
+    title: str | None = None,
+    *,
+    fps: float | int | None = None,
+    skeleton: str | Skeleton | None = None,
+    ax: Axes | None = None,
+    width: float | int = 11.0,
+) -> Figure:
+    """A motion as one still picture: `poses` poses from the first frame to the last, with their times.
+
+    Poses stand at their positions along the path on the floor if they do not cover each other there. Otherwise (a
+    wave in place, a walk in a circle) they are spread side by side and a small map shows the path from above.
+    Left limbs are blue, right limbs orange. The nose and the green arrow on the floor show where the body
+    faces; thin lines are the paths of the hands just before each pose.
+
+    Args:
+        motion: a Motion, or joints (T, J, 3).
+        path: where to write a PNG, atomically.
+        poses: how many (fewer if there are fewer frames).
+        title: the motion's text by default, "" for none.
+        fps, skeleton: needed for bare joints only; 20 and "humanml3d" by default.
+        ax: draw into these axes rather than a new figure.
+        width: inches of a new figure; the height follows from the content.
+    Returns:
+        The figure.
+    Raises:
+        ValueError: joints of another shape or not finite, poses < 1, a path that does not end in .png.
+    """
+    if ax is None:
+        return film_strips([motion], path, poses, [title], fps=fps, skeleton=skeleton, width=width)
+    _paint(*_prepare(motion, title, poses, fps, skeleton), ax)
+    _legend(ax)
+    return _save(ax.figure, path)
+
+
+def film_strips(
+    motions: Sequence,
+    path: str | os.PathLike[str] | None = None,
+    poses: int = 7,
+    titles: Sequence[str | None] | None = None,
+    *,
+    fps: float | int | None = None,
+    skeleton: str | Skeleton | None = None,
+    width: float | int = 11.0,
+) -> Figure:
+    """Film strips of several motions below each other, each with its text (or `titles`), one legend for all.
+
+    Raises:
+        ValueError: as film_strip, or when there are no motions or not one title for each.
+    """
+    require(len(motions) > 0, "film_strips got no motions; give at least one.")
+    titles = [None] * len(motions) if titles is None else list(titles)
+    require(
+        len(titles) == len(motions),
+        f"film_strips got {len(titles)} titles for {len(motions)} motions; give one title for each.",
+    )
+    pairs = [_prepare(m, t, poses, fps, skeleton) for m, t in zip(motions, titles, strict=True)]
+    figure = _new_figure(pairs, width)
+    for (strip, words), ax in zip(pairs, figure.axes, strict=True):
+        _paint(strip, words, ax)
+    _legend(figure)
+    return _save(figure, path)
+
+
+def _prepare(motion, title: str | None, poses: int, fps: float | int | None, skeleton) -> tuple[Strip, str]:
+    """The layout of the strip, and the words above it."""
+    require(poses >= 1, f"poses is {poses}, expected at least 1.")
+    joints, fps, skeleton, text = as_scene(motion, fps, skeleton)
+    words = text if title is None else title
+    return lay_out(joints, fps, skeleton, poses), textwrap.fill(words, 110)
+
+
+def _save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
+    if path is not None:
+        require(str(path).lower().endswith(".png"), f"{path} is not a .png: film strips are written as PNG.")
+        with atomic_write(path) as target:
+            target.write_bytes(small_png(figure, 128))
+    return figure
+
+
+# ---------------------------------------------------------------------- layout
+
+
 @dataclass(frozen=True)
 class PathMap:
-    """The root's path from above in metres, the viewer below: the way, places and facing of the poses."""
+    """The root's path from above in metres, the viewer below: the path, positions and facing of the poses."""
 
-    way: Curve
-    places: Curve
+    path: Curve
+    poses: Curve
     ahead: Curve
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One strip, laid out in picture metres.
+    """The layout of one strip in picture metres.
 
     Attributes:
         shapes: polygons in the order of painting.
-        floor: outline of the floor; grid: its metre lines; path: ways of the root along it.
-        trails: ways of the hands with their colours.
+        floor: outline of the floor; grid: its metre lines; path: paths of the root along it.
+        trails: paths of the hands with their colours.
         labels: (x, y, text) of the times, y being the top of the text.
         bounds: left, right, bottom, top of all this.
-        above: the map of the path, where the poses do not stand in their places and it is worth showing.
+        map: the path from above, if the poses are spread side by side and the root does not stay in place.
     """
 
     shapes: list[Shape]
@@ -64,26 +145,16 @@ class Strip:
     trails: list[tuple[Curve, Colour]]
     labels: list[tuple[float, float, str]]
     bounds: tuple[float, float, float, float]
-    above: PathMap | None
+    map: PathMap | None
 
 
 def lay_out(joints: Float[np.ndarray, "t j 3"], fps: float, skeleton: Skeleton, poses: int) -> Strip:
-    """Choose the poses, the view and the places of a film strip of joints in metres."""
-    yaw = telling_yaw(joints, skeleton)
+    """Choose the poses, the view and the positions of a film strip of joints in metres."""
+    yaw = best_yaw(joints, skeleton)
     across, _, towards = Camera(yaw=yaw, pitch=0.0).axes
-    reach = (joints - joints[:, :1]) @ across
-    # hands and feet are thicker than their joints
-    reach = np.stack([reach.min(1) - 0.12, reach.max(1) + 0.12], -1)
-    # poses that are picked too freely may come to stand in each other's way
-    for freedom in (1 / 3, 1 / 6, 0.0):
-        frames = key_frames(joints, poses, freedom)
-        in_place = not _apart(joints[frames, 0] @ across, *reach[frames].T)
-        if not in_place:
-            break
-    else:
-        frames = key_frames(joints, poses)
-    roots, (low, high) = joints[frames, 0] * [1, 0, 1], reach[frames].T
-    shifts = _side_by_side(low, high)[:, None] * across - roots if in_place else np.zeros_like(roots)
+    frames, (low, high), spread = _choose_poses(joints, across, poses)
+    roots = joints[frames, 0] * [1, 0, 1]
+    shifts = _side_by_side(low, high)[:, None] * across - roots if spread else np.zeros_like(roots)
     spots = roots + shifts
     middle = (spots.min(0) + spots.max(0)) / 2
     span = float(np.ptp(spots @ across))
@@ -98,7 +169,7 @@ def lay_out(joints: Float[np.ndarray, "t j 3"], fps: float, skeleton: Skeleton, 
 
     window = round(TRAIL * fps)
     recent = [slice(max(0, frame - window), frame + 1) for frame in frames]
-    path = [joints[:, 0]] if not in_place else [joints[r, 0] + s for r, s in zip(recent, shifts, strict=True)]
+    path = [joints[r, 0] + s for r, s in zip(recent, shifts, strict=True)] if spread else [joints[:, 0]]
     path = [camera.project(line * [1, 0, 1])[:, :2] for line in path]
     hands = [(b, colour) for a, b, *_, colour in limbs(skeleton) if a == b]
     trails = [
@@ -106,23 +177,39 @@ def lay_out(joints: Float[np.ndarray, "t j 3"], fps: float, skeleton: Skeleton, 
         for part, shift in zip(recent, shifts, strict=True)
         for hand, colour in hands
     ]
-    below = camera.project(spots + (0.8 if in_place else 0.55) * towards)
-    times = [f"{frame / fps:.1f} s" for frame in frames]
-    labels = [(float(x), float(y), time) for (x, y, _), time in zip(below, times, strict=True)]
+    below = camera.project(spots + (0.8 if spread else 0.55) * towards)
+    labels = [(float(x), float(y), f"{f / fps:.1f} s") for (x, y, _), f in zip(below, frames, strict=True)]
 
     outline = np.concatenate([shape.polygon for shape in shapes] + [line for line, _ in trails] + [floor])
     left, bottom, right, top = *outline.min(0), *outline.max(0)
-    flat = np.stack([across, -towards], -1)
-    way = joints[:, 0] @ flat
-    above = None
-    if in_place and np.ptp(way, axis=0).max() > WORTH_A_MAP:
-        above = PathMap(way, way[frames], facing(joints[frames], skeleton) @ flat)
     lowest = min(bottom, min(y for _, y, _ in labels) - 0.22)
-    return Strip(shapes, floor, grid, path, trails, labels, (left, right, lowest, top + 0.05), above)
+    flat = np.stack([across, -towards], -1)
+    seen_path, path_map = joints[:, 0] @ flat, None
+    if spread and np.ptp(seen_path, axis=0).max() > IN_PLACE:
+        path_map = PathMap(seen_path, seen_path[frames], facing(joints[frames], skeleton) @ flat)
+    return Strip(shapes, floor, grid, path, trails, labels, (left, right, lowest, top + 0.05), path_map)
 
 
-def _apart(at: Float[np.ndarray, " n"], low: Float[np.ndarray, " n"], high: Float[np.ndarray, " n"]) -> bool:
-    """Whether the poses can be told apart in their own places and the whole is not too wide."""
+def _choose_poses(
+    joints: Float[np.ndarray, "t j 3"], across: Float[np.ndarray, "3"], poses: int
+) -> tuple[np.ndarray, Float[np.ndarray, "2 n"], bool]:
+    """Frames, how far each pose reaches to the left and right of its root, and whether they must be spread."""
+    reach = (joints - joints[:, :1]) @ across
+    reach = np.stack(
+        [reach.min(1) - 0.12, reach.max(1) + 0.12], -1
+    )  # hands and feet are thicker than their joints
+    for freedom in (1 / 3, 1 / 6, 0.0):  # poses that are chosen too freely may cover each other
+        frames = key_frames(joints, poses, freedom)
+        if _are_apart(joints[frames, 0] @ across, *reach[frames].T):
+            return frames, reach[frames].T, False
+    frames = key_frames(joints, poses)
+    return frames, reach[frames].T, True
+
+
+def _are_apart(
+    at: Float[np.ndarray, " n"], low: Float[np.ndarray, " n"], high: Float[np.ndarray, " n"]
+) -> bool:
+    """Whether the poses hardly cover each other at their positions and the whole is not too wide."""
     if len(at) == 1:
         return True
     order = np.argsort(at)
@@ -133,7 +220,7 @@ def _apart(at: Float[np.ndarray, " n"], low: Float[np.ndarray, " n"], high: Floa
 
 
 def _side_by_side(low: Float[np.ndarray, " n"], high: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Places across the picture at which neighbours just do not touch."""
+    """Positions across the picture at which neighbours just do not touch."""
     steps = np.maximum(high[:-1] - low[1:] + 0.1, 0.8)
     return np.concatenate([[0.0], np.cumsum(steps)])
 
@@ -151,8 +238,7 @@ def _floor(camera: Camera, across: list[float], towards: list[float]) -> tuple[C
     return seen([(x0, z0), (x1, z0), (x1, z1), (x0, z1)]), [seen(line) for line in lines]
 
 
-__all__ = ["FilmStrip", "animate", "film_strip", "film_strips", "player_html"]
-MAP_WIDTH = 1.5  # metres of the picture that the map of the path takes
+# ---------------------------------------------------------------------- painting
 
 
 class FilmStrip(Figure):
@@ -165,92 +251,16 @@ class FilmStrip(Figure):
         display(Picture(data=small_png(self, 128)))
 
 
-def film_strip(
-    motion,
-    path: str | os.PathLike[str] | None = None,
-    poses: int = 7,
-    title: str | None = None,
-    *,
-    fps: float | int | None = None,
-    skeleton: str | Skeleton | None = None,
-    ax: Axes | None = None,
-    width: float | int = 11.0,
-) -> Figure:
-    """A motion as one still picture: `poses` poses from the first frame to the last, times under them.
-
-    Poses stand where they happened along the path on the floor if they can be told apart there; otherwise (a
-    wave in place, a walk in a circle) they are spread side by side and a small map shows the path from above.
-    Left limbs are blue, right limbs orange; the nose and the green arrow on the floor say where the body
-    faces; thin lines are the ways of the hands just before each pose.
-
-    Args:
-        motion: a Motion, or joints (T, J, 3).
-        path: where to write a PNG; written beside its place and renamed.
-        poses: how many (fewer if there are fewer frames).
-        title: the motion's text by default, "" for none.
-        fps, skeleton: needed for bare joints only; 20 and "humanml3d" by default.
-        ax: draw into these axes rather than a new figure.
-        width: inches of a new figure; the height follows from what is drawn.
-    Returns:
-        The figure.
-    Raises:
-        ValueError: joints of another shape or not finite, poses < 1, a path that does not end in .png.
-    """
-    strip, words = _prepare(motion, title, poses, fps, skeleton)
-    figure = ax.figure if ax is not None else _new_figure([strip], [words], width)
-    _paint(strip, words, figure.axes[0] if ax is None else ax)
-    _legend(ax if ax is not None else figure)
-    return _save(figure, path)
-
-
-def film_strips(
-    motions: Sequence,
-    path: str | os.PathLike[str] | None = None,
-    poses: int = 7,
-    titles: Sequence[str | None] | None = None,
-    *,
-    fps: float | int | None = None,
-    skeleton: str | Skeleton | None = None,
-    width: float | int = 11.0,
-) -> Figure:
-    """Film strips of several motions under each other, each with its text (or `titles`), one legend for all.
-
-    Raises:
-        ValueError: as film_strip, or when there are no motions or not one title for each.
-    """
-    require(len(motions) > 0, "film_strips got no motions; give at least one.")
-    titles = [None] * len(motions) if titles is None else list(titles)
-    require(
-        len(titles) == len(motions),
-        f"film_strips got {len(titles)} titles for {len(motions)} motions; give one title for each.",
-    )
-    pairs = [_prepare(m, t, poses, fps, skeleton) for m, t in zip(motions, titles, strict=True)]
-    figure = _new_figure([strip for strip, _ in pairs], [words for _, words in pairs], width)
-    for (strip, words), ax in zip(pairs, figure.axes, strict=True):
-        _paint(strip, words, ax)
-    _legend(figure)
-    return _save(figure, path)
-
-
-def _prepare(motion, title: str | None, poses: int, fps: float | int | None, skeleton) -> tuple[Strip, str]:
-    """The strip laid out, and the words above it."""
-    require(poses >= 1, f"poses is {poses}, expected at least 1.")
-    joints, fps, skeleton, text = as_scene(motion, fps, skeleton)
-    words = text if title is None else title
-    return lay_out(joints, fps, skeleton, poses), textwrap.fill(words, 110)
-
-
-def _new_figure(strips: list[Strip], titles: list[str], width: float) -> FilmStrip:
-    """A figure with one row of axes for each strip, all drawn to the width; heights in proportion."""
+def _new_figure(pairs: list[tuple[Strip, str]], width: float) -> FilmStrip:
+    """A figure with one row of axes for each strip and its words, all drawn to the width; heights in proportion."""
     margin, legend = 0.08, 0.2  # inches
+    bounds = [strip.bounds for strip, _ in pairs]
     widest = max(
-        strip.bounds[1] - strip.bounds[0] + MAP_WIDTH * (strip.above is not None) for strip in strips
+        b[1] - b[0] + MAP_WIDTH * (strip.map is not None) for (strip, _), b in zip(pairs, bounds, strict=True)
     )
-    scale = min(
-        (width - 2 * margin) / widest, 1.6
-    )  # inches per metre, the same for all: people keep their size
-    above = [0.1 + 0.24 * (len(words.splitlines()) if words else 0) for words in titles]
-    tall = [scale * (strip.bounds[3] - strip.bounds[2]) for strip in strips]
+    scale = min((width - 2 * margin) / widest, 1.6)  # inches per metre, the same for all strips
+    above = [0.1 + 0.24 * (len(words.splitlines()) if words else 0) for _, words in pairs]
+    tall = [scale * (b[3] - b[2]) for b in bounds]
     height = sum(above) + sum(tall) + legend + margin
     figure = FilmStrip(figsize=(width, height), dpi=100, facecolor="white")
     top = height
@@ -284,51 +294,40 @@ def _paint(strip: Strip, words: str, ax: Axes) -> None:
         ax.text(x, y, text, ha="center", va="top", fontsize=9, color=rgb(DARK), zorder=5)
     if words:
         ax.set_title(words, fontsize=11, loc="left", color=rgb(DARK), pad=3)
-    if strip.above is not None:
-        _map(strip.above, ax)
+    if strip.map is not None:
+        _paint_map(strip.map, ax)
 
 
-def _map(above: PathMap, ax: Axes) -> None:
+def _paint_map(path_map: PathMap, ax: Axes) -> None:
     """The path from above, to the right of the poses: where the root went, where each pose faced."""
-    _, right = ax.get_xlim()
+    left, right = ax.get_xlim()
     bottom, top = ax.get_ylim()
-    side = 1.0  # metres of the picture
-    scale = side / max(np.ptp(above.way, axis=0).max(), 0.5)
-    middle = (above.way.min(0) + above.way.max(0)) / 2
+    size = np.ptp(path_map.path, axis=0).max()
+    scale = 1.0 / max(size, 0.5)  # the map is 1 m of the picture wide
+    middle = (path_map.path.min(0) + path_map.path.max(0)) / 2
     centre = np.array([right + 0.75, (top + bottom) / 2])
-    way, places = ((points - middle) * scale + centre for points in (above.way, above.places))
-    ax.plot(*way.T, color=rgb(PATH), linewidth=1.8, zorder=2)
-    ax.quiver(
-        *places.T, *above.ahead.T, color=rgb(ARROW), angles="xy", scale_units="xy", scale=4.5, width=0.0035
-    )
-    ax.plot(*places.T, "o", color=rgb(DARK), markersize=3.5, zorder=3)
-    ax.plot(*places[0], "o", color="white", markeredgecolor=rgb(DARK), markersize=5, zorder=4)
-    ax.text(centre[0], way[:, 1].max() + 0.32, "path from above", ha="center", fontsize=8, color=rgb(DARK))
-    low = way[:, 1].min() - 0.35
-    metre = scale * (1.0 if np.ptp(above.way, axis=0).max() < 4 else 5.0)
+    path, poses = ((points - middle) * scale + centre for points in (path_map.path, path_map.poses))
+    small = {"fontsize": 8, "color": rgb(DARK), "ha": "center"}
+    ax.plot(*path.T, color=rgb(PATH), linewidth=1.8, zorder=2)
+    arrows = {"angles": "xy", "scale_units": "xy", "scale": 4.5, "width": 0.0035}
+    ax.quiver(*poses.T, *path_map.ahead.T, color=rgb(ARROW), **arrows)
+    ax.plot(*poses.T, "o", color=rgb(DARK), markersize=3.5, zorder=3)
+    ax.plot(*poses[0], "o", color="white", markeredgecolor=rgb(DARK), markersize=5, zorder=4)
+    ax.text(centre[0], path[:, 1].max() + 0.32, "path from above", **small)
+    low = path[:, 1].min() - 0.35
+    metre = scale * (1.0 if size < 4 else 5.0)
     ax.plot([centre[0] - metre / 2, centre[0] + metre / 2], [low, low], color=rgb(DARK), linewidth=1.2)
-    ax.text(centre[0], low - 0.05, f"{metre / scale:g} m", ha="center", va="top", fontsize=8, color=rgb(DARK))
-    ax.set_xlim(ax.get_xlim()[0], right + MAP_WIDTH)
+    ax.text(centre[0], low - 0.05, f"{metre / scale:g} m", va="top", **small)
+    ax.set_xlim(left, right + MAP_WIDTH)
 
 
 def _legend(where: Axes | Figure) -> None:
-    handles = [
-        Patch(color=rgb(LEFT), label="left limbs"),
-        Patch(color=rgb(RIGHT), label="right limbs"),
-        Patch(color=rgb(ARROW), label="faces this way"),
-    ]
-    # under axes of the caller's, where the times would be covered; in the corner of a figure of ours
-    place = (
+    labels = {LEFT: "left limbs", RIGHT: "right limbs", ARROW: "faces this way"}
+    handles = [Patch(color=rgb(colour), label=label) for colour, label in labels.items()]
+    # below the caller's axes, where it does not cover the times; in the corner of our own figure
+    position = (
         {"loc": "upper right", "bbox_to_anchor": (1, 0)}
         if isinstance(where, Axes)
         else {"loc": "lower right"}
     )
-    where.legend(handles=handles, ncols=3, fontsize=8, frameon=False, borderaxespad=0.1, **place)
-
-
-def _save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
-    if path is not None:
-        require(str(path).lower().endswith(".png"), f"{path} is not a .png: film strips are written as PNG.")
-        with atomic_write(path) as target:
-            target.write_bytes(small_png(figure, 128))
-    return figure
+    where.legend(handles=handles, ncols=3, fontsize=8, frameon=False, borderaxespad=0.1, **position)

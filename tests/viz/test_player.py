@@ -34,22 +34,11 @@ def test_the_page_needs_nothing_from_outside(motion):
     template = files("mmm.viz").joinpath("player.html").read_bytes()
     assert len(template) < 30_000
     assert len(page) < len(template) + 250 * len(motion)
-    for door in (
-        "http",
-        "//cdn",
-        "src=",
-        "@import",
-        "url(",
-        "<link",
-        "import(",
-        "fetch(",
-        "XMLHttp",
-        "eval(",
-    ):
-        assert door not in page.replace("srcdoc", ""), door
+    for word in "http //cdn src= @import url( <link import( fetch( XMLHttp eval(".split():
+        assert word not in page.replace("srcdoc", ""), word
 
 
-def test_joints_come_back_within_a_millimetre(motion):
+def test_joints_are_kept_within_a_millimetre(motion):
     data = contents(player_html(motion))
     (clip,) = data["clips"]
     assert (clip["fps"], clip["text"], clip["body"]) == (20.0, "a person goes", "humanml3d")
@@ -57,24 +46,21 @@ def test_joints_come_back_within_a_millimetre(motion):
     np.testing.assert_allclose(unpack(clip, 22), motion.joints, atol=0.00051)
 
 
-def test_a_long_way_is_packed_more_coarsely_rather_than_wrapped():
+def test_a_long_path_is_packed_more_coarsely():
     joints = np.zeros((3, 22, 3))
     joints[2, :, 0] = 200.0
     np.testing.assert_allclose(unpack(pack(joints), 22), joints, atol=0.005)
 
 
-def test_several_motions_with_texts_of_their_own(motion):
+def test_several_motions_with_own_texts(motion):
     page = player_html([motion, motion.joints[:10], motion], fps=10, texts=["one", "", "three"])
     data = contents(page)
     assert [clip["text"] for clip in data["clips"]] == ["one", "", "three"]
     assert {clip["fps"] for clip in data["clips"]} == {10.0}
     assert len(data["bodies"]) == 1
-    with pytest.raises(ValueError, match="2 texts for 1 motions"):
-        player_html(motion, texts=["a", "b"])
-    with pytest.raises(ValueError, match="no motions"):
-        player_html([])
-    with pytest.raises(ValueError, match="cannot be drawn"):
-        player_html(motion.joints[None])
+    for motions, texts in ((motion, ["a", "b"]), ([], None), (motion.joints[None], None)):
+        with pytest.raises(ValueError):
+            player_html(motions, texts=texts)
 
 
 def test_kit_is_drawn_in_metres():
