@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from made_up.tokenizer import SMALL, made, raw
+from made_up.tokenizer import SMALL, random_features, random_tokenizer
 
 from mmm.editing import edit, encode_kept, fill_windows, keep_outside, step_numbers
 from mmm.motion import Motion, features_to_joints
@@ -61,8 +61,8 @@ def test_gaps_that_make_no_sense_are_refused(gaps, named):
 
 
 def test_kept_frames_get_the_codes_that_they_have_alone():
-    tokenizer = made()
-    features = raw(tokenizer, 98)
+    tokenizer = random_tokenizer()
+    features = random_features(tokenizer, 98)
     canvas = encode_kept(tokenizer, features, kept_of(98, (30, 50), (72, 80)))
     assert canvas.shape == (1, 1, 25)
     # 0:28 (frames 28 and 29 share their token with the gap), 52:72, 80:98
@@ -76,11 +76,11 @@ def test_kept_frames_get_the_codes_that_they_have_alone():
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_nothing_in_a_gap_changes_a_code(count):
-    tokenizer = made(dataclasses.replace(SMALL, parts=count))
-    features = raw(tokenizer, 98)
+    tokenizer = random_tokenizer(dataclasses.replace(SMALL, parts=count))
+    features = random_features(tokenizer, 98)
     kept = torch.cat([kept_of(98, (28, 52), (72, 80))] * count)
     changed = features.clone()
-    changed[~kept[0]] = raw(tokenizer, int((~kept[0]).sum()), seed=99)
+    changed[~kept[0]] = random_features(tokenizer, int((~kept[0]).sum()), seed=99)
     # the last kept frames' steps lead into the gaps: another first frame of the gap means another step
     for last in (27, 71):
         changed[last, STEPS] += 3.0
@@ -88,8 +88,8 @@ def test_nothing_in_a_gap_changes_a_code(count):
 
 
 def test_one_of_two_parts_can_be_kept_whole():
-    tokenizer = made(dataclasses.replace(SMALL, parts=2))
-    features = raw(tokenizer, 60)
+    tokenizer = random_tokenizer(dataclasses.replace(SMALL, parts=2))
+    features = random_features(tokenizer, 60)
     canvas = encode_kept(tokenizer, features, torch.cat([kept_of(60, (20, 40)), torch.ones(1, 60).bool()]))
     assert torch.equal(canvas[0, 1], tokenizer.encode(features[None])[0, 1])
     assert (canvas[0, 0] == MASK).nonzero()[:, 0].tolist() == [5, 6, 7, 8, 9]

@@ -87,7 +87,10 @@ def test_some_clips_and_some_rows():
 
 @pytest.mark.parametrize("parts", [1, 2])
 def test_the_error_of_a_choice_is_what_decoding_it_in_its_position_changes(parts):
-    tokenizer, tokens = tokenizers.made(tokenizers.SMALL if parts == 1 else TWO_PARTS), clips(parts)
+    tokenizer, tokens = (
+        tokenizers.random_tokenizer(tokenizers.SMALL if parts == 1 else TWO_PARTS),
+        clips(parts),
+    )
     clip, position = torch.tensor([1, 3, 1, 0, 1]), torch.tensor([0, 8, 4, 2, 4])
     part = torch.full_like(clip, parts - 1)
     truth = tokens.tokens[clip, part, position].long()
@@ -106,7 +109,10 @@ def test_the_error_of_a_choice_is_what_decoding_it_in_its_position_changes(parts
 
 @pytest.mark.parametrize(("parts", "count"), [(1, 26), (1, 6), (2, 52)])
 def test_the_error_of_every_code_and_which_is_the_true_one(parts, count):
-    tokenizer, tokens = tokenizers.made(tokenizers.SMALL if parts == 1 else TWO_PARTS), clips(parts)
+    tokenizer, tokens = (
+        tokenizers.random_tokenizer(tokenizers.SMALL if parts == 1 else TWO_PARTS),
+        clips(parts),
+    )
     errors, truth = study.synonyms(tokenizer, tokens, count, seed=1)
     assert errors.shape == (count, 32) and (errors[np.arange(count), truth] == 0).all()
     assert ((errors == 0).sum(1) == 1).all(), "no second code of a random codebook decodes to the same"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_up.tokenizer import SMALL, made, raw
+from made_up.tokenizer import SMALL, random_features, random_tokenizer
 
 from mmm.lab import codebook
 from mmm.motion import HUMANML3D, features_to_joints
@@ -30,8 +30,8 @@ def test_nearest_distances_leave_the_code_itself_out():
 
 @pytest.mark.parametrize("parts", [1, 2])
 def test_quantisation_distances_are_those_of_the_tokens(parts):
-    tokenizer = made(replace(SMALL, parts=parts))
-    clips = [raw(tokenizer, 10), raw(tokenizer, 12, seed=8)]
+    tokenizer = random_tokenizer(replace(SMALL, parts=parts))
+    clips = [random_features(tokenizer, 10), random_features(tokenizer, 12, seed=8)]
     distances = codebook.quantisation_distances(tokenizer, clips)
     assert distances.shape == (parts, 6)  # ceil(10 / 4) + 12 / 4
     for clip, columns in zip(clips, distances.split(3, 1), strict=True):

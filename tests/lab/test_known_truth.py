@@ -31,7 +31,7 @@ def test_programs_are_simple_and_all_different(monkeypatch):
 
 @pytest.mark.parametrize("parts", [1, 2])
 def test_a_program_is_danced_each_time_in_another_style(parts):
-    tokenizer = tokenizers.made(replace(tokenizers.SMALL, depth=1, parts=parts))
+    tokenizer = tokenizers.random_tokenizer(replace(tokenizers.SMALL, depth=1, parts=parts))
     programs = known_truth.simple_programs(2)
     one, two = known_truth.dance_often(tokenizer, programs, 4)
     assert one.tokens.shape == (4, -(-programs[0].frames // 4)) and one.frames == programs[0].frames

@@ -66,8 +66,8 @@ def test_the_gap_is_the_middle_half_of_each_clips_own_length():
 
 
 def test_errors_count_the_frames_of_the_gap_alone():
-    tokenizer = tokenizers.made()
-    motion = tokenizers.raw(tokenizer, 1, 32)
+    tokenizer = tokenizers.random_tokenizer()
+    motion = tokenizers.random_features(tokenizer, 1, 32)
     truth, sizes = tokenizer.encode(motion), torch.tensor([8])
     canvas = remasking.cut_gap(truth, sizes)
     decoded = tokenizer.decode(truth)[0].numpy()

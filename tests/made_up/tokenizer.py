@@ -1,4 +1,4 @@
-"""Small random tokenizers for the tests, and noise to put into them."""
+"""Small random tokenizers for the tests, and random features for them."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=seeded(seed))
 
 
-def made(config: TokenizerConfig = SMALL, seed: int = 0) -> Tokenizer:
+def random_tokenizer(config: TokenizerConfig = SMALL, seed: int = 0) -> Tokenizer:
     """A random tokenizer whose codes are spread over what its encoder gives, in evaluation mode."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -26,5 +26,5 @@ def made(config: TokenizerConfig = SMALL, seed: int = 0) -> Tokenizer:
     return model.eval()
 
 
-def raw(model: Tokenizer, *shape: int, seed: int = 7) -> Tensor:
+def random_features(model: Tokenizer, *shape: int, seed: int = 7) -> Tensor:
     return model.denormalise(noise(*shape, model.config.features, seed=seed))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from made_up.tokenizer import SMALL, made, noise, raw, seeded
+from made_up.tokenizer import SMALL, noise, random_features, random_tokenizer, seeded
 
 from mmm.tokenizer import PRESETS, Tokenizer, TokenizerConfig, count_parameters, tokenizer_loss
 from mmm.tokenizer import parts as body
@@ -15,14 +15,16 @@ from mmm.tokenizer.model import decode_in_pieces
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
-    return made()
+    return random_tokenizer()
 
 
 @pytest.fixture(scope="module", params=[1, 2])
 def either(request) -> Tokenizer:
     """A tokenizer of the whole body, and one of two parts."""
-    model = made(replace(SMALL, parts=request.param))
-    model.set_normalisation(model.mean, model.std, body.relative_height_statistics(raw(model, 500)))
+    model = random_tokenizer(replace(SMALL, parts=request.param))
+    model.set_normalisation(
+        model.mean, model.std, body.relative_height_statistics(random_features(model, 500))
+    )
     return model
 
 
@@ -51,7 +53,7 @@ def test_wrong_sizes_are_refused(wrong):
 
 def test_a_clip_is_encoded_alike_alone_and_in_any_batch(either):
     lengths = torch.tensor([60, 3, 25, 41, 8, 1])
-    features = raw(either, 6, 60)
+    features = random_features(either, 6, 60)
     together = either.encode(features, lengths)
     for row, length, tokens in zip(features, lengths.tolist(), together, strict=True):
         count = -(-length // 4)
@@ -73,7 +75,7 @@ def test_a_clip_is_decoded_alike_alone_and_in_any_batch(either):
 
 
 def test_the_last_frame_fills_the_last_token(tokenizer):
-    features = raw(tokenizer, 2, 22)
+    features = random_features(tokenizer, 2, 22)
     padded = torch.cat([features, features[:, -1:], features[:, -1:]], 1)
     assert torch.equal(tokenizer.encode(features), tokenizer.encode(padded))
 
@@ -83,7 +85,7 @@ def test_padding_in_training_changes_nothing():
     x = noise(1, 40, 263)
     padded = torch.cat([x[:, :22], x[:, 21:22].expand(1, 18, 263)], 1)  # as short clips are padded
     mask = torch.arange(40)[None] < 22
-    a, b = made().train(), made().train()
+    a, b = random_tokenizer().train(), random_tokenizer().train()
     out_a, out_b = a(padded, mask, seeded()), b(padded[:, :24], mask[:, :24], seeded())
     torch.testing.assert_close(out_a.reconstruction[:, :24], out_b.reconstruction, atol=1e-5, rtol=1e-5)
     loss_a, _ = tokenizer_loss(out_a, padded, mask, SMALL)
@@ -97,12 +99,12 @@ def test_padding_in_training_changes_nothing():
         torch.testing.assert_close(value, b.state_dict()[name], msg=name)
     # what lies beyond the last token has no influence
     other = torch.cat([padded[:, :24], noise(1, 16, 263) * 100], 1)
-    again = made().train()(other, mask, seeded())
+    again = random_tokenizer().train()(other, mask, seeded())
     assert torch.equal(again.reconstruction[:, :24], out_a.reconstruction[:, :24])
 
 
 def test_wrong_lengths_and_tokens_are_refused(tokenizer):
-    features = raw(tokenizer, 2, 20)
+    features = random_features(tokenizer, 2, 20)
     with pytest.raises(ValueError, match=r"\[20, 24\]"):
         tokenizer.encode(features, torch.tensor([20, 24]))
     with pytest.raises(ValueError, match="no frames"):
@@ -137,8 +139,8 @@ def test_the_reach_of_the_decoder_is_exact(either):
 
 
 def test_normalisation_is_part_of_the_model(tokenizer):
-    features = raw(tokenizer, 3, 24)
-    moved = made()
+    features = random_features(tokenizer, 3, 24)
+    moved = random_tokenizer()
     moved.set_normalisation(tokenizer.mean + 5, tokenizer.std * 3)
     same = (features - tokenizer.mean) * 3 + tokenizer.mean + 5
     tokens = tokenizer.encode(features)
@@ -174,7 +176,7 @@ def test_code_noise_disturbs_what_the_decoders_get_and_nothing_else(either):
 
 def test_loss_by_hand():
     config = replace(SMALL, position_weight=0.5, commitment_weight=0.02)
-    model, x = made(config).train(), noise(2, 16, 263)
+    model, x = random_tokenizer(config).train(), noise(2, 16, 263)
     mask = torch.tensor([[True] * 16, [True] * 6 + [False] * 10])
     out = model(x, mask, seeded())
     real, truth = out.reconstruction[mask], x[mask]
@@ -193,7 +195,7 @@ def test_loss_by_hand():
 @pytest.mark.parametrize("ema", [0.99, 0.0])
 def test_it_learns_also_in_bfloat16(parts, ema):
     config = replace(SMALL, parts=parts, ema=ema, width=32)
-    model = made(config).train()
+    model = random_tokenizer(config).train()
     time = torch.arange(32)[None, :, None] / 10
     x = torch.sin(time * (1 + torch.arange(4)[:, None, None] / 2) + torch.arange(263) / 40)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from made_up.tokenizer import SMALL, made, noise, raw
+from made_up.tokenizer import SMALL, noise, random_features, random_tokenizer
 
 from mmm.motion import features_to_joints
 from mmm.tokenizer import PRESETS, Tokenizer
@@ -14,8 +14,10 @@ from mmm.tokenizer import parts as body
 
 @pytest.fixture(scope="module")
 def two_parts() -> Tokenizer:
-    model = made(dataclasses.replace(SMALL, parts=2))
-    model.set_normalisation(model.mean, model.std, body.relative_height_statistics(raw(model, 500)))
+    model = random_tokenizer(dataclasses.replace(SMALL, parts=2))
+    model.set_normalisation(
+        model.mean, model.std, body.relative_height_statistics(random_features(model, 500))
+    )
     return model
 
 
@@ -59,7 +61,7 @@ def test_the_upper_body_keeps_its_pose_and_moves_with_the_root_when_the_lower_to
 
 
 def test_upper_tokens_do_not_depend_on_the_legs(two_parts):
-    features = raw(two_parts, 2, 32)
+    features = random_features(two_parts, 2, 32)
     legs = features.clone()
     legs[..., body.LOWER] += noise(2, 32, 107, seed=9)
     # the whole body is lifted: relative heights stay
