@@ -64,17 +64,6 @@ def _read_info(path: Path) -> dict:
     return info
 
 
-def _remedy(path: Path, info: dict) -> str:
-    """What to do about a file that cannot be used: it depends on who wrote the folder."""
-    if not (path / MARK).is_file():
-        return (
-            f"run `mmm prepare humanml3d --source {path} --out FOLDER`, which leaves out what cannot be used"
-        )
-    if "features_from" in info:
-        return "it has changed since it was checked, run `mmm prepare` again"
-    return "remove the clip from the splits or write it again"
-
-
 class MotionFolder:
     """A data set on disk; open one with `MotionFolder.open(path)`.
 
@@ -98,17 +87,16 @@ class MotionFolder:
             ValueError: dataset.json is damaged or incomplete, or Mean or Std cannot be used.
         """
         path = Path(path)
-        if not path.is_dir():
-            raise FileNotFoundError(f"there is no data folder {path}; make one with `mmm prepare`.")
+        require(
+            path.is_dir(), f"there is no data folder {path}; see `mmm prepare --help`.", FileNotFoundError
+        )
         info = _read_info(path)
         source = Path(info.get("features_from") or path)
         statistics, width = {}, get_skeleton(info["skeleton"]).num_features
         for name in ("Mean.npy", "Std.npy"):
             where = path / name if (path / name).is_file() else source / name
-            if not where.is_file():
-                raise FileNotFoundError(
-                    f"the data folder {path} has no {name}; expected {LAYOUT}: run `mmm prepare` again."
-                )
+            missing = f"the data folder {path} has no {name}; expected {LAYOUT}: run `mmm prepare` again."
+            require(where.is_file(), missing, FileNotFoundError)
             try:
                 statistics[name] = to_statistics(load_array(where), name, width)
             except Unusable as error:
@@ -116,8 +104,8 @@ class MotionFolder:
                 raise ValueError(f"{where} {error.detail}; {remedy}.") from None
         splits = {file.stem: read_ids(file) for file in sorted(path.glob("*.txt"))}
         for name in SPLITS:
-            if name not in splits:
-                raise FileNotFoundError(f"the data folder {path} has no {name}.txt; expected {LAYOUT}.")
+            missing = f"the data folder {path} has no {name}.txt; expected {LAYOUT}."
+            require(name in splits, missing, FileNotFoundError)
         return cls(path, info, statistics["Mean.npy"], statistics["Std.npy"], splits)
 
     def ids(self, split: str) -> list[str]:
@@ -135,6 +123,17 @@ class MotionFolder:
         """Whether this project wrote the folder with its features."""
         return self.is_checked and self.source == self.path
 
+    @property
+    def _remedy(self) -> str:
+        """What to do about a file that cannot be used: it depends on who wrote the folder."""
+        if not self.is_checked:
+            return (
+                f"run `mmm prepare humanml3d --source {self.path} --out FOLDER`, which leaves out bad clips"
+            )
+        if not self.is_ours:
+            return "it has changed since it was checked, run `mmm prepare` again"
+        return "remove the clip from the splits or write it again"
+
     def features(self, clip: str) -> Float[np.ndarray, "t d"]:
         """Features (T, D) of a clip, float32, not normalised.
 
@@ -146,19 +145,18 @@ class MotionFolder:
         try:
             return to_features(load_array(path), len(self.mean))
         except Unusable as error:
-            raise ValueError(f"{path}: {error}; {_remedy(self.path, self.info)}.") from None
+            raise ValueError(f"{path}: {error}; {self._remedy}.") from None
         except (ValueError, FileNotFoundError) as error:
             if self.is_ours:
                 raise
-            raise type(error)(f"{str(error).rstrip('.')}; {_remedy(self.path, self.info)}.") from error
+            raise type(error)(f"{str(error).rstrip('.')}; {self._remedy}.") from error
 
     def captions(self, clip: str) -> list[Caption]:
         """Captions of a clip. Raises FileNotFoundError if it has none, ValueError for a line that cannot be used."""
-        path, remedy = self.path / "texts" / f"{clip}.txt", _remedy(self.path, self.info)
+        path, remedy = self.path / "texts" / f"{clip}.txt", self._remedy
         if not path.is_file():  # our copy, which lacks the lines that cannot be used, comes before the user's
             path = self.source / "texts" / f"{clip}.txt"
-        if not path.is_file():
-            raise FileNotFoundError(f"clip {clip} has no captions: expected {path}; {remedy}.")
+        require(path.is_file(), f"clip {clip} has no captions: expected {path}; {remedy}.", FileNotFoundError)
         captions = parse_captions(read_text(path)[0], str(path), remedy)
         require(captions or self.is_ours, f"{path} is empty, expected one caption a line; {remedy}.")
         return captions
@@ -223,12 +221,13 @@ class MotionFolder:
                     yield f"{clip}@{number}", features[first:last], [caption]
 
     def _refuse_leaks(self, split: str) -> None:
-        for other in {*SPLITS} - {split} if split in SPLITS else ():
-            shared = [clip for clip in self.ids(split) if clip in {*self.ids(other)}]
+        for other in SPLITS if split in SPLITS else ():
+            others = set(self.ids(other)) if other != split else ()
+            shared = [clip for clip in self.ids(split) if clip in others]
             require(
                 not shared,
                 f"{self.path / split}.txt and {other}.txt both list {len(shared)} clips, {shared[:1]} for one; "
-                f"{_remedy(self.path, self.info)}.",
+                f"{self._remedy}.",
             )
 
     def _refuse_length(self, clip: str, frames: int) -> None:
@@ -236,7 +235,7 @@ class MotionFolder:
             check_length(frames, self.skeleton)
         except Unusable as error:
             path = self.path / "new_joint_vecs" / f"{clip}.npy"
-            raise ValueError(f"{path}: {error}; {_remedy(self.path, self.info)}.") from None
+            raise ValueError(f"{path}: {error}; {self._remedy}.") from None
 
     @property
     def content_hash(self) -> str:
