@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tyro.conf import UseAppendAction
 
@@ -16,13 +16,13 @@ NOT_FOR_EDITS = ("repeats", "lengths", "multimodality", "batch_size", "precision
 
 @dataclasses.dataclass
 class Evaluate:
-    """The paper's measures over a split, 20 repeats with 95 % intervals, beside real motion and the tokenizer.
+    """The paper's metrics over a split, 20 repeats with 95 % intervals, beside real motion and the tokenizer.
 
-    OUT gets results.md (the tables), results.json (every repeat's numbers, and how they were made) and repeats/
-    (embeddings). Stopped? The same call goes on. Several GPUs: `accelerate launch -m mmm.cli evaluate …`; several
-    processes on the CPU: `torchrun --nproc_per_node 2 -m mmm.cli evaluate --cpu …`; the numbers are the same.
+    OUT gets results.md (the tables), results.json (the numbers of every repeat, and all settings) and repeats/
+    (embeddings). If it is stopped, the same call continues. Several GPUs: `accelerate launch -m mmm.cli evaluate …`;
+    several processes on the CPU: `torchrun --nproc_per_node 2 -m mmm.cli evaluate --cpu …`; the numbers are the same.
 
-    With --edits editing is measured instead, by measures of its own, in one process; `--edits gaps --clips 20` is a
+    With --edits editing is evaluated instead, with metrics of its own, in one process; `--edits gaps --clips 20` is a
     first look. OUT then gets a folder for each kind of edits: results.md, results.json, figure.png, rows.csv."""
 
     model: Path | None = None
@@ -37,13 +37,13 @@ class Evaluate:
     split: str = "val"
     """val, test, train, or any other split of the folder."""
     repeats: int = 20
-    """Independent repeats: other captions, pools and seeds. More can be added to an evaluation later."""
+    """Independent repeats with other captions, pools and seeds. More can be added to an evaluation later."""
     lengths: Literal["both", "given", "estimated"] = "both"
     """Generate at the clips' lengths, at lengths estimated from the text, or both (a row each)."""
     multimodality: Literal["one", "all", "none"] = "one"
-    """30 samples of 100 texts, in one repeat or in all (then most of the time goes there)."""
+    """30 samples of 100 texts, in one repeat or in all (which takes most of the time)."""
     pool: int = 32
-    """Motions among which a text is to find its own (R-precision); a split needs as many clips."""
+    """Motions among which a text has to find its own (R-precision); a split needs as many clips."""
     seed: int = 0
     """Same seed, same numbers (on one machine with as many threads)."""
     steps: int | None = None
@@ -51,27 +51,27 @@ class Evaluate:
     guidance: float | None = None
     """How closely to follow the text; by default the model's own."""
     temperature: float = 1.0
-    """Below 1 more of the same, above 1 more varied."""
+    """Below 1 less varied, above 1 more varied."""
     remask: Literal["least", "most", "random"] = "least"
-    """Which places a pass asks for again: those the model is least sure of (the paper's rule), surest of, or any."""
+    """Which positions a pass masks again: the least confident (the paper), the most confident, or random ones."""
     batch_size: int = 32
-    """Motions that are sampled together; another size is another rounding, hence other numbers in the last digits."""
+    """Motions that are sampled together; another size changes the last digits by rounding."""
     precision: Literal["auto", "no", "bf16"] = "auto"
-    """Of sampling: "no" is float32; auto takes bf16 where the machine is fast in it."""
+    """Of sampling: "no" is float32; auto takes bf16 if the machine is fast in it."""
     aits: bool = True
-    """Also sample the clips one by one and take the time (AITS)."""
+    """Also sample the clips one by one and measure the time (AITS)."""
     other_splits: bool = False
-    """Allow data of other splits than the model was trained on: it may then have seen what it is judged by."""
+    """Allow data of other splits than the model was trained on, which it may have seen in training."""
     fresh: bool = False
-    """Begin anew instead of going on with what is in --out."""
+    """Start again instead of continuing the evaluation in --out."""
     cpu: bool = False
     """Stay on the CPU even if there is a GPU."""
     edits: UseAppendAction[tuple[Literal["gaps", "bodies", "long"], ...]] = ()
-    """Measure editing: gaps (in-betweening by the length of the gap, against interpolation), bodies (another upper
+    """Evaluate editing: gaps (in-betweening by the length of the gap, against interpolation), bodies (another upper
     body on the same legs, by guidance; needs a model with 2 body parts), long (transitions by length); repeatable."""
     clips: int | None = None
     """With --edits: only so many clips (gaps), pairs of a clip and an action (bodies), or sequences (long, 60 by
-    default), drawn by --seed."""
+    default), drawn with --seed."""
     progress: bool = True
     """Show progress bars."""
 
@@ -87,21 +87,8 @@ class Evaluate:
         from mmm.evaluation.protocol import ProtocolConfig, evaluate
         from mmm.model import MMM, SHIPPED
 
-        config = ProtocolConfig(
-            split=self.split,
-            repeats=self.repeats,
-            lengths=("given", "estimated") if self.lengths == "both" else (self.lengths,),
-            multimodality=self.multimodality,
-            pool=self.pool,
-            seed=self.seed,
-            steps=self.steps,
-            guidance=self.guidance,
-            temperature=self.temperature,
-            remask=self.remask,
-            batch_size=self.batch_size,
-            precision=self.precision,
-            aits=self.aits,
-        )
+        lengths = ("given", "estimated") if self.lengths == "both" else (self.lengths,)
+        config = ProtocolConfig(**self._settings_of(ProtocolConfig) | {"lengths": lengths})
         folder = MotionFolder.open(self.data)
         place = self.model or SHIPPED
         results = evaluate(
@@ -115,7 +102,7 @@ class Evaluate:
             cpu=self.cpu,
             other_splits=self.other_splits,
         )
-        if results is None:  # a process that only helped
+        if results is None:  # not the main process
             return
         print(results.report())
         file = results.folder / "results.json"
@@ -132,18 +119,22 @@ class Evaluate:
         for field in dataclasses.fields(self):
             require(
                 field.name not in NOT_FOR_EDITS or getattr(self, field.name) == field.default,
-                f"--{field.name.replace('_', '-')} has no meaning with --edits; leave it out.",
+                f"--{field.name.replace('_', '-')} is not for --edits; leave it out.",
             )
         folder, place = MotionFolder.open(self.data), self.model or SHIPPED
         model, evaluator = MMM.from_pretrained(place), load_evaluator(folder, self.evaluator)
-        own = {field.name for field in dataclasses.fields(EditConfig)}
-        config = EditConfig(**{name: value for name, value in vars(self).items() if name in own})
+        config = EditConfig(**self._settings_of(EditConfig))
         out = self.out or Path("runs") / f"edits-{place.resolve().name}-{folder.name}-{self.split}"
         how = {"progress": self.progress, "other_splits": self.other_splits}
         for kind in dict.fromkeys(self.edits):
             evaluate_edits(kind, model, folder, evaluator, config, out / kind, **how)
             print((out / kind / "results.md").read_text(encoding="utf-8"))
             print(f"tables, figure, every clip: {out / kind}")
+
+    def _settings_of(self, config: type) -> dict[str, Any]:
+        """The options that are fields of `config`, which explains them."""
+        names = {field.name for field in dataclasses.fields(config)}
+        return {name: value for name, value in vars(self).items() if name in names}
 
     def _folder(self, model: str, data: str) -> Path:
         if self.out is None:

@@ -1,9 +1,9 @@
-"""Our text–motion evaluator: one space for texts and motions, for data sets that have no official one.
+"""Our text–motion evaluator: one embedding space for texts and motions, for data sets without an official evaluator.
 
-Guo et al. (CVPR 2022) judge HumanML3D and KIT-ML with a pair of networks of their own; every number of the field
-is measured in their space. For other data sets there is none, so this module offers one, trained contrastively as
-TMR (Petrovich et al., ICCV 2023) is. It judges models and is therefore never trained again once it is shipped;
-results carry its name, which holds the hash of its weights.
+Guo et al. (CVPR 2022) evaluate HumanML3D and KIT-ML with a pair of networks, and every published number is computed in
+their space (`guo.py`). For other data sets this module offers an evaluator, trained contrastively as TMR is (Petrovich
+et al., ICCV 2023). An evaluator that is shipped is never trained again; results carry its name with the hash of its
+weights.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from mmm.transformer.model import sinusoids
 
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "data" / "pretrained" / "evaluators"
 OFFICIAL = ("humanml3d", "kit")  # data sets that have an evaluator of their own
-RADIUS = 7.0  # of the sphere embeddings lie on: distances then have the size of those in Guo's space
+RADIUS = 7.0  # of the sphere of embeddings: distances have the size of those in the space of Guo et al.
 
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """What the protocol needs of an evaluator, ours or Guo's."""
+    """What the protocol needs of an evaluator, ours or that of Guo et al."""
 
     name: str
     width: int
@@ -47,15 +47,19 @@ class Evaluator(Protocol):
     def embed_motion(
         self, features: Float[Tensor, "b t d"], lengths: Int64[Tensor, " b"]
     ) -> Float[Tensor, "b width"]:
-        """Embeddings of motions: features not normalised, lengths in frames; what lies behind does not count."""
+        """Embeddings of motions: features not normalised, lengths in frames; frames after the end do not count."""
         ...
 
 
 @dataclass(frozen=True)
 class EvaluatorConfig:
-    """Sizes. features, text_dim: what comes in. width: of the common space; FID wants twice as many clips.
+    """Sizes.
 
-    hidden, layers, text_layers, heads, dropout: of the transformers. patch: frames that become one place.
+    Args:
+        features, text_dim: widths of the inputs.
+        width: of the common space; FID needs twice as many clips.
+        hidden, layers, text_layers, heads, dropout: of the transformers.
+        patch: frames that become one position.
     """
 
     features: int = 263
@@ -70,7 +74,7 @@ class EvaluatorConfig:
 
 
 class Tower(nn.Module):
-    """A pre-norm transformer encoder over places, their mean, and a linear layer into the common space."""
+    """A pre-norm transformer encoder, the mean over positions, and a linear layer into the common space."""
 
     def __init__(self, config: EvaluatorConfig, layers: int) -> None:
         super().__init__()
@@ -87,19 +91,17 @@ class Tower(nn.Module):
         self.norm = nn.LayerNorm(config.hidden)
         self.out = nn.Linear(config.hidden, config.width)
 
-    def forward(
-        self, places: Float[Tensor, "b s hidden"], real: Bool[Tensor, "b s"]
-    ) -> Float[Tensor, "b width"]:
-        x = self.norm(self.encoder(places, src_key_padding_mask=~real))
+    def forward(self, x: Float[Tensor, "b s hidden"], real: Bool[Tensor, "b s"]) -> Float[Tensor, "b width"]:
+        x = self.norm(self.encoder(x, src_key_padding_mask=~real))
         x = (x * real[..., None]).sum(1) / real.sum(1, keepdim=True)
         return RADIUS * F.normalize(self.out(x).float(), dim=-1)
 
 
 class MotionTextEvaluator(nn.Module):
-    """Motions and texts on one sphere of radius 7; what belongs together lies close together.
+    """Motions and texts on one sphere of radius 7; a text and its motion are close to each other.
 
-    Motion: four frames of normalised features become a place, with sinusoidal positions. Text: the frozen
-    encoder's words and its sentence, each through a linear layer.
+    Motion: four frames of normalised features become one position, with sinusoidal position embeddings. Text: words and
+    sentence of the frozen encoder, each through a linear layer.
 
     Args:
         mean, std: (D,) of the data set's train split.
@@ -126,12 +128,10 @@ class MotionTextEvaluator(nn.Module):
         real = frames < lengths[:, None]
         x = ((features - self.mean) / self.std).masked_fill(~real[..., None], 0.0)
         x = F.pad(x, (0, 0, 0, -features.shape[1] % self.config.patch))
-        places = self.patch(x.transpose(1, 2)).transpose(1, 2)
-        positions = sinusoids(places.shape[1], self.config.hidden).to(places)
-        return self.motion(
-            self.drop(places + positions),
-            F.pad(real, (0, -real.shape[1] % self.config.patch))[:, :: self.config.patch],
-        )
+        x = self.patch(x.transpose(1, 2)).transpose(1, 2)  # (b, s, hidden)
+        x = x + sinusoids(x.shape[1], self.config.hidden).to(x)
+        real = F.pad(real, (0, -real.shape[1] % self.config.patch))[:, :: self.config.patch]
+        return self.motion(self.drop(x), real)
 
     def encode_text(
         self,
@@ -139,9 +139,9 @@ class MotionTextEvaluator(nn.Module):
         mask: Bool[Tensor, "b s"],
         sentence: Float[Tensor, "b e"],
     ) -> Float[Tensor, "b width"]:
-        """Embeddings of texts from what the frozen encoder says of them."""
-        places = torch.cat([self.sentence(sentence)[:, None], self.words(words)], dim=1)
-        return self.text(self.drop(places), F.pad(mask, (1, 0), value=True))
+        """Embeddings of texts from the output of the frozen encoder."""
+        x = torch.cat([self.sentence(sentence)[:, None], self.words(words)], dim=1)
+        return self.text(self.drop(x), F.pad(mask, (1, 0), value=True))
 
     def forward(
         self,
@@ -156,13 +156,13 @@ class MotionTextEvaluator(nn.Module):
 
 
 class TrainedEvaluator:
-    """An evaluator ready to judge: the network, the frozen text encoder it was trained with, and its name.
+    """An evaluator ready for use: the network, the frozen text encoder of its training, and its name.
 
-    Every caption goes through both alone and is kept, so that an embedding depends on its caption only.
+    Every caption passes through both alone, so that an embedding depends on its caption only; it is then cached.
 
     Args:
         info: data, data_hash, splits_hash, licence, text_encoder, hash (of the weights).
-        text: where words and sentences come from; the encoder itself by default, loaded on first use.
+        text: source of words and sentences; by default the encoder itself, loaded on first use.
     """
 
     def __init__(
@@ -185,13 +185,14 @@ class TrainedEvaluator:
 
     @torch.no_grad()
     def embed_text(self, captions: Sequence[Caption]) -> Float[Tensor, "n width"]:
-        """See `Evaluator.embed_text`; of a caption only its text is used."""
+        """See `Evaluator.embed_text`; only the text of a caption is used."""
         if self._text is None:
             self._text = load_text_encoder(self.info["text_encoder"])
         for text in dict.fromkeys(caption.text for caption in captions):
             if text not in self._known:
-                found: TextEmbedding = self._text.lookup([text]).to(self.device)
-                self._known[text] = self.network.encode_text(found.words, found.mask, found.sentence)[0]
+                encoded: TextEmbedding = self._text.lookup([text]).to(self.device)
+                embedded = self.network.encode_text(encoded.words, encoded.mask, encoded.sentence)
+                self._known[text] = embedded[0]
         return torch.stack([self._known[caption.text] for caption in captions])
 
     @torch.no_grad()
@@ -207,15 +208,15 @@ class TrainedEvaluator:
         """Write the folder of an evaluator: network/ (float16), evaluator.json, README.md.
 
         Args:
-            card: text of README.md, in which the entries of `info`, `steps`, `figures`, `width` and `short` (the
-                first half of the hash) are filled in.
-            figures: what was measured, by name.
+            card: template of README.md, filled with the entries of `info`, `steps`, `figures`, `width` and `short`
+                (the first half of the hash).
+            figures: metrics of the training, by name.
         """
         with atomic_dir(folder, mark="evaluator.json") as part:
             save_module(self.network, self.network.config, part / "network", torch.float16, ("mean", "std"))
             info = {**self.info, "hash": _hash(part / "network"), "steps": steps, **figures}
-            told = ", ".join(f"{name.removeprefix('val/')} {value:.3f}" for name, value in figures.items())
-            filled = {**info, "width": self.width, "short": info["hash"][:8], "figures": told}
+            text = ", ".join(f"{name.removeprefix('val/')} {value:.3f}" for name, value in figures.items())
+            filled = {**info, "width": self.width, "short": info["hash"][:8], "figures": text}
             (part / "evaluator.json").write_text(json.dumps(info, indent=1) + "\n")
             (part / "README.md").write_text(card.format(**filled))
 
@@ -230,7 +231,7 @@ class TrainedEvaluator:
 
         Raises:
             FileNotFoundError: the folder or a part of it is missing.
-            ValueError: a file is damaged, or the weights are not those the folder's hash speaks of.
+            ValueError: a file is damaged, or the weights do not have the hash in evaluator.json.
         """
         folder = Path(folder)
         if not (folder / "evaluator.json").is_file():
@@ -248,21 +249,21 @@ class TrainedEvaluator:
         found = _hash(folder / "network")
         require(
             found == info.get("hash"),
-            f"the weights in {folder} have the hash {found}, expected {info.get('hash')}: an evaluator that was "
-            "changed is another one; copy it again, or train one under another name.",
+            f"the weights in {folder} have the hash {found}, expected {info.get('hash')}: this is another evaluator; "
+            "copy it again, or train one under another name.",
         )
         return cls(network.to(device), info, text)
 
 
 def load_evaluator(folder: MotionFolder, path: str | os.PathLike[str] | None = None) -> Evaluator:
-    """The evaluator for a data set: the one in `path`, else the shipped one of that name.
+    """The evaluator for a data set: the one in `path`, else the shipped one for data of that name.
 
-    For HumanML3D and KIT-ML it is Guo et al.'s, whose files you have to obtain: `path` (data/guo by default) is the
-    folder in which their archives were unpacked.
+    For HumanML3D and KIT-ML it is that of Guo et al., whose files you have to obtain: `path` (data/guo by default) is
+    the folder in which their archives were unpacked.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it was trained on other splits, so that clips of val or test may have been seen.
+        ValueError: it was trained on other splits, so that it may have seen clips of val or test.
     """
     if folder.name in OFFICIAL and not (path and (Path(path) / "evaluator.json").is_file()):
         return load_guo(folder, path or SHIPPED.parent.parent / "guo")

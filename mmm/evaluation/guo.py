@@ -1,9 +1,9 @@
-"""Guo et al.'s text–motion evaluator (CVPR 2022), in whose space every number of the field on HumanML3D and KIT-ML
-is measured.
+"""The text–motion evaluator of Guo et al. (CVPR 2022), in whose space all published numbers on HumanML3D and KIT-ML
+are.
 
-Written from the facts in REPRODUCTION.md, "Evaluation"; parameter names and shapes are those of their checkpoint, so
-that it loads as it is. Neither the weights nor the GloVe vocabulary may be passed on with this project: the user
-brings them, and `guo_files` says which files and where they come from.
+Written from the facts in docs/REPRODUCTION.md, "Evaluation"; parameter names and shapes are those of their checkpoint,
+so that it loads as it is. Neither the weights nor the GloVe vocabulary may be distributed with this project: the user
+brings them, and `guo_files.py` says which files and where they come from.
 
     evaluator = load_guo(folder, "data/guo")   # a folder in which t2m.zip (kit.zip) and glove.zip were unpacked
 """
@@ -34,19 +34,23 @@ from mmm.evaluation.guo_files import (
     what_is_missing,
 )
 
-CONTACTS = 4  # the last numbers of a frame, which the evaluator does not look at
-UNIT = 4  # frames that become one place
+CONTACTS = 4  # the last numbers of a frame, which the evaluator does not read
+UNIT = 4  # frames that become one position
 MAX_FRAMES = 196  # every motion is padded to so many; see `GuoEvaluator.embed_motion`
 SLOPE = 0.2  # of all LeakyReLU
-CAPTIONS = 256  # embedded at one go
+CAPTIONS = 256  # embedded together
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of the release for HumanML3D, of which KIT differs in `features` (251) only.
+    """The sizes of the release for HumanML3D; KIT differs in `features` (251) only.
 
-    features: numbers a frame, contacts included. word: of a word's vector. width: of the common space. The others
-    are hidden sizes; `movement` is that of a place (four frames).
+    Args:
+        features: numbers in a frame, contacts included.
+        word: length of a word's vector.
+        width: of the common space.
+        text_hidden, movement_hidden, movement, motion_hidden: hidden sizes; `movement` is that of a position (four
+            frames).
     """
 
     features: int = 263
@@ -61,10 +65,10 @@ class Sizes:
 class Recurrent(nn.Module):
     """A linear layer, a bidirectional GRU with learned initial states, and a small network on its two last states."""
 
-    def __init__(self, given: int, hidden: int, width: int) -> None:
+    def __init__(self, inputs: int, hidden: int, width: int) -> None:
         super().__init__()
         self.hidden = nn.Parameter(torch.randn(2, 1, hidden))
-        self.input_emb = nn.Linear(given, hidden)
+        self.input_emb = nn.Linear(inputs, hidden)
         self.gru = nn.GRU(hidden, hidden, batch_first=True, bidirectional=True)
         self.output_net = nn.Sequential(
             nn.Linear(2 * hidden, hidden),
@@ -74,10 +78,10 @@ class Recurrent(nn.Module):
         )
 
     def forward(
-        self, places: Float[Tensor, "b s given"], lengths: Int64[Tensor, " b"]
+        self, x: Float[Tensor, "b s inputs"], lengths: Int64[Tensor, " b"]
     ) -> Float[Tensor, "b width"]:
-        x = self.input_emb(places)
-        # Packed: the backward direction begins at the last place that counts.
+        x = self.input_emb(x)
+        # Packed: the backward direction begins at the last real position.
         packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
         _, last = self.gru(packed, self.hidden.expand(-1, len(x), -1).contiguous())
         return self.output_net(torch.cat([last[0], last[1]], dim=-1))
@@ -100,15 +104,15 @@ class TextEncoder(Recurrent):
 
 
 class MovementEncoder(nn.Module):
-    """Four frames → one place, with what two strided convolutions see of the frames around them."""
+    """Four frames → one position, by two strided convolutions."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        given = sizes.features - CONTACTS
+        inputs = sizes.features - CONTACTS
         for width in (sizes.movement_hidden, sizes.movement):
-            layers += [nn.Conv1d(given, width, 4, 2, 1), nn.Dropout(0.2), nn.LeakyReLU(SLOPE)]
-            given = width
+            layers += [nn.Conv1d(inputs, width, 4, 2, 1), nn.Dropout(0.2), nn.LeakyReLU(SLOPE)]
+            inputs = width
         self.main = nn.Sequential(*layers)
         self.out_net = nn.Linear(sizes.movement, sizes.movement)
 
@@ -118,7 +122,7 @@ class MovementEncoder(nn.Module):
 
 
 class GuoNetwork(nn.Module):
-    """The three networks under the names of the checkpoint, and the Mean and Std they were trained with."""
+    """The three networks with the names of the checkpoint, and the Mean and Std of their training."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -132,24 +136,25 @@ class GuoNetwork(nn.Module):
     def encode_motion(
         self, normalised: Float[Tensor, "b t d"], lengths: Int64[Tensor, " b"]
     ) -> Float[Tensor, "b width"]:
-        """Normalised features, contacts included, and lengths in frames. The frame or two behind a motion's end are
-        seen by the convolutions."""
-        places = self.movement_encoder(normalised[..., :-CONTACTS])
-        return self.motion_encoder(places, lengths // UNIT)
+        """Normalised features, contacts included, and lengths in frames.
+
+        The convolutions also read a frame or two after the end of a motion."""
+        movement = self.movement_encoder(normalised[..., :-CONTACTS])
+        return self.motion_encoder(movement, lengths // UNIT)
 
 
 class GuoEvaluator:
-    """The evaluator of the field, ready to judge; fulfils `mmm.evaluation.evaluator.Evaluator`.
+    """The evaluator, ready for use; fulfils `mmm.evaluation.evaluator.Evaluator`.
 
-    Its name is "guo-" and the first half of the hash of all that an embedding depends on: weights, Mean, Std, words.
+    Its name is "guo-" and the first half of the hash of everything an embedding depends on: weights, Mean, Std, words.
     """
 
     def __init__(self, network: GuoNetwork, words: WordVectorizer) -> None:
         sizes = network.sizes
         require(
             words.width == sizes.word,
-            f"the word vectors have width {words.width}, the evaluator reads {sizes.word}; give the vocabulary it was "
-            "trained with.",
+            f"the word vectors have width {words.width}, the evaluator reads {sizes.word}; give the vocabulary of its "
+            "training.",
         )
         self.network, self.words, self.width = network.eval().requires_grad_(False), words, sizes.width
         digest = hashlib.sha256(words.content_hash.encode())
@@ -168,20 +173,20 @@ class GuoEvaluator:
 
     @torch.no_grad()
     def embed_text(self, captions: Sequence[Caption]) -> Float[Tensor, "n width"]:
-        """Embeddings of captions by their words with parts of speech; the text itself is not read.
+        """Embeddings of captions from their words with parts of speech; the text itself is not read.
 
         Raises:
             ValueError: a caption has no such words.
         """
-        found = []
+        embedded = []
         for first in range(0, len(captions), CAPTIONS):
             words = self.words(captions[first : first + CAPTIONS])
             with _exact():
                 encoded = self.network.text_encoder(
                     words.vectors.to(self.device), words.classes.to(self.device), words.lengths
                 )
-            found.append(encoded)
-        return torch.cat(found)
+            embedded.append(encoded)
+        return torch.cat(embedded)
 
     @torch.no_grad()
     def embed_motion(
@@ -189,8 +194,8 @@ class GuoEvaluator:
     ) -> Float[Tensor, "b width"]:
         """Embeddings of motions: features not normalised, lengths in frames.
 
-        Behind its end a motion goes on with the mean pose up to 196 frames, as in Guo et al.'s loaders. The
-        convolutions see the first of it, so that padding to the longest of a batch would let mates count.
+        After its end a motion continues with the mean pose up to 196 frames, as in the loaders of Guo et al. The
+        convolutions read the first of these frames, so that padding to the longest of a batch would change the result.
 
         Raises:
             ValueError: frames of another width, or a motion of fewer than 4 or more than 196 frames.
@@ -198,14 +203,14 @@ class GuoEvaluator:
         network, width = self.network, self.network.sizes.features
         require(
             features.shape[2] == width,
-            f"motions have {features.shape[2]} numbers a frame, but the evaluator {self.name} judges {width}; give "
+            f"motions have {features.shape[2]} numbers a frame, but the evaluator {self.name} reads {width}; give "
             "the checkpoint of the data set (t2m: 263, kit: 251).",
         )
         shortest, longest = int(lengths.min()), int(lengths.max())
         require(
             UNIT <= shortest and longest <= min(MAX_FRAMES, features.shape[1]),
-            f"motions have {shortest} to {longest} frames of {features.shape[1]} given, but Guo et al.'s evaluator "
-            f"judges {UNIT} to {MAX_FRAMES}; cut them.",
+            f"motions have {shortest} to {longest} of {features.shape[1]} frames, but the evaluator of Guo et al. "
+            f"reads {UNIT} to {MAX_FRAMES}; cut them.",
         )
         features = features[:, :longest].to(self.device)
         real = torch.arange(longest, device=self.device) < lengths.to(self.device)[:, None]
@@ -221,16 +226,16 @@ class GuoEvaluator:
         meta: str | os.PathLike[str],
         device: str | torch.device = "cpu",
     ) -> GuoEvaluator:
-        """Load Guo et al.'s files.
+        """Load the files of Guo et al.
 
         Args:
             checkpoint: text_mot_match/model/finest.tar.
-            glove: folder of the vocabulary (see `vocabulary.py`).
+            glove: folder of the vocabulary (see `guo_files.py`).
             meta: folder with mean.npy and std.npy, those of the evaluator, not of the data set.
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: a file is damaged or would run code, lacks or has more than the evaluator's arrays, or Mean and
-                Std are of another width.
+            ValueError: a file is damaged or would run code, has missing or unknown arrays, or Mean and Std are of
+                another width.
         """
         network = _network(read_checkpoint(checkpoint), str(checkpoint))
         remedy = "give the meta folder that came with the checkpoint"
@@ -243,10 +248,10 @@ class GuoEvaluator:
 def load_guo(
     folder: MotionFolder, place: str | os.PathLike[str], device: str | torch.device = "cpu"
 ) -> GuoEvaluator:
-    """The evaluator for HumanML3D or KIT-ML from a folder in which Guo et al.'s archives were unpacked.
+    """The evaluator for HumanML3D or KIT-ML from a folder in which the archives of Guo et al. were unpacked.
 
     Raises:
-        FileNotFoundError: files are missing; the sentence says which, and where they come from.
+        FileNotFoundError: files are missing; the message says which, and where they come from.
         ValueError: as `GuoEvaluator.load`; or the checkpoint is for another skeleton.
     """
     files = find_files(folder, place)
@@ -256,18 +261,18 @@ def load_guo(
     found = evaluator.network.sizes.features
     require(
         found == width,
-        f"{files[0]} judges motions of {found} numbers a frame, but {folder.path} has {width}; give the checkpoint of "
+        f"{files[0]} reads motions of {found} numbers a frame, but {folder.path} has {width}; give the checkpoint of "
         "this data set.",
     )
     return evaluator
 
 
 def _network(states: dict[str, dict[str, Tensor]], source: str) -> GuoNetwork:
-    """The networks with these arrays; all sizes are read off the shapes."""
-    given = {f"{part}.{name}": value for part, state in states.items() for name, value in state.items()}
+    """The networks with these arrays; all sizes are taken from the shapes."""
+    arrays = {f"{part}.{name}": value for part, state in states.items() for name, value in state.items()}
     with torch.device("meta"):
         names = {name for name, _ in GuoNetwork(Sizes(5, 1, 1, 1, 1, 1, 1)).named_parameters()}
-    missing, unknown = sorted(names - given.keys()), sorted(given.keys() - names)
+    missing, unknown = sorted(names - arrays.keys()), sorted(arrays.keys() - names)
     require(
         not missing and not unknown,
         f"{source} is no checkpoint of Guo et al.'s evaluator: it lacks {', '.join(missing) or 'nothing'}, and has "
@@ -275,8 +280,8 @@ def _network(states: dict[str, dict[str, Tensor]], source: str) -> GuoNetwork:
     )
 
     def size(name: str, axis: int = 0) -> int:
-        shape = tuple(getattr(given[name], "shape", ()))
-        return shape[axis] if len(shape) > axis else 1  # what is wrong is told below
+        shape = tuple(getattr(arrays[name], "shape", ()))
+        return shape[axis] if len(shape) > axis else 1  # wrong shapes are refused below
 
     sizes = Sizes(
         features=size("movement_encoder.main.0.weight", 1) + CONTACTS,
@@ -287,22 +292,21 @@ def _network(states: dict[str, dict[str, Tensor]], source: str) -> GuoNetwork:
         motion_hidden=size("motion_encoder.input_emb.weight"),
         width=size("text_encoder.output_net.3.weight"),
     )
-    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
         network = GuoNetwork(sizes)
     wrong = [
-        f"{name} {tuple(getattr(given[name], 'shape', ()))} instead of {tuple(value.shape)}"
+        f"{name} {tuple(getattr(arrays[name], 'shape', ()))} instead of {tuple(value.shape)}"
         for name, value in network.named_parameters()
-        if getattr(given[name], "shape", None) != value.shape
+        if getattr(arrays[name], "shape", None) != value.shape
     ]
     require(not wrong, f"{source} has arrays whose shapes do not fit each other: {', '.join(wrong[:4])}.")
-    arrays = {
-        name: value.float().clone() for name, value in given.items()
-    }  # no longer those of a mapped file
+    # Copies: the arrays may be mapped from a file.
+    arrays = {name: value.float().clone() for name, value in arrays.items()}
     arrays |= {"mean": torch.zeros(sizes.features), "std": torch.ones(sizes.features)}
     network.load_state_dict(arrays, assign=True)
     return network
 
 
 def _exact() -> Any:
-    """Full float32 in cuDNN's convolutions and GRUs: on newer GPUs they would take TF32, good for three digits."""
+    """Full float32 in cuDNN's convolutions and GRUs: on newer GPUs they would use TF32, which has three digits."""
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)

@@ -1,15 +1,12 @@
-"""Captions as Guo et al.'s evaluator reads them: a GloVe vector and a one-hot part of speech for every word.
+"""The files of the evaluator of Guo et al. (CVPR 2022): where they are, which are missing, and how they are read.
 
-Guo et al., CVPR 2022; the facts are those of REPRODUCTION.md, "Evaluation". The vocabulary is a folder with three
-files, as the field passes it on: `our_vab_data.npy` (the vectors), `our_vab_words.pkl` (the words) and
-`our_vab_idx.pkl` (word → row of the vectors). A pickle may run any code when it is read; these two hold nothing but
-strings and numbers, so they are read by an unpickler that admits nothing else.
+They may not be distributed with this project. The page of their authors, github.com/EricGuo5513/text-to-motion, links
+three archives: t2m.zip (HumanML3D), kit.zip (KIT-ML) and glove.zip (the vocabulary of both).
 
-
-The files of Guo et al.'s evaluator: where they lie, which are missing, and how the checkpoint is read.
-
-They may not be passed on with this project. Its authors' page, github.com/EricGuo5513/text-to-motion, links three
-archives: t2m.zip (HumanML3D), kit.zip (KIT-ML) and glove.zip (the vocabulary of both).
+The evaluator reads a GloVe vector and a one-hot part of speech for every word (docs/REPRODUCTION.md, "Evaluation"). The
+vocabulary is a folder with three files: `our_vab_data.npy` (the vectors), `our_vab_words.pkl` (the words) and
+`our_vab_idx.pkl` (word → row of the vectors). A pickle may run any code when it is read; these two hold only strings
+and numbers, so they are read by an unpickler that admits nothing else.
 """
 
 from __future__ import annotations
@@ -49,9 +46,9 @@ class GuoFiles(NamedTuple):
 
 
 def find_files(folder: MotionFolder, place: str | os.PathLike[str]) -> GuoFiles:
-    """Where the files for a data set lie in a folder of unpacked archives, or would lie if they were there.
+    """The places of the files for a data set in a folder of unpacked archives, whether or not they exist.
 
-    The vocabulary may also lie beside the folder, as in the field: checkpoints/t2m/…, checkpoints/kit/…, glove/.
+    The vocabulary may also be beside the folder, as is usual: checkpoints/t2m/…, checkpoints/kit/…, glove/.
 
     Raises:
         ValueError: there are several Mean and Std, and they differ.
@@ -79,11 +76,11 @@ def what_is_missing(
     glove: str | os.PathLike[str] | None = None,
     meta: str | os.PathLike[str] | None = None,
 ) -> str:
-    """One sentence that lists the evaluator's files that are not there and tells where to get them; "" if none is.
+    """A message that lists the missing files of the evaluator and says where to get them; "" if none is missing.
 
     Args:
         folder: HumanML3D or KIT-ML, whose evaluators differ (or data with the skeleton of one of them).
-        checkpoint, glove, meta: see `GuoFiles`; None stands for one that nobody has named.
+        checkpoint, glove, meta: see `GuoFiles`; None: not known, and therefore missing.
     """
     archive = ARCHIVES[folder.skeleton]
     files = [(archive, Path(checkpoint or Path(archive, CHECKPOINT)), checkpoint)]
@@ -95,13 +92,13 @@ def what_is_missing(
     if not missing:
         return ""
     return (
-        f"of Guo et al.'s evaluator for {TITLES[folder.skeleton]}, {len(missing)} files are missing: "
+        f"of the evaluator of Guo et al. for {TITLES[folder.skeleton]}, {len(missing)} files are missing: "
         f"{', '.join(missing)}; get {archive}.zip and glove.zip from {SOURCE} and unpack them into one folder."
     )
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, dict[str, Tensor]]:
-    """The arrays of the three networks, {network: {name: array}}; optimizers and the like are left aside.
+    """The arrays of the three networks, {network: {name: array}}, without optimizers.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -115,7 +112,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, dict[str, Tensor]
     ]
     require(
         not missing,
-        f"{path} has no {', '.join(missing)}: it is no checkpoint of Guo et al.'s evaluator; give {CHECKPOINT}.",
+        f"{path} has no {', '.join(missing)}: it is no checkpoint of the evaluator of Guo et al.; give {CHECKPOINT}.",
     )
     return {name: dict(found[name]) for name in NETWORKS}
 
@@ -123,16 +120,16 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, dict[str, Tensor]
 VECTORS, WORDS, INDEX = "our_vab_data.npy", "our_vab_words.pkl", "our_vab_idx.pkl"
 FILES = (VECTORS, WORDS, INDEX)
 MAX_WORDS = 20  # between sos and eos
-PLACES = MAX_WORDS + 2
+POSITIONS = MAX_WORDS + 2
 START, END, UNKNOWN = ("sos", "OTHER"), ("eos", "OTHER"), ("unk", "OTHER")
 
 CLASSES = (
     *("VERB", "NOUN", "DET", "ADP", "NUM", "AUX", "PRON", "ADJ", "ADV"),
     *("Loc_VIP", "Body_VIP", "Obj_VIP", "Act_VIP", "Desc_VIP", "OTHER"),
 )
-# The words that motions are told with have classes of their own, whatever their tag says. The lists are facts that
-# issue 34 of github.com/EricGuo5513/text-to-motion quotes, but for sad, happily, angrily and sadly, which we have from
-# memory: real motion's R-precision (.511 on HumanML3D) is the check of all of them.
+# Words that are typical of motion captions have classes of their own, whatever their tag says. The lists are facts
+# quoted in issue 34 of github.com/EricGuo5513/text-to-motion, except for sad, happily, angrily and sadly, which we
+# have from memory: R-precision of real motion (.511 on HumanML3D) checks all of them.
 LISTS = {
     "Loc_VIP": "anticlockwise back backward clockwise counterclockwise curve down forward left right straight up",
     "Body_VIP": "arm chin eye face feet foot hand knee leg mouth shoulder thigh waist",
@@ -145,7 +142,7 @@ CLASS_OF = {word: name for name, words in LISTS.items() for word in words.split(
 
 
 class Words(NamedTuple):
-    """b captions: vectors (b, 22, w), one-hot classes (b, 22, 15), and how many places count (2 to 22)."""
+    """b captions: vectors (b, 22, w), one-hot classes (b, 22, 15), and how many positions count (2 to 22)."""
 
     vectors: Float[Tensor, "b s w"]
     classes: Float[Tensor, "b s c"]
@@ -153,14 +150,14 @@ class Words(NamedTuple):
 
 
 def framed(caption: Caption) -> list[tuple[str, str]]:
-    """The words of a caption between sos and eos, at most 20 of them; what is more is cut off.
+    """The words of a caption between sos and eos; at most 20 of them, the rest is cut off.
 
     Raises:
         ValueError: the caption has a text but no words with parts of speech.
     """
     require(
         caption.words,
-        f"the caption {caption.text!r} has no words with parts of speech, which Guo et al.'s evaluator reads; give "
+        f"the caption {caption.text!r} has no words with parts of speech, which Guo et al. need; give "
         "it as HumanML3D does: text#word/POS word/POS#start#end.",
     )
     return [START, *caption.words[:MAX_WORDS], END]
@@ -171,7 +168,7 @@ class WordVectorizer:
 
     Args:
         vectors: (n, w), one row for each word.
-        index: word → row; it must know `unk`, whose vector stands for all words that it does not know.
+        index: word → row; it must contain `unk`, whose vector is used for all unknown words.
     """
 
     def __init__(self, vectors: Float[np.ndarray, "n w"], index: dict[str, int]) -> None:
@@ -191,27 +188,27 @@ class WordVectorizer:
         return digest.hexdigest()[:16]
 
     def word_class(self, word: str, tag: str) -> str:
-        """Its class of the 15; words that the vocabulary does not know, and unknown tags, are OTHER."""
+        """One of the 15 classes; words that are not in the vocabulary, and unknown tags, are OTHER."""
         if word not in self.index:
             return "OTHER"
         return CLASS_OF.get(word) or (tag if tag in CLASSES else "OTHER")
 
     def __call__(self, captions: Sequence[Caption]) -> Words:
-        """Captions, padded with `unk/OTHER` to 22 places.
+        """Captions, padded with `unk/OTHER` to 22 positions.
 
         Raises:
             ValueError: a caption has no words with parts of speech.
         """
         unknown = self.index[UNKNOWN[0]]
-        rows = torch.full((len(captions), PLACES), unknown)
-        classes = torch.full((len(captions), PLACES), CLASSES.index("OTHER"))
+        rows = torch.full((len(captions), POSITIONS), unknown)
+        classes = torch.full((len(captions), POSITIONS), CLASSES.index("OTHER"))
         lengths = torch.zeros(len(captions), dtype=torch.int64)
         for i, caption in enumerate(captions):
             pairs = framed(caption)
             lengths[i] = len(pairs)
-            for place, (word, tag) in enumerate(pairs):
-                rows[i, place] = self.index.get(word, unknown)
-                classes[i, place] = CLASSES.index(self.word_class(word, tag))
+            for position, (word, tag) in enumerate(pairs):
+                rows[i, position] = self.index.get(word, unknown)
+                classes[i, position] = CLASSES.index(self.word_class(word, tag))
         return Words(self.vectors[rows], torch.eye(len(CLASSES))[classes], lengths)
 
     @classmethod
@@ -226,7 +223,7 @@ class WordVectorizer:
         missing = [name for name in FILES if not (folder / name).is_file()]
         require(
             not missing,
-            f"the GloVe folder {folder} lacks {', '.join(missing)}; unpack glove.zip of Guo et al.'s text-to-motion "
+            f"the GloVe folder {folder} lacks {', '.join(missing)}; unpack glove.zip of text-to-motion by Guo et al. "
             "there.",
             FileNotFoundError,
         )
@@ -244,39 +241,40 @@ class WordVectorizer:
         require(isinstance(index, dict), f"{folder / INDEX} holds no word → row; copy it again.")
         require(
             UNKNOWN[0] in words,
-            f"{folder / WORDS} does not know {UNKNOWN[0]!r}, which stands for all unknown words; copy it again.",
+            f"{folder / WORDS} does not contain {UNKNOWN[0]!r}, which stands for all unknown words; copy it again.",
         )
-        lost = [
+        without_row = [
             word
             for word in words
             if not isinstance(index.get(word), int) or not 0 <= index[word] < len(vectors)
         ]
         require(
-            not lost,
-            f"the files in {folder} do not fit each other: {len(lost)} of {len(words)} words have no row among the "
-            f"{len(vectors)} vectors ({', '.join(map(repr, lost[:3]))}); copy all three again.",
+            not without_row,
+            f"the files in {folder} do not fit each other: {len(without_row)} of {len(words)} words have no row in the "
+            f"{len(vectors)} vectors ({', '.join(map(repr, without_row[:3]))}); copy all three again.",
         )
         return cls(vectors, {word: index[word] for word in words})
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Admits what pickle builds by itself: lists, dicts, strings, numbers (and tuples, sets, bytes, as harmless).
-    Whatever has to be imported is refused, and nothing can be called without having been imported."""
+    """Admits what pickle builds without imports: lists, dicts, strings, numbers, tuples, sets, bytes.
+
+    Everything that must be imported is refused, and nothing can be called without an import."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise _WouldRunCode(f"{module}.{name}")
 
 
 class _WouldRunCode(Exception):
-    """A pickle asks for something to be imported."""
+    """A pickle needs an import."""
 
 
 def read_plain_pickle(path: str | os.PathLike[str]) -> Any:
-    """What a pickle of lists, dicts, strings and numbers holds.
+    """The content of a pickle of lists, dicts, strings and numbers.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or asks for anything else; nothing of it was run then.
+        ValueError: it is damaged or needs an import; nothing of it was run.
     """
     path = Path(path)
     require(path.is_file(), f"there is no file {path}.", FileNotFoundError)
@@ -285,8 +283,8 @@ def read_plain_pickle(path: str | os.PathLike[str]) -> Any:
             return _PlainUnpickler(file).load()
     except _WouldRunCode as error:
         raise ValueError(
-            f"{path} asks for {error} to be imported, but only lists, dicts, strings and numbers are read from a "
+            f"{path} needs an import of {error}, but only lists, dicts, strings and numbers are read from a "
             "pickle; do not trust this file, get it again from its source."
         ) from None
-    except Exception as error:  # a damaged pickle fails in any way it likes
+    except Exception as error:  # a damaged pickle can fail in any way
         raise ValueError(f"{path} is damaged or no pickle ({error}); copy it again.") from error

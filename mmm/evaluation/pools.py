@@ -1,11 +1,10 @@
-"""Clips of a split as an evaluator takes them: in batches, in the order of the split, each with one caption.
+"""Clips of a split as an evaluator reads them, and the pools of R-precision.
 
-Who may be a distractor? R-precision asks for the right one of 32 motions; the other 31 must be wrong answers.
-
-In HumanML3D every clip has captions of its own, and Guo's protocol takes batch mates. In small data sets many
-clips show the same: to "a person waves the left hand", thirty clips of Bandai are right answers, and a model that
-puts one of them first would be punished. Here a motion can be a distractor of a caption only if the caption could
-not have been written of it, as the data set's own programs (content and style, or the choreographer's score) say.
+Which motions may be distractors? R-precision looks for the right one of 32 motions, so the other 31 must be wrong. In
+HumanML3D every clip has captions of its own, and the protocol of Guo et al. takes batch mates. In small data sets many
+clips show the same: "a person waves the left hand" fits thirty clips of Bandai, and a model that ranks one of them
+first would be punished. Here a motion can be a distractor of a caption only if the caption could not describe it,
+according to the programs of the data set (action class and style, or the choreographer's score).
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ MIRRORED = "M"  # before the id of a mirrored clip, as in HumanML3D
 
 
 def meaning(program: dict | None, clip: str, mirrored: bool = False) -> tuple[Hashable, ...]:
-    """What a clip shows, as far as its captions can tell; two clips with the same meaning are not told apart.
+    """What a clip shows, as far as captions can say; two clips with the same meaning cannot be told apart.
 
-    Bandai: content and style. Synthetic: actions, limbs and directions of each segment (captions may leave out
+    Bandai: action class and style. Synthetic: actions, limbs and directions of each segment (captions may leave out
     speed, size and count). Anything else: the clip itself.
     """
     if program and program.get("content") in ACTION_CLASSES:
@@ -42,17 +41,17 @@ def meaning(program: dict | None, clip: str, mirrored: bool = False) -> tuple[Ha
 
 
 def _segment(segment: dict, mirrored: bool) -> tuple[str | None, ...]:
-    told = []
+    words = []
     for action in (segment["legs"], segment["arms"] or {}):
-        told += [action.get(key) for key in ("name", "side", "direction")]
-    return tuple(mirror_text(word) if mirrored and word else word for word in told)
+        words += [action.get(key) for key in ("name", "side", "direction")]
+    return tuple(mirror_text(word) if mirrored and word else word for word in words)
 
 
 def could_tell(text: str, own: tuple[Hashable, ...], other: tuple[Hashable, ...]) -> bool:
-    """Could `text`, a caption of a clip with the meaning `own`, have been written of one with `other`?"""
+    """Could `text`, a caption of a clip with the meaning `own`, describe one with the meaning `other`?"""
     if own[0] != "bandai" or other[0] != "bandai":
         return own == other
-    # A mirrored clip shows what the mirrored caption says; "goodbye with the left hand" exists only so.
+    # A mirrored clip shows what the mirrored caption says; "goodbye with the left hand" exists only mirrored.
     actions, styles = possible_classes(_mirrored(text) if other[3] else text)
     return other[1] in actions and other[2] in styles
 
@@ -61,19 +60,19 @@ _mirrored = functools.lru_cache(1 << 16)(mirror_text)
 
 
 def meanings(folder: MotionFolder, ids: Sequence[str]) -> list[tuple[Hashable, ...]]:
-    """What each clip shows. "M…" is a mirrored clip, "…@1" a piece of one (a caption with times)."""
-    found = []
+    """The meaning of each clip. "M…" is a mirrored clip, "…@1" a piece of one (a caption with times)."""
+    shown = []
     for name in ids:
         whole = name.split("@")[0]
         program, mirrored = folder.program(whole), False
         if program is None and whole.startswith(MIRRORED):
             program, mirrored = folder.program(whole.removeprefix(MIRRORED)), True
-        found.append(meaning(program, name, mirrored))
-    return found
+        shown.append(meaning(program, name, mirrored))
+    return shown
 
 
 def right_answers(captions: Sequence[str], shown: Sequence[tuple[Hashable, ...]]) -> Bool[np.ndarray, "n n"]:
-    """[i, j]: could caption i, which is clip i's, have been written of clip j, which shows `shown[j]`?"""
+    """[i, j]: could caption i, of clip i, describe clip j, which shows `shown[j]`?"""
     kinds = {kind: number for number, kind in enumerate(dict.fromkeys(shown))}
     kind_of = [kinds[kind] for kind in shown]
     rows = [
@@ -90,10 +89,10 @@ def draw_distractors(
     generator: torch.Generator,
     count: int = 31,
 ) -> Int64[Tensor, "n count"]:
-    """For each clip's caption, `count` clips that it does not tell, drawn without replacement.
+    """For the caption of each clip, `count` clips that it does not describe, drawn without replacement.
 
     Raises:
-        ValueError: fewer than `count` clips are wrong answers to some caption.
+        ValueError: fewer than `count` clips are wrong for some caption.
     """
     wrong = ~right_answers(captions, meanings(folder, ids))
     fewest = int(wrong.sum(1).min()) if len(ids) else 0
@@ -109,7 +108,7 @@ def draw_distractors(
 def pad_features(
     pieces: Sequence[Float[np.ndarray, "_t d"]],
 ) -> tuple[Float[Tensor, "b t d"], Int64[Tensor, " b"]]:
-    """Clips of different lengths as one batch, zeros behind them, and their lengths."""
+    """Clips of different lengths as one batch, padded with zeros, and their lengths."""
     lengths = [len(piece) for piece in pieces]
     features = np.zeros((len(pieces), max(lengths), pieces[0].shape[1]), np.float32)
     for row, piece in zip(features, pieces, strict=True):
@@ -122,16 +121,15 @@ def embed_clips(
 ) -> Float[Tensor, "n width"]:
     """Embeddings of clips of any lengths, on the CPU, batched by length."""
     order = np.argsort([len(clip) for clip in clips], kind="stable")
-    found = torch.empty(len(clips), evaluator.width)
+    embeddings = torch.empty(len(clips), evaluator.width)
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        found[torch.from_numpy(rows)] = evaluator.embed_motion(
-            *pad_features([clips[row] for row in rows])
-        ).cpu()
-    return found
+        batch = pad_features([clips[row] for row in rows])
+        embeddings[torch.from_numpy(rows)] = evaluator.embed_motion(*batch).cpu()
+    return embeddings
 
 
 def draw_captions(packed: PackedSplit, generator: torch.Generator) -> list[Caption]:
-    """One random caption of each clip (Guo's protocol)."""
+    """One random caption of each clip."""
     u = torch.rand(len(packed), generator=generator).tolist()
-    return [captions[int(share * len(captions))] for captions, share in zip(packed.captions, u, strict=True)]
+    return [captions[int(x * len(captions))] for captions, x in zip(packed.captions, u, strict=True)]

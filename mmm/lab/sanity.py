@@ -1,10 +1,9 @@
-"""Is the evaluator a fair judge? Real motion, spoilt more and more, must be judged worse and worse.
+"""Is the evaluator fair? Real motion that is damaged more and more must be rated worse and worse.
 
     python -m mmm.lab.sanity --data data/bandai --out figures/evaluator-bandai
 
-Five kinds of damage, each in growing doses: noise on the joints, another speed, left and right swapped, frames in
-disorder, wrong captions. Besides: real motion as it is, and the FID of two random halves of it, below which no FID
-on so few clips means anything.
+Five kinds of damage, each in growing doses: noise on the joints, another speed, left and right swapped, shuffled
+frames, wrong captions. Beside them real motion as it is, and its split-half FID, the floor for so few clips.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from tqdm import tqdm
 from mmm.data import Caption, MotionFolder, PackedSplit
 from mmm.errors import atomic_write
 from mmm.evaluation.evaluator import Evaluator, load_evaluator
-from mmm.evaluation.metrics import fid, interval, mm_dist, r_precision
+from mmm.evaluation.metrics import fid, interval, mm_dist, r_precision, split_half_fid
 from mmm.evaluation.pools import draw_captions, draw_distractors, embed_clips
 from mmm.motion import features_to_joints, joints_to_features
 from mmm.motion.mirror import mirror_features
@@ -35,26 +34,26 @@ from mmm.viz.style import small_png
 
 Joints = Float[np.ndarray, "_t j 3"]
 REPEATS = 20  # draws of captions, distractors and halves
-JUDGED = ("fid", "r1", "r3", "mm_dist")
-MIN_FRAMES = 8  # what is left of the shortest clip at three times its speed
+METRICS = ("fid", "r1", "r3", "mm_dist")
+MIN_FRAMES = 8  # of the shortest clip at three times its speed
 
 
 def add_noise(joints: Joints, centimetres: float, rng: np.random.Generator) -> Joints:
-    """Every joint moved by a Gaussian of so many centimetres in each direction, anew in every frame."""
+    """Every joint moved by a Gaussian of so many centimetres in each direction, independently in every frame."""
     return joints + rng.normal(0, centimetres / 100, joints.shape)
 
 
 def change_speed(joints: Joints, factor: float, rng: np.random.Generator) -> Joints:
-    """The same movement `factor` times as fast, frames in between interpolated."""
+    """The same movement `factor` times as fast, by linear interpolation."""
     count = max(MIN_FRAMES, round(len(joints) / factor))
     at = np.linspace(0, len(joints) - 1, count)
     low = np.floor(at).astype(int).clip(max=len(joints) - 2)
-    share = (at - low)[:, None, None]
-    return joints[low] * (1 - share) + joints[low + 1] * share
+    weight = (at - low)[:, None, None]
+    return joints[low] * (1 - weight) + joints[low + 1] * weight
 
 
 def shuffle_frames(joints: Joints, seconds: float, rng: np.random.Generator) -> Joints:
-    """Frames in random order within stretches of so many seconds (20 fps)."""
+    """Frames in random order within intervals of so many seconds (20 fps)."""
     length = max(1, round(20 * seconds))
     order = [
         rng.permutation(np.arange(a, min(a + length, len(joints)))) for a in range(0, len(joints), length)
@@ -62,13 +61,13 @@ def shuffle_frames(joints: Joints, seconds: float, rng: np.random.Generator) -> 
     return joints[np.concatenate(order)]
 
 
-# name: (what changes, doses from none to much, the joints' change or None where clips or captions are exchanged)
+# name: (label, doses from none to much, change of the joints; None where clips or captions are exchanged)
 DAMAGES: dict[str, tuple[str, tuple[float, ...], Callable[..., Joints] | None]] = {
     "noise": ("noise on the joints (cm)", (0.0, 1.0, 2.0, 4.0, 8.0), add_noise),
     "speed": ("times as fast", (1.0, 1.25, 1.5, 2.0, 3.0), change_speed),
     "disorder": ("frames shuffled within (s)", (0.0, 0.1, 0.2, 0.4, 0.8), shuffle_frames),
-    "mirrored": ("share of clips mirrored", (0.0, 0.25, 0.5, 0.75, 1.0), None),
-    "captions": ("share of wrong captions", (0.0, 0.25, 0.5, 0.75, 1.0), None),
+    "mirrored": ("ratio of clips mirrored", (0.0, 0.25, 0.5, 0.75, 1.0), None),
+    "captions": ("ratio of wrong captions", (0.0, 0.25, 0.5, 0.75, 1.0), None),
 }
 
 
@@ -80,37 +79,36 @@ def check_evaluator(
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Everything above, on the real motion of a split.
+    """All kinds of damage, on the real motion of a split.
 
     Returns:
-        "real": R@1–3 and MM-Dist as [mean, half of the 95 % interval]; "floor": FID of two halves, likewise;
-        for each damage "dose", "fid", "r1", "r2", "r3", "mm_dist": a number for each dose; "in_order": which of
-        them never got better (FID), or never by more than the interval of real motion (the others).
+        "real": R@1–3 and MM-Dist as [mean, half of the 95 % interval]; "floor": split-half FID, likewise; for each
+        damage "dose", "fid", "r1", "r2", "r3", "mm_dist": a number for each dose; "in_order": which of them never
+        got better (FID), or never by more than the interval of real motion (the others).
     """
     packed = folder.pack(split)
     clips = [np.asarray(packed.clip(i)) for i in range(len(packed))]
     real = embed_clips(evaluator, clips)
     result: dict[str, Any] = {"evaluator": evaluator.name, "split": split, "clips": len(clips)}
     draws = [_draw(folder, packed, step_generator(seed, repeat)) for repeat in range(REPEATS)]
-    judged = [_judge(evaluator, draw, real, 0.0) for draw in draws]
-    result["real"] = {key: list(interval([each[key] for each in judged])) for key in judged[0]}
-    result["floor"] = list(
-        interval([_half_against_half(real, step_generator(seed, i, 1)) for i in range(REPEATS)])
-    )
+    plain = [_rate(evaluator, draw, real, 0.0) for draw in draws]
+    result["real"] = {key: list(interval([each[key] for each in plain])) for key in plain[0]}
+    halves = [split_half_fid(real, real, step_generator(seed, i, 1)) for i in range(REPEATS)]
+    result["floor"] = list(interval(halves))
     bar = tqdm(total=sum(len(doses) for _, doses, _ in DAMAGES.values()), disable=not progress, unit="dose")
     for name, (_, doses, change) in DAMAGES.items():
         rows = []
         for dose in doses:
-            moved = _spoil(evaluator, folder, clips, real, name, dose, change, seed)
+            damaged = _damage(evaluator, folder, clips, real, name, dose, change, seed)
             wrong = dose if name == "captions" else 0.0
-            found = [_judge(evaluator, draw, moved, wrong) for draw in draws]
-            means = {key: float(np.mean([each[key] for each in found])) for key in found[0]}
-            rows.append({"dose": dose, "fid": fid(real, moved), **means})
+            rated = [_rate(evaluator, draw, damaged, wrong) for draw in draws]
+            means = {key: float(np.mean([each[key] for each in rated])) for key in rated[0]}
+            rows.append({"dose": dose, "fid": fid(real, damaged), **means})
             bar.update()
         result[name] = {key: [row[key] for row in rows] for key in rows[0]}
         result[name]["in_order"] = [
             key
-            for key in JUDGED
+            for key in METRICS
             if in_order(
                 result[name][key], key.startswith("r"), 0.0 if key == "fid" else result["real"][key][1]
             )
@@ -119,7 +117,7 @@ def check_evaluator(
     return result
 
 
-def _spoil(
+def _damage(
     evaluator: Evaluator,
     folder: MotionFolder,
     clips: list[np.ndarray],
@@ -139,16 +137,16 @@ def _spoil(
             evaluator,
             [mirror_features(clip, folder.skeleton) if i in chosen else clip for i, clip in enumerate(clips)],
         )
-    spoilt = []
+    damaged = []
     for clip in clips:
         joints = change(features_to_joints(clip, folder.skeleton).astype(np.float64), dose, rng)
-        # One frame is lost on the way, with or without damage.
-        spoilt.append(joints_to_features(joints.astype(np.float32), folder.skeleton))
-    return embed_clips(evaluator, spoilt)
+        # The features have one frame less, with or without damage.
+        damaged.append(joints_to_features(joints.astype(np.float32), folder.skeleton))
+    return embed_clips(evaluator, damaged)
 
 
 class _Draw(NamedTuple):
-    """One repeat: a caption of each clip, its distractors, and the order in which captions are made wrong."""
+    """One repeat: a caption of each clip, its distractors, and the order in which captions become wrong."""
 
     captions: list[Caption]
     others: Tensor
@@ -161,24 +159,18 @@ def _draw(folder: MotionFolder, packed: PackedSplit, generator: torch.Generator)
     return _Draw(captions, others, torch.randperm(len(captions), generator=generator))
 
 
-def _judge(evaluator: Evaluator, draw: _Draw, motion: Tensor, wrong: float) -> dict[str, float]:
-    """R-precision and MM-Dist, with a share of the captions made wrong."""
-    told = list(draw.captions)
-    for i in draw.order[: round(wrong * len(told))].tolist():
-        told[i] = draw.captions[int(draw.others[i, 0])]  # that of a clip which shows something else
-    text = evaluator.embed_text(told).cpu()
-    ranks = r_precision(text, motion, distractors=draw.others)
-    return {f"r{k}": value for k, value in enumerate(ranks, 1)} | {"mm_dist": mm_dist(text, motion)}
-
-
-def _half_against_half(real: Tensor, generator: torch.Generator) -> float:
-    order = torch.randperm(len(real), generator=generator)
-    half = len(real) // 2
-    return fid(real[order[:half]], real[order[half : 2 * half]])
+def _rate(evaluator: Evaluator, draw: _Draw, motion: Tensor, wrong: float) -> dict[str, float]:
+    """R-precision and MM-Dist, with that ratio of the captions wrong."""
+    captions = list(draw.captions)
+    for i in draw.order[: round(wrong * len(captions))].tolist():
+        captions[i] = draw.captions[int(draw.others[i, 0])]  # that of a clip which shows something else
+    text = evaluator.embed_text(captions).cpu()
+    precision = r_precision(text, motion, distractors=draw.others)
+    return {f"r{k}": value for k, value in enumerate(precision, 1)} | {"mm_dist": mm_dist(text, motion)}
 
 
 def in_order(values: Sequence[float], falling: bool, noise: float = 0.0) -> bool:
-    """Does every dose make it worse, or at least not better by more than `noise`, and the last one clearly worse?"""
+    """Is every dose worse, or at least not better by more than `noise`, and the last one clearly worse?"""
     steps = np.diff(values) * (-1 if falling else 1)
     return bool((steps >= -noise).all() and steps.sum() > 10 * noise)
 
@@ -198,23 +190,23 @@ def plot_sanity(result: dict[str, Any]) -> Figure:
     axes[1, 0].set(ylabel="R-precision")
     axes[1, 0].legend()
     figure.suptitle(
-        f"Real motion, spoilt: evaluator {result['evaluator']}, {result['clips']} clips of {result['split']}"
+        f"Real motion, damaged: evaluator {result['evaluator']}, {result['clips']} clips of {result['split']}"
     )
     return figure
 
 
 @dataclasses.dataclass
 class Arguments:
-    """Check an evaluator on real motion that is spoilt more and more; writes sanity.json and sanity.png."""
+    """Check an evaluator on real motion that is damaged more and more; writes sanity.json and sanity.png."""
 
     data: Path
     """A data folder."""
     out: Path
     """Folder for the figure and the numbers."""
     evaluator: Path | None = None
-    """Folder of the evaluator; the shipped one of the data set by default."""
+    """Folder of the evaluator; by default the shipped one for the data set."""
     split: str = "val"
-    """On which clips."""
+    """Whose clips."""
     seed: int = 0
     """Of captions, distractors and damage."""
 

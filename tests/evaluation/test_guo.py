@@ -49,7 +49,7 @@ def evaluator(files):
 
 @pytest.fixture(scope="module")
 def motions(reference, evaluator):
-    """The golden's motions, not normalised, nonsense behind their ends."""
+    """The golden's motions, not normalised, nonsense after their ends."""
     network = evaluator.network
     return reference["motion"] * network.std + network.mean, reference["motion_lengths"]
 
@@ -69,7 +69,7 @@ def test_networks_equal_the_golden(reference, evaluator):
 
 
 def test_a_motion_of_full_length_equals_the_golden(reference, evaluator, motions):
-    """From features that are not normalised; it has no end behind which the golden's nonsense could show."""
+    """From features that are not normalised; no nonsense of the golden follows it."""
     features, lengths = motions
     assert lengths[0] == features.shape[1] == 196
     found = evaluator.embed_motion(features, lengths)
@@ -77,7 +77,7 @@ def test_a_motion_of_full_length_equals_the_golden(reference, evaluator, motions
 
 
 @torch.no_grad()
-def test_behind_its_end_a_motion_goes_on_with_the_mean_pose(reference, evaluator, motions):
+def test_after_its_end_a_motion_continues_with_the_mean_pose(reference, evaluator, motions):
     normalised = reference["motion"].clone()
     for row, length in zip(normalised, reference["motion_lengths"].tolist(), strict=True):
         row[length:] = 0
@@ -86,7 +86,7 @@ def test_behind_its_end_a_motion_goes_on_with_the_mean_pose(reference, evaluator
     assert not torch.allclose(expected[1:], reference["motion_embedding"][1:], atol=1e-3)
 
 
-def test_order_mates_and_what_lies_behind_do_not_count(evaluator, motions):
+def test_order_mates_and_frames_after_the_end_do_not_count(evaluator, motions):
     features, lengths = motions
     together = evaluator.embed_motion(features, lengths)
     order = torch.tensor([2, 0, 3, 1])
@@ -101,7 +101,7 @@ def test_order_mates_and_what_lies_behind_do_not_count(evaluator, motions):
     torch.testing.assert_close(evaluator.embed_motion(nonsense, lengths), together, rtol=0, atol=0)
 
 
-def test_contacts_are_not_looked_at_and_lengths_count_in_fours(evaluator, motions):
+def test_contacts_are_not_read_and_lengths_count_in_fours(evaluator, motions):
     features, lengths = motions
     together = evaluator.embed_motion(features, lengths)
     other = features.clone()
@@ -119,7 +119,7 @@ def test_contacts_are_not_looked_at_and_lengths_count_in_fours(evaluator, motion
 
 
 @torch.no_grad()
-def test_the_states_come_from_the_first_and_last_place_that_count(evaluator):
+def test_the_states_come_from_the_first_and_last_real_position(evaluator):
     """Both directions by hand: a packed GRU is one over each sequence cut at its length."""
     encoder: Recurrent = evaluator.network.motion_encoder
     places = torch.randn(3, 12, 20, generator=torch.Generator().manual_seed(0))
@@ -195,8 +195,8 @@ def test_the_release_has_the_sizes_of_the_defaults():
 
 
 def test_motions_of_another_width_or_length_are_refused(evaluator):
-    with pytest.raises(ValueError, match="251 numbers a frame.*judges 263"):
+    with pytest.raises(ValueError, match="251 .*263"):
         evaluator.embed_motion(torch.zeros(1, 40, 251), torch.tensor([40]))
     for length, frames in ((3, 40), (200, 200), (41, 40)):
-        with pytest.raises(ValueError, match="judges 4 to 196"):
+        with pytest.raises(ValueError, match="4 to 196"):
             evaluator.embed_motion(torch.zeros(2, frames, 263), torch.tensor([length, 36]))

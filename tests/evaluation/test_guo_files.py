@@ -1,15 +1,29 @@
-"""The files of Guo et al.'s evaluator: what is refused and how it is told, and where they are looked for."""
+"""The files of the evaluator of Guo et al.: where they are looked for, how they are read, and what is refused."""
 
 import dataclasses
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from made_up import guo as made_up
 
-from mmm.data import MotionFolder
+from mmm.data import Caption, MotionFolder
+from mmm.data.captions import parse_captions
 from mmm.evaluation.guo import GuoEvaluator, GuoNetwork, load_guo
-from mmm.evaluation.guo_files import FILES, find_files, what_is_missing
+from mmm.evaluation.guo_files import (
+    CLASS_OF,
+    CLASSES,
+    FILES,
+    LISTS,
+    POSITIONS,
+    WordVectorizer,
+    find_files,
+    framed,
+    read_plain_pickle,
+    what_is_missing,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +49,7 @@ def test_a_checkpoint_that_wants_to_run_code_is_refused_before_it_does(tmp_path,
     marker, place = tmp_path / "executed", tmp_path / "finest.tar"
     trap = made_up.Trap(marker)
     torch.save({"text_encoder": trap} if inside else trap, place, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(
-        ValueError, match=r"finest\.tar wants to call \w+\.open, .*nothing of it was run; do not trust"
-    ) as caught:
+    with pytest.raises(ValueError, match=r"finest\.tar .*open") as caught:
         GuoEvaluator.load(place, *files[1:])
     assert "\n" not in str(caught.value)
     assert not marker.exists()
@@ -49,16 +61,14 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path, files):
     place = tmp_path / "finest.tar"
     for content in (b"", b"nothing", files[0].read_bytes()[:-500]):
         place.write_bytes(content)
-        with pytest.raises(ValueError, match=r"finest\.tar cannot be read as a torch file") as caught:
+        with pytest.raises(ValueError, match=r"finest\.tar") as caught:
             GuoEvaluator.load(place, *files[1:])
         assert "\n" not in str(caught.value)
     for foreign in ([1, 2], {"net": {}, "text_encoder": {}}):
         torch.save(foreign, place)
-        with pytest.raises(
-            ValueError, match=r"finest\.tar has no .*motion_encoder: it is no checkpoint of Guo"
-        ):
+        with pytest.raises(ValueError, match=r"finest\.tar .*motion_encoder"):
             GuoEvaluator.load(place, *files[1:])
-    with pytest.raises(FileNotFoundError, match="there is no file"):
+    with pytest.raises(FileNotFoundError, match=r"none\.tar"):
         GuoEvaluator.load(tmp_path / "none.tar", *files[1:])
 
 
@@ -67,31 +77,29 @@ def test_missing_unknown_and_misshapen_arrays_are_listed(tmp_path, files, states
     del state["text_encoder"]["hidden"], state["motion_encoder"]["gru.bias_hh_l0"]
     state["movement_encoder"]["main.6.weight"] = torch.zeros(3)
     place = made_up.write_checkpoint(tmp_path / "finest.tar", state)
-    names = r"lacks motion_encoder\.gru\.bias_hh_l0, text_encoder\.hidden, and .* movement_encoder\.main\.6\.weight;"
+    names = r"motion_encoder\.gru\.bias_hh_l0, text_encoder\.hidden, .* movement_encoder\.main\.6\.weight"
     with pytest.raises(ValueError, match=names):
         GuoEvaluator.load(place, *files[1:])
     state = {part: dict(arrays) for part, arrays in states.items()}
     state["text_encoder"]["hidden"] = torch.zeros(2, 1, 3)
     state["text_encoder"]["pos_emb.bias"] = "text"
     made_up.write_checkpoint(place, state)
-    with pytest.raises(
-        ValueError, match=r"text_encoder\.hidden \(2, 1, 3\) instead of \(2, 1, 16\)"
-    ) as caught:
+    with pytest.raises(ValueError, match=r"text_encoder\.hidden \(2, 1, 3\) .*\(2, 1, 16\)") as caught:
         GuoEvaluator.load(place, *files[1:])
     assert "text_encoder.pos_emb.bias" in str(caught.value)
 
 
 def test_mean_std_and_vocabulary_must_fit(tmp_path, files):
     checkpoint, glove, meta = files
-    with pytest.raises(ValueError, match=r"mean\.npy has shape \(251,\) .*expected \(263,\)"):
+    with pytest.raises(ValueError, match=r"mean\.npy .*\(251,\) .*\(263,\)"):
         GuoEvaluator.load(checkpoint, glove, made_up.write_meta(tmp_path / "kit", 251))
     other = made_up.write_meta(tmp_path / "zero")
     np.save(other / "std.npy", np.zeros(263))
     with pytest.raises(ValueError, match=r"std\.npy"):
         GuoEvaluator.load(checkpoint, glove, other)
-    with pytest.raises(FileNotFoundError, match=r"no file .*mean\.npy, nor Mean\.npy"):
+    with pytest.raises(FileNotFoundError, match=r"mean\.npy"):
         GuoEvaluator.load(checkpoint, glove, tmp_path)
-    with pytest.raises(ValueError, match="word vectors have width 9, the evaluator reads 24"):
+    with pytest.raises(ValueError, match="9, .* 24"):
         GuoEvaluator.load(checkpoint, made_up.write_glove(tmp_path / "narrow", width=9), meta)
 
 
@@ -105,9 +113,7 @@ def test_everything_is_found_in_unpacked_archives(toy, tmp_path):
     made_up.write_meta(place / "t2m" / "Comp_v6_KLD01" / "meta")
     assert load_guo(toy, place).name == first.name
     made_up.write_meta(place / "t2m" / "Comp_v6_KLD01" / "meta", seed=5)
-    with pytest.raises(
-        ValueError, match=r"Comp_v6_KLD005/meta and of .*Comp_v6_KLD01/meta differ|differ; remove"
-    ):
+    with pytest.raises(ValueError, match=r"Comp_v6_KLD005/meta .*Comp_v6_KLD01/meta"):
         load_guo(toy, place)
 
 
@@ -122,9 +128,7 @@ def test_missing_files_are_listed_with_where_they_come_from(toy, tmp_path):
     place = made_up.write_archives(tmp_path / "guo")
     (place / "glove" / FILES[1]).unlink()
     (place / "t2m" / "text_mot_match" / "model" / "finest.tar").unlink()
-    with pytest.raises(
-        FileNotFoundError, match="2 files are missing: .*finest.tar .*, .*our_vab_words.pkl"
-    ) as found:
+    with pytest.raises(FileNotFoundError, match="2 files .*finest.tar .*, .*our_vab_words.pkl") as found:
         load_guo(toy, place)
     assert str(place) in str(found.value) and "mean.npy" not in str(found.value)
     # one that is named counts, the others are asked for
@@ -134,7 +138,175 @@ def test_missing_files_are_listed_with_where_they_come_from(toy, tmp_path):
 def test_a_checkpoint_of_the_other_data_set_is_refused(toy, tmp_path):
     sizes = dataclasses.replace(made_up.SMALL, features=251)
     place = made_up.write_archives(tmp_path / "guo", sizes=sizes)
-    with pytest.raises(
-        ValueError, match=r"finest\.tar judges motions of 251 numbers a frame, but .* has 263"
-    ):
+    with pytest.raises(ValueError, match=r"finest\.tar .*251 .*263"):
         load_guo(toy, place)
+
+
+# --- The vocabulary --------------------------------------------------------------------------------------
+
+CAPTION = Caption(
+    "a person walks slowly; xylophone",
+    (("a", "DET"), ("person", "NOUN"), ("walk", "VERB"), ("slowly", "ADV"), ("xylophone", "NOUN")),
+)
+
+
+@pytest.fixture
+def glove(tmp_path):
+    return made_up.write_glove(tmp_path / "glove")
+
+
+@pytest.fixture
+def words(glove):
+    return WordVectorizer.load(glove)
+
+
+def vector(glove, word):
+    """A word's vector, straight from the files."""
+    index = pickle.loads((glove / "our_vab_idx.pkl").read_bytes())
+    return torch.from_numpy(np.load(glove / "our_vab_data.npy")[index[word]]).float()
+
+
+def test_a_captions_places_vectors_and_classes(glove, words):
+    found = words([CAPTION])
+    assert found.vectors.shape == (1, POSITIONS, 24) and found.classes.shape == (1, POSITIONS, 15)
+    assert found.lengths.tolist() == [7]
+    read = ["sos", "a", "person", "walk", "slowly", "unk", "eos"] + 15 * ["unk"]
+    assert torch.equal(found.vectors[0], torch.stack([vector(glove, word) for word in read]))
+    classes = [CLASSES[i] for i in found.classes[0].argmax(1).tolist()]
+    # walk and slowly are in the lists; xylophone is no word of the vocabulary, whatever its tag
+    assert classes == ["OTHER", "DET", "NOUN", "Act_VIP", "Desc_VIP"] + 17 * ["OTHER"]
+    assert torch.equal(found.classes.sum(2), torch.ones(1, POSITIONS))
+
+
+@pytest.mark.parametrize(
+    ("word", "tag", "expected"),
+    [
+        ("left", "ADJ", "Loc_VIP"),
+        ("hand", "NOUN", "Body_VIP"),
+        ("walk", "NOUN", "Act_VIP"),
+        ("wave", "VERB", "VERB"),
+        ("person", "PROPN", "OTHER"),  # a tag that is none of the classes, as are those of "and" and "while"
+        ("a", "CCONJ", "OTHER"),
+        ("a", "SCONJ", "OTHER"),
+        ("person", "", "OTHER"),
+        ("unk", "NOUN", "NOUN"),
+        ("chair", "NOUN", "OTHER"),  # in the lists, but not in this vocabulary
+    ],
+)
+def test_classes(words, word, tag, expected):
+    assert words.word_class(word, tag) == expected
+
+
+def test_a_line_of_humanml3d_with_times_is_read_from_text_to_classes(glove, words):
+    """A caption with start and end tells a piece of its clip; its words are read like any other's."""
+    line = (
+        "a person waves, walks.#a/DET person/NOUN wave/VERB and/CCONJ walk/VERB left/ADJ hand/NOUN#1.5#4.0\n"
+    )
+    (caption,) = parse_captions(line)
+    assert (caption.text, caption.start, caption.end) == ("a person waves, walks.", 1.5, 4.0)
+    found = words([caption])
+    assert found.lengths.tolist() == [9]
+    classes = [CLASSES[i] for i in found.classes[0, :9].argmax(1).tolist()]
+    lists = ["Act_VIP", "Loc_VIP", "Body_VIP"]  # and/CCONJ is no word of this vocabulary, and no class either
+    assert classes == ["OTHER", "DET", "NOUN", "VERB", "OTHER", *lists, "OTHER"]
+    assert torch.equal(found.vectors[0, 7], vector(glove, "hand"))
+
+
+def test_the_lists_are_disjoint_and_named_as_classes():
+    assert sum(len(each.split()) for each in LISTS.values()) == len(CLASS_OF)
+    assert tuple(LISTS) == CLASSES[9:14]
+    # the checkpoint knows a class by its place alone
+    order = "VERB NOUN DET ADP NUM AUX PRON ADJ ADV Loc_VIP Body_VIP Obj_VIP Act_VIP Desc_VIP OTHER"
+    assert " ".join(CLASSES) == order
+
+
+def test_long_captions_are_cut_to_twenty_words_and_keep_their_end(glove, words):
+    long = Caption("walk " * 30, (("walk", "VERB"),) * 20 + (("hand", "NOUN"),) * 10)
+    assert framed(long)[0] == ("sos", "OTHER") and framed(long)[-1] == ("eos", "OTHER")
+    found = words([long, CAPTION])
+    assert found.lengths.tolist() == [22, 7]
+    assert torch.equal(found.vectors[0, 20], vector(glove, "walk"))
+    assert torch.equal(found.vectors[0, 21], vector(glove, "eos"))
+
+
+def test_captions_without_parts_of_speech_are_refused(words):
+    with pytest.raises(ValueError, match="'a person waves'"):
+        words([CAPTION, Caption("a person waves")])
+
+
+def test_the_hash_is_of_words_and_vectors(words, tmp_path):
+    same = WordVectorizer.load(made_up.write_glove(tmp_path / "same"))
+    other = WordVectorizer.load(made_up.write_glove(tmp_path / "other", seed=1))
+    assert words.content_hash == same.content_hash != other.content_hash
+
+
+@pytest.mark.parametrize("name", ["our_vab_words.pkl", "our_vab_idx.pkl"])
+@pytest.mark.parametrize(
+    "wrap", [lambda trap: trap, lambda trap: ["walk", trap], lambda trap: {"walk": trap}]
+)
+def test_a_pickle_that_wants_to_run_code_is_refused_before_it_does(glove, tmp_path, name, wrap):
+    marker = tmp_path / "executed"
+    (glove / name).write_bytes(pickle.dumps(wrap(made_up.Trap(marker))))
+    with pytest.raises(ValueError, match=rf"{name} .*\.open"):
+        WordVectorizer.load(glove)
+    assert not marker.exists()
+    pickle.loads((glove / name).read_bytes())  # the trap works: elsewhere it would have
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_pickles_of_every_protocol_are_read(tmp_path, protocol):
+    value = {"walk": 3, "é": [1, 2.5, "x", None, True], "big": 2**80}
+    (tmp_path / "plain.pkl").write_bytes(pickle.dumps(value, protocol))
+    assert read_plain_pickle(tmp_path / "plain.pkl") == value
+
+
+@pytest.mark.parametrize("value", [np.float64(1), np.arange(3), set, Path("x")])
+def test_nothing_that_has_to_be_imported_is_read(tmp_path, value):
+    (tmp_path / "other.pkl").write_bytes(pickle.dumps(value))
+    with pytest.raises(ValueError, match=r"other\.pkl"):
+        read_plain_pickle(tmp_path / "other.pkl")
+
+
+def test_damaged_and_missing_files_are_named(glove):
+    for content in (b"", b"no pickle", (glove / "our_vab_idx.pkl").read_bytes()[:-9]):
+        (glove / "our_vab_idx.pkl").write_bytes(content)
+        with pytest.raises(ValueError, match=r"our_vab_idx\.pkl"):
+            WordVectorizer.load(glove)
+    (glove / "our_vab_idx.pkl").unlink()
+    (glove / "our_vab_data.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"our_vab_data\.npy, our_vab_idx\.pkl"):
+        WordVectorizer.load(glove)
+
+
+def test_pickled_arrays_are_refused(glove, tmp_path):
+    trap = np.array([made_up.Trap(tmp_path / "executed")], dtype=object)
+    np.save(glove / "our_vab_data.npy", trap, allow_pickle=True)
+    with pytest.raises(ValueError, match=r"our_vab_data\.npy"):
+        WordVectorizer.load(glove)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "value", "named"),
+    [
+        ("our_vab_words.pkl", {"walk": 1}, "our_vab_words.pkl"),
+        ("our_vab_words.pkl", ["unk", 3], "our_vab_words.pkl"),
+        ("our_vab_words.pkl", ["walk"], "'unk'"),
+        ("our_vab_words.pkl", ["unk", "fly", "swim"], "2 of 3 .*'fly', 'swim'"),
+        ("our_vab_idx.pkl", ["unk"], "our_vab_idx.pkl"),
+        ("our_vab_idx.pkl", dict.fromkeys(made_up.VOCABULARY, 99), "11 of 11"),
+        ("our_vab_idx.pkl", dict.fromkeys(made_up.VOCABULARY, -1), "11 of 11"),
+    ],
+)
+def test_files_that_do_not_fit_each_other(glove, file, value, named):
+    (glove / file).write_bytes(pickle.dumps(value))
+    with pytest.raises(ValueError, match=named):
+        WordVectorizer.load(glove)
+
+
+def test_vectors_must_be_a_table_of_numbers(glove):
+    for bad in (np.zeros(3), np.zeros((11, 2), int), np.full((11, 2), np.nan)):
+        np.save(glove / "our_vab_data.npy", bad)
+        with pytest.raises(ValueError, match=r"our_vab_data\.npy"):
+            WordVectorizer.load(glove)

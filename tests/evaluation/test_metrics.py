@@ -178,10 +178,10 @@ def test_invariants_of_fid(n):
 def test_fid_warns_of_few_samples(recwarn):
     fid(normal(64, 32), normal(64, 32, seed=1))
     assert not recwarn
-    with pytest.warns(
-        UserWarning, match="64 real and 63 generated samples of width 32 .* at least 64 of each"
-    ):
+    with pytest.warns(UserWarning, match="64 real and 63 generated"):
         fid(normal(64, 32), normal(63, 32))
+    fid(normal(64, 32), normal(63, 32), warn=False)
+    assert not recwarn
 
 
 # --- Distances of pairs ----------------------------------------------------------------------------------
@@ -261,40 +261,31 @@ THREE = torch.stack([(torch.arange(8) + k) % 8 for k in (1, 2, 3)], 1)
 
 
 @pytest.mark.parametrize(
-    ("call", "sentence"),
+    ("call", "named"),
     [
-        (lambda: r_precision(GOOD, GOOD[:7], pool=4), r"\(8, 4\) and motions \(7, 4\) do not pair up"),
-        (lambda: r_precision(GOOD, GOOD), r"8 sample\(s\) do not fill one pool of 32"),
-        (lambda: r_precision(GOOD, GOOD, pool=2), "top_k is 3; with a pool of 2 it must be from 1 to 2"),
-        (lambda: r_precision(GOOD, HOLED, pool=4), "1 of 32 numbers of the motion embeddings are not finite"),
-        (
-            lambda: r_precision(GOOD, GOOD, distractors=THREE),
-            r"\(8, 3\); 8 texts and a pool of 32 need \(8, 31\)",
-        ),
-        (lambda: r_precision(GOOD, GOOD, pool=4, distractors=THREE + 1), "from 0 to 7, found 0 to 8"),
-        (
-            lambda: r_precision(GOOD, GOOD, pool=4, distractors=THREE.roll(1, 0)),
-            r"8 text\(s\) have a distractor twice or their own motion among them, such as \[0, 1, 2\]",
-        ),
-        (
-            lambda: r_precision(GOOD, GOOD, pool=4, distractors=THREE[:, [0, 1, 1]]),
-            "8 text.* have a distractor twice",
-        ),
-        (lambda: mm_dist(GOOD, GOOD[:, :3]), r"\(8, 4\) and motions \(8, 3\) do not pair up"),
-        (lambda: mm_dist(GOOD[:0], GOOD[:0]), r"text embeddings are empty, of shape \(0, 4\)"),
-        (lambda: fid(GOOD, GOOD[:, :3]), "widths 4 and 3 cannot be compared"),
-        (lambda: fid(HOLED, GOOD), "1 of 32 numbers of the real embeddings are not finite"),
-        (lambda: fid(GOOD, GOOD[:1]), "at least 2 samples of each kind, found 8 and 1"),
-        (lambda: diversity(GOOD[:1], seeded()), "at least 2 motions, found 1"),
+        (lambda: r_precision(GOOD, GOOD[:7], pool=4), r"\(8, 4\) .*\(7, 4\)"),
+        (lambda: r_precision(GOOD, GOOD), r"8 .* 32"),
+        (lambda: r_precision(GOOD, GOOD, pool=2), "top_k is 3"),
+        (lambda: r_precision(GOOD, HOLED, pool=4), "1 of 32 numbers of the motion"),
+        (lambda: r_precision(GOOD, GOOD, distractors=THREE), r"\(8, 3\).*\(8, 31\)"),
+        (lambda: r_precision(GOOD, GOOD, pool=4, distractors=THREE + 1), "0 to 7, found 0 to 8"),
+        (lambda: r_precision(GOOD, GOOD, pool=4, distractors=THREE.roll(1, 0)), r"8 .*\[0, 1, 2\]"),
+        (lambda: r_precision(GOOD, GOOD, pool=4, distractors=THREE[:, [0, 1, 1]]), "8 .*twice"),
+        (lambda: mm_dist(GOOD, GOOD[:, :3]), r"\(8, 4\) .*\(8, 3\)"),
+        (lambda: mm_dist(GOOD[:0], GOOD[:0]), r"\(0, 4\)"),
+        (lambda: fid(GOOD, GOOD[:, :3]), "widths 4 and 3"),
+        (lambda: fid(HOLED, GOOD), "1 of 32 numbers of the real"),
+        (lambda: fid(GOOD, GOOD[:1]), "8 and 1"),
+        (lambda: diversity(GOOD[:1], seeded()), "found 1"),
         (lambda: diversity(GOOD, seeded(), pairs=0), "pairs is 0"),
-        (lambda: multimodality(GOOD[:, None], seeded()), "at least 2 samples of each text, found 1"),
-        (lambda: multimodality(HOLED[None], seeded()), "1 of 32 numbers of the motion embeddings"),
+        (lambda: multimodality(GOOD[:, None], seeded()), "found 1"),
+        (lambda: multimodality(HOLED[None], seeded()), "1 of 32"),
         (lambda: interval([]), "no values"),
-        (lambda: interval([1.0, math.inf]), "not all finite"),
+        (lambda: interval([1.0, math.inf]), "inf"),
     ],
 )
-def test_bad_input_is_refused_in_one_sentence(call, sentence):
-    with pytest.raises(ValueError, match=sentence):
+def test_bad_input_is_refused(call, named):
+    with pytest.raises(ValueError, match=named):
         call()
 
 
