@@ -1,9 +1,9 @@
-"""A data folder as large as HumanML3D, of repeated made-up clips: how long does loading take, in how much memory?
+"""A data folder as large as HumanML3D, of repeated synthetic clips: time and memory of loading.
 
     python -m figures.bench.many_clips --out runs/many
 
-Sizes are real (14,616 clips of 141 frames on average, three captions each); that many clips are the same does
-not matter to what only reads them. Every step has a process of its own, and its peak is that of DESIGN.md.
+Sizes are real (14,616 clips of 141 frames on average, three captions each). Every step has a process of its own, whose
+peak memory is measured as by `mmm bench`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mmm.viz.table import markdown_table
+
 CLIPS = 14_616  # of HumanML3D, not counting the mirrored ones
 DIFFERENT = 64  # that are repeated
-SHARES = (("test", 0.15), ("val", 0.05), ("train", 0.80))  # of HumanML3D
+SPLITS = (("test", 0.15), ("val", 0.05), ("train", 0.80))  # of HumanML3D
 REPEATS = 5
-WARM, MEMORY = 2.0, 500  # seconds and MB that loading may take, once it is packed
+WARM, MEMORY = 2.0, 500  # limits of loading a packed folder, in seconds and MB
 
 
 def make_folder(path: Path, clips: int = CLIPS, copies: bool = False) -> None:
-    """Write a folder in HumanML3D's layout, as a user has it: clips of the synthetic data set again and again.
+    """Write a folder in HumanML3D's layout, as a user has it: repeated clips of the synthetic data set.
 
     Args:
-        path: the folder; it appears only when it is whole.
+        path: the folder; it appears only when it is complete.
         clips: how many, 20 or more so that every split has one.
         copies: every clip has a file of its own (147 KB each). Otherwise the files are hard links where the
             file system has them: little disk, but what is read is then always in the system's cache.
@@ -44,9 +46,9 @@ def make_folder(path: Path, clips: int = CLIPS, copies: bool = False) -> None:
     from mmm.datasets.synthetic import make_clip
     from mmm.errors import atomic_dir, require
 
-    require(clips >= 20, f"there are to be {clips} clips, expected 20 or more so that every split has one.")
+    require(clips >= 20, f"clips is {clips}, expected 20 or more so that every split has one.")
     drawn = (make_clip(index) for index in itertools.count())
-    # those of 100 frames or more have 141 on average, as HumanML3D's
+    # clips of 100 frames or more have 141 on average, as in HumanML3D
     chosen = list(itertools.islice((c for c in drawn if 100 <= len(c.features) <= 199), DIFFERENT))
     ids = [f"{number:06d}" for number in range(clips)]
     with atomic_dir(path, mark="made-up.json") as part:
@@ -57,16 +59,17 @@ def make_folder(path: Path, clips: int = CLIPS, copies: bool = False) -> None:
         link = _copy if copies else _link
         for number, (name, clip) in enumerate(zip(ids, itertools.cycle(chosen))):
             link(part / "different" / f"{clip.id}.npy", part / "new_joint_vecs" / f"{name}.npy")
-            told = list(clip.captions[:3])
-            if number % 50 == 0:  # as in HumanML3D, some captions speak of a part of their clip
-                told.append(dataclasses.replace(told[0], start=0.5, end=3.0))
-            (part / "texts" / f"{name}.txt").write_text("".join(f"{format_caption(c)}\n" for c in told))
+            captions = list(clip.captions[:3])
+            if number % 50 == 0:  # as in HumanML3D, some captions describe a part of their clip
+                captions.append(dataclasses.replace(captions[0], start=0.5, end=3.0))
+            lines = "".join(f"{format_caption(caption)}\n" for caption in captions)
+            (part / "texts" / f"{name}.txt").write_text(lines)
         shutil.rmtree(part / "different")
         mean, std = mean_std(np.concatenate([clip.features for clip in chosen]))
         np.save(part / "Mean.npy", mean)
         np.save(part / "Std.npy", std)
-        edges = [0, *(round(clips * share) for share in itertools.accumulate(s for _, s in SHARES))]
-        for (split, _), (start, end) in zip(SHARES, itertools.pairwise(edges), strict=True):
+        edges = [0, *(round(clips * share) for share in itertools.accumulate(s for _, s in SPLITS))]
+        for (split, _), (start, end) in zip(SPLITS, itertools.pairwise(edges), strict=True):
             (part / f"{split}.txt").write_text("".join(f"{name}\n" for name in ids[start:end]))
         (part / "made-up.json").write_text(json.dumps({"clips": clips, "copies": copies}))
 
@@ -104,7 +107,7 @@ def step(name: str, source: str, data: str) -> dict[str, Any]:
 
             marks["import"] = time.perf_counter()
             folder = MotionFolder.open(data)
-            for packed in [folder.pack(split) for split, _ in SHARES]:
+            for packed in [folder.pack(split) for split, _ in SPLITS]:
                 last = len(packed) - 1
                 found = packed.clip(last).any() and packed.captions[last][0].text
                 assert found, f"the last of {last + 1} clips is empty"
@@ -128,15 +131,15 @@ def _in_a_process(name: str, source: str, data: str) -> dict[str, Any]:
 def measure(
     out: Path, clips: int = CLIPS, copies: bool = False, repeats: int = REPEATS, isolate: bool = True
 ) -> dict[str, list[dict[str, Any]]]:
-    """Make a folder in `out`, prepare it, load it once cold and `repeats` times warm; then remove it.
+    """Write a folder in `out`, prepare it, load it once cold and `repeats` times warm; then remove it.
 
     Cold is the first time, with nothing packed; warm is every later start, of which the first does not count.
 
     Args:
-        isolate: a fresh process for each step; in this one, memory and imports would be those of what was before.
+        isolate: a fresh process for each step; in this process, imports and memory would not count.
 
     Returns:
-        What each run of "prepare", "cold" and "warm" took (see `step`).
+        For each run of "prepare", "cold" and "warm", what `step` returns.
     """
     run = _in_a_process if isolate else step
     out.mkdir(parents=True, exist_ok=True)
@@ -156,32 +159,28 @@ def measure(
 
 
 def table(found: dict[str, list[dict[str, Any]]], clips: int) -> str:
-    """The figures as Markdown, and whether warm loading keeps to `WARM` and `MEMORY`."""
+    """The figures as Markdown, and whether warm loading stays within `WARM` and `MEMORY`."""
     titles = {
         "prepare": ("mmm prepare", "prepare"),
         "cold": ("open and pack, the first time", "load"),
         "warm": ("open and pack, from then on", "load"),
     }
-    lines = [
-        f"{clips:,} clips",
-        "",
-        "| | seconds | with imports | peak memory, MB |",
-        "| --- | --- | --- | --- |",
-    ]
+    rows = []
     for name, (title, key) in titles.items():
         runs = found[name]
         seconds = [run[key] for run in runs]
         spread = f" ({min(seconds):.2f} to {max(seconds):.2f})" if len(runs) > 1 else ""
         whole = statistics.median(run["import"] + run[key] for run in runs)
-        lines.append(f"| {title} | {statistics.median(seconds):.2f}{spread} | {whole:.2f} | {_peak(runs)} |")
+        rows.append((title, f"{statistics.median(seconds):.2f}{spread}", f"{whole:.2f}", _peak(runs)))
     warm = statistics.median(run["load"] for run in found["warm"])
     kept = warm < WARM and _peak(found["warm"]) < MEMORY
-    lines += ["", f"Warm, at most {WARM:g} s and {MEMORY} MB: {'kept' if kept else 'NOT KEPT'}."]
-    return "\n".join(lines)
+    limits = f"Warm, at most {WARM:g} s and {MEMORY} MB: {'kept' if kept else 'NOT KEPT'}."
+    head = ("", "seconds", "with imports", "peak memory, MB")
+    return "\n\n".join((f"{clips:,} clips", markdown_table(head, rows), limits))
 
 
 def _peak(runs: list[dict[str, Any]]) -> int:
-    """In MB; 0 where it is not known, see `PeakMemory`."""
+    """In MB; 0 if it is not known, see `PeakMemory`."""
     return round(max(run["peak"] or 0 for run in runs) / 1e6)
 
 
@@ -190,7 +189,7 @@ class Arguments:
     """Time the loading of a data folder as large as HumanML3D; needs 2.3 GB of disk meanwhile, 4.5 with --copies."""
 
     out: Path
-    """Folder for the figures; what is made is removed."""
+    """Folder for the figures; the data folder is removed."""
     clips: int = CLIPS
     """How many."""
     copies: bool = False

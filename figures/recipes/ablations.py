@@ -1,12 +1,12 @@
-"""What each choice of a recipe is worth: one factor at a time around ours, same budget, same seed.
+"""The effect of each choice of a recipe: one factor at a time around ours, same training budget, same seed.
 
     python -m figures.recipes.ablations --data data/bandai --out runs/ablations
 
-Every line of the two tables is a training of its own: for a choice of the tokenizer a tokenizer, judged by what it
-makes of the val split; for one of the transformer a transformer on a given tokenizer, judged by masked-token
-accuracy and loss (always over masked places under the cosine law, on clean tokens, whatever it was trained to do)
-and by `mmm evaluate` with and without guidance. "ours" is trained with two more seeds: differences smaller than
-theirs mean nothing.
+Every row of the two tables is a training of its own. For a choice of the tokenizer it is a tokenizer, evaluated by its
+reconstruction of the val split. For a choice of the transformer it is a transformer on a fixed tokenizer, evaluated by
+masked-token accuracy and loss (always over masked positions with the cosine schedule, on clean tokens, whatever its
+training task was) and by `mmm evaluate` with and without guidance. "ours" is trained with two more seeds: differences
+smaller than theirs mean nothing.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
     "recipe paper": {"recipe": "paper"},
     "recipe release": {"recipe": "release"},
 }
-MEASURES = ("r1", "r3", "fid", "mm_dist", "skating", "jerk_mean")
+METRICS = ("r1", "r3", "fid", "mm_dist", "skating", "jerk_mean")
 EVALUATED = get_recipe("ours", loss_on="masked")  # the cosine schedule on clean tokens
 
 
 def variant(changes: Mapping[str, Any]) -> tuple[Recipe, int]:
-    """The recipe and the seed of a line of the table."""
+    """The recipe and the seed of a row of the table."""
     changes = dict(changes)
     seed, name = changes.pop("seed", 0), changes.pop("recipe", "ours")
     return get_recipe(name, **changes), seed
@@ -82,7 +82,7 @@ def variant(changes: Mapping[str, Any]) -> tuple[Recipe, int]:
 def ablate_tokenizer(
     folder: MotionFolder, evaluator: Evaluator, changes: Mapping[str, Any], out: Path, preset: str, steps: int
 ) -> dict[str, float]:
-    """Train one tokenizer in OUT (or go on with it) and measure val's reconstruction.
+    """Train one tokenizer in OUT (or continue) and evaluate its reconstruction of val.
 
     Returns:
         mpjpe_local, mpjpe_global (cm), usage, perplexity; FID against val itself, skating, jerk_mean.
@@ -114,11 +114,11 @@ def ablate_transformer(
     sets: tuple[TokenSet, TokenSet] | None = None,
     guidances: tuple[float, ...] = (1.0, 2.0),
 ) -> dict[str, float]:
-    """Train one transformer in OUT (or go on with it) and judge it on val.
+    """Train one transformer in OUT (or continue) and evaluate it on val.
 
     Returns:
-        accuracy and loss on masked places; for each guidance the measures of `mmm evaluate`, with "_half" the half
-        of their 95 % interval over the repeats. Guidance above 1 only of a model that can be guided.
+        accuracy and loss on masked positions; for each guidance the metrics of `mmm evaluate`, with "_half" the half
+        of their 95 % interval over the repeats. Guidance above 1 only for a model that can be guided.
     """
     recipe, seed = variant(changes)
     sets = sets or token_sets(folder, tokenizer, recipe=recipe)
@@ -126,9 +126,11 @@ def ablate_transformer(
     model = fit_transformer(folder, tokenizer, out, preset, recipe=recipe, sets=sets, **settings)
     val = sets[1]
     text = captions_source(folder, val.texts(), model.encoder, progress=False)
-    judged = [evaluate_transformer(model.transformer, val, text, EVALUATED, seed=number) for number in range(4)]
+    rated = [
+        evaluate_transformer(model.transformer, val, text, EVALUATED, seed=number) for number in range(4)
+    ]
     found = {
-        f"masked_{name}": float(np.mean([row[key] for row in judged]))
+        f"masked_{name}": float(np.mean([row[key] for row in rated]))
         for name, key in (("accuracy", "accuracy_masked"), ("loss", "loss"))
     }
     for guidance in guidances:
@@ -143,25 +145,25 @@ def ablate_transformer(
             guidance=guidance,
         )
         results = evaluate(model, folder, evaluator, config, out / f"guidance-{guidance:g}", progress=False)
-        for measure in MEASURES:
-            interval = results.interval("given", measure)
-            found[f"{measure}@{guidance:g}"] = interval.mean
-            found[f"{measure}@{guidance:g}_half"] = interval.half
+        for metric in METRICS:
+            interval = results.interval("given", metric)
+            found[f"{metric}@{guidance:g}"] = interval.mean
+            found[f"{metric}@{guidance:g}_half"] = interval.half
     return found
 
 
 @dataclasses.dataclass
 class Arguments:
-    """Train and judge every choice of the recipe, one at a time; what is done already is not done again."""
+    """Train and evaluate every choice of the recipe, one at a time; rows that are complete are kept."""
 
     data: Path = Path("data/bandai")
     """The data folder."""
     out: Path = Path("runs/ablations")
-    """A run for each line, and results.json. Run again to go on."""
+    """A run for each row, and results.json. The same call continues."""
     part: Literal["tokenizer", "transformer", "both"] = "both"
     """Whose choices."""
     only: tuple[str, ...] = ()
-    """Only lines whose name contains one of these."""
+    """Only rows whose name contains one of these."""
     tokenizer: Path = SHIPPED
     """The tokenizer under the transformers; the shipped model's by default."""
     preset: PresetName = "small"
@@ -173,24 +175,29 @@ class Arguments:
     repeats: int = 5
     """Repeats of each evaluation."""
     pool: int = 32
-    """Motions among which a text is to find its own (R-precision)."""
+    """Motions among which a text has to find its own (R-precision)."""
 
     def run(self) -> None:
-        """Make what is missing; results.json grows line by line."""
+        """Compute what is missing; results.json grows row by row."""
         folder = MotionFolder.open(self.data)
         evaluator = load_evaluator(folder)
         tokenizer = load_tokenizer(self.tokenizer).eval()
-        told = {"evaluator": evaluator.name, **facts(folder), "preset": self.preset, "repeats": self.repeats}
-        told["pool"] = self.pool
-        told |= {"tokenizer_steps": self.tokenizer_steps, "transformer_steps": self.transformer_steps}
+        facts_of_run = {
+            "evaluator": evaluator.name,
+            **facts(folder),
+            "preset": self.preset,
+            "repeats": self.repeats,
+        }
+        facts_of_run["pool"] = self.pool
+        facts_of_run |= {"tokenizer_steps": self.tokenizer_steps, "transformer_steps": self.transformer_steps}
         file = self.out / "results.json"
         results = json.loads(file.read_text()) if file.is_file() else {"tokenizer": {}, "transformer": {}}
-        differing = [name for name, value in told.items() if results.get(name, value) != value]
+        differing = [name for name, value in facts_of_run.items() if results.get(name, value) != value]
         require(
             not differing,
             f"{file} was made with other {', '.join(differing)}; name another --out, or remove it.",
         )
-        results |= told
+        results |= facts_of_run
         sets: dict[tuple, tuple[TokenSet, TokenSet]] = {}
         for part, lines in (("tokenizer", TOKENIZERS), ("transformer", TRANSFORMERS)):
             for name, changes in lines.items():
@@ -206,7 +213,7 @@ class Arguments:
                 else:
                     recipe = variant(changes)[0]
                     phases, power = recipe.all_phases, recipe.transformer_balance
-                    if (phases, power) not in sets:  # encoding takes as long as some of the trainings
+                    if (phases, power) not in sets:  # encoding takes as long as some trainings
                         sets[phases, power] = token_sets(folder, tokenizer, recipe=recipe)
                     numbers = ablate_transformer(
                         folder,
