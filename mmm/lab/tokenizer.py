@@ -51,11 +51,7 @@ FLAGS = tuple(product((True, False), repeat=3))  # narrow, EMA, reset of each co
 def joint_errors(
     reconstructions: Sequence[Clip], clips: Sequence[Clip], skeleton: str | Skeleton = "humanml3d"
 ) -> Float[Tensor, " bones"]:
-    """Mean error of each joint but the root over all frames, cm; its mean is the local MPJPE.
-
-    Raises:
-        ValueError: not as many reconstructions as clips, or of other lengths.
-    """
+    """Mean error of each joint but the root over all frames, cm; its mean is the local MPJPE."""
     errors = _errors(reconstructions, clips, skeleton)
     return torch.from_numpy(np.linalg.norm(np.concatenate(errors), axis=-1).mean(0))
 
@@ -64,7 +60,6 @@ def clip_errors(
     reconstructions: Sequence[Clip], clips: Sequence[Clip], skeleton: str | Skeleton = "humanml3d"
 ) -> list[Float[Tensor, " _t"]]:
     """The local error of every frame of each clip, cm."""
-    _require_pairs(reconstructions, clips)
     pairs = zip(reconstructions, clips, strict=True)
     return [measures.mpjpe_local(*map(_tensor, pair), skeleton) for pair in pairs]
 
@@ -89,15 +84,12 @@ def error_by_action(errors: Sequence[Float[Tensor, " _t"]], actions: Sequence[Se
     Args:
         errors: of each clip, of every frame (`clip_errors`).
         actions: of each clip, of every frame (`frame_actions`).
-    Raises:
-        ValueError: labels and errors do not belong together.
     """
-    _require_pairs(errors, actions)
-    rows = []
-    for clip, (error, labels) in enumerate(zip(errors, actions, strict=True)):
-        require(len(error) == len(labels), f"clip {clip} has {len(error)} errors, but {len(labels)} actions")
-        rows.append(pd.DataFrame({"action": list(labels), "error": error.double().numpy(), "clip": clip}))
-    groups = pd.concat(rows).groupby("action")
+    frames = [
+        pd.DataFrame({"action": labels, "error": error.double().numpy(), "clip": clip})
+        for clip, (error, labels) in enumerate(zip(errors, actions, strict=True))
+    ]
+    groups = pd.concat(frames).groupby("action")
     table = groups.agg(error=("error", "mean"), frames=("error", "size"), clips=("clip", "nunique"))
     return table.sort_values("error", ascending=False)
 
@@ -132,12 +124,10 @@ def error_by_frequency(
         has lost movement, one that moves more has added it.
 
     Raises:
-        ValueError: reconstructions and clips do not fit, edges do not rise, fps is not above 0.
+        ValueError: the edges do not rise.
     """
-    require(
-        len(edges) >= 2 and bool((np.diff(edges) > 0).all()) and edges[0] >= 0 and fps > 0,
-        f"edges are {tuple(edges)} Hz at {fps} fps, expected two or more that rise from 0 or above, and fps above 0",
-    )
+    rising = len(edges) >= 2 and bool((np.diff(edges) > 0).all())
+    require(rising, f"edges are {tuple(edges)} Hz, expected two or more that rise")
     errors = _errors(reconstructions, clips, skeleton)
     originals, copies = ([_positions(x, skeleton) for x in some] for some in (clips, reconstructions))
     mean_pose = np.concatenate(originals).mean(0)
@@ -169,20 +159,8 @@ def _errors(
     reconstructions: Sequence[Clip], clips: Sequence[Clip], skeleton: str | Skeleton
 ) -> list[np.ndarray]:
     """(T, J-1, 3) of each clip, cm."""
-    _require_pairs(reconstructions, clips)
-    for number, (copy, clip) in enumerate(zip(reconstructions, clips, strict=True)):
-        require(
-            tuple(copy.shape) == tuple(clip.shape),
-            f"clip {number} has shape {tuple(clip.shape)}, its reconstruction {tuple(copy.shape)}; cut it to its clip",
-        )
     pairs = zip(reconstructions, clips, strict=True)
     return [_positions(copy, skeleton) - _positions(clip, skeleton) for copy, clip in pairs]
-
-
-def _require_pairs(some: Sequence[Any], others: Sequence[Any]) -> None:
-    require(
-        some and len(some) == len(others), f"there are {len(some)} and {len(others)} clips; give equally many"
-    )
 
 
 def _positions(clip: Clip, skeleton: str | Skeleton) -> np.ndarray:

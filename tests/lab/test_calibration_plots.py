@@ -16,47 +16,38 @@ def drawn(figure):
     return figure.axes
 
 
-def test_calibration_by_ratio_draws_every_column_and_leaves_out_bins_of_few_answers():
-    names = ("accuracy", "near", "confidence", "ece", "ece_calibrated", "auc", "auc_near", "auc_within")
-    table = pd.DataFrame(
-        {name: [0.1 * i, 0.1 * i + 0.05] for i, name in enumerate(names, 1)}, index=[0.1, 1.0]
-    )
-    found = calibration.Bins(
+def curves(*axes):
+    return {line.get_label(): list(line.get_ydata()) for ax in axes for line in ax.lines}
+
+
+def test_calibration_by_ratio_and_by_pass():
+    names = ["accuracy", "near", "confidence", "ece", "ece_calibrated", "auc", "auc_near", "auc_within"]
+    table = pd.DataFrame({name: [0.1 * i, 0.1 * i + 0.05] for i, name in enumerate(names)}, index=[0.1, 1.0])
+    bins = calibration.Bins(
         np.array([0.2, 0.5, 0.9]), np.array([0.1, 0.4, 0.0]), np.array([0.6, 0.395, 0.005])
     )
-    diagram, means, gap, order = drawn(plots.plot_by_ratio(table, {0.1: found, 1.0: found}))
-    assert [line.get_ydata().tolist() for line in diagram.lines[1:]] == [[0.1, 0.4]] * 2
+    diagram, means, gap, order = drawn(plots.plot_by_ratio(table, {0.1: bins, 1.0: bins}))
+    assert [line.get_ydata().tolist() for line in diagram.lines[1:]] == [[0.1, 0.4]] * 2, "0.005 is too few"
     assert [text.get_text() for text in diagram.get_legend().get_texts()] == ["10%", "100%"]
-    shown = {
-        line.get_label(): line.get_ydata().tolist() for ax in (means, gap, order) for line in ax.lines[:3]
-    }
-    assert shown["confidence"] == table.confidence.tolist() and shown["ECE"] == table.ece.tolist()
-    assert shown["within 2 cm"] == table.auc_near.tolist()
-    assert all(line.get_xdata().tolist() == [0.1, 1.0] for line in means.lines)
+    shown = curves(means, gap, order)
+    assert shown["confidence"] == list(table.confidence) and shown["ECE"] == list(table.ece)
+    assert shown["within 2 cm"] == list(table.auc_near) and shown["of a calibrated model"] == [0.4, 0.45]
+    table = table.assign(answered=0.6, settled=0.2, settled_accuracy=0.3)
+    counts, means, gap, order = drawn(plots.plot_passes(table))
+    assert [bar.get_height() for bar in counts.patches] == [0.6, 0.6, 0.2, 0.2]
+    assert (len(means.lines), len(gap.lines), len(order.lines)) == (4, 1, 2)
 
 
 def test_cost_has_a_box_for_every_bin_in_use_and_counts_synonyms():
     confidence, error = torch.tensor([0.05, 0.15, 0.15, 0.95]), np.array([9.0, 4.0, 6.0, 0.0])
     cost = np.array([[0.0, 1.0, 1.5, 50.0], [0.0, 3.0, 60.0, 70.0]])
     left, right = drawn(plots.plot_cost(confidence, error, cost))
-    medians = sorted(
-        (float(line.get_xdata().mean()), float(line.get_ydata()[0]))
-        for line in left.lines
-        if line.get_color() == plots.BAD
-    )
-    assert medians == [(pytest.approx(0.05), 9.0), (pytest.approx(0.15), 5.0), (pytest.approx(0.95), 0.0)]
+    medians = [line for line in left.lines if line.get_color() == plots.BAD]
+    assert [line.get_ydata()[0] for line in medians] == [9.0, 5.0, 0.0]
+    assert [line.get_xdata().mean() for line in medians] == pytest.approx([0.05, 0.15, 0.95])
     limits, counts = right.lines[0].get_data()
     assert counts[0] == 1, "at least the true code itself"
     assert counts[np.searchsorted(limits, 2.0)] == 2, "the median of 3 codes and of 1"
-
-
-def test_passes_show_predicted_and_final_positions():
-    columns = ("answered", "settled", "accuracy", "near", "settled_accuracy", "confidence", "ece", "auc")
-    table = pd.DataFrame({name: [0.6, 0.2] for name in columns}, index=[1, 2])
-    counts, means, gap, order = drawn(plots.plot_passes(table))
-    assert [bar.get_height() for bar in counts.patches] == [0.6, 0.2, 0.6, 0.2]
-    assert len(means.lines) == 4 and len(gap.lines) == 1 and len(order.lines) == 2
-    assert {ax.get_xlabel() for ax in (counts, means, gap, order)} == {"pass"}
 
 
 def test_temperature_shows_both_errors_and_the_fitted_temperatures():
@@ -71,26 +62,17 @@ def test_temperature_shows_both_errors_and_the_fitted_temperatures():
     np.testing.assert_allclose(np.sort(gaps.get_paths()[0].vertices[:, 1]), [0.5, 0.9])
     curve, mark = axes[2].lines
     assert list(curve.get_ydata()) == [3.0, 2.0] and list(mark.get_xdata()) == [1.7, 1.7]
-    assert [text.get_text() for text in axes[2].get_legend().get_texts()] == ["val", "fitted: 1.70"]
-
-
-def rules(shift=0.0):
-    values = {
-        (rule, count): {"value": number + count + shift, "half": 0.1}
-        for number, rule in enumerate(REMASKING)
-        for count in (1, 5, 10)
-    }
-    return pd.DataFrame(values).T.rename_axis(["rule", "passes"])
 
 
 def test_rules_have_a_curve_each_and_one_pass_is_a_line_of_its_own():
-    axes = drawn(plots.plot_rules({"gap, cm": rules(), "R@1": rules(1.0)}, {"R@1": "more"}))
+    keys = [(rule, count) for rule in REMASKING for count in (1, 5, 10)]
+    index = pd.MultiIndex.from_tuples(keys, names=["rule", "passes"])
+    table = pd.DataFrame({"value": [REMASKING.index(rule) + n for rule, n in keys], "half": 0.1}, index)
+    axes = drawn(plots.plot_rules({"gap, cm": table, "R@1": table}, {"R@1": "more"}))
     assert [ax.get_title() for ax in axes] == ["gap, cm", "R@1\n(more is better)"]
-    curves = [container.lines[0] for container in axes[0].containers]
-    assert [curve.get_ydata().tolist() for curve in curves] == [[5, 10], [7, 12], [6, 11]]
-    once = next(line for line in axes[0].lines if line.get_linestyle() == ":")
-    assert once.get_ydata()[0] == 1.0
-    assert [tick.get_text() for tick in axes[0].get_xticklabels()] == ["1", "5", "10"]
+    lines = [list(container.lines[0].get_ydata()) for container in axes[0].containers]
+    assert lines == [[5, 10], [7, 12], [6, 11]], "least, random, most"
+    assert curves(axes[0])["none: all in one pass"][0] == 1.0
 
 
 def test_known_truth_shows_the_most_frequent_codes_first():
@@ -98,10 +80,9 @@ def test_known_truth_shows_the_most_frequent_codes_first():
     predicted = np.array([[0.5, 0.5, 0.0], [0.5, 0.0, 0.5]])
     distances = pd.DataFrame({"model": [0.6, 0.4], "chance": [0.1, 0.1]}, index=["nothing", "one token"])
     lines = {"nothing shown": (np.array([0.01, 0.5]), np.array([0.02, 0.4]))}
-    diagram, bars, first, second, _ = drawn(
-        plots.plot_known_truth(lines, distances, (truth, predicted), "bows", 2)
-    )
-    np.testing.assert_allclose(first.images[0].get_array(), np.maximum(truth[:, [2, 1]].T, 1e-3))
-    np.testing.assert_allclose(second.images[0].get_array(), np.maximum(predicted[:, [2, 1]].T, 1e-3))
+    example = truth, predicted
+    diagram, bars, *matrices = drawn(plots.plot_known_truth(lines, distances, example, "bows", 2))[:4]
+    for ax, values in zip(matrices, example, strict=True):
+        np.testing.assert_allclose(ax.images[0].get_array(), np.maximum(values[:, [2, 1]].T, 1e-3))
     assert [bar.get_height() for bar in bars.patches] == [0.6, 0.4, 0.1, 0.1]
-    assert diagram.lines[1].get_ydata().tolist() == [0.02, 0.4]
+    assert curves(diagram)["nothing shown"] == [0.02, 0.4]

@@ -53,15 +53,6 @@ def test_their_mean_is_the_local_error():
     assert mean == pytest.approx(float(torch.cat(by_clip).mean()))
 
 
-def test_clips_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"clip 1 has shape \(30, 263\), its reconstruction \(32, 263\)"):
-        study.joint_errors([clip(10), clip(32)], [clip(10), clip(30)])
-    with pytest.raises(ValueError, match="1 and 2 clips"):
-        study.clip_errors([clip(10)], [clip(10), clip(30)])
-    with pytest.raises(ValueError, match="clip 0 has 3 errors, but 2 actions"):
-        study.error_by_action([torch.zeros(3)], [["walk"] * 2])
-
-
 def test_error_by_action_weighs_frames_and_counts_clips():
     errors = [torch.tensor([1.0, 2.0, 6.0]), torch.tensor([3.0])]
     table = study.error_by_action(errors, [["walk", "walk", "bow"], ["walk"]])
@@ -99,12 +90,8 @@ def test_a_swing_that_is_not_reconstructed_shows_in_its_band_only(phase):
     assert table["ratio"]["2–4 Hz"] == pytest.approx(1, rel=0.05) and table["ratio"]["0.5–1 Hz"] < 0.1
     assert table["clip"]["0.5–1 Hz"] == pytest.approx(6.0, rel=0.05)
     assert table["reconstruction"]["2–4 Hz"] < 0.3 < table["clip"]["2–4 Hz"]
-
-
-def test_movement_that_the_clip_has_not_shows_in_the_reconstruction():
-    table = study.error_by_frequency([swing(6.0, 1.0)], [swing(1.5, 5.0)])
-    assert table["reconstruction"]["4–10 Hz"] == pytest.approx(1.0, rel=0.02)
-    assert table["clip"]["4–10 Hz"] < 0.2 and table["ratio"]["4–10 Hz"] > 5
+    swapped = study.error_by_frequency([slow + fast], [slow])  # the reconstruction moves more than the clip
+    assert swapped["reconstruction"]["2–4 Hz"] > 1.9 and swapped["ratio"]["2–4 Hz"] > 5
 
 
 def test_a_slow_path_that_does_not_return_is_not_fast():

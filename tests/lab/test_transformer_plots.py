@@ -1,7 +1,6 @@
 """Plots of the transformer chapter, on arrays with known answers."""
 
 import numpy as np
-import pytest
 import torch
 from matplotlib.colors import to_rgb
 
@@ -13,15 +12,10 @@ def test_a_row_ends_at_its_length_and_a_code_has_one_colour():
     rows, lengths = torch.tensor([[3, MASK, 3], [5, 3, 4]]), torch.tensor([3, 2])
     wrong = torch.tensor([[False, False, True], [False, False, False]])
     ax = plots.plot_tokens(rows, lengths, ["a", "b"], wrong).axes[0]
-    filled = [patch for patch in ax.patches if patch.get_fill()]
-    frames = [patch for patch in ax.patches if not patch.get_fill()]
-    assert len(filled) == 5 and len(frames) == 1
-    colours = [tuple(round(c, 6) for c in patch.get_facecolor()[:3]) for patch in filled]
-    assert colours[0] == colours[2] == colours[4] != colours[3]
-    assert colours[1] == tuple(round(c, 6) for c in to_rgb(plots.DARK_MASK))
+    colours = [patch.get_facecolor()[:3] for patch in ax.patches if patch.get_fill()]
+    assert len(colours) == 5 and len(ax.patches) == 6, "one frame"
+    assert colours[0] == colours[2] == colours[4] != colours[3] and colours[1] == to_rgb(plots.DARK_MASK)
     assert [text.get_text() for text in ax.texts] == ["3", "3", "5", "3"], "MASK has no number"
-    with pytest.raises(ValueError, match="1 labels for 2 rows"):
-        plots.plot_tokens(rows, lengths, ["a"])
 
 
 def test_loss_accuracy_lengths_and_attention():
@@ -35,7 +29,6 @@ def test_loss_accuracy_lengths_and_attention():
     assert list(ax.lines[1].get_ydata()) == [0.01, 0.01]
     ax = plots.plot_lengths(torch.tensor([[0.25, 0.75]]), ["walks"], seconds=0.5).axes[0]
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[0.5, 0.25], [1.0, 0.75]])
-    attention = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
-    ax = plots.plot_word_attention(attention, ["walks", "fast"]).axes[0]
+    ax = plots.plot_word_attention(torch.rand(3, 2), ["walks", "fast"]).axes[0]
     assert ax.images[0].get_array().shape == (2, 3)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["walks", "fast"]

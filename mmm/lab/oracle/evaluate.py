@@ -85,10 +85,9 @@ def evaluate_folder(
     """Evaluate the clips of some splits, their reconstructions, or motions generated from their captions.
 
     Args:
-        model: generates the motions; None evaluates the clips themselves.
+        model: generates the motions, clip number i with seed + i. tokenizer: reconstructs the clips. None of both: the
+            clips themselves.
         limit: only the first `limit` clips of each split.
-        seed: clip number i is generated with seed + i.
-        tokenizer: reconstructs the clips.
         guidance: of the sampler; the model's own by default.
     Returns:
         what is evaluated ("data", "content_hash", "splits", "clips", "generated", "reconstructed") and the tables of

@@ -18,8 +18,6 @@ from mmm.motion.skeleton import HUMANML3D
 RATE = 20.0  # frames per second of all curves
 LEFT, RIGHT = 0, 1
 JOINT = {name: index for index, name in enumerate(HUMANML3D.joints)}
-ARMS = ("shoulder", "elbow", "wrist")
-LEGS = ("hip", "knee", "ankle", "foot")
 
 
 Curve = Float[np.ndarray, " t"]
@@ -63,49 +61,36 @@ def signals_of(joints: Float[np.ndarray, "t 22 3"], fps: float = 20.0) -> Signal
         f"the clip has {len(joints)} frames at {RATE:g} per second; an action takes at least 12.",
     )
     x = _smooth(joints, 1.0)
-    heading = _heading(x)
+    body = {name: _pair(x, name) for name in ("hip", "knee", "ankle", "foot")}
+    # The arms are smoothed less: hands clap and wave up to three times a second.
+    body |= {name: _pair(_smooth(joints, 0.6), name) for name in ("shoulder", "elbow", "wrist")}
+    across = body["hip"][:, LEFT] - body["hip"][:, RIGHT]
+    heading = np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))  # 0 is z+, positive to the left
+    pelvis, trunk = x[:, 0], _unit(x[:, JOINT["neck"]] - x[:, 0])
+    left, ahead = _axes(heading)
     return Signals(
-        **_hip_curves(x, heading),
-        **_trunk_curves(x, heading),
-        **_leg_curves(x, heading),
-        **_arm_curves(x, _smooth(joints, 0.6)),  # hands clap and wave up to three times a second
+        heading=heading,
+        turning=np.gradient(_smooth(heading, 3.5)) * RATE,
+        tilt=np.arctan2((trunk * ahead).sum(-1), trunk[:, 1]),
+        aside=np.arctan2(-(trunk * left).sum(-1), trunk[:, 1]),
         gaze=_gaze(x[:, JOINT["head"]] - x[:, JOINT["neck"]], heading),
+        **_leg_curves(body, pelvis, heading),
+        **_arm_curves(body, trunk),
     )
 
 
-def _heading(x: np.ndarray) -> np.ndarray:
-    """Angle that the hips face, unwrapped; 0 is z+, positive to the left."""
-    hips = _pair(x, "hip")
-    across = hips[:, LEFT] - hips[:, RIGHT]
-    return np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))
-
-
-def _hip_curves(x: np.ndarray, heading: np.ndarray) -> dict[str, np.ndarray]:
-    velocity = np.gradient(_smooth(x[:, 0], 2.5), axis=0) * RATE / _leg_length(x) * 0.82
-    left, ahead = _axes(_smooth(heading, 5.0))
-    return {
-        "forward": (velocity * ahead).sum(-1),
-        "sideways": (velocity * left).sum(-1),
-        "turning": np.gradient(_smooth(heading, 3.5)) * RATE,
-        "heading": heading,
-    }
-
-
-def _trunk_curves(x: np.ndarray, heading: np.ndarray) -> dict[str, np.ndarray]:
-    left, ahead = _axes(heading)
-    trunk = _trunk(x)
-    return {
-        "tilt": np.arctan2((trunk * ahead).sum(-1), trunk[:, 1]),
-        "aside": np.arctan2(-(trunk * left).sum(-1), trunk[:, 1]),
-    }
-
-
-def _leg_curves(x: np.ndarray, heading: np.ndarray) -> dict[str, np.ndarray]:
-    hip, knee, ankle, foot = (_pair(x, name) for name in LEGS)
-    leg, pelvis = _leg_length(x), x[:, 0]
+def _leg_curves(
+    body: dict[str, np.ndarray], pelvis: np.ndarray, heading: np.ndarray
+) -> dict[str, np.ndarray]:
+    hip, knee, ankle, foot = (body[name] for name in ("hip", "knee", "ankle", "foot"))
+    leg = _length(hip, knee) + _length(knee, ankle)
     floor = np.percentile(foot[..., 1].min(1), 10)
+    velocity = np.gradient(_smooth(pelvis, 2.5), axis=0) * RATE / leg * 0.82
+    calm_left, calm_ahead = _axes(_smooth(heading, 5.0))
     _, ahead = _axes(heading)
     return {
+        "forward": (velocity * calm_ahead).sum(-1),
+        "sideways": (velocity * calm_left).sum(-1),
         "hips": (pelvis[:, 1] - floor) / leg,
         "back": ((ankle.mean(1) - pelvis) * ahead).sum(-1) / leg,
         "feet": (foot[..., 1] - floor) / leg,
@@ -114,11 +99,9 @@ def _leg_curves(x: np.ndarray, heading: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _arm_curves(x: np.ndarray, quick: np.ndarray) -> dict[str, np.ndarray]:
-    """From the trunk `x` and the arms `quick`, which are smoothed less."""
-    shoulder, elbow, wrist = (_pair(quick, name) for name in ARMS)
+def _arm_curves(body: dict[str, np.ndarray], trunk: np.ndarray) -> dict[str, np.ndarray]:
+    shoulder, elbow, wrist = (body[name] for name in ("shoulder", "elbow", "wrist"))
     arm = _length(shoulder, elbow) + _length(elbow, wrist)
-    trunk = _trunk(x)
     across = shoulder[:, LEFT] - shoulder[:, RIGHT]
     out = _unit(across - (across * trunk).sum(-1, keepdims=True) * trunk)
     frame = np.stack([out, trunk, np.cross(out, trunk)], -2)  # rows: to the left, along the trunk, forward
@@ -142,15 +125,6 @@ def _gaze(nose: np.ndarray, heading: np.ndarray) -> np.ndarray:
 
 def _pair(x: np.ndarray, name: str) -> np.ndarray:
     return x[:, [JOINT[f"left_{name}"], JOINT[f"right_{name}"]]]
-
-
-def _trunk(x: np.ndarray) -> np.ndarray:
-    return _unit(x[:, JOINT["neck"]] - x[:, 0])
-
-
-def _leg_length(x: np.ndarray) -> float:
-    hip, knee, ankle = (_pair(x, name) for name in LEGS[:3])
-    return _length(hip, knee) + _length(knee, ankle)
 
 
 def _length(a: np.ndarray, b: np.ndarray) -> float:
