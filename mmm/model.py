@@ -416,7 +416,7 @@ class MMM:
         Raises:
             ValueError: an empty text, a length out of range, not as many lengths as texts.
         """
-        require(len(texts) > 0, "there is no text; say what the person does.")
+        require(len(texts) > 0, "no text was given; say what the person does.")
         for text in texts:
             _check_text(text)
         if length is None:

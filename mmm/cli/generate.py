@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tyro.conf import Positional, UseAppendAction
 
@@ -13,53 +14,68 @@ from mmm.errors import require
 
 
 @dataclasses.dataclass
-class Generate:
-    """Text to motion: `mmm generate "a person waves with the left hand" --out wave.gif --out wave.html`"""
+class Sampling:
+    """The flags that `mmm generate` and `mmm edit` share."""
 
-    text: Positional[tuple[str, ...]]
-    """What the person does; several texts make several motions."""
+    out: UseAppendAction[tuple[Path, ...]] = ()
+    """File to write: .gif .mp4 .png (film strip) .html (player) .bvh .npy; give it again for more files. By default
+    motion.gif."""
     model: Path | None = None
     """Model or run folder; the shipped model by default."""
-    length: UseAppendAction[tuple[int, ...]] = ()
-    """Frames (24 to 196, 20 per second); once, or once per text. By default estimated from the text."""
     seed: int = 0
-    """Same text, length and seed, same motion; text i has seed + i."""
-    out: UseAppendAction[tuple[Path, ...]] = ()
-    """File to write: .gif .mp4 .png (film strip) .html (player) .bvh .npy; give it again for more.
-    With several texts, -0, -1, … is put before the suffix."""
+    """The same input and seed give the same motion."""
     steps: int | None = None
-    """Passes of the sampler; by default ten for 196 frames, fewer for shorter ones."""
+    """Passes of the sampler; by default ten for 196 frames, fewer for shorter motions."""
     guidance: float | None = None
     """How closely to follow the text (1: plain; by default the model's own, 2 for ours)."""
     temperature: float = 1.0
-    """Below 1 more of the same, above 1 more varied."""
+    """Below 1 motions vary less, above 1 more."""
     device: str = "cpu"
     """cpu, cuda, mps."""
 
-    def run(self) -> None:
+    @property
+    def outs(self) -> tuple[Path, ...]:
+        return self.out or (Path("motion.gif"),)
+
+    def load(self) -> Any:
+        """The model; ValueError for a device or a file that cannot be used, before anything is sampled."""
         from mmm.model import MMM, SHIPPED
 
         check_device(self.device)
-        outs = self.out or (Path("motion.gif"),)
-        check_outs(outs)
+        check_outs(self.outs)
+        return MMM.from_pretrained(self.model or SHIPPED, self.device)
+
+    def options(self) -> dict[str, Any]:
+        """Options of the sampler."""
+        options = {"steps": self.steps, "temperature": self.temperature, "seed": self.seed}
+        return options if self.guidance is None else options | {"guidance": self.guidance}
+
+
+@dataclasses.dataclass
+class Generate(Sampling):
+    """Text to motion: `mmm generate "a person waves with the left hand" --out wave.gif --out wave.html`
+
+    With several texts, text i has seed + i, and -0, -1, … is put before the suffix of each file."""
+
+    text: Positional[tuple[str, ...]] = dataclasses.field(kw_only=True)
+    """What the person does; several texts give several motions."""
+    length: UseAppendAction[tuple[int, ...]] = ()
+    """Frames (24 to 196, 20 per second); once, or once per text. By default estimated from the text."""
+
+    def run(self) -> None:
         start = time.perf_counter()
-        model = MMM.from_pretrained(self.model or SHIPPED, self.device)
+        model, texts = self.load(), list(self.text)
         length = self.length[0] if len(self.length) == 1 else list(self.length) or None
-        frames = model.frame_counts(
-            list(self.text), length
-        )  # also loads the text encoder if lengths are estimated
-        _ = model.encoder
+        frames = model.frame_counts(texts, length)
+        _ = model.encoder  # loaded here, so that it does not count as sampling
         loaded = time.perf_counter()
-        options = {} if self.guidance is None else {"guidance": self.guidance}
-        motions = model.generate(
-            list(self.text), frames, self.seed, steps=self.steps, temperature=self.temperature, **options
-        )
+        motions = model.generate(texts, frames, **self.options())
         sampled = time.perf_counter()
         for number, motion in enumerate(motions):
-            for path in outs:
+            for path in self.outs:
                 path = path if len(motions) == 1 else path.with_stem(f"{path.stem}-{number}")
                 motion.save(path)
-                print(f"{path}: {len(motion.features)} frames, {motion.text!r}")
+                print(f"{path}: {len(motion)} frames, {motion.text!r}")
         print(
             f"loaded in {loaded - start:.1f} s, sampled in {sampled - loaded:.2f} s, "
             f"written in {time.perf_counter() - sampled:.1f} s"
@@ -67,7 +83,7 @@ class Generate:
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that torch does not have here."""
+    """Refuse a device that torch does not have on this machine."""
     import torch
 
     require(
@@ -79,7 +95,7 @@ def check_device(device: str) -> None:
 
 
 def check_outs(outs: Sequence[Path]) -> None:
-    """Refuse a file that no motion can be written to, before anything is made."""
+    """Refuse a file that no motion can be written to."""
     from mmm.motion.clip import SUFFIXES
 
     for path in outs:
