@@ -1,16 +1,14 @@
-"""In-betweening of held-out clips, by the length of the gap: the model, with and without a text, against curves.
+"""In-betweening of held-out clips by the length of the gap: the model, with and without a text, against curves.
 
-Both sides of a gap stand fixed in the world, so that edit and clip can be compared frame by frame. Over a short gap
-hardly anything can happen, and a curve from the last pose to the next one is hard to beat; the question is from
-which length on a model is worth its trouble.
-
-    table, judged, made = measure_gaps(model, judge)
-    summary, less = gap_tables(table, judged)
+Both sides of a gap stand fixed in the world, so the edit and the clip can be compared frame by frame. In a short gap
+hardly anything can happen, and a curve from the last pose to the next one is hard to beat. The question is from which
+length on a model is better.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,17 +21,28 @@ from tqdm import tqdm
 
 from mmm.editing import join_features, keep_outside
 from mmm.errors import require
-from mmm.lab.edits.clips import HeldOut
+from mmm.lab.edits.held_out import HeldOut
 from mmm.lab.edits.interpolate import interpolate
-from mmm.lab.edits.judge import Judge, fid, fid_halves, fids_less
-from mmm.lab.edits.measures import gap_numbers, paired, summarise
+from mmm.lab.edits.metrics import (
+    fid,
+    in_order,
+    interior_jerk,
+    jerk_by_frame,
+    paired,
+    paired_fid,
+    seam_jerk,
+    split_half_fid,
+    summarise,
+    world,
+)
 from mmm.model import MMM
-from mmm.motion import Motion
-from mmm.seams import BLEND
+from mmm.motion import Motion, get_skeleton, measures
+from mmm.motion.measures import CENTIMETRES
 from mmm.tokenizer import Tokenizer
 
 METHODS = ("text", "no text", "linear", "cubic", "tokenizer", "real")
-MEASURES = (
+BASELINES = ("linear", "cubic", "no text", "tokenizer", "real")
+METRICS = (
     "mpjpe_world",
     "mpjpe_local",
     "kept_error",
@@ -43,17 +52,15 @@ MEASURES = (
     "gap_jerk",
     "skating",
 )
-BASELINES = ("linear", "cubic", "no text", "tokenizer", "real")
-SIDE = 8  # frames that a clip has at least on either side of a gap given as a share: two tokens
-ROOM = 16  # and on either side of the longest of the gaps given in frames
-SEEN = (
-    24  # frames that a gap has at least to be judged alone: evaluators were trained on clips, not on moments
-)
+WINS = ("mpjpe_world", "mpjpe_local", "fid", "fid_gap", "r1", "r1_gap", "skating")
+SIDE = 8  # frames that a clip needs on either side of a gap given as a share: two tokens
+MARGIN = 16  # and on either side of the longest gap given in frames
+SEEN = 24  # frames that a gap needs to be evaluated alone: evaluators were trained on clips, not on moments
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A gap in the middle of a clip: a `share` of its frames, or so many `frames`; the other is 0."""
+    """A gap in the middle of a clip: a `share` of its frames, or a number of `frames`; the other is 0."""
 
     share: float = 0.0
     frames: int = 0
@@ -69,7 +76,7 @@ class Gap:
         return f"{self.share:.0%} of the clip" if self.share else f"{self.frames} frames"
 
     def within(self, frames: int) -> tuple[int, int]:
-        """(first, behind the last) in a clip of so many frames; both on borders of tokens, as the data allow."""
+        """(start, stop) in a clip of `frames` frames; both are borders of tokens."""
         size = self.frames or max(4, 4 * round(self.share * frames / 4))
         start = 4 * round((frames - size) / 8)
         return start, start + size
@@ -79,48 +86,32 @@ GAPS = (*(Gap(share=s) for s in (0.25, 0.5, 0.75)), *(Gap(frames=n) for n in (8,
 
 
 def long_enough(gap: Gap, gaps: Sequence[Gap], lengths: np.ndarray) -> Bool[np.ndarray, " n"]:
-    """Which clips a gap is cut into: the same ones for all shares, and the same ones for all numbers of frames.
+    """Which clips a gap is cut into: the same clips for all shares, and the same for all numbers of frames.
 
-    Else longer gaps would be measured on other clips, which are longer for a reason.
+    Otherwise longer gaps would be evaluated on other clips, which are longer for a reason.
     """
     if gap.share:
         widest = max((g for g in gaps if g.share), key=lambda g: g.share)
         sides = [min(a, n - b) for n in lengths.tolist() for a, b in [widest.within(n)]]
         return np.array(sides) >= SIDE
-    return lengths >= max(g.frames for g in gaps) + 2 * ROOM
+    return lengths >= max(g.frames for g in gaps) + 2 * MARGIN
 
 
-def reconstruct_gap(
-    tokenizer: Tokenizer,
-    features: Float[np.ndarray, "t d"],
-    gap: tuple[int, int],
-    skeleton: str = "humanml3d",
-    blend: int = BLEND,
-) -> Float[np.ndarray, "t d"]:
-    """The gap filled with the tokenizer's reconstruction of what is really there: what a transformer would give that
-    knew every token. Joined with the kept frames in the way of `mmm.editing.edit`."""
-    source = torch.from_numpy(features)
-    device = tokenizer.codebook.device
-    with torch.no_grad():
-        tokens = tokenizer.encode(source[None].to(device))
-        made = tokenizer.decode(tokens, torch.tensor([len(source)], device=device))[0, : len(source)].cpu()
-    kept = keep_outside(len(source), [gap]).repeat(tokenizer.config.parts, 1)
-    return join_features(source, made, kept, skeleton, blend).numpy()
+# ---------------------------------------------------------------------- one gap
 
 
 def fill_gap(
     model: MMM, motion: Motion, gap: tuple[int, int], method: str, seed: int = 0, **options: Any
 ) -> Float[np.ndarray, "t d"]:
-    """Features of `motion` with the gap made anew by one of METHODS.
+    """Features of `motion` with the gap filled by one of METHODS.
 
     Args:
         motion: with its caption. options: of the sampler; guidance is the model's own by default.
     Raises:
-        ValueError: another method; a model that was never trained without a text, asked to go without.
+        ValueError: another method; "no text" for a model that was never trained without a text.
     """
     require(method in METHODS, f"method is {method!r}, expected one of {', '.join(METHODS)}.")
-    features = np.asarray(motion.features, np.float32)
-    skeleton = model.info["skeleton"]
+    features, skeleton = np.asarray(motion.features, np.float32), model.info["skeleton"]
     if method == "real":
         return features
     if method == "tokenizer":
@@ -129,163 +120,165 @@ def fill_gap(
         kept = keep_outside(len(features), [gap])
         return interpolate(torch.from_numpy(features), kept, method, skeleton).numpy()
     text = motion.text if method == "text" else None
-    if text is None:
-        options.pop("guidance", None)
     return model.edit(motion, gap, text=text, seed=seed, **options).features.numpy()
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Embeddings of one gap's clips by method, and the numbers of the clips.
+@torch.no_grad()
+def reconstruct_gap(
+    tokenizer: Tokenizer,
+    features: Float[np.ndarray, "t d"],
+    gap: tuple[int, int],
+    skeleton: str = "humanml3d",
+) -> Float[np.ndarray, "t d"]:
+    """The gap filled with the tokenizer's reconstruction of the real clip, joined as in `mmm.editing.edit`.
 
-    Attributes:
-        motions: of whole clips. pieces: of the frames of the gap alone, where they are SEEN or more.
+    This is what a transformer would give that predicts every token correctly.
     """
+    source, device = torch.from_numpy(features), tokenizer.codebook.device
+    tokens = tokenizer.encode(source[None].to(device))
+    decoded = tokenizer.decode(tokens, torch.tensor([len(source)], device=device))[0, : len(source)].cpu()
+    kept = keep_outside(len(source), [gap]).repeat(tokenizer.config.parts, 1)
+    return join_features(source, decoded, kept, skeleton).numpy()
 
-    clips: list[int]
-    motions: dict[str, Float[Tensor, "n width"]]
-    pieces: dict[str, Float[Tensor, "m width"]]
 
-
-def measure_gaps(
-    model: MMM,
-    judge: Judge,
-    gaps: Sequence[Gap] = GAPS,
-    count: int | None = None,
-    methods: Sequence[str] = METHODS,
-    progress: bool = True,
-    **options: Any,
-) -> tuple[pd.DataFrame, dict[str, Judged]]:
-    """Fill each gap of each clip in each way, and measure it.
+def gap_numbers(
+    source: Float[np.ndarray, "t d"],
+    edited: Float[np.ndarray, "t d"],
+    gap: tuple[int, int],
+    fps: float = 20.0,
+    skeleton: str = "humanml3d",
+) -> dict[str, float]:
+    """All METRICS of one filled gap.
 
     Args:
-        judge: with the split's clips. count: only so many of them.
-        options: of the sampler (steps, guidance, temperature, …).
+        source: the real clip. edited: with the frames of `gap` (start, stop) filled.
     Returns:
-        A row for each gap, clip and method: gap, method, clip (its number), id, frames, text, the MEASURES, r1 and r3
-        of the whole clip, r1_gap of the gap's frames alone (NaN below SEEN); and embeddings by gap.
+        mpjpe_world, mpjpe_local: mean over the gap's frames, cm. kept_error: the largest distance of any joint in any
+        kept frame, cm. seam_jerk (at both ends of the gap), interior_jerk, seam_excess (their difference: what joining
+        adds), gap_jerk (mean over the gap), m/s³. skating: share of the gap's frame pairs, including those across its
+        ends.
+    """
+    start, stop = gap
+    real, joints = world(source, skeleton), world(edited, skeleton)
+    distance = (joints - real).norm(dim=-1) * CENTIMETRES[get_skeleton(skeleton).unit]
+    kept = keep_outside(len(real), [gap])
+    jerk = jerk_by_frame(joints, fps, skeleton)
+    at_seams, within = seam_jerk(jerk, (start, stop)), interior_jerk(jerk, start, stop)
+    local = measures.mpjpe_local(np.array(edited), np.array(source), skeleton)
+    return {
+        "mpjpe_world": float(distance[start:stop].mean()),
+        "mpjpe_local": float(local[start:stop].mean()),
+        "kept_error": float(distance[kept].max()),
+        "seam_jerk": at_seams,
+        "interior_jerk": within,
+        "seam_excess": at_seams - within,
+        "gap_jerk": float(jerk[start : max(start + 1, stop - 3)].mean()),
+        "skating": float(measures.foot_skating(joints[start - 1 : stop + 1], fps, skeleton)),
+    }
+
+
+# ---------------------------------------------------------------------- all gaps
+
+# (gap, "") holds embeddings of whole clips by method, (gap, "_gap") those of the gap's frames alone.
+Embeddings = dict[tuple[str, str], dict[str, Float[Tensor, "_n width"]]]
+
+
+def evaluate_gaps(
+    model: MMM, held: HeldOut, gaps: Sequence[Gap] = GAPS, progress: bool = True
+) -> tuple[pd.DataFrame, Embeddings]:
+    """Fill each gap of each clip by each method.
+
+    Returns:
+        a row for each gap, method and clip: gap, method, clip (its number), id, frames, text, the METRICS, r1 and r3
+        of the whole clip, r1_gap of the gap's frames alone (NaN below SEEN); and embeddings.
     Raises:
-        ValueError: no clip is long enough; and as `fill_gap`.
+        ValueError: no clip is long enough; as `fill_gap`.
     """
-    held = judge.held
-    chosen = {gap: held.choose(long_enough(gap, gaps, held.packed.lengths), count) for gap in gaps}
-    rows, judged = [], {}
-    with tqdm(total=sum(map(len, chosen.values())), desc="gaps", unit="clip", disable=not progress) as bar:
-        for gap, clips in chosen.items():
-            made: dict[str, list[np.ndarray]] = {method: [] for method in methods}
-            found = []
-            for clip in clips:
-                motion = held.motion(clip)
-                place = gap.within(len(motion.features))
-                about = {"id": held.packed.ids[clip], "frames": len(motion.features), "text": motion.text}
-                for method in methods:
-                    result = fill_gap(model, motion, place, method, held.noise(clip), **options)
-                    made[method].append(result)
-                    numbers = gap_numbers(
-                        np.asarray(motion.features), result, place, held.folder.fps, held.folder.skeleton
-                    )
-                    found.append({"gap": str(gap), "method": method, "clip": clip, **about, **numbers})
-                bar.update()
-            rows += _recognised(pd.DataFrame(found), judge, clips, made, judged, gap)
-    return pd.concat(rows, ignore_index=True), judged
+    lengths, fps, skeleton = held.packed.lengths, held.folder.fps, held.folder.skeleton
+    items = [(gap, clip) for gap in gaps for clip in held.choose(long_enough(gap, gaps, lengths))]
+    rows = []
+    embeddings: dict = defaultdict(lambda: {method: [] for method in METHODS})
+    for gap, clip in tqdm(items, "gaps", unit="clip", disable=not progress):
+        motion, query = held.motion(clip), held.query(clip)
+        start, stop = gap.within(len(motion.features))
+        about = {"id": held.packed.ids[clip], "frames": len(motion.features), "text": motion.text}
+        for method in METHODS:
+            edited = fill_gap(model, motion, (start, stop), method, held.noise(clip), **held.config.sampler())
+            numbers = gap_numbers(motion.features, edited, (start, stop), fps, skeleton)
+            embedded = held.embed(edited)
+            embeddings[str(gap), ""][method].append(embedded)
+            numbers |= query.hits(embedded) | {"r1_gap": np.nan}
+            if stop - start >= SEEN:
+                embedded = held.embed(edited[start:stop])
+                embeddings[str(gap), "_gap"][method].append(embedded)
+                numbers["r1_gap"] = query.hits(embedded)["r1"]
+            rows.append({"gap": str(gap), "method": method, "clip": clip, **about, **numbers})
+    table = in_order(pd.DataFrame(rows), "gap", "method")
+    return table, {key: {m: torch.cat(v) for m, v in some.items()} for key, some in embeddings.items()}
 
 
-def _recognised(
-    table: pd.DataFrame,
-    judge: Judge,
-    clips: list[int],
-    made: dict[str, list[np.ndarray]],
-    judged: dict[str, Judged],
-    gap: Gap,
-) -> list[pd.DataFrame]:
-    """The table by method, with r1, r3 and r1_gap; embeddings go into `judged`."""
-    places = [gap.within(int(judge.held.packed.lengths[clip])) for clip in clips]
-    wide = [i for i, (start, stop) in enumerate(places) if stop - start >= SEEN]
-    motions, pieces, tables = {}, {}, []
-    for method, features in made.items():
-        rows = table[table["method"] == method]
-        motions[method] = judge.embed(features)
-        hits = judge.found(motions[method], *_asked(judge, clips))
-        hits["r1_gap"] = np.full(len(clips), np.nan)
-        if wide:
-            pieces[method] = judge.embed([features[i][slice(*places[i])] for i in wide])
-            hits["r1_gap"][wide] = judge.found(pieces[method], *_asked(judge, [clips[i] for i in wide]))["r1"]
-        tables.append(rows.assign(**hits))
-    judged[str(gap)] = Judged(clips, motions, pieces)
-    return tables
-
-
-def _asked(judge: Judge, clips: list[int]) -> tuple[list, list, list[int]]:
-    """Captions of clips, what they tell, and the numbers that draw their pools."""
-    held = judge.held
-    return [held.captions[clip] for clip in clips], [held.shown[clip] for clip in clips], clips
-
-
-def gap_tables(
-    table: pd.DataFrame, judged: dict[str, Judged], held: HeldOut
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What `measure_gaps` found, in two tables.
+def gap_tables(rows: pd.DataFrame, embeddings: Embeddings, held: HeldOut) -> dict[str, pd.DataFrame]:
+    """The results of `evaluate_gaps` in three tables.
 
     Returns:
-        summary: by gap and method, the means of all measures, their intervals (MEASURE_half), fid (of all clips
-            against the same clips as they are), fid_halves (`judge.fid_halves`; the row "real" is its floor); the
-            same of the gaps' frames alone as fid_gap, fid_halves_gap.
-        less: how much smaller a measure is than a baseline's, clip by clip (`measures.paired`), FID by resampling.
+        summary: by gap and method, the means of all metrics, their intervals (METRIC_half), fid (of all clips against
+        the same real clips) and fid_halves (split-half FID; the row "real" is its floor); the same of the gaps' frames
+        alone as fid_gap and fid_halves_gap.
+        less: how much smaller a metric is than a baseline's, clip by clip; FID by resampling.
+        wins: from which gap on the model is better than a curve (`wins_table`).
     """
-    measured = [*MEASURES, "r1", "r3", "r1_gap"]
-    summary = summarise(table, ("gap", "method"), measured)
-    pairs = [(m, b) for m in table["method"].unique() for b in BASELINES if m != b]
-    less = paired(table, ("gap",), "clip", pairs, measured)
-    more = []
-    for gap, found in judged.items():
-        for suffix, motions in (("", found.motions), ("_gap", found.pieces)):
-            if "real" not in motions:
-                continue
-            real = motions["real"]
-            for method, embedded in motions.items():
-                summary.loc[(gap, method), f"fid{suffix}"] = fid(real, embedded)
-                halves = fid_halves(real, embedded, held.generator("bootstrap"))
-                summary.loc[(gap, method), f"fid_halves{suffix}"] = halves
-            some = [(m, b) for m, b in pairs if "real" not in (m, b) and m in motions and b in motions]
-            differences = fids_less(real, motions, some, held.generator("bootstrap", 1))
-            more += [[gap, *pair, f"fid{suffix}", len(real), *values] for pair, values in differences.items()]
-    return summary, pd.concat([less, pd.DataFrame(more, columns=less.columns)], ignore_index=True)
+    columns = [*METRICS, "r1", "r3", "r1_gap"]
+    summary = summarise(rows, ("gap", "method"), columns)
+    pairs = [(method, baseline) for method in METHODS for baseline in BASELINES if method != baseline]
+    less = [
+        {"gap": gap, **row}
+        for gap, group in rows.groupby("gap", sort=False)
+        for row in paired(group, "clip", pairs, columns)
+    ]
+    generated_pairs = [pair for pair in pairs if "real" not in pair]
+    for (gap, suffix), by_method in embeddings.items():
+        real = by_method["real"]
+        for method, motions in by_method.items():
+            row = (gap, method)
+            summary.loc[row, f"fid{suffix}"] = fid(real, motions)
+            summary.loc[row, f"fid_halves{suffix}"] = split_half_fid(
+                real, motions, held.generator("bootstrap")
+            )
+        generator = held.generator("bootstrap", 1)
+        differences = paired_fid(real, by_method, generated_pairs, generator, f"fid{suffix}")
+        less += [{"gap": gap, **row} for row in differences]
+    table = pd.DataFrame(less)
+    return {"summary": summary, "less": table, "wins": wins_table(table)}
+
+
+def wins_table(less: pd.DataFrame) -> pd.DataFrame:
+    """`wins_from` of the model with and without a text against both curves: measure, method, linear, cubic."""
+    rows = [
+        [metric, method, *(wins_from(less, metric, method, baseline) for baseline in ("linear", "cubic"))]
+        for metric in WINS
+        for method in ("text", "no text")
+    ]
+    return pd.DataFrame(rows, columns=["measure", "method", "linear", "cubic"])
 
 
 def wins_from(
     less: pd.DataFrame,
-    measure: str,
+    metric: str,
     method: str = "text",
     baseline: str = "cubic",
     gaps: Sequence[str] = tuple(str(gap) for gap in GAPS if gap.frames),
 ) -> str | None:
     """The shortest of the gaps (in their order) from which on the method beats the baseline in all longer ones.
 
-    To beat is to have an interval of the difference that lies wholly on the better side of 0. None: it never does, or
-    not in the longest one.
+    A method beats the baseline if the whole interval of the difference is on the better side of 0. None: it does not,
+    or not in the longest gap.
     """
-    sign = -1 if measure.startswith("r") else 1  # these are better where they are larger
-    rows = less[(less.method == method) & (less.baseline == baseline) & (less.measure == measure)]
-    rows = rows.set_index("gap")
-    found = None
-    for gap in reversed(gaps):
-        if gap not in rows.index:
-            continue
-        row = rows.loc[gap]
-        if not min(sign * row["low"], sign * row["high"]) > 0:
-            return found
-        found = gap
-    return found
-
-
-def wins_table(
-    less: pd.DataFrame,
-    measures: Sequence[str] = ("mpjpe_world", "mpjpe_local", "fid", "fid_gap", "r1", "r1_gap", "skating"),
-) -> pd.DataFrame:
-    """`wins_from` of the model with and without a text against both curves: columns measure, method, linear, cubic."""
-    rows = [
-        [measure, method, *(wins_from(less, measure, method, baseline) for baseline in ("linear", "cubic"))]
-        for measure in measures
-        for method in ("text", "no text")
-    ]
-    return pd.DataFrame(rows, columns=["measure", "method", "linear", "cubic"])
+    sign = -1 if metric.startswith("r") else 1  # R-precision is better if it is larger
+    chosen = (less.method == method) & (less.baseline == baseline) & (less.measure == metric)
+    by_gap: Mapping[str, pd.Series] = dict(less[chosen].set_index("gap").iterrows())
+    first = None
+    for gap in reversed([gap for gap in gaps if gap in by_gap]):
+        if not min(sign * by_gap[gap]["low"], sign * by_gap[gap]["high"]) > 0:
+            break
+        first = gap
+    return first

@@ -1,4 +1,4 @@
-"""What filling a gap is measured against: no model, only a curve from the last kept pose to the next one."""
+"""A baseline for filling gaps: no model, only a curve from the last kept pose to the next one."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def interpolate(
 ) -> Float[Tensor, "t d"]:
     """Features, float32, whose gaps are straight lines ("linear"), or "cubic" curves that keep the speed at both ends.
 
-    Poses are interpolated as the body faces, heading and path each for itself, so that a body that turns does not
-    shrink on its way. Kept frames come back bit for bit, as from `mmm.editing.edit`.
+    Poses are interpolated in the facing frame, heading and path separately, so that a body that turns does not shrink.
+    Kept frames come back bit for bit, as from `mmm.editing.edit`.
 
     Raises:
-        ValueError: another kind; a gap at an end of the clip, which has nothing to go to or to come from.
+        ValueError: another kind; a gap at an end of the clip, where one side is missing.
     """
     require(kind in KINDS, f"kind is {kind!r}, expected one of {', '.join(KINDS)}.")
     require(
@@ -37,15 +37,15 @@ def interpolate(
         "a gap at an end of the clip cannot be interpolated: it has only one side; keep frames on both sides.",
     )
     source = take_apart(features.cpu(), skeleton)
-    found = [source.poses.clone(), source.heading.clone(), source.path.clone()]
+    parts = [source.poses.clone(), source.heading.clone(), source.path.clone()]
     for start, stop in runs(~kept):
-        turn = found[1][stop] - found[1][start - 1]
-        # half angles: the shorter way round
-        behind = found[1][stop:] - turn + (torch.remainder(turn + math.pi / 2, math.pi) - math.pi / 2)
-        found[1][stop:] = behind
-        for values in found:
+        turn = parts[1][stop] - parts[1][start - 1]
+        # half angles: the shorter turn
+        after = parts[1][stop:] - turn + (torch.remainder(turn + math.pi / 2, math.pi) - math.pi / 2)
+        parts[1][stop:] = after
+        for values in parts:
             values[start:stop] = _curve(values, start - 1, stop, kept, kind)
-    result = put_together(Trajectory(*found), skeleton).float()
+    result = put_together(Trajectory(*parts), skeleton).float()
     restore_kept(result, features.cpu().float(), kept[None], skeleton)
     return result
 
@@ -57,12 +57,12 @@ def _curve(values: Tensor, left: int, right: int, kept: Tensor, kind: str) -> Te
     a, b = values[left], values[right]
     if kind == "linear":
         return a + at * (b - a)
-    out = a - values[left - 1] if left > 0 and kept[left - 1] else (b - a) / width
-    into = values[right + 1] - b if right + 1 < len(values) and kept[right + 1] else (b - a) / width
+    speed_a = a - values[left - 1] if left > 0 and kept[left - 1] else (b - a) / width
+    speed_b = values[right + 1] - b if right + 1 < len(values) and kept[right + 1] else (b - a) / width
     square, cube = at * at, at**3
     return (
         (2 * cube - 3 * square + 1) * a
-        + (cube - 2 * square + at) * width * out
+        + (cube - 2 * square + at) * width * speed_a
         + (3 * square - 2 * cube) * b
-        + (cube - square) * width * into
+        + (cube - square) * width * speed_b
     )

@@ -1,4 +1,4 @@
-"""A small data set of the choreographer's, danced to order: legs that go, arms that do something on the spot."""
+"""A small synthetic data set: legs that walk or run, arms that act on the spot."""
 
 from pathlib import Path
 
@@ -10,8 +10,7 @@ from mmm.data import Clip, write_folder
 from mmm.datasets.synthetic.captions import captions
 from mmm.datasets.synthetic.choreograph import dance
 from mmm.datasets.synthetic.program import Action, Program, Segment
-from mmm.lab.edits.clips import HeldOut
-from mmm.lab.edits.judge import Judge
+from mmm.lab.edits.held_out import EditConfig, HeldOut
 from mmm.motion.features import features_to_joints, joints_to_features
 
 HERE = Path(__file__).resolve().parent
@@ -45,7 +44,7 @@ def danced(name, legs, arms, frames, seed):
 
 @pytest.fixture(scope="session")
 def danced_folder(tmp_path_factory):
-    """Val: three clips that go and four that do not; train: the other actions of the arms, and a clap while walking."""
+    """Val: three clips that walk or run, four that do not; train: other actions of the arms, walking with a clap."""
     clips = [danced(name, *what, seed) for seed, (name, what) in enumerate({**VAL, **TRAIN}.items())]
     splits = {"train": list(TRAIN), "val": list(VAL), "test": ["walk"]}
     info = {
@@ -60,10 +59,21 @@ def danced_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def judge(danced_folder):
-    return Judge.of(RandomEvaluator(), HeldOut.open(danced_folder), pool=3)
+def held(danced_folder):
+    """`held(clips)` → the danced clips of val with a random evaluator."""
+
+    def open_(clips=None, split="val"):
+        return HeldOut.open(danced_folder, RandomEvaluator(), EditConfig(split=split, clips=clips, pool=3))
+
+    return open_
 
 
 @pytest.fixture(scope="session")
-def toy_judge(toy):
-    return Judge.of(RandomEvaluator(), HeldOut.open(toy, "train"), pool=4)
+def toy_held(toy):
+    """`toy_held(clips, seed)` → the clips of the toy data's train split with a random evaluator."""
+
+    def open_(clips=None, seed=0, pool=4):
+        config = EditConfig(split="train", clips=clips, seed=seed, pool=pool)
+        return HeldOut.open(toy, RandomEvaluator(), config)
+
+    return open_

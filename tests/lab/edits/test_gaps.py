@@ -1,32 +1,38 @@
-"""Gaps in held-out clips: where they lie, who fills them, and what the tables say."""
+"""Gaps in held-out clips: where they lie, how they are filled, what the tables say."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from mmm.lab.edits import metrics
 from mmm.lab.edits.gaps import (
-    MEASURES,
     METHODS,
+    METRICS,
     Gap,
+    evaluate_gaps,
     fill_gap,
+    gap_numbers,
     gap_tables,
     long_enough,
-    measure_gaps,
     reconstruct_gap,
     wins_from,
-    wins_table,
 )
-from mmm.lab.edits.measures import gap_numbers
-from mmm.motion import Motion
+from mmm.lab.edits.metrics import interior_jerk, jerk_by_frame, seam_jerk, world
+from mmm.motion import Motion, measures
 from mmm.motion.trajectory import Trajectory, put_together, take_apart
 
 GAPS = (Gap(share=0.5), Gap(frames=8), Gap(frames=16))
 
 
 @pytest.fixture(scope="module")
-def measured(model, toy_judge):
-    return measure_gaps(model, toy_judge, GAPS, count=9, progress=False)
+def results(model, toy_held):
+    return evaluate_gaps(model, toy_held(9), GAPS, progress=False)
+
+
+@pytest.fixture
+def clip(golden):
+    return np.asarray(golden("features_free")["1/features"], np.float32)
 
 
 @pytest.mark.parametrize("frames", [57, 64, 90, 93, 150, 196])
@@ -38,10 +44,10 @@ def test_gaps_lie_in_the_middle_on_borders_of_tokens(frames):
         assert stop - start == gap.frames or abs((stop - start) / frames - gap.share) <= 2.01 / frames
 
 
-def test_gaps_that_mean_nothing_are_refused():
-    for wrong in ({}, {"share": 1.0}, {"frames": 6}, {"share": 0.5, "frames": 8}):
-        with pytest.raises(ValueError, match="give a share between 0 and 1, or 4, 8"):
-            Gap(**wrong)
+@pytest.mark.parametrize("wrong", [{}, {"share": 1.0}, {"frames": 6}, {"share": 0.5, "frames": 8}])
+def test_gaps_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(ValueError):
+        Gap(**wrong)
 
 
 def test_all_gaps_of_a_kind_are_cut_into_the_same_clips():
@@ -56,106 +62,126 @@ def test_all_gaps_of_a_kind_are_cut_into_the_same_clips():
     assert not chosen[1][0]
 
 
-def test_on_a_straight_line_curves_are_perfect(model, golden):
-    """A body that glides on without turning or bending: nothing is left to be told by a model."""
-    one = take_apart(torch.from_numpy(golden("features_free")["1/features"][:1]).repeat(80, 1))
+# ---------------------------------------------------------------------- one gap
+
+
+def test_a_perfect_edit_has_no_error(clip):
+    numbers, jerk = gap_numbers(clip, clip.copy(), (40, 80)), jerk_by_frame(world(clip))
+    assert numbers["mpjpe_world"] == numbers["mpjpe_local"] == numbers["kept_error"] == 0
+    assert numbers["gap_jerk"] == pytest.approx(float(measures.jerk(world(clip)[40:80])[0]))
+    assert numbers["seam_jerk"] == seam_jerk(jerk, (40, 80))
+    assert numbers["seam_excess"] == numbers["seam_jerk"] - interior_jerk(jerk, 40, 80)
+    assert numbers["skating"] == float(measures.foot_skating(world(clip)[39:81])), (
+        "with the pairs at its ends"
+    )
+
+
+def test_errors_of_the_gap_and_of_kept_frames_are_separate(clip):
+    raised = clip.copy()
+    raised[50, 3] += 0.22  # the root's height: one of 22 joints, in one of 40 frames
+    numbers = gap_numbers(clip, raised, (40, 80))
+    assert numbers["mpjpe_world"] == pytest.approx(22 / 22 / 40, rel=1e-4) and numbers["kept_error"] == 0
+    assert numbers["mpjpe_local"] == 0, "the root is not among the local joints"
+    outside = gap_numbers(clip, raised, (60, 80))
+    assert outside["mpjpe_world"] == 0 and outside["kept_error"] == pytest.approx(22, rel=1e-4)
+
+
+def test_on_a_straight_line_curves_are_perfect(model, clip):
+    one = take_apart(torch.from_numpy(clip[:1]).repeat(80, 1))
     path = torch.arange(80, dtype=torch.float64)[:, None] * torch.tensor([[0.01, 0.03]], dtype=torch.float64)
     line = put_together(Trajectory(one.poses[:1].expand(80, -1, -1), one.heading * 0, path)).float().numpy()
     for method in ("linear", "cubic", "real"):
-        made = fill_gap(model, Motion(line, text="it glides"), (32, 48), method)
-        found = gap_numbers(line, made, (32, 48))
-        assert found["mpjpe_world"] < 1e-3 and found["mpjpe_local"] < 1e-3 and found["kept_error"] < 1e-3
-        assert found["seam_jerk"] < 0.1
-    assert (
-        gap_numbers(line, fill_gap(model, Motion(line), (32, 48), "no text"), (32, 48))["mpjpe_world"] > 0.1
-    )
+        numbers = gap_numbers(
+            line, fill_gap(model, Motion(line, text="it glides"), (32, 48), method), (32, 48)
+        )
+        assert max(numbers[name] for name in ("mpjpe_world", "mpjpe_local", "kept_error")) < 1e-3
+        assert numbers["seam_jerk"] < 0.1
+    sampled = fill_gap(model, Motion(line), (32, 48), "no text")
+    assert gap_numbers(line, sampled, (32, 48))["mpjpe_world"] > 0.1
 
 
-def test_the_tokenizers_own_error_is_what_true_tokens_give(model, of_parts, golden):
-    clip = np.asarray(golden("features_free")["1/features"], np.float32)
+def test_the_tokenizers_own_error_is_that_of_the_correct_tokens(model, of_parts, clip):
     for some in (model, of_parts()):
-        made = reconstruct_gap(some.tokenizer, clip, (40, 80))
-        found = gap_numbers(clip, made, (40, 80))
-        assert found["kept_error"] < 0.01 < found["mpjpe_local"]
-        assert np.array_equal(made[:39], clip[:39]) and np.array_equal(made[80:138], clip[80:138])
-        whole = some.tokenizer.decode(some.tokenizer.encode(torch.from_numpy(clip)[None]))[0, 40:80].numpy()
+        edited = reconstruct_gap(some.tokenizer, clip, (40, 80))
+        numbers = gap_numbers(clip, edited, (40, 80))
+        assert numbers["kept_error"] < 0.01 < numbers["mpjpe_local"]
+        assert np.array_equal(edited[:39], clip[:39]) and np.array_equal(edited[80:138], clip[80:138])
+        whole = some.tokenizer.decode(some.tokenizer.encode(torch.from_numpy(clip)[None]))[0].numpy()
         # far from the ends of the gap nothing of the joining is left in the poses
-        assert np.abs(made[52:68, 4:67] - whole[12:28, 4:67]).max() < 1e-4
+        assert np.abs(edited[52:68, 4:67] - whole[52:68, 4:67]).max() < 1e-4
 
 
-def test_every_clip_is_filled_in_every_way(measured, model, toy_judge):
-    table, judged = measured
-    assert list(table.columns[:6]) == ["gap", "method", "clip", "id", "frames", "text"]
-    for gap in map(str, GAPS):
-        counts = table[table.gap == gap].groupby("method")["clip"].apply(set)
-        assert set(counts.index) == set(METHODS) and all(c == set(judged[gap].clips) for c in counts)
-    assert np.isfinite(table[[*MEASURES, "r1", "r3"]]).to_numpy().all()
-    assert table["kept_error"].max() < 0.01
-    real = table[table.method == "real"]
-    assert (real[["mpjpe_world", "mpjpe_local", "kept_error"]] == 0).to_numpy().all()
-    assert (table[table.method == "text"]["mpjpe_world"] > 0).all()
-    told = table.set_index(["gap", "clip", "method"])["mpjpe_world"].unstack("method")
-    assert (told["tokenizer"] < told["linear"]).any() and (told["text"] != told["no text"]).any()
-    short = table["gap"] != "50% of the clip"
-    assert table["r1_gap"].notna().any() and table[short]["r1_gap"].isna().all(), (
-        "moments are not judged alone"
-    )
-
-
-def test_a_clip_does_not_depend_on_its_mates(measured, model, toy_judge):
-    table, _ = measured
-    few, _ = measure_gaps(model, toy_judge, GAPS[:2], count=2, progress=False)
-    both = few.merge(table, on=["gap", "method", "clip"], suffixes=("", "_all"))
-    assert len(both) == len(few) == 2 * 2 * len(METHODS)
-    # among other lengths in frames other clips may be long enough, but here they are the same
-    for name in (*MEASURES, "r1", "r3"):
-        assert np.array_equal(both[name], both[f"{name}_all"], equal_nan=True), name
-
-
-def test_other_noise_fills_otherwise(model, toy_judge):
-    motion = toy_judge.held.motion(0)
+def test_the_seed_decides_and_without_a_text_guidance_does_not(model, toy_held):
+    motion = toy_held().motion(0)
     one, same, other = (fill_gap(model, motion, (20, 40), "text", seed) for seed in (1, 1, 2))
     assert np.array_equal(one, same) and not np.array_equal(one, other)
-    told = (fill_gap(model, motion, (20, 40), "no text", 1, guidance=g) for g in (1.0, 3.0))
-    assert np.array_equal(*told), "guidance has no meaning without a text"
-    with pytest.raises(ValueError, match="method is 'magic', expected one of text, no text"):
+    without = (fill_gap(model, motion, (20, 40), "no text", 1, guidance=g) for g in (1.0, 3.0))
+    assert np.array_equal(*without)
+    with pytest.raises(ValueError, match="'magic'"):
         fill_gap(model, motion, (20, 40), "magic")
 
 
-def test_the_tables_hold_all_conditions(measured, toy_judge, monkeypatch):
-    monkeypatch.setattr("mmm.lab.edits.judge.RESAMPLES", 10)
-    monkeypatch.setattr("mmm.lab.edits.judge.HALVINGS", 4)
-    table, judged = measured
-    summary, less = gap_tables(table, judged, toy_judge.held)
+# ---------------------------------------------------------------------- all gaps
+
+
+def test_every_clip_is_filled_by_every_method(results):
+    rows, embeddings = results
+    assert list(rows.columns[:6]) == ["gap", "method", "clip", "id", "frames", "text"]
+    for gap in map(str, GAPS):
+        clips = rows[rows.gap == gap].groupby("method")["clip"].apply(set)
+        assert set(clips.index) == set(METHODS) and all(c == clips.iloc[0] for c in clips)
+        assert all(len(motions) == len(clips.iloc[0]) for motions in embeddings[gap, ""].values())
+    assert np.isfinite(rows[[*METRICS, "r1", "r3"]]).to_numpy().all()
+    assert rows["kept_error"].max() < 0.01
+    assert (rows[rows.method == "real"][["mpjpe_world", "mpjpe_local", "kept_error"]] == 0).to_numpy().all()
+    assert (rows[rows.method == "text"]["mpjpe_world"] > 0).all()
+    wide = rows.set_index(["gap", "clip", "method"])["mpjpe_world"].unstack("method")
+    assert (wide["tokenizer"] < wide["linear"]).any() and (wide["text"] != wide["no text"]).any()
+    short = rows["gap"] != "50% of the clip"
+    assert rows["r1_gap"].notna().any() and rows[short]["r1_gap"].isna().all(), "too short to be seen alone"
+
+
+def test_a_clip_does_not_depend_on_the_other_clips(results, model, toy_held):
+    few, _ = evaluate_gaps(model, toy_held(2), GAPS[:2], progress=False)
+    both = few.merge(results[0], on=["gap", "method", "clip"], suffixes=("", "_all"))
+    assert len(both) == len(few) == 2 * 2 * len(METHODS)
+    for name in (*METRICS, "r1", "r3"):
+        assert np.array_equal(both[name], both[f"{name}_all"], equal_nan=True), name
+
+
+def test_the_tables(results, toy_held, monkeypatch):
+    monkeypatch.setattr(metrics, "RESAMPLES", 10)
+    monkeypatch.setattr(metrics, "SPLITS", 4)
+    rows, embeddings = results
+    tables = gap_tables(rows, embeddings, toy_held())
+    summary = tables["summary"]
     assert set(summary.index) == {(str(gap), method) for gap in GAPS for method in METHODS}
     assert summary.xs("real", level="method")["fid"].max() < 1e-6
     assert (summary.xs("text", level="method")["fid"] > 0).all()
-    assert set(less.columns) == {"gap", "method", "baseline", "measure", "clips", "less", "low", "high"}
-    found = less.set_index(["gap", "method", "baseline", "measure"])
-    direct = table[table.gap == "8 frames"].set_index(["clip", "method"])["mpjpe_world"].unstack()
-    expected = (direct["cubic"] - direct["text"]).mean()
-    assert found.loc[("8 frames", "text", "cubic", "mpjpe_world"), "less"] == pytest.approx(expected)
-    by_fid = found.loc[("8 frames", "text", "cubic", "fid"), "less"]
+    less = tables["less"].set_index(["gap", "method", "baseline", "measure"])
+    assert list(less.columns) == ["clips", "less", "low", "high"]
+    wide = rows[rows.gap == "8 frames"].set_index(["clip", "method"])["mpjpe_world"].unstack()
+    expected = (wide["cubic"] - wide["text"]).mean()
+    assert less.loc[("8 frames", "text", "cubic", "mpjpe_world"), "less"] == pytest.approx(expected)
     fids = summary.loc["8 frames", "fid"]
-    assert by_fid == pytest.approx(fids["cubic"] - fids["text"])
-    assert len(wins_table(less)) == 14
-
-
-def test_a_method_wins_from_where_it_wins_in_all_longer_gaps():
-    def less(measure, *intervals):
-        rows = [[g, "text", "cubic", measure, 9, 0.0, *i] for g, i in zip("abc", intervals, strict=True)]
-        return pd.DataFrame(
-            rows, columns=["gap", "method", "baseline", "measure", "clips", "less", "low", "high"]
-        )
-
-    def wins(measure, *intervals):
-        return wins_from(less(measure, *intervals), measure, gaps=("a", "b", "c"))
-
-    assert wins("fid", (-1, 1), (1, 2), (1, 2)) == "b"
-    assert wins("fid", (1, 2), (1, 2), (1, 2)) == "a"
-    assert wins("fid", (1, 2), (-1, 2), (1, 2)) == "c", (
-        "a shorter gap does not count after one that is not won"
+    assert less.loc[("8 frames", "text", "cubic", "fid"), "less"] == pytest.approx(
+        fids["cubic"] - fids["text"]
     )
-    assert wins("fid", (1, 2), (1, 2), (-1, 2)) is None
-    assert wins("r1", (-1, 1), (-3, -2), (-2, -1)) == "b", "R-precision is better where it is larger"
-    assert wins("r1", (1, 2), (1, 2), (1, 2)) is None
+    assert len(tables["wins"]) == 14
+
+
+@pytest.mark.parametrize(
+    ("metric", "intervals", "first"),
+    [
+        ("fid", [(-1, 1), (1, 2), (1, 2)], "b"),
+        ("fid", [(1, 2), (1, 2), (1, 2)], "a"),
+        ("fid", [(1, 2), (-1, 2), (1, 2)], "c"),  # a win before a gap that is not won does not count
+        ("fid", [(1, 2), (1, 2), (-1, 2)], None),
+        ("r1", [(-1, 1), (-3, -2), (-2, -1)], "b"),  # R-precision is better if it is larger
+        ("r1", [(1, 2), (1, 2), (1, 2)], None),
+    ],
+)
+def test_a_method_wins_from_where_it_wins_in_all_longer_gaps(metric, intervals, first):
+    rows = [[gap, "text", "cubic", metric, *interval] for gap, interval in zip("abc", intervals, strict=True)]
+    less = pd.DataFrame(rows, columns=["gap", "method", "baseline", "measure", "low", "high"])
+    assert wins_from(less, metric, gaps=("a", "b", "c")) == first
