@@ -139,45 +139,36 @@ def fit_transformer(
     cpu, progress = options.get("cpu", False), options.get("progress", True)
     config = resolve(training("transformer", preset, recipe), cpu, **changes)
     _check_folder(out, options)
-
     with main_process_first(cpu) as device:
         for split in ("train", "val"):
             folder.pack(split)
+
+    # 1. The data set as tokens, 2. the embeddings of its captions.
     train, val = sets or token_sets(folder, tokenizer.to(device), recipe, progress)
     text_encoder = load_text_encoder(encoder, device)
-    text = _embed(folder, train, val, text_encoder, recipe, options)
+    captions = with_variants(train.texts()) if recipe.typos else train.texts()
+    with main_process_first(cpu):
+        text = captions_source(folder, captions + val.texts(), text_encoder, progress)
 
+    # 3. The transformer. Initial weights come from torch's own generator.
     torch.manual_seed(config.seed)
-    if init is None:
-        transformer = new_transformer(tokenizer, text_encoder, preset, recipe, model or {})
-        start, origin = {}, {}
-    else:
-        transformer, run = pretrained_transformer(init, tokenizer, text_encoder, model or {})
-        start, origin = {"config_extra": {"init": fingerprint(transformer)}}, {"init": str(run)}
-    visible = train.select(~held_out_clips(train.ids, held_out)) if held_out else train
-    manifest = facts(folder)
-    result = train_transformer(
-        visible,
-        text,
-        transformer,
-        config,
-        out / "transformer",
-        val,
-        recipe,
-        manifest=manifest | origin,
-        **options,
-        **start,
+    transformer, start, manifest = _first_transformer(
+        tokenizer, text_encoder, preset, recipe, model or {}, init
     )
+    visible = train.select(~held_out_clips(train.ids, held_out)) if held_out else train
+    place, about = out / "transformer", {"manifest": facts(folder) | manifest, "config_extra": start}
+    result = train_transformer(visible, text, transformer, config, place, val, recipe, **about, **options)
 
-    max_tokens = transformer.config.max_tokens
-    train, val = length_sets(folder, tokenizer.config.ratio, max_tokens)
-    estimator = LengthEstimator(LengthConfig(text_encoder.width, max_tokens, **LENGTH_MODEL))
-    length = length_training(len(train))
+    # 4. The length estimator.
+    length_data = length_sets(folder, tokenizer.config.ratio, transformer.config.max_tokens)
+    length = length_training(len(length_data[0]))
     steps = min(length.steps, config.steps) if length_steps is None else length_steps
     length = dataclasses.replace(length, steps=steps, seed=config.seed)
-    train_length(train, text, estimator, length, out / "length", val, manifest=manifest, **options)
+    estimator, _ = _train_length(folder, length_data, text, transformer, length, out / "length", options)
 
-    info = _info(folder, text_encoder, recipe.guidance if transformer.config.text_dropout else 1.0, held_out)
+    # 5. All of it as one model.
+    guidance = recipe.guidance if transformer.config.text_dropout else 1.0
+    info = _info(folder, text_encoder, guidance, held_out)
     text_encoder.model.cpu()
     whole = MMM(tokenizer.cpu().eval(), transformer.cpu().eval(), estimator.cpu().eval(), info, text_encoder)
     if result.saves:
@@ -209,19 +200,34 @@ def fit_length(
         f"the model in {path} generates motions of skeleton {whole.info['skeleton']}, but {folder.path} has "
         f"{folder.skeleton}; give the data it was trained on.",
     )
-    max_tokens = whole.transformer.config.max_tokens
     with main_process_first(options.get("cpu", False)):
-        train, val = length_sets(folder, whole.tokenizer.config.ratio, max_tokens)
-        captions = train.texts() + val.texts()
+        sets = length_sets(folder, whole.tokenizer.config.ratio, whole.transformer.config.max_tokens)
+        captions = sets[0].texts() + sets[1].texts()
         text = captions_source(folder, captions, whole.encoder, options.get("progress", True))
-    config = resolve(length_training(len(train)), **{**changes, "precision": "no"})
+    config = resolve(length_training(len(sets[0])), **{**changes, "precision": "no"})
     torch.manual_seed(config.seed)
-    estimator = LengthEstimator(LengthConfig(whole.encoder.width, max_tokens, **LENGTH_MODEL))
-    result = train_length(train, text, estimator, config, out, val, manifest=facts(folder), **options)
-    if result.saves:
+    estimator, saves = _train_length(folder, sets, text, whole.transformer, config, Path(out), options)
+    if saves:
         inner = path / "model"
         estimator.save_pretrained((inner if (inner / "transformer").is_dir() else path) / "length")
     return estimator
+
+
+def _train_length(
+    folder: MotionFolder,
+    sets: tuple[TokenSet, TokenSet],
+    text: TextSource,
+    transformer: MaskedTransformer,
+    config: TrainConfig,
+    out: Path,
+    options: dict[str, Any],
+) -> tuple[LengthEstimator, bool]:
+    """A length estimator for the transformer's texts and longest motion, and whether this process saves it."""
+    sizes = LengthConfig(transformer.config.text_dim, transformer.config.max_tokens, **LENGTH_MODEL)
+    estimator = LengthEstimator(sizes)
+    train, val = sets
+    result = train_length(train, text, estimator, config, out, val, manifest=facts(folder), **options)
+    return estimator, result.saves
 
 
 def resolve(config: TrainConfig, cpu: bool = False, **changes: Any) -> TrainConfig:
@@ -262,20 +268,26 @@ def pretrained_tokenizer(
     return tokenizer
 
 
-def new_transformer(
-    tokenizer: Tokenizer, text_encoder: TextEncoder, preset: str, recipe: Recipe, model: dict[str, Any]
-) -> MaskedTransformer:
-    """A transformer of the preset's size with random weights, for the tokenizer's codes."""
+def _first_transformer(
+    tokenizer: Tokenizer,
+    encoder: TextEncoder,
+    preset: str,
+    recipe: Recipe,
+    model: dict[str, Any],
+    init: str | os.PathLike | None,
+) -> tuple[MaskedTransformer, dict[str, str], dict[str, str]]:
+    """The transformer that training starts from; what says so in the run's configuration and in its manifest."""
+    if init is not None:
+        transformer, run = pretrained_transformer(init, tokenizer, encoder, model)
+        return transformer, {"init": fingerprint(transformer)}, {"init": str(run)}
     parts, codes, code_dim = tokenizer.codebook.shape
-    sizes = get_preset(preset)["transformer"] | {"text_dropout": recipe.text_dropout} | model
-    config = TransformerConfig(
-        codes=codes, code_dim=code_dim, text_dim=text_encoder.width, **{"parts": parts, **sizes}
-    )
-    return MaskedTransformer(config, tokenizer.codebook.detach().cpu())
+    sizes = {"parts": parts, "codes": codes, "code_dim": code_dim, "text_dim": encoder.width}
+    sizes |= get_preset(preset)["transformer"] | {"text_dropout": recipe.text_dropout} | model
+    return MaskedTransformer(TransformerConfig(**sizes), tokenizer.codebook.detach().cpu()), {}, {}
 
 
 def pretrained_transformer(
-    path: str | os.PathLike, tokenizer: Tokenizer, text_encoder: TextEncoder, model: dict[str, Any]
+    path: str | os.PathLike, tokenizer: Tokenizer, encoder: TextEncoder, model: dict[str, Any]
 ) -> tuple[MaskedTransformer, Path]:
     """The transformer of a run or model folder to start from, and the folder that says how it was trained."""
     run = Path(path) / "transformer"
@@ -292,7 +304,7 @@ def pretrained_transformer(
         f"the transformer in {path} was trained with another tokenizer's codebook; give the tokenizer it was "
         "trained with.",
     )
-    _check_sizes(path, transformer.config, {"text_dim": text_encoder.width, **model})
+    _check_sizes(path, transformer.config, {"text_dim": encoder.width, **model})
     return transformer, run
 
 
@@ -324,20 +336,6 @@ def _check_folder(out: Path, options: dict[str, Any]) -> None:
     )
     if not options.get("resume", True):
         shutil.rmtree(out / "model", ignore_errors=True)  # an old model must not be taken for this run's
-
-
-def _embed(
-    folder: MotionFolder,
-    train: TokenSet,
-    val: TokenSet,
-    encoder: TextEncoder,
-    recipe: Recipe,
-    options: dict[str, Any],
-) -> TextSource:
-    """Embeddings of all captions of train and val, with typos of their misspelled versions, too."""
-    captions = with_variants(train.texts()) if recipe.typos else train.texts()
-    with main_process_first(options.get("cpu", False)):
-        return captions_source(folder, captions + val.texts(), encoder, options.get("progress", True))
 
 
 def _info(folder: MotionFolder, encoder: TextEncoder, guidance: float, held_out: float) -> dict[str, Any]:

@@ -96,6 +96,7 @@ RECIPES = {
     name: Recipe(**{option: _tuples(values[column]) for option, values in _FILE["options"].items()})
     for column, name in enumerate(_FILE["recipes"])
 }
+OURS = RECIPES["ours"]
 PRESETS: dict[str, dict[str, Any]] = _FILE["presets"]
 ABOUT_RECIPES: dict[str, str] = _FILE["recipes"]
 ABOUT_PRESETS = {name: preset["about"] for name, preset in PRESETS.items()}

@@ -16,7 +16,7 @@ from mmm.data.captions import mirror_text
 from mmm.data.folder import cache_dir
 from mmm.data.text_cache import text_source
 from mmm.errors import require
-from mmm.recipes import Recipe, get_recipe
+from mmm.recipes import OURS, Recipe
 from mmm.text import TextEncoder, TextSource
 from mmm.tokenizer import Tokenizer
 from mmm.transformer.tokens import TokenSet, make_token_set
@@ -65,10 +65,10 @@ def captions_source(
 
 
 def token_sets(
-    folder: MotionFolder, tokenizer: Tokenizer, recipe: Recipe | str = "ours", progress: bool = False
+    folder: MotionFolder, tokenizer: Tokenizer, recipe: Recipe = OURS, progress: bool = False
 ) -> tuple[TokenSet, TokenSet]:
     """Train (in all phases of the token grid, mirrored, balanced) and val (one phase, as they are) as tokens."""
-    recipe, train, val = get_recipe(recipe), folder.pack("train"), folder.pack("val")
+    train, val = folder.pack("train"), folder.pack("val")
     weights = balanced_weights(folder, train, np.ones(len(train)), recipe.transformer_balance)
     phases = None if recipe.all_phases else (0,)
     mirror, skeleton = not has_mirrored(folder), folder.skeleton

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
 from mmm.data.typos import draw_misspelled
-from mmm.recipes import Recipe, TransformerOptions, get_recipe
+from mmm.recipes import OURS, Recipe, TransformerOptions
 from mmm.text import TextSource
 from mmm.training.config import TrainConfig
 from mmm.training.loop import TrainResult, train
@@ -43,7 +43,7 @@ def train_transformer(
     config: TrainConfig,
     out: str | Path,
     val: TokenSet | None = None,
-    recipe: Recipe | str = "ours",
+    recipe: Recipe = OURS,
     **options: Any,
 ) -> TrainResult:
     """Train `transformer` on `tokens` and write it to `out/model`; with `config.ema`, the averaged weights.
@@ -55,7 +55,7 @@ def train_transformer(
         val: evaluated every `config.eval_every` steps and at the end (`evaluate_transformer`).
         options: passed to `mmm.training.loop.train` (resume, config_extra, manifest, cpu, progress, stop).
     """
-    recipe, sizes = get_recipe(recipe), transformer.config
+    sizes = transformer.config
 
     def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         clips, variants = tokens.draw(config.batch_size, generator)
@@ -144,7 +144,7 @@ def evaluate_transformer(
     transformer: MaskedTransformer,
     val: TokenSet,
     text: TextSource,
-    recipe: Recipe | str = "ours",
+    recipe: Recipe = OURS,
     batch_size: int = 64,
     seed: int = 0,
 ) -> dict[str, float]:
@@ -155,7 +155,7 @@ def evaluate_transformer(
     (accuracy_both, accuracy_upper_given_lower, accuracy_lower_given_upper), and loss and accuracy over all, where a
     task counts as often as it occurs in training (`recipe.both_parts`).
     """
-    recipe = get_recipe(recipe, drop_edge=0.0, random_codes=0.0, borrowed_part=0.0)
+    recipe = dataclasses.replace(recipe, drop_edge=0.0, random_codes=0.0, borrowed_part=0.0)
     alone = (1 - recipe.both_parts) / 2
     tasks = {  # which parts are masked, and how often
         "both": ((True, True), recipe.both_parts),

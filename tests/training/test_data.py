@@ -39,7 +39,7 @@ def test_phases_and_balance_follow_the_recipe(toy, trained, tmp_path, monkeypatc
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
     tokenizer = load_tokenizer(trained / "tokenizer")
     ours, val = token_sets(toy, tokenizer)
-    release, _ = token_sets(toy, tokenizer, recipe="release")
+    release, _ = token_sets(toy, tokenizer, recipe=get_recipe("release"))
     assert len(ours.lengths) == 4 * len(ours) and len(release.lengths) == len(release) == len(ours)
     assert torch.equal(ours.tokens[ours.starts[:-1]], release.tokens)  # phase 0 is the clip as it is
     assert len(set(release.weights)) == 1 and len(set(ours.weights)) > 1

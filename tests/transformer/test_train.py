@@ -198,7 +198,7 @@ def test_two_parts_and_the_loss_on_masked_positions_alone(tmp_path, predicts):
     model = transformer(parts=2, predicts=predicts)
     result = train_transformer(tokens, TEXT, model, config, tmp_path, tokens, recipe, progress=False)
     assert np.isfinite(result.metrics["val/loss"])
-    everywhere = evaluate_transformer(result.module, tokens, TEXT, "ours")
+    everywhere = evaluate_transformer(result.module, tokens, TEXT, get_recipe("ours"))
     assert everywhere["loss"] != result.metrics["val/loss"]
     assert everywhere["accuracy_masked"] == result.metrics["val/accuracy_masked"]
 
