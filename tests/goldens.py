@@ -68,9 +68,9 @@ def state_of(arrays: Arrays, prefix: str = "state/") -> dict[str, torch.Tensor]:
 
 def features(arrays: Arrays) -> Iterator[Difference]:
     for name in sorted({key.rsplit("/", 1)[0] for key in arrays if key.endswith("/joints")}):
-        made = joints_to_features(arrays[f"{name}/joints"])
+        ours = joints_to_features(arrays[f"{name}/joints"])
         back = features_to_joints(arrays[f"{name}/features"])
-        yield compare(f"{name}/features", made, arrays[f"{name}/features"], 1e-4)
+        yield compare(f"{name}/features", ours, arrays[f"{name}/features"], 1e-4)
         yield compare(f"{name}/recovered_joints", back, arrays[f"{name}/recovered_joints"], 1e-4)
 
 
@@ -150,8 +150,8 @@ def guo_evaluator(arrays: Arrays) -> Iterator[Difference]:
     for part, state in states.items():
         getattr(network, part).load_state_dict(state)
     x, lengths = torch.from_numpy(arrays["motion"]), torch.from_numpy(arrays["motion_lengths"])
-    given = (torch.from_numpy(arrays[name]) for name in ("words", "pos", "caption_lengths"))
-    yield compare("text_embedding", network.text_encoder(*given), arrays["text_embedding"], 1e-5)
+    inputs = (torch.from_numpy(arrays[name]) for name in ("words", "pos", "caption_lengths"))
+    yield compare("text_embedding", network.text_encoder(*inputs), arrays["text_embedding"], 1e-5)
     yield compare("movement", network.movement_encoder(x[..., :-4]), arrays["movement"], 1e-5)
     yield compare("motion_embedding", network.encode_motion(x, lengths), arrays["motion_embedding"], 1e-5)
 

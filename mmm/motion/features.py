@@ -1,6 +1,6 @@
 """Joints to the 263 features of HumanML3D (251 of KIT-ML) and back.
 
-Source: Guo et al. (CVPR 2022); docs/REPRODUCTION.md, "Representation", whose step numbers are used below. Everything
+Source: Guo et al. (CVPR 2022); the steps 1 to 5 below are those of docs/REPRODUCTION.md, "Representation". Everything
 is batched torch without a loop over frames; NumPy in gives NumPy out.
 """
 
@@ -246,7 +246,7 @@ def features_to_joints(
 ) -> Float[Tensor, "*batch t j 3"] | Float[np.ndarray, "*batch t j 3"]:
     """World positions of the joints, starting at x = z = 0 and facing z+; differentiable for tensors.
 
-    The heading is the running sum of the angular numbers, the path that of the root's steps (step 5).
+    The heading is the running sum of the angular numbers, the path that of the root's steps.
 
     Args:
         features: (..., T, D), not normalised.

@@ -1,4 +1,4 @@
-"""How far two motions are apart, and how physical one motion is.
+"""How far two motions are apart, and how physical one motion is (docs/REPRODUCTION.md, "Measures of motion").
 
 Features are raw, (..., T, D); joints are world positions, (..., T, J, 3), with the floor at y = 0. Both may be NumPy
 arrays or tensors with any batch axes; sums are computed in float64. Distances are in cm and jerk in m/s³, whatever the

@@ -56,10 +56,7 @@ class Tokenizer(nn.Module):
     ) -> None:
         super().__init__()
         if isinstance(config, str):
-            require(
-                config in PRESETS, f"preset {config!r} is not known, expected one of {', '.join(PRESETS)}"
-            )
-            config = PRESETS[config]
+            config = TokenizerConfig(**recipes.get_preset(config)["tokenizer"])
         self.config = config
         sizes = (len(parts.UPPER), len(parts.LOWER)) if config.parts == 2 else (config.features,)
         code_dim = config.code_dim // config.parts
@@ -107,9 +104,7 @@ class Tokenizer(nn.Module):
         frame = torch.arange(padded, device=features.device).expand(len(features), -1)
         x = self.normalise(features[row, torch.minimum(frame, last)])
         mask = frame[:, ::ratio] <= last
-        return [
-            encoder(part, mask) for encoder, part in zip(self.encoders, self._split(x), strict=True)
-        ], mask
+        return self._encode(x, mask), mask
 
     @torch.no_grad()
     def decode(
@@ -161,10 +156,9 @@ class Tokenizer(nn.Module):
         ratio = self.config.ratio
         require(x.shape[1] % ratio == 0, f"x has {x.shape[1]} frames, expected a multiple of {ratio}")
         mask = None if mask is None else mask.unflatten(1, (-1, ratio)).any(-1)  # of tokens
-        vectors = [encoder(part, mask) for encoder, part in zip(self.encoders, self._split(x), strict=True)]
         outputs = [
             quantizer(z, mask, generator) if code_noise is None else quantizer.noisy(z, code_noise, generator)
-            for quantizer, z in zip(self.quantizers, vectors, strict=True)
+            for quantizer, z in zip(self.quantizers, self._encode(x, mask), strict=True)
         ]
         return VQOutput(
             reconstruction=self._decode([o.vectors for o in outputs], mask),
@@ -174,11 +168,12 @@ class Tokenizer(nn.Module):
             perplexity=torch.stack([o.perplexity for o in outputs]).mean(),
         )
 
-    def _split(self, x: Float[Tensor, "b t d"]) -> tuple[Tensor, ...]:
-        """Normalised features → those of each part."""
-        if self.config.parts == 1:
-            return (x,)
-        return parts.split(x, self.mean, self.scale, self.upper_mean, self.upper_std)
+    def _encode(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b n"] | None) -> list[Tensor]:
+        """Normalised features → vectors (B, N, C) of each part."""
+        features = (x,)
+        if self.config.parts == 2:
+            features = parts.split(x, self.mean, self.scale, self.upper_mean, self.upper_std)
+        return [encoder(part, mask) for encoder, part in zip(self.encoders, features, strict=True)]
 
     def _decode(self, vectors: list[Tensor], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b t d"]:
         """Code vectors of each part → normalised features."""

@@ -20,9 +20,9 @@ def features(request, golden):
 
 def test_put_together_it_is_the_same_but_for_the_step_after_the_last_frame(features):
     again = put_together(take_apart(features))
-    for name, place in feature_slices().items():
+    for name, part in feature_slices().items():
         end = -1 if name in LAST else None
-        difference = (again[:end, place] - features[:end, place]).abs()
+        difference = (again[:end, part] - features[:end, part]).abs()
         assert difference.max() < 1e-5, name
 
 
@@ -45,10 +45,9 @@ def test_the_last_step_continues_around_the_circle():
 def test_a_change_of_path_changes_no_pose(features):
     parts = take_apart(features)
     moved = put_together(Trajectory(parts.poses, parts.heading, parts.path * 2))
-    place = feature_slices()
-    same = [place["root_angular"], place["root_height"], place["positions"]]
-    for part in same:
+    slices = feature_slices()
+    for name in ("root_angular", "root_height", "positions"):
+        part = slices[name]
         assert torch.allclose(moved[:-1, part], features[:-1, part].double(), atol=1e-5)
-    assert torch.allclose(
-        moved[:-1, place["root_linear"]], 2 * features[:-1, place["root_linear"]].double(), atol=1e-5
-    )
+    part = slices["root_linear"]
+    assert torch.allclose(moved[:-1, part], 2 * features[:-1, part].double(), atol=1e-5)
