@@ -94,33 +94,25 @@ def _gait(plan: Plan, action: Action, t0: float, t1: float, into: bool, onward: 
     elif backward:
         plan.velocity[:, 0] -= speed * envelope
         step = dict(height=0.1, toe_off=0.25, heel_kick=0.6, strike=-0.35)
-        plan.add("lean", 0.08 * body)
+        plan.add(lean=0.08 * body)
     elif run:
         plan.velocity[:, 0] += speed * envelope
-        step = dict(
-            height=0.2 + 0.06 * speed, toe_off=1.0, heel_kick=1.35 + 0.1 * speed, strike=0.12, reach=0.06
-        )
-        plan.add("lean", (0.06 + 0.04 * speed) * body)
-        plan.add("tilt", 0.06 * body)
-        plan.add("elbow", (1.35 - plan.style.elbow) * body)
-        plan.add("bounce", -0.035 * body)
-        plan.add("crouch", 0.045 * body)
-        plan.add("swing", 0.25 * body)
+        height, heel_kick = 0.2 + 0.06 * speed, 1.35 + 0.1 * speed
+        step = dict(height=height, toe_off=1.0, heel_kick=heel_kick, strike=0.12, reach=0.06)
+        plan.add(lean=(0.06 + 0.04 * speed) * body, tilt=0.06 * body, elbow=(1.35 - plan.style.elbow) * body)
+        plan.add(bounce=-0.035 * body, crouch=0.045 * body, swing=0.25 * body)
     elif march:
         plan.velocity[:, 0] += (speed if direction == "forward" else 0.0) * envelope
         step = dict(height=0.36, toe_off=0.5, heel_kick=0.5, strike=-0.1, reach=0.24)
-        plan.add("lift", 1.0 * body)
-        plan.add("lean", -0.05 * body)
-        plan.add("elbow", 0.5 * body)
-        plan.add("swing", 0.5 * body)
+        plan.add(lift=1.0 * body, lean=-0.05 * body, elbow=0.5 * body, swing=0.5 * body)
     else:
         factor = (0.72, 1.0, 1.28)[LEVEL[action.size]]
         tau, air = tau * factor, air * factor  # same speed, shorter or longer steps
         plan.velocity[:, 0] += speed * envelope
         step = dict(height=0.1, toe_off=0.75, heel_kick=0.95, strike=0.33)
-        plan.add("bounce", 0.012 * body)
+        plan.add(bounce=0.012 * body)
         if action.speed == "slow":
-            plan.add("nod", 0.12 * body)
+            plan.add(nod=0.12 * body)
     if action.name in ("walk_curve", "walk_turn", "run") and action.angle:
         turn = np.radians(action.angle) * (1.0 if direction == "left" else -1.0)
         _turn(plan, action, t0, t1, turn, envelope, into, onward)
@@ -138,8 +130,7 @@ def _turn(plan: Plan, action: Action, t0: float, t1: float, turn: float, envelop
     rate = turn * shape / (shape.sum() * (plan.grid[1] - plan.grid[0]))
     plan.velocity[:, 2] += rate
     body = np.interp(plan.time, plan.grid, rate)
-    plan.add("gaze", np.clip(0.16 * body, -0.5, 0.5))
-    plan.add("side", np.clip(-0.05 * body, -0.1, 0.1))
+    plan.add(gaze=np.clip(0.16 * body, -0.5, 0.5), side=np.clip(-0.05 * body, -0.1, 0.1))
 
 
 def _turn_around(plan: Plan, action: Action, t0: float, t1: float, *_: bool) -> None:
@@ -150,7 +141,7 @@ def _turn_around(plan: Plan, action: Action, t0: float, t1: float, *_: bool) -> 
     shape = hold(plan.grid, t0 + 0.1, t1 - air / 2, 0.5, 0.5)
     rate = turn * shape / (shape.sum() * (plan.grid[1] - plan.grid[0]))
     plan.velocity[:, 2] += rate
-    plan.add("gaze", np.clip(0.35 * np.interp(plan.time + 0.12, plan.grid, rate), -0.6, 0.6))
+    plan.add(gaze=np.clip(0.35 * np.interp(plan.time + 0.12, plan.grid, rate), -0.6, 0.6))
     plan.next_foot = LEFT if turn > 0 else RIGHT
     _footwork(plan, t0, t1, tau, air, False, False, height=0.08, toe_off=0.35, heel_kick=0.4, strike=0.0)
 
@@ -158,8 +149,7 @@ def _turn_around(plan: Plan, action: Action, t0: float, t1: float, *_: bool) -> 
 def _stand(plan: Plan, action: Action, t0: float, t1: float, *_: bool) -> None:
     """Standing: breathing, and the weight from one leg to the other."""
     envelope = hold(plan.time, t0, t1, 0.5, 0.5)
-    plan.add("side", plan.wander(0.03, 0.4) * envelope)
-    plan.add("crouch", (0.006 + plan.wander(0.003)) * envelope)
+    plan.add(side=plan.wander(0.03, 0.4) * envelope, crouch=(0.006 + plan.wander(0.003)) * envelope)
 
 
 def beats(t0: float, t1: float, count: int) -> list[tuple[float, float]]:
@@ -179,37 +169,21 @@ def _jump(plan: Plan, action: Action, t0: float, t1: float, *_: bool) -> None:
         land = off + flight
         u = (time - off) / flight
         air = (u > 0) & (u < 1)
-        plan.add(
-            "rise",
-            np.where(air, 4 * rise * u * (1 - u), 0.0)
-            + 0.05 * hold(time, off - 0.16, land + 0.16, 0.16, 0.16),
-        )
+        tiptoe = 0.05 * hold(time, off - 0.16, land + 0.16, 0.16, 0.16)
+        plan.add(rise=np.where(air, 4 * rise * u * (1 - u), 0.0) + tiptoe)
         dip = 0.16 + 0.25 * rise
         down = hold(time, start + 0.02, off + 0.01, off - start - 0.17, 0.16)
         soft = hold(time, land - 0.02, end, 0.16, end - land - 0.14)
-        plan.add("crouch", dip * down + dip * 0.85 * soft)
-        plan.add("back", (0.1 * down + 0.07 * soft))
-        plan.add("lean", 0.32 * down + 0.28 * soft)
-        plan.add("tilt", 0.2 * down + 0.18 * soft)
+        plan.add(crouch=dip * down + dip * 0.85 * soft, back=0.1 * down + 0.07 * soft)
+        plan.add(lean=0.32 * down + 0.28 * soft, tilt=0.2 * down + 0.18 * soft)
         fly = hold(time, off - 0.1, land + 0.1, 0.25, 0.3)
-        plan.add("arms_forward", -0.7 * down + 1.7 * fly)
-        plan.add("elbow", 0.3 * fly)
+        plan.add(arms_forward=-0.7 * down + 1.7 * fly, elbow=0.3 * fly)
         if action.direction == "forward":
             push = hold(plan.grid, off - 0.12, land + 0.14, 0.2, 0.22)
             plan.velocity[:, 0] += length * push / (push.sum() * (plan.grid[1] - plan.grid[0]))
+        arc = _flight(rise, action.direction)
         for foot in (LEFT, RIGHT):
-            plan.steps.append(
-                Step(
-                    foot,
-                    off,
-                    land,
-                    land + 0.4,
-                    0.0,
-                    toe_off=0.75,
-                    strike=-0.3,
-                    arc=_flight(rise, action.direction),
-                )
-            )
+            plan.steps.append(Step(foot, off, land, land + 0.4, 0.0, toe_off=0.75, strike=-0.3, arc=arc))
 
 
 def _flight(rise: float, direction: str | None) -> tuple[tuple[float, float, float, float], ...]:
@@ -226,12 +200,8 @@ def _squat(plan: Plan, action: Action, t0: float, t1: float, *_: bool) -> None:
     for start, end in beats(t0, t1, action.count or 1):
         third = (end - start) * 0.44
         down = hold(plan.time, start, end, third, third)
-        plan.add("crouch", depth * down)
-        plan.add("back", (0.06 + 0.28 * depth) * down)
-        plan.add("tilt", (0.2 + 0.5 * depth) * down)
-        plan.add("lean", 0.5 * depth * down)
-        plan.add("nod", -0.25 * down)
-        plan.add("arms_forward", 1.35 * down)
+        plan.add(crouch=depth * down, back=(0.06 + 0.28 * depth) * down, tilt=(0.2 + 0.5 * depth) * down)
+        plan.add(lean=0.5 * depth * down, nod=-0.25 * down, arms_forward=1.35 * down)
 
 
 def _bow(plan: Plan, action: Action, t0: float, t1: float, *_: bool) -> None:
@@ -240,12 +210,8 @@ def _bow(plan: Plan, action: Action, t0: float, t1: float, *_: bool) -> None:
     for start, end in beats(t0, t1, action.count or 1):
         part = (end - start) * 0.36
         down = hold(plan.time, start, end, part, part)
-        plan.add("tilt", 0.55 * depth * down)
-        plan.add("lean", 0.5 * depth * down)
-        plan.add("back", 0.13 * depth * down)
-        plan.add("nod", 0.25 * down)
-        plan.add("arms_forward", 0.12 * depth * down)
-        plan.add("crouch", 0.02 * down)
+        plan.add(tilt=0.55 * depth * down, lean=0.5 * depth * down, back=0.13 * depth * down, nod=0.25 * down)
+        plan.add(arms_forward=0.12 * depth * down, crouch=0.02 * down)
 
 
 def _sit(plan: Plan, action: Action, t0: float, t1: float, *_: bool) -> None:
@@ -253,14 +219,10 @@ def _sit(plan: Plan, action: Action, t0: float, t1: float, *_: bool) -> None:
     time, length = plan.time, t1 - t0
     move = min(1.25 * {"slow": 1.3, "normal": 1.0, "fast": 0.72}[action.speed], 0.4 * length)
     seated = hold(time, t0, t1, move, move)
-    plan.add("crouch", 0.43 * plan.rng.uniform(0.97, 1.03) * seated)
-    plan.add("back", 0.36 * seated)
-    bend = hold(time, t0, t0 + 1.2 * move, 0.6 * move, 0.6 * move) + hold(
-        time, t1 - 1.2 * move, t1, 0.6 * move, 0.6 * move
-    )
-    plan.add("tilt", 0.35 * bend)
-    plan.add("lean", 0.4 * bend)
-    plan.add("nod", -0.2 * bend)
+    plan.add(crouch=0.43 * plan.rng.uniform(0.97, 1.03) * seated, back=0.36 * seated)
+    down = hold(time, t0, t0 + 1.2 * move, 0.6 * move, 0.6 * move)
+    bend = down + hold(time, t1 - 1.2 * move, t1, 0.6 * move, 0.6 * move)
+    plan.add(tilt=0.35 * bend, lean=0.4 * bend, nod=-0.2 * bend)
     for side in (LEFT, RIGHT):  # hands on the thighs
         plan.arm(side, smooth(1.4 * seated - 0.2), abduct=0.1, elevate=0.42, elbow=0.85, twist=-0.45)
 
@@ -282,13 +244,8 @@ def _kick(plan: Plan, action: Action, t0: float, t1: float, *_: bool) -> None:
         plan.steps.append(Step(foot, off, land, land, toe_off=0.55, strike=0.0, arc=arc))
         whole = hold(plan.time, start, end, 0.3 * length, 0.3 * length)
         out_now = hold(plan.time, off + 0.22 * length, land, 0.16 * length, 0.3 * length)
-        plan.add("sway", 0.5 * whole)
-        plan.add("tilt", -(0.12 + 0.12 * up) * out_now)
-        plan.add("lean", 0.1 * out_now)
-        plan.add("crouch", 0.03 * whole)
-        plan.add("arms_out", 0.35 * whole)
-        plan.add("elbow", 0.6 * whole)
-        plan.add("swing", -0.35 * whole)
+        plan.add(sway=0.5 * whole, tilt=-(0.12 + 0.12 * up) * out_now, lean=0.1 * out_now)
+        plan.add(crouch=0.03 * whole, arms_out=0.35 * whole, elbow=0.6 * whole, swing=-0.35 * whole)
 
 
 LEGS = dict.fromkeys(("walk", "walk_curve", "walk_turn", "run", "march"), _gait) | {

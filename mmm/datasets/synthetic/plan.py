@@ -129,8 +129,10 @@ class Plan:
         self.overlays: list[tuple[int, np.ndarray, np.ndarray]] = []  # (arm, weight (T,), angles (T, 5))
         self.next_foot = int(rng.integers(2))
 
-    def add(self, track: str, values: np.ndarray) -> None:
-        self.tracks[track] = self.tracks[track] + values
+    def add(self, **tracks: np.ndarray) -> None:
+        """Add values (T,) to tracks, by their names."""
+        for name, values in tracks.items():
+            self.tracks[name] = self.tracks[name] + values
 
     def arm(self, side: int, weight: np.ndarray, **angles: float | np.ndarray) -> None:
         """Blend an arm pose over the arm's own swing, with `weight` (names as in `body.Pose`)."""

@@ -45,8 +45,7 @@ def _wave(plan: Plan, action: Action, t0: float, t1: float, standing: bool) -> N
         )
     if action.side != "both" and standing:
         sign = SIGN[action.side]
-        plan.add("side", -0.05 * sign * weight)
-        plan.add("twist", 0.06 * sign * weight)
+        plan.add(side=-0.05 * sign * weight, twist=0.06 * sign * weight)
 
 
 def _raise(plan: Plan, action: Action, t0: float, t1: float, standing: bool) -> None:
@@ -58,9 +57,9 @@ def _raise(plan: Plan, action: Action, t0: float, t1: float, standing: bool) -> 
     azimuth = 1.45 if rng.random() < 0.4 else 0.12
     for side in _sides(action):
         plan.arm(side, weight, azimuth=azimuth, elevate=top, elbow=rng.uniform(0.08, 0.3), abduct=0.0)
-    plan.add("lean", -0.05 * weight)
+    plan.add(lean=-0.05 * weight)
     if action.side != "both":
-        plan.add("side", -0.05 * SIGN[action.side] * weight)
+        plan.add(side=-0.05 * SIGN[action.side] * weight)
 
 
 def _closing_twist(elevate: float, azimuth: float, elbow: float) -> float:
@@ -94,7 +93,7 @@ def _clap(plan: Plan, action: Action, t0: float, t1: float, standing: bool) -> N
             elbow=elbow,
             twist=closed + wide * opened,
         )
-    plan.add("nod", 0.08 * weight)
+    plan.add(nod=0.08 * weight)
 
 
 def _punch(plan: Plan, action: Action, t0: float, t1: float, standing: bool) -> None:
@@ -119,11 +118,10 @@ def _punch(plan: Plan, action: Action, t0: float, t1: float, standing: bool) -> 
             twist=-0.3 + 0.3 * blow,
         )
     # the shoulder follows the blow: a left punch turns the chest to the right
-    plan.add("twist", 0.5 * (blows[RIGHT] - blows[LEFT]) * weight)
-    plan.add("lean", 0.1 * (blows[RIGHT] + blows[LEFT]) * weight)
+    plan.add(twist=0.5 * (blows[RIGHT] - blows[LEFT]) * weight)
+    plan.add(lean=0.1 * (blows[RIGHT] + blows[LEFT]) * weight)
     if standing:
-        plan.add("crouch", 0.05 * weight)
-        plan.add("back", -0.03 * weight)
+        plan.add(crouch=0.05 * weight, back=-0.03 * weight)
 
 
 def _throw(plan: Plan, action: Action, t0: float, t1: float, standing: bool) -> None:
@@ -147,27 +145,13 @@ def _throw(plan: Plan, action: Action, t0: float, t1: float, standing: bool) -> 
         )
         # the other arm points in the direction of the throw
         plan.arm(1 - side, weight * (1 - fling), azimuth=0.1, elevate=1.3, elbow=0.35)
-        plan.add("twist", sign * power * weight * (0.6 - 1.1 * fling))
-        plan.add("lean", weight * (-0.16 + 0.45 * fling) * power)
-        plan.add("side", weight * sign * 0.08 * (1 - fling))
+        plan.add(twist=sign * power * weight * (0.6 - 1.1 * fling))
+        plan.add(lean=weight * (-0.16 + 0.45 * fling) * power, side=weight * sign * 0.08 * (1 - fling))
         if standing:
-            other, air = 1 - side, 0.32
-            ahead = 0.24 * power
-            for foot, off, place in ((other, release - 0.38, ahead), (other, end - 0.5, 0.0)):
-                plan.steps.append(
-                    Step(
-                        foot,
-                        off,
-                        off + air,
-                        off + air,
-                        0.12,
-                        toe_off=0.4,
-                        heel_kick=0.3,
-                        strike=0.1,
-                        ahead=place,
-                    )
-                )
-            plan.add("back", -0.11 * power * hold(time, release - 0.3, end - 0.1, 0.4, 0.5))
+            for off, ahead in ((release - 0.38, 0.24 * power), (end - 0.5, 0.0)):
+                step = dict(height=0.12, toe_off=0.4, heel_kick=0.3, strike=0.1, ahead=ahead)
+                plan.steps.append(Step(1 - side, off, off + 0.32, off + 0.32, **step))
+            plan.add(back=-0.11 * power * hold(time, release - 0.3, end - 0.1, 0.4, 0.5))
 
 
 def _rise(time: np.ndarray, start: float, length: float) -> np.ndarray:
@@ -181,17 +165,16 @@ def _stretch(plan: Plan, action: Action, t0: float, t1: float, standing: bool) -
     weight = hold(time, t0, t1, rise, rise)
     for side in (LEFT, RIGHT):
         plan.arm(side, weight, azimuth=0.75, elevate=2.85, elbow=0.45, twist=-0.9, abduct=0.0)
-    plan.add("lean", -0.16 * weight)
-    plan.add("nod", -0.2 * weight)
+    plan.add(lean=-0.16 * weight, nod=-0.2 * weight)
     if standing:
-        plan.add("rise", 0.008 * weight)
+        plan.add(rise=0.008 * weight)
     sides = {"left": (-1.0,), "right": (1.0,)}.get(action.direction or "up", ())
     lean = plan.rng.uniform(0.5, 0.65)
     for (start, end), sign in zip(
         beats(t0 + 0.6 * rise, t1 - 0.6 * rise, max(len(sides), 1)), sides, strict=False
     ):
         part = 0.42 * (end - start)
-        plan.add("side", sign * lean * hold(time, start, end, part, part))
+        plan.add(side=sign * lean * hold(time, start, end, part, part))
 
 
 def _look(plan: Plan, action: Action, t0: float, t1: float, standing: bool) -> None:
@@ -207,9 +190,8 @@ def _look(plan: Plan, action: Action, t0: float, t1: float, standing: bool) -> N
         turn += hold(time, start, half + cross, part, 2 * cross) - hold(
             time, half - cross, end, 2 * cross, part
         )
-    plan.add("gaze", sign * far * turn)
-    plan.add("twist", sign * (0.75 if standing else 0.35) * far * turn)
-    plan.add("nod", 0.15 * np.abs(turn))
+    plan.add(gaze=sign * far * turn, twist=sign * (0.75 if standing else 0.35) * far * turn)
+    plan.add(nod=0.15 * np.abs(turn))
 
 
 ARMS = {
