@@ -1,4 +1,4 @@
-"""`python -m mmm.cli …`, which is also what `accelerate launch -m mmm.cli …` runs."""
+"""`python -m mmm.cli …`, which `accelerate launch -m mmm.cli …` runs too."""
 
 from mmm.cli import main
 

@@ -9,25 +9,25 @@ from typing import Literal
 
 @dataclasses.dataclass
 class Convert:
-    """The authors' checkpoints become a model folder that generate, edit and evaluate take; whole body or upper body.
+    """Convert the authors' checkpoints to a model folder for generate, edit and evaluate; whole body or upper body.
 
     `mmm convert --tokenizer vq/net_last.pth --transformer trans/net_last.pth --mean-std t2m/Comp_v6_KLD01/meta --out A`
 
-    Nothing that lies in a file is run. The weights stay under the licence of the files (CC BY-NC-ND 4.0 for the
-    authors'): use the folder, do not pass it on."""
+    Code in a file is never run. The weights stay under the licence of the files (CC BY-NC-ND 4.0 for the authors'):
+    use the folder, do not pass it on."""
 
     transformer: Path
     """Torch file with the entry "trans"."""
     out: Path
-    """The model folder to write; one that is there is replaced."""
+    """The model folder to write; an existing one is replaced."""
     tokenizer: Path | None = None
     """Torch file with the entry "net"; by default the tokenizer that the transformer's file carries."""
     mean_std: Path | None = None
     """Folder with the Mean.npy and Std.npy (or mean.npy, std.npy) that the weights were trained with; they are not
     among the weights. For the release those of Guo et al.'s evaluator (t2m.zip, kit.zip), not the data set's."""
     heads: int = 16
-    """Heads of the attention, which the arrays do not tell; 16 in the release. With another number that divides the
-    width the model loads and is wrong."""
+    """Heads of the attention, 16 in the release; they cannot be read off the arrays. With another number that divides
+    the width the model loads and is wrong."""
     text: str = "clip"
     """Text encoder it was trained with: clip (the release's), or the folder of a transformers text model."""
     data_name: Literal["humanml3d", "kit"] = "humanml3d"

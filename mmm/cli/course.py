@@ -21,23 +21,18 @@ class Course:
     data: str = "synthetic"
     """synthetic, bandai, humanml3d, kit, or the folder of a data set."""
     source: UseAppendAction[tuple[Path, ...]] = ()
-    """Folder or archives to prepare the data from, the first time; synthetic needs none."""
+    """Folder or archives to prepare the data from, the first time only; synthetic needs none."""
     out: Path | None = None
-    """Where everything goes; runs/course-DATA-PROFILE by default."""
+    """Folder of all results; runs/course-DATA-PROFILE by default."""
     keep: bool = False
-    """Write the outputs of notebooks that passed back into notebooks/ (for the reference run that is committed)."""
+    """Write the outputs of notebooks that pass into notebooks/ (for the reference run that is committed)."""
 
     def run(self) -> int:
         from mmm.course import run_course
         from mmm.profiles import parse_assignments
 
+        settings = parse_assignments(self.set)
         result = run_course(
-            self.profile,
-            self.only,
-            parse_assignments(self.set),
-            self.data,
-            self.source,
-            self.out,
-            keep=self.keep,
+            self.profile, self.only, settings, self.data, self.source, self.out, keep=self.keep
         )
         return 0 if result.ok else 1

@@ -1,4 +1,4 @@
-"""`mmm import`: a user's own motions, one to look at or a folder as a data set."""
+"""`mmm import`: a user's own motions: one file to look at, or a folder as a data set."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mmm.errors import require
 class Import:
     """Your own motions: any BVH file, or a folder of them with captions as a data set to train on.
 
-    `mmm import walk.bvh --out walk.html` shows how a file is understood: which of its joints is which of HumanML3D's
-    22, its unit, its axis that points up. What is not said in the file is guessed and can be given.
+    `mmm import walk.bvh --out walk.html` shows how a file is understood: which of its joints correspond to HumanML3D's
+    22, its unit, its axis that points up. A file does not state these; they are guessed unless you give them.
 
     `mmm import FOLDER --captions captions.csv --out data/mine` writes a data set for `mmm train`. The table has the
-    columns file,caption: several lines for a file are several captions. Columns start,end (seconds), if you add them,
-    make a caption one of a part of the take, which becomes a clip of its own.
+    columns file,caption: several lines for a file are several captions. With the columns start,end (seconds) a
+    caption describes a part of the take, which becomes a clip of its own.
     """
 
     source: Positional[Path]
@@ -30,28 +30,28 @@ class Import:
     captions: Path | None = None
     """Of a folder: the table of captions, CSV in UTF-8 with the columns file,caption or file,caption,start,end."""
     map: str | None = None
-    """Joint map: a YAML file of yours, or cmu, mixamo, bandai, humanml3d. By default the known one that fits, else
+    """Joint map: your YAML file, or cmu, mixamo, bandai, humanml3d. By default the known one that fits, else
     guessed. A line for each of HumanML3D's joints: `left_hip: LeftUpLeg`, `spine2: [Spine, Chest]` (halfway),
     `left_foot: LeftFoot/end` (End Site)."""
     unit: str | None = None
     """Unit of the file: cm, m, mm, inch, cmu (5.6 cm, CMU's captures) or the metres of one unit. By default guessed
     from the size of the body."""
     up: str | None = None
-    """Axis that points up: y, z, x, -y, -z, -x. By default that along which the head is above the feet."""
+    """Axis that points up: y, z, x, -y, -z, -x. By default the one along which the head is above the feet."""
     seed: int = 0
-    """Of a folder: of the splits."""
+    """Of a folder: seed of the splits."""
     val: float = 0.1
-    """Of a folder: share of the takes for validation, at least one."""
+    """Of a folder: ratio of the takes for validation, at least one."""
     test: float = 0.1
-    """Of a folder: share of the takes for the test, at least one."""
+    """Of a folder: ratio of the takes for the test, at least one."""
 
     def run(self) -> None:
         if self.source.is_dir():
-            self._folder()
+            self._import_folder()
         else:
-            self._file()
+            self._show_file()
 
-    def _file(self) -> None:
+    def _show_file(self) -> None:
         from mmm.bvh.capture import load_motion
         from mmm.motion.clip import SUFFIXES
 
@@ -68,13 +68,13 @@ class Import:
             require(
                 path.resolve() != self.source.resolve(), f"--out {path} is the source; name another file."
             )
-        taken = load_motion(self.source, self.map, self.unit, self.up)
-        print(taken.report())
+        captured = load_motion(self.source, self.map, self.unit, self.up)
+        print(captured.report())
         for path in self.out:
-            taken.motion.save(path)
-            print(f"{path}: HumanML3D's body, {len(taken.motion)} frames")
+            captured.motion.save(path)
+            print(f"{path}: HumanML3D's body, {len(captured.motion)} frames")
 
-    def _folder(self) -> None:
+    def _import_folder(self) -> None:
         from mmm.cli.prepare import _report
         from mmm.datasets import own
         from mmm.motion.clip import SUFFIXES
@@ -96,8 +96,6 @@ class Import:
         for line in folder.info["understood"]:
             print(line)
         if any("map guessed" in line for line in folder.info["understood"]):
-            print(
-                "the joints of some were guessed: look at one of them with `mmm import FILE --out look.html`"
-            )
+            print("some joint maps were guessed: check one with `mmm import FILE --out look.html`")
         _report(folder)
         print(f"try: mmm train tokenizer --data {folder.path} --preset tiny")

@@ -1,4 +1,4 @@
-"""Checkpoints as the authors' release writes them, made of our own parts with random weights."""
+"""Checkpoints in the format of the authors' release, with random weights."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -30,7 +30,7 @@ def make_parts(tokenizer=TINY_TOKENIZER, sizes=TINY, seed=0):
     own = {"codes": tokenizer.codes, "code_dim": tokenizer.code_dim // tokenizer.parts}
     own |= {"parts": tokenizer.parts, "predicts": tokenizer.parts - 1} | sizes
     net = MaskedTransformer(TransformerConfig(**own), vq.codebook.detach())
-    with torch.no_grad():  # biases and norms too: all of them must find their places
+    with torch.no_grad():  # biases and norms too, so every array is tested
         for value in (*vq.parameters(), *net.parameters()):
             if value.ndim == 1:
                 value.add_(torch.randn(value.shape) * 0.1)
@@ -38,15 +38,15 @@ def make_parts(tokenizer=TINY_TOKENIZER, sizes=TINY, seed=0):
 
 
 def release_states(vq, net, local=None):
-    """The entries "net" and "trans", the latter with all that the release carries along."""
+    """The entries "net" and "trans", the latter with everything that the release carries."""
     prefix = "vqvae." if vq.config.parts == 1 else ""
     own = tokenizer_state(vq)
     trans = transformer_state(net, local)
-    places, dim = net.positions.shape
-    trans["trans_base.pos_embedding.weight"] = torch.randn(places, dim)
+    positions, dim = net.positions.shape
+    trans["trans_base.pos_embedding.weight"] = torch.randn(positions, dim)
     trans["trans_base.pos_embed.embed"] = net.positions[:, None].clone()
     for block in range(net.config.cross_layers):
-        trans[f"trans_base.cross_att.{block}.attn.mask"] = torch.ones(1, 1, places, 77).tril()
+        trans[f"trans_base.cross_att.{block}.attn.mask"] = torch.ones(1, 1, positions, 77).tril()
     trans |= {f"trans_base.vqvae.{prefix}{name}": value for name, value in own.items()}
     return OrderedDict((prefix + name, value) for name, value in own.items()), OrderedDict(trans)
 
@@ -58,9 +58,9 @@ def write_statistics(folder, vq, names=("mean", "std")):
     return folder
 
 
-def write_release(place, vq, net, local=None, **options):
-    """tokenizer/net_last.pth, transformer/net_last.pth and meta/, as a training of theirs leaves them."""
-    files = [Path(place) / name / "net_last.pth" for name in ("tokenizer", "transformer")]
+def write_release(place, vq, net, local=None, folders=("tokenizer", "transformer"), **options):
+    """tokenizer/net_last.pth, transformer/net_last.pth and meta/, as the authors' training writes them."""
+    files = [Path(place) / name / "net_last.pth" for name in folders]
     states = release_states(vq, net, local)
     for file, entry, state in zip(files, ("net", "trans"), states, strict=True):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -69,19 +69,19 @@ def write_release(place, vq, net, local=None, **options):
 
 
 @torch.no_grad()
-def random_logits(net, seed=0, batch=3, places=77):
-    """Logits for random canvases of several lengths and 77 words, so that every array has its say."""
+def random_logits(net, seed=0, batch=3, positions=77):
+    """Logits for random canvases of several lengths and 77 words, so every array has an effect."""
     generator, config = torch.Generator().manual_seed(seed), net.config
     n = config.max_tokens
     canvas = torch.randint(-1, config.codes, (batch, config.parts, n), generator=generator)
-    words = torch.randn(batch, places, config.text_dim, generator=generator)
+    words = torch.randn(batch, positions, config.text_dim, generator=generator)
     sentence = torch.randn(batch, config.text_dim, generator=generator)
     lengths = torch.tensor([n, n // 2, 1])[:batch]
-    return net(canvas, lengths, words, torch.ones(batch, places, dtype=torch.bool), sentence)
+    return net(canvas, lengths, words, torch.ones(batch, positions, dtype=torch.bool), sentence)
 
 
 def changed(file, **arrays):
-    """Rewrite a checkpoint: arrays by name with dots as __, None takes one away."""
+    """Rewrite a checkpoint: arrays by name with dots as __, None removes one."""
     found = torch.load(file, weights_only=True)
     (entry,) = found
     for name, value in arrays.items():

@@ -1,28 +1,39 @@
-"""The README's way to the paper's table, walked from end to end in a made-up world, every command as it stands."""
+"""The commands of the README's section "Reproduce the paper" run end to end on tiny made-up files."""
 
 import json
-import runpy
+import re
 import shlex
 import socket
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from made_up import release as made_up_release
+from made_up import world
 
 from mmm import MMM
 from mmm.cli import main
 from mmm.data import MotionFolder
-from mmm.release.tokenizer import to_release_state
 from mmm.tokenizer import Tokenizer
 
-HERE = Path(__file__).parent
-readme = SimpleNamespace(**runpy.run_path(str(HERE / "readme.py")))
-world = SimpleNamespace(**runpy.run_path(str(HERE / "world.py")))
+ROOT = Path(__file__).resolve().parents[1]
+SECTION = "## Reproduce the paper\n"
+# Flags appended to a command to make it tiny; the last of two equal flags counts. Nothing else is changed, except the
+# numbers of machines and processes. The first entry whose words are all in the command counts.
+TINY = {
+    "prepare humanml3d": "",
+    "convert": "--text ./clip",
+    "train length": "--steps 3 --cpu",
+    "train tokenizer": "--preset tiny --steps 3 --batch-size 8 --precision no --cpu",
+    "train transformer": "--preset tiny --steps 3 --batch-size 8 --precision no --text ./clip --cpu",
+    "evaluate runs/paper-test": "--repeats 2 --steps 2 --multimodality none --precision no --cpu",
+    "evaluate": "--repeats 2 --steps 2 --precision no --cpu",
+    "course": "--only 01",
+}
 ROWS = ("real", "real_real", "reconstruction", "given", "estimated")
 MEASURES = {"r1", "r2", "r3", "mm_dist", "fid", "diversity", "multimodality"}  # the paper's
 
@@ -32,7 +43,7 @@ def test_every_command_of_the_readme_works(tmp_path, monkeypatch):
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     left = []
-    for words in readme.commands():
+    for words in commands():
         RUN[words[0]](words)
         out = Path(words[words.index("--out") + 1]) if "--out" in words else Path("runs/course")
         CHECKS[str(out)](out)
@@ -40,29 +51,56 @@ def test_every_command_of_the_readme_works(tmp_path, monkeypatch):
     assert left == list(CHECKS)
 
 
+# -- the commands of the README ---------------------------------------------------------------------------
+
+
+def commands(readme: Path = ROOT / "README.md") -> list[list[str]]:
+    """The words of each command of the section, in order; a backslash joins lines."""
+    section = readme.read_text(encoding="utf-8").split(SECTION)[1].split("\n## ")[0]
+    lines = [line.strip() for line in section.replace("\\\n", " ").splitlines() if line.startswith("    ")]
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def tiny(words: list[str]) -> list[str]:
+    """The arguments of `mmm` with the flags that make them small."""
+    flags = next(flags for name, flags in TINY.items() if set(name.split()) <= set(words))
+    return [*words, *flags.split()]
+
+
+def launches(words: list[str], port: int) -> list[list[str]]:
+    """`accelerate launch …` with two processes in all: the arguments of one launcher for each machine.
+
+    On a CPU `--multi_gpu` stays: with `--cpu` accelerate 1.15 starts one process, whatever --num_processes says.
+    """
+    launcher, command = words[1 : words.index("-m")], tiny(words[words.index("-m") + 2 :])
+    here = ["--num_processes", "2", "--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]
+    machines = int(re.search(r"--num_machines (\d+)", " ".join(launcher)).group(1))
+    quiet = ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    return [
+        [*launcher, *here, *quiet, "--machine_rank", str(rank), "-m", "mmm.cli", *command]
+        for rank in range(machines)
+    ]
+
+
 # -- how each kind of command is run ----------------------------------------------------------------------
 
 
 def mmm(words):
-    """In this process: it is what the entry point calls, and saves the seconds of an import."""
+    """In this process, which saves the seconds of an import."""
     with pytest.raises(SystemExit) as ended:
-        main(readme.tiny(words[1:]))
+        main(tiny(words[1:]))
     assert ended.value.code == 0, words
 
 
 def accelerate(words):
     launcher = [sys.executable, "-m", "accelerate.commands.accelerate_cli"]
-    machines = [
-        subprocess.Popen([*launcher, *arguments]) for arguments in readme.launches(words, free_port())
-    ]
-    assert [machine.wait(300) for machine in machines] == [0] * len(machines), words
+    machines = [subprocess.Popen([*launcher, *arguments]) for arguments in launches(words, free_port())]
+    assert [machine.wait(1500) for machine in machines] == [0] * len(machines), words
 
 
 def make(words):
-    """What make would call, on the folder that is prepared already, and with the results here."""
-    shown = subprocess.run(
-        [*words, "-n", "-C", readme.ROOT], capture_output=True, text=True, check=True
-    ).stdout
+    """The command that make would call, on the prepared folder, with the results here."""
+    shown = subprocess.run([*words, "-n", "-C", ROOT], capture_output=True, text=True, check=True).stdout
     called = shlex.split(shown.splitlines()[-2 if "Leaving" in shown else -1])
     assert Path(called[0]).name == "mmm", shown
     mmm(["mmm", *called[1:], "--data", str(Path("data/humanml3d").resolve()), "--out", "runs/course"])
@@ -77,7 +115,7 @@ def free_port():
 RUN = {"mmm": mmm, "accelerate": accelerate, "make": make}
 
 
-# -- what each leaves -------------------------------------------------------------------------------------
+# -- the results of each command -------------------------------------------------------------------------------------
 
 
 def prepared(out):
@@ -89,16 +127,13 @@ def prepared(out):
 
 
 def converted(out):
-    """Every array of the authors' files is in the model, and it moves by the evaluator's Mean and Std."""
+    """Every array of the authors' files is in the model."""
     model = MMM.from_pretrained(out)
-    states = {"vq": ("net", to_release_state(model.tokenizer))}
-    states["trans"] = ("trans", world.transformer_to_release_state(model.transformer))
-    for folder, (key, ours) in states.items():
-        theirs = torch.load(Path("release") / folder / "net_last.pth", weights_only=True)[key]
-        assert ours.keys() == theirs.keys()
-        assert all(torch.equal(ours[name], value) for name, value in theirs.items())
-    assert model.transformer.config == world.TRANSFORMER
-    assert not (out / "length").exists()
+    vq, net = made_up_release.make_parts(world.TOKENIZER, world.TRANSFORMER)
+    for ours, theirs in ((model.tokenizer, vq), (model.transformer, net)):
+        assert all(torch.equal(ours.get_parameter(name), value) for name, value in theirs.named_parameters())
+    assert torch.equal(model.tokenizer.codebook, vq.codebook)
+    assert model.transformer.config == net.config and not (out / "length").exists()
 
 
 def length_trained(out):

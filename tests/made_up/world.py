@@ -1,4 +1,4 @@
-"""A made-up world for the rehearsal: everything that the README asks of the user, tiny, where the README expects it.
+"""Everything that the README's commands need from the user, tiny, under the README's paths.
 
 Data in HumanML3D's layout, Guo et al.'s archives unpacked, a CLIP, and the authors' two checkpoints under the
 parameter names of their release. The motions are plausible, all weights are random.
@@ -8,33 +8,22 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import torch
+
 from made_up import clip as made_up_clip
 from made_up import guo as made_up_guo
-
+from made_up import release as made_up_release
 from mmm.data import Caption
 from mmm.data.captions import format_caption, mirror_caption
 from mmm.data.write import mean_std
 from mmm.datasets.synthetic import make_clip
 from mmm.motion.features import joints_to_features
 from mmm.motion.mirror import mirror_joints
-from mmm.release.tokenizer import to_release_state
-from mmm.release.transformer import to_release_state as transformer_to_release_state
-from mmm.tokenizer import Tokenizer, TokenizerConfig
-from mmm.transformer import MaskedTransformer, TransformerConfig
+from mmm.tokenizer import TokenizerConfig
 
-TESTS = Path(__file__).resolve().parents[1]
-
-SPLITS = {
-    "train": 8,
-    "val": 4,
-    "test": 10,
-}  # clips, before each is mirrored and told in parts: a pool needs 32 of test
-CODES, CODE_WIDTH, TEXT_WIDTH = 24, 8, 16
-TOKENIZER = TokenizerConfig(width=16, depth=3, codes=CODES, code_dim=CODE_WIDTH)
-TRANSFORMER = TransformerConfig(
-    codes=CODES, code_dim=CODE_WIDTH, text_dim=TEXT_WIDTH, dim=32, layers=2, cross_layers=1, heads=16, text_dropout=0.0
-)  # fmt: skip
+SPLITS = {"train": 8, "val": 4, "test": 10}  # clips without mirror images and parts: a pool needs 32 of test
+TEXT_WIDTH = 16
+TOKENIZER = TokenizerConfig(width=16, depth=3, codes=24, code_dim=8)
+TRANSFORMER = made_up_release.TINY | {"layers": 2, "cross_layers": 1, "heads": 16}
 
 
 def write_humanml3d(place: Path) -> Path:
@@ -47,21 +36,17 @@ def write_humanml3d(place: Path) -> Path:
         while len(listed[split]) < 2 * count:
             number += 1
             clip = make_clip(number, seed=7)
-            if not 41 <= len(clip.features) <= 130:  # shorter than HumanML3D's longest: this has to be quick
+            if not 41 <= len(clip.features) <= 130:  # shorter than HumanML3D's longest, to be quick
                 continue
             captions = [*clip.captions[:3], part_of(clip.captions[3], len(clip.features))]
+            mirrored = joints_to_features(mirror_joints(clip.joints)), [mirror_caption(c) for c in captions]
             for name, features, lines in (
                 (clip.id, clip.features, captions),
-                (
-                    f"M{clip.id}",
-                    joints_to_features(mirror_joints(clip.joints)),
-                    [mirror_caption(caption) for caption in captions],
-                ),
+                (f"M{clip.id}", *mirrored),
             ):
                 np.save(place / "new_joint_vecs" / f"{name}.npy", features)
-                (place / "texts" / f"{name}.txt").write_text(
-                    "".join(f"{format_caption(line)}\n" for line in lines)
-                )
+                text = "".join(f"{format_caption(line)}\n" for line in lines)
+                (place / "texts" / f"{name}.txt").write_text(text)
                 listed[split].append(name)
                 rows.append(features)
     for split, names in (listed | {"all": sum(listed.values(), [])}).items():
@@ -72,24 +57,9 @@ def write_humanml3d(place: Path) -> Path:
 
 
 def part_of(caption: Caption, frames: int) -> Caption:
-    """The caption as one of the last 2.5 seconds, where the clip has as many and more."""
+    """The caption for the last 2.5 seconds only, if the clip is longer than 3 s."""
     seconds = frames / 20
     return dataclasses.replace(caption, start=seconds - 2.5, end=seconds) if seconds > 3 else caption
-
-
-def write_checkpoints(place: Path) -> Path:
-    """The authors' tokenizer and transformer, as `torch.save` of {"net": …} and {"trans": …} leaves them."""
-    torch.manual_seed(0)
-    tokenizer = Tokenizer(TOKENIZER)
-    tokenizer.quantizers[0].set_codebook(torch.randn(CODES, CODE_WIDTH))
-    transformer = MaskedTransformer(TRANSFORMER, tokenizer.codebook)
-    for path, key, state in (
-        ("vq/net_last.pth", "net", to_release_state(tokenizer)),
-        ("trans/net_last.pth", "trans", transformer_to_release_state(transformer)),
-    ):
-        (place / path).parent.mkdir(parents=True)
-        torch.save({key: state}, place / path)
-    return place
 
 
 def write_world(place: Path) -> Path:
@@ -97,5 +67,6 @@ def write_world(place: Path) -> Path:
     write_humanml3d(place / "HumanML3D")
     made_up_guo.write_archives(place / "data" / "guo", sizes=made_up_guo.SMALL)
     made_up_clip.write_clip(place / "clip", TEXT_WIDTH)
-    write_checkpoints(place / "release")
+    parts = made_up_release.make_parts(TOKENIZER, TRANSFORMER)
+    made_up_release.write_release(place / "release", *parts, folders=("vq", "trans"))
     return place
