@@ -62,8 +62,9 @@ class CourseResult:
     def table(self) -> str:
         """A Markdown table: notebook, status, seconds, why it failed."""
         rows = [(r.name, r.status, f"{r.seconds:.0f}", r.reason) for r in self.notebooks]
-        seconds = sum(r.seconds for r in self.notebooks)
-        rows.append(("all", "ok" if self.ok else "failed", f"{seconds:.0f}", ""))
+        rows.append(
+            ("all", "ok" if self.ok else "failed", f"{sum(r.seconds for r in self.notebooks):.0f}", "")
+        )
         return markdown_table(("notebook", "status", "seconds", "reason"), rows, "llrl")
 
 
@@ -217,21 +218,17 @@ def prepare_data(
         len(source) == 1 or data not in ("humanml3d", "kit"),
         f"data {data!r} is prepared from one folder, but there are {len(source)} sources; give one",
     )
-    arguments = {key: value for key, value in content["data"][data].items() if key != "folder"}
+    from mmm.datasets import bandai, humanml3d, synthetic
+
+    options = {key: value for key, value in content["data"][data].items() if key != "folder"}
     print(f"data: preparing {data} in {folder} ...", flush=True)
     start = time.perf_counter()
     if data == "synthetic":
-        from mmm.datasets.synthetic import prepare
-
-        prepare(folder, **arguments)
+        synthetic.prepare(folder, **options)
     elif data == "bandai":
-        from mmm.datasets.bandai import prepare
-
-        prepare(folder, list(source), **arguments)
+        bandai.prepare(folder, list(source), **options)
     else:
-        from mmm.datasets.humanml3d import prepare
-
-        prepare(source[0], folder, data, **arguments)
+        humanml3d.prepare(source[0], folder, data, **options)
     print(f"data: {folder} prepared in {time.perf_counter() - start:.0f} s", flush=True)
 
 
@@ -258,7 +255,7 @@ def run_notebook(
         }
         (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
         problem = _run_worker(scratch, path.parent, limits.get("notebook_timeout"))
-    reason = "; ".join(text for text in (judge(output), problem) if text)
+    reason = "; ".join(text for text in (find_failure(output), problem) if text)
     seconds = round(time.perf_counter() - start, 1)
     return NotebookResult(path.stem, "failed" if reason else "ok", seconds, reason, str(output))
 
@@ -291,15 +288,12 @@ def _write_kernelspec(scratch: Path) -> None:
 def _environment(scratch: Path) -> dict[str, str]:
     """The environment of worker and kernel: our kernel specification, and this very copy of the package."""
 
-    def first(entry: Path, variable: str) -> str:
-        return os.pathsep.join([str(entry), *filter(None, [os.environ.get(variable)])])
-
-    changed = {
-        "JUPYTER_PATH": first(scratch, "JUPYTER_PATH"),
-        "PYTHONPATH": first(PACKAGE_ROOT, "PYTHONPATH"),
-        "PYTHONHASHSEED": "0",
-        "PYTHONWARNINGS": "ignore:IProgress not found",  # tqdm's, from libraries; it names a path of the machine
-    }
+    changed = {"PYTHONHASHSEED": "0"}
+    changed["PYTHONWARNINGS"] = (
+        "ignore:IProgress not found"  # tqdm's, from libraries; it names a path of the machine
+    )
+    for variable, first in (("JUPYTER_PATH", scratch), ("PYTHONPATH", PACKAGE_ROOT)):
+        changed[variable] = os.pathsep.join(filter(None, [str(first), os.environ.get(variable)]))
     return {**os.environ, **changed}
 
 
@@ -316,7 +310,7 @@ def _kill(worker: subprocess.Popen[bytes]) -> None:
         worker.wait()
 
 
-def judge(path: Path) -> str:
+def find_failure(path: Path) -> str:
     """Why the executed notebook at `path` counts as failed, in one line; "" if it ran to its end.
 
     Only its cells count: papermill's metadata says "completed" even of cells that a dead kernel never saw.

@@ -73,16 +73,12 @@ def read_profile(profile: str | Path, folder: Path | None = None) -> dict[str, d
     )
     content = {section: content.get(section) or {} for section in SECTIONS}
     for chapter, settings in content["settings"].items():
+        named = isinstance(settings or {}, dict) and all(isinstance(name, str) for name in settings or {})
         require(
-            isinstance(chapter, str) and re.fullmatch(r"all|\d\d", chapter),
-            f"profile {path}: settings are for 'all' or two quoted digits (\"02\"), not for {chapter!r}",
+            isinstance(chapter, str) and re.fullmatch(r"all|\d\d", chapter) and named,
+            f"profile {path}: settings are for 'all' or two quoted digits (\"02\"), as name: value pairs, not "
+            f"{chapter!r}: {settings!r}",
         )
-        require(
-            isinstance(settings or {}, dict),
-            f"profile {path}: expected name: value pairs for {chapter!r}, not {settings!r}",
-        )
-        for name in settings or {}:  # YAML 1.1 reads on, off, yes and no as truth values
-            require(isinstance(name, str), f"profile {path}: chapter {chapter!r}: quote the name {name!r}")
     return content
 
 

@@ -9,7 +9,14 @@ import nbformat
 import psutil
 import pytest
 
-from mmm.course import check_parameters, judge, keep_outputs, prepare_data, run_course, select_notebooks
+from mmm.course import (
+    check_parameters,
+    find_failure,
+    keep_outputs,
+    prepare_data,
+    run_course,
+    select_notebooks,
+)
 
 PARAMETERS = 'profile = "quick"\nseed = 0\ndata = "data"\nrun_dir = "runs"\noverrides = {}'
 PROFILE = """
@@ -119,7 +126,9 @@ def test_keep_outputs_leaves_nothing_of_this_machine(course, tmp_path):
     assert [c.source for c in after.cells] == [c.source for c in before.cells]
     assert [c.execution_count for c in after.cells[1:]] == [1, 2, 3, 4, 5]
     assert after.cells[-1].outputs[0]["data"]["text/plain"].isdigit() and before.cells[-1].outputs == []
-    assert judge(root / "out" / "notebooks" / "00_fine.ipynb") == "" and str(root) not in path.read_text()
+    assert (
+        find_failure(root / "out" / "notebooks" / "00_fine.ipynb") == "" and str(root) not in path.read_text()
+    )
     assert "papermill" not in path.read_text() and "mmm-course" not in path.read_text()
     after.cells[2].source = "import json"
     nbformat.write(after, str(path))
@@ -164,15 +173,15 @@ def test_the_verdict_ignores_papermills_metadata(tmp_path):
         cell.execution_count = 1
         cell.metadata["execution"] = {"shell.execute_reply": "2024-01-01"}
     nbformat.write(notebook, str(path))
-    assert judge(path) == ""
+    assert find_failure(path) == ""
     notebook.cells[2].execution_count = None
     nbformat.write(notebook, str(path))
-    assert judge(path) == "code cell 2 of 2 did not run to its end"
+    assert find_failure(path) == "code cell 2 of 2 did not run to its end"
     notebook.cells[1].outputs = [nbformat.v4.new_output("error", ename="E", evalue="boom", traceback=[])]
     notebook.cells[1].metadata["tags"] = ["raises-exception"]
     nbformat.write(notebook, str(path))
-    assert judge(path) == "code cell 1 of 2 raised E: boom"
-    assert judge(tmp_path / "absent.ipynb") == "it was never started"
+    assert find_failure(path) == "code cell 1 of 2 raised E: boom"
+    assert find_failure(tmp_path / "absent.ipynb") == "it was never started"
 
 
 def test_chapters_are_chosen_by_number_or_name(tmp_path):

@@ -24,7 +24,7 @@ from mmm.bvh.placement import (
     guess_unit,
     guess_up,
     metres_of,
-    place,
+    to_humanml3d_body,
     to_y_up,
     toes_point_back,
 )
@@ -162,7 +162,7 @@ def capture(source: Source, unit: str | float | None = None, up: str | None = No
     )
     metres = metres_of(name)
     with naming(source.path):
-        joints, placement = place(to_y_up(source.joints, axis) * np.float32(metres))
+        joints, placement = to_humanml3d_body(to_y_up(source.joints, axis) * np.float32(metres))
     placement = dataclasses.replace(placement, fps=source.fps, unit=metres, up=axis)
     motion = Motion.from_joints(joints) if source.features is None else Motion(source.features)
     return Captured(motion, placement, source, name, unit is None, up is None, size * metres)

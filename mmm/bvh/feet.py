@@ -110,10 +110,7 @@ def standing(
         joints.ndim == 3 and joints.shape[1:] == (skeleton.num_joints, 3) and len(joints) > 0,
         f"joints have shape {joints.shape}, expected (T, {skeleton.num_joints}, 3) for skeleton {skeleton.name!r}.",
     )
-    require(
-        np.isfinite(joints).all(),
-        "joints hold NaN or infinity; repair them first.",
-    )
+    require(np.isfinite(joints).all(), "joints hold NaN or infinity; repair them first.")
     stands = np.zeros((len(joints) - 1, 2), bool)
     for side, (_, toe) in enumerate(skeleton.feet):
         position = joints[:, toe].astype(np.float64) * CENTIMETRES[skeleton.unit]

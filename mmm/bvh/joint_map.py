@@ -96,18 +96,19 @@ def without_prefix(name: str) -> str:
     return re.sub(r"^(.*[:|]|mixamorig\d*_?)(?=.)", "", name)
 
 
-def choose_map(motion: BvhMotion, given: str | os.PathLike | JointMap | None = None) -> JointMap:
-    """The given map (a path, a name of KNOWN or a map), else the known one that fits, else a guess from the names.
+def choose_map(motion: BvhMotion, requested: str | os.PathLike | JointMap | None = None) -> JointMap:
+    """The requested map (a path, a name of KNOWN or a map), else the known one that fits, else a guess from the names.
 
     Raises:
-        FileNotFoundError, ValueError: the given map cannot be read or needs joints that the file lacks; or, without
+        FileNotFoundError, ValueError: the requested map cannot be read or needs joints that the file lacks; or, without
             one, some joints cannot be guessed: the sentence lists them, those of the file, and how to give a map.
     """
-    if given is not None:
-        if not isinstance(given, JointMap):
-            given = known_map(str(given)) if str(given) in KNOWN else load_map(given)
-        given.apply(dataclasses.replace(motion, joints=motion.joints[:1], ends=motion.ends[:1]))
-        return given
+    if requested is not None:
+        if not isinstance(requested, JointMap):
+            name = str(requested)
+            requested = known_map(name) if name in KNOWN else load_map(requested)
+        requested.apply(dataclasses.replace(motion, joints=motion.joints[:1], ends=motion.ends[:1]))
+        return requested
     for name in KNOWN:
         if not known_map(name).missing(motion):
             return known_map(name)

@@ -94,7 +94,7 @@ def _with_lengths(
     return body
 
 
-def place(joints: Float[np.ndarray, "t 22 3"]) -> tuple[Float[np.ndarray, "t 22 3"], Placement]:
+def to_humanml3d_body(joints: Float[np.ndarray, "t 22 3"]) -> tuple[Float[np.ndarray, "t 22 3"], Placement]:
     """HumanML3D's body in the user's motion, standing at the origin, and the placement that undoes it.
 
     Bones get the directions of the user's and the lengths of HumanML3D's, the root's path is scaled by the length of

@@ -1,8 +1,8 @@
 """Reading BVH files: the tree of joints, the table of numbers, and world joints by forward kinematics.
 
-Biovision, who made the format, never wrote it down. Read here is what programs commonly write: key words in capitals or
-not, braces on lines of their own or not, tabs, Windows line ends, names with blanks ("Bip01 L Thigh"), any channels in
-any order on any joint, several End Sites.
+Biovision, who made the format, never wrote it down. This module reads what programs commonly write: key words in
+capitals or not, braces on lines of their own or not, tabs, Windows line ends, names with blanks ("Bip01 L Thigh"), any
+channels in any order on any joint, several End Sites.
 """
 
 from __future__ import annotations

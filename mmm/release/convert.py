@@ -179,18 +179,14 @@ def _identity(path: Path) -> str:
         return f"{path.name} sha256 {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
 
 
-def _codebooks(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """By part: "quantizer.codebook", or "quantizer_upper.codebook" and "quantizer_lower.codebook"."""
-    return {
-        ".".join(name.split(".")[-2:]): value for name, value in state.items() if name.endswith(".codebook")
-    }
-
-
 def _check_same_codebook(
     net: Mapping[str, Tensor], carried: Mapping[str, Tensor], paths: Mapping[str, Path | None]
 ) -> None:
     """The tokens of another tokenizer mean nothing to a transformer."""
-    own, other = _codebooks(net), _codebooks(carried)
+    own, other = (
+        {".".join(name.split(".")[-2:]): value for name, value in state.items() if name.endswith(".codebook")}
+        for state in (net, carried)
+    )  # by part: "quantizer.codebook", or "quantizer_upper.codebook" and "quantizer_lower.codebook"
     same = own.keys() == other.keys() and all(torch.equal(own[name], other[name]) for name in own)
     require(
         not other or same,

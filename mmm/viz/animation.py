@@ -75,11 +75,7 @@ def animate(
 
 
 def animate_beside(
-    motions: Sequence,
-    path: str | os.PathLike[str],
-    titles: Sequence[str] | None = None,
-    *,
-    size: int = 320,
+    motions: Sequence, path: str | os.PathLike[str], titles: Sequence[str] | None = None, *, size: int = 320
 ) -> Path:
     """Write motions as one animation, side by side, such as before and after an edit; a shorter one rests at its end.
 

@@ -40,10 +40,7 @@ def write_humanml3d(place: Path) -> Path:
                 continue
             captions = [*clip.captions[:3], part_of(clip.captions[3], len(clip.features))]
             mirrored = joints_to_features(mirror_joints(clip.joints)), [mirror_caption(c) for c in captions]
-            for name, features, lines in (
-                (clip.id, clip.features, captions),
-                (f"M{clip.id}", *mirrored),
-            ):
+            for name, features, lines in ((clip.id, clip.features, captions), (f"M{clip.id}", *mirrored)):
                 np.save(place / "new_joint_vecs" / f"{name}.npy", features)
                 text = "".join(f"{format_caption(line)}\n" for line in lines)
                 (place / "texts" / f"{name}.txt").write_text(text)
