@@ -13,9 +13,8 @@ padded to a width that depends on the item alone (on other devices, and in `gene
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,15 +40,10 @@ POSITIONS_MULTIPLE, WORDS_MULTIPLE = 16, 32
 # ---- The masking schedule: how many positions are masked before each pass, and which
 
 
-def _cosine(progress: float) -> float:
-    # The angle is rounded to single precision, as in the golden decodes. At two thirds of the passes the cosine
-    # is then slightly below 1/2, not slightly above, and an even number of positions gives one position less.
-    (angle,) = struct.unpack("f", struct.pack("f", math.pi / 2 * progress))
-    return math.cos(angle)
-
-
 SCHEDULES: dict[str, Callable[[float], float]] = {
-    "cosine": _cosine,
+    # The angle is rounded to single precision, as in the golden decodes. At two thirds of the passes the cosine is
+    # then slightly below 1/2, not slightly above, and an even number of positions gives one position less.
+    "cosine": lambda progress: math.cos(float(np.float32(math.pi / 2 * progress))),
     "linear": lambda progress: 1.0 - progress,
 }
 """Masking schedules: progress (0 at the first pass, 1 after the last) → ratio of the open positions to mask."""
@@ -101,7 +95,9 @@ def choose_codes(
     Args:
         uniform: numbers in [0, 1) that become Gumbel noise; None takes the most likely codes.
     """
-    noisy = logits if uniform is None else logits / temperature - (-uniform.log()).log()
+    noisy = logits
+    if uniform is not None:
+        noisy = logits / temperature - (-uniform.to(logits.device).log()).log()
     codes = noisy.argmax(dim=1)
     # In double precision: in single precision many confidences would be exactly 1, and the order of the positions
     # would decide which of them is masked again.
@@ -141,20 +137,6 @@ class Filled:
     tokens: Int64[Tensor, "b p n"]
     confidence: Float[Tensor, "b p n"]
     trace: list[Step] | None = None
-
-
-@dataclass
-class _Item:
-    """One item while it is being filled; on the CPU, except its text. N and S are its own length and words."""
-
-    tokens: Tensor  # int64 (P, N)
-    masked: Tensor  # bool (P, N), the positions that the next pass predicts; after it, those that it wrote
-    confidence: Tensor  # float64 (P, N)
-    counts: list[int]  # positions to mask before each pass that is still to come
-    words: Tensor  # float (S, E)
-    sentence: Tensor  # float (E,)
-    generator: torch.Generator | None
-    trace: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # as in Step
 
 
 @torch.no_grad()
@@ -206,65 +188,85 @@ def fill(
     noise = _make_generators(batch, seeds, generators) if needs_noise else [None] * batch
     group = group or (1 if model.device.type == "cpu" else ACCELERATOR_GROUP)
 
-    items = []
-    for i, (row, length) in enumerate(zip(canvas.cpu(), lengths.tolist(), strict=True)):
-        tokens = row[:, :length]
-        masked = tokens == MASK
-        counts = masked_counts(int(masked.sum()), steps or default_steps(length), schedule)
-        words = text.words[i][text.mask[i]]
-        items.append(_Item(tokens, masked, (~masked).double(), counts, words, text.sentence[i], noise[i]))
+    sizes, real = lengths.tolist(), inside(lengths.cpu(), width)[:, None]
+    tokens = canvas.cpu().masked_fill(~real, 0)
+    masked = tokens == MASK  # what the next pass predicts; after the pass, what it wrote
+    confidence = (~masked & real).double()
+    counts = [  # positions to mask before each pass that is still to come
+        masked_counts(int(own.sum()), steps or default_steps(size), schedule)
+        for own, size in zip(masked, sizes, strict=True)
+    ]
+    history: list[tuple[list[int], Tensor, Tensor, Tensor]] = []
 
     training = model.training
     model.eval()
     try:
-        for shape, waiting in _by_shape(items, group, model.config.max_tokens).items():
-            # Items of one group may be at different passes. Those with the most passes left go first, so that
-            # groups stay full to the end.
-            while waiting := [item for item in waiting if item.counts]:
-                waiting.sort(key=lambda item: len(item.counts), reverse=True)
+        for shape, waiting in _by_shape(sizes, text.mask, group, model.config.max_tokens).items():
+            while waiting := [i for i in waiting if counts[i]]:
+                # Items of one group may be at different passes. Those with the most passes left go first, so that
+                # groups stay full to the end.
+                waiting.sort(key=lambda i: len(counts[i]), reverse=True)
                 some = waiting[:group]
-                for item in some:
-                    count = item.counts.pop(0)
-                    item.masked = choose_masked(item.confidence, item.masked, count, remask, item.generator)
-                    item.tokens = item.tokens.masked_fill(item.masked, MASK)
-                logits = _predict(model, some, group, shape, guidance)
-                _write(some, logits, temperature, argmax)
+                for i in some:
+                    own, count = slice(sizes[i]), counts[i].pop(0)
+                    masked[i, :, own] = choose_masked(
+                        confidence[i, :, own], masked[i, :, own], count, remask, noise[i]
+                    )
+                before = tokens[some].masked_fill(masked[some], MASK)
+                logits = _predict(model, before, lengths[some], text[some], shape, group, guidance)
+                uniform = (
+                    None if argmax else _uniform(masked[some], logits.shape[1], [noise[i] for i in some])
+                )
+                codes, probability = choose_codes(logits, uniform, temperature)
+                tokens[some] = before.masked_scatter(masked[some], codes.cpu())
+                confidence[some] = confidence[some].masked_scatter(masked[some], probability.cpu())
+                if trace:
+                    history.append((some, before, tokens[some], confidence[some]))
     finally:
         model.train(training)
 
-    tokens = _stack([item.tokens for item in items], width)
-    confidence = _stack([item.confidence for item in items], width).float()
-    passes = _collect_trace(items, width) if trace else None
+    confidence = confidence.float()
+    passes = _side_by_side(history, tokens, confidence) if trace else None
     return Filled(tokens.to(canvas.device), confidence.to(canvas.device), passes)
 
 
-def _by_shape(items: list[_Item], group: int, max_tokens: int) -> dict[tuple[int, int], list[_Item]]:
+def _by_shape(
+    sizes: list[int], word_mask: Bool[Tensor, "b s"], group: int, max_tokens: int
+) -> dict[tuple[int, int], list[int]]:
     """Items by the (positions, words) in which the network meets them: their own, or rounded up for a group."""
-    alike: dict[tuple[int, int], list[_Item]] = {}
-    for item in items:
-        positions, num_words = item.tokens.shape[1], len(item.words)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for i, (positions, num_words) in enumerate(zip(sizes, word_mask.sum(1).tolist(), strict=True)):
         if group > 1:
             positions = _round_up(positions, POSITIONS_MULTIPLE)
             if positions + POSITIONS_MULTIPLE > max_tokens:  # the last multiple that fits
                 positions = max_tokens
             num_words = _round_up(num_words, WORDS_MULTIPLE)
-        alike.setdefault((positions, num_words), []).append(item)
+        alike.setdefault((positions, num_words), []).append(i)
     return alike
 
 
 def _predict(
-    model: MaskedTransformer, items: list[_Item], group: int, shape: tuple[int, int], guidance: float
-) -> Float[Tensor, "group r n k"]:
-    """Logits of the predicted parts for `group` rows: the items, and copies of the first one."""
-    positions, num_words = shape
-    dtype, device = model.embed.weight.dtype, model.device
-    rows = items + items[:1] * (group - len(items))
-    canvas = _stack([item.tokens for item in rows], positions).to(device)
-    lengths = torch.tensor([item.tokens.shape[1] for item in rows], device=device)
-    words = torch.stack([F.pad(item.words, (0, 0, 0, num_words - len(item.words))) for item in rows])
-    word_mask = inside(torch.tensor([len(item.words) for item in rows], device=device), num_words)
-    sentence = torch.stack([item.sentence for item in rows])
-    inputs = (canvas, lengths, words.to(device, dtype), word_mask, sentence.to(device, dtype))
+    model: MaskedTransformer,
+    canvas: Int64[Tensor, "g p n"],
+    lengths: Int64[Tensor, " g"],
+    text: TextEmbedding,
+    shape: tuple[int, int],
+    group: int,
+    guidance: float,
+) -> Float[Tensor, "m k"]:
+    """Logits of all M masked positions, item by item. The network meets `group` rows: the items, and copies of one."""
+    (positions, num_words), device, dtype = shape, model.device, model.embed.weight.dtype
+    rows = list(range(len(canvas))) + [0] * (group - len(canvas))
+    more_words = num_words - text.words.shape[1]
+    words = text.words.masked_fill(~text.mask[..., None], 0)
+    canvas = F.pad(canvas, (0, positions - canvas.shape[2]))  # a negative number crops
+    inputs = (
+        canvas[rows].to(device),
+        lengths[rows].to(device),
+        F.pad(words, (0, 0, 0, more_words))[rows].to(device, dtype),
+        F.pad(text.mask, (0, more_words))[rows].to(device),
+        text.sentence[rows].to(device, dtype),
+    )
     if guidance == 1:
         logits = model(*inputs).float()
     else:  # rows with and without text, as one batch
@@ -272,48 +274,32 @@ def _predict(
         both = model(*(torch.cat([value, value]) for value in inputs), drop_text=drop)
         conditional, unconditional = both.float().chunk(2)
         logits = unconditional + guidance * (conditional - unconditional)
+    masked = canvas[:, : logits.shape[1]] == MASK  # the other parts have none, see _check_input
+    logits = logits[: len(canvas)][masked.to(device)]
     return logits.cpu() if device.type == "mps" else logits  # mps has no double precision for the confidence
 
 
-def _write(
-    items: list[_Item], logits: Float[Tensor, "group r n k"], temperature: float, argmax: bool
-) -> None:
-    """Give every masked position of the items a code and its confidence."""
-    _, predicted, positions, codes = logits.shape
-    # No other part has a masked position: see _check_input.
-    masked = _stack([item.masked for item in items], positions)[:, :predicted].to(logits.device)
-    logits = logits[: len(items)][masked]  # (masked positions of all items, K)
-    counts = [int(item.masked.sum()) for item in items]
-    uniform = None
-    if not argmax:  # each item draws for its own positions, from its own generator
-        draws = zip(items, counts, strict=True)
-        uniform = torch.cat([torch.rand(count, codes, generator=item.generator) for item, count in draws])
-        uniform = uniform.to(logits.device)
-    chosen, confidence = choose_codes(logits, uniform, temperature)
-    split = zip(items, chosen.cpu().split(counts), confidence.cpu().split(counts), strict=True)
-    for item, own_codes, own_confidence in split:
-        before = item.tokens
-        item.tokens = item.tokens.masked_scatter(item.masked, own_codes)
-        item.confidence = item.confidence.masked_scatter(item.masked, own_confidence)
-        item.trace.append((before, item.tokens, item.confidence))
+def _uniform(
+    masked: Bool[Tensor, "g p n"], codes: int, generators: list[torch.Generator]
+) -> Float[Tensor, "m {codes}"]:
+    """Numbers in [0, 1) for all M masked positions: each item draws for its own, from its own generator."""
+    counts = masked.sum((1, 2)).tolist()
+    draws = zip(counts, generators, strict=True)
+    return torch.cat([torch.rand(count, codes, generator=generator) for count, generator in draws])
 
 
-def _collect_trace(items: list[_Item], width: int) -> list[Step]:
-    """The passes of all items side by side; an item that has had its last one stays as it is."""
-    steps = []
-    for number in range(max(len(item.trace) for item in items)):
-        rows = [
-            item.trace[number] if number < len(item.trace) else (item.tokens, item.tokens, item.confidence)
-            for item in items
-        ]
-        canvas, tokens, confidence = (_stack(column, width) for column in zip(*rows, strict=True))
-        steps.append(Step(canvas, tokens, confidence.float()))
+def _side_by_side(
+    history: list[tuple[list[int], Tensor, Tensor, Tensor]], tokens: Tensor, confidence: Tensor
+) -> list[Step]:
+    """The passes of all items; one that has had its last pass stays as it is."""
+    steps, passes = [], [0] * len(tokens)
+    for items, *states in history:
+        for row, i in enumerate(items):
+            if passes[i] == len(steps):
+                steps.append(Step(tokens.clone(), tokens.clone(), confidence.clone()))
+            step, passes[i] = steps[passes[i]], passes[i] + 1
+            step.canvas[i], step.tokens[i], step.confidence[i] = (state[row] for state in states)
     return steps
-
-
-def _stack(rows: Sequence[Tensor], width: int) -> Tensor:
-    """(P, N) of different N → (B, P, width), 0 at the end."""
-    return torch.stack([F.pad(row, (0, width - row.shape[1])) for row in rows])
 
 
 def _round_up(number: int, multiple: int) -> int:
@@ -410,8 +396,9 @@ def decode_many(
         for first in range(0, len(items), DECODER_ROWS):
             some = items[first : first + DECODER_ROWS]
             rows = some + some[:1] * (DECODER_ROWS - len(some))
-            batch = _stack([tokens[item] for item in rows], width).to(tokenizer.codebook.device)
-            features = tokenizer.decode(batch, torch.tensor([frames[item] for item in rows])).cpu().numpy()
+            batch = torch.stack([F.pad(tokens[item], (0, width - tokens[item].shape[1])) for item in rows])
+            counts = torch.tensor([frames[item] for item in rows])
+            features = tokenizer.decode(batch.to(tokenizer.codebook.device), counts).cpu().numpy()
             for item, motion in zip(some, features, strict=False):
                 motions[item] = motion[: frames[item]].copy()  # not a view that keeps the whole group
     return motions

@@ -37,7 +37,7 @@ QUOTES = str.maketrans({"‘": "'", "’": "'", "‚": "'", "‛": "'", "“": '
 
 @dataclass(frozen=True)
 class TextEmbedding:
-    """Embeddings of B captions, padded to the longest; `mask` is True at words and False at padding."""
+    """Embeddings of B captions, padded at the end to the longest; `mask` is True at words and False at padding."""
 
     words: Float[Tensor, "b s e"]
     mask: Bool[Tensor, "b s"]
