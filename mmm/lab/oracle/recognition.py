@@ -11,9 +11,8 @@ from mmm.datasets.synthetic.program import Action, Segment
 from mmm.errors import require
 from mmm.lab.oracle.arms import arm_events
 from mmm.lab.oracle.events import Event, covered
-from mmm.lab.oracle.gaits import curves, explain, moving
+from mmm.lab.oracle.gaits import curves, explain, gait_action, moving
 from mmm.lab.oracle.legs import leg_events
-from mmm.lab.oracle.pace import gait_action
 from mmm.lab.oracle.signals import RATE, Signals, signals_of
 from mmm.motion.runs import runs
 
