@@ -270,40 +270,27 @@ def load_guo(
 def _network(states: dict[str, dict[str, Tensor]], source: str) -> GuoNetwork:
     """The networks with these arrays; all sizes are taken from the shapes."""
     arrays = {f"{part}.{name}": value for part, state in states.items() for name, value in state.items()}
-    with torch.device("meta"):
-        names = {name for name, _ in GuoNetwork(Sizes(5, 1, 1, 1, 1, 1, 1)).named_parameters()}
-    missing, unknown = sorted(names - arrays.keys()), sorted(arrays.keys() - names)
-    require(
-        not missing and not unknown,
-        f"{source} is no checkpoint of Guo et al.'s evaluator: it lacks {', '.join(missing) or 'nothing'}, and has "
-        f"unknown arrays {', '.join(unknown) or '(none)'}; give {CHECKPOINT}.",
-    )
-
-    def size(name: str, axis: int = 0) -> int:
-        shape = tuple(getattr(arrays[name], "shape", ()))
-        return shape[axis] if len(shape) > axis else 1  # wrong shapes are refused below
-
-    sizes = Sizes(
-        features=size("movement_encoder.main.0.weight", 1) + CONTACTS,
-        word=size("text_encoder.pos_emb.weight"),
-        text_hidden=size("text_encoder.input_emb.weight"),
-        movement_hidden=size("movement_encoder.main.0.weight"),
-        movement=size("movement_encoder.main.3.weight"),
-        motion_hidden=size("motion_encoder.input_emb.weight"),
-        width=size("text_encoder.output_net.3.weight"),
-    )
-    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
-        network = GuoNetwork(sizes)
-    wrong = [
-        f"{name} {tuple(getattr(arrays[name], 'shape', ()))} instead of {tuple(value.shape)}"
-        for name, value in network.named_parameters()
-        if getattr(arrays[name], "shape", None) != value.shape
-    ]
-    require(not wrong, f"{source} has arrays whose shapes do not fit each other: {', '.join(wrong[:4])}.")
-    # Copies: the arrays may be mapped from a file.
-    arrays = {name: value.float().clone() for name, value in arrays.items()}
-    arrays |= {"mean": torch.zeros(sizes.features), "std": torch.ones(sizes.features)}
-    network.load_state_dict(arrays, assign=True)
+    try:
+        sizes = Sizes(
+            features=arrays["movement_encoder.main.0.weight"].shape[1] + CONTACTS,
+            word=len(arrays["text_encoder.pos_emb.weight"]),
+            text_hidden=len(arrays["text_encoder.input_emb.weight"]),
+            movement_hidden=len(arrays["movement_encoder.main.0.weight"]),
+            movement=len(arrays["movement_encoder.main.3.weight"]),
+            motion_hidden=len(arrays["motion_encoder.input_emb.weight"]),
+            width=len(arrays["text_encoder.output_net.3.weight"]),
+        )
+        with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
+            network = GuoNetwork(sizes)
+        # Copies: the arrays may be mapped from a file.
+        arrays = {name: value.float().clone() for name, value in arrays.items()}
+        arrays |= {"mean": torch.zeros(sizes.features), "std": torch.ones(sizes.features)}
+        network.load_state_dict(arrays, assign=True)
+    except (KeyError, IndexError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{source} is no checkpoint of the evaluator of Guo et al. ({reason}); give {CHECKPOINT}."
+        ) from error
     return network
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from mmm import fit, recipes
 from mmm.data.text_cache import TextCache
@@ -30,6 +27,7 @@ from mmm.text import TextEncoder, load_text_encoder
 from mmm.tokenizer import PRESETS as TOKENIZERS
 from mmm.tokenizer.train import Windows, train_tokenizer
 from mmm.training.config import TrainConfig
+from mmm.training.loop import TrainResult
 from mmm.transformer import LengthConfig, LengthEstimator
 from mmm.transformer.tokens import TokenSet
 from mmm.transformer.train import train_length, train_transformer
@@ -89,121 +87,83 @@ class StepTimer:
         }
 
 
-class Prepared(NamedTuple):
-    """A part that is ready to be trained.
-
-    Attributes:
-        config: its recipe.
-        train: trains it; takes a config and the options of `mmm.training.loop.train`.
-        encoder: stays in memory during the training, as it does when the recipes train.
-    """
-
-    module: nn.Module
-    config: TrainConfig
-    train: Callable[..., Any]
-    encoder: TextEncoder | None = None
-
-
 def steps(job: Job, part: str) -> dict[str, Any]:
     """Measure a part. Not included: checkpoints, evaluation, and what happens once (tokens, text embeddings)."""
-    settings = job.settings
-    prepared = {
-        "tokenizer": _tokenizer,
-        "transformer": _transformer,
-        "length": _length,
-        "evaluator": _evaluator,
-    }[part](job)
-    # More steps than are measured, and nothing between them but what every step has.
-    config = dataclasses.replace(
-        prepared.config, steps=sys.maxsize >> 16, checkpoint_every=sys.maxsize, eval_every=0
-    )
+    settings, cpu = job.settings, job.settings.device == "cpu"
     timer = StepTimer(settings.device, settings.repeats, settings.block, LONGER * settings.budget)
-    cpu = settings.device == "cpu"
-    prepared.train(config, resume=False, cpu=cpu, progress=False, stop=timer)
+    options = {"resume": False, "cpu": cpu, "progress": False, "stop": timer}
+    prepare = {
+        "tokenizer": train_a_tokenizer,
+        "transformer": train_a_transformer,
+        "length": train_a_length_estimator,
+        "evaluator": train_an_evaluator,
+    }[part]
+    config, trained = prepare(job, options)
     result = timer.summary()
     note(f"      {result['steps_per_second']:.3g} steps per second ({result['steps']} steps)")
     return {
         **result,
         "batch_size": config.batch_size,
         "precision": {"no": "float32"}.get(config.precision, config.precision),
-        "parameters": sum(p.numel() for p in prepared.module.parameters()),
+        "parameters": sum(p.numel() for p in trained.module.parameters()),
     }
 
 
-def _tokenizer(job: Job) -> Prepared:
-    preset, folder = job.settings.preset, data_folder(job)
-    packed = train_split(job, folder)
-    model = random_tokenizer(preset, len(folder.mean))
+def train_a_tokenizer(job: Job, options: dict[str, Any]) -> tuple[TrainConfig, TrainResult]:
+    folder, recipe = data_folder(job), _recipe(job)
+    model = random_tokenizer(job.settings.preset, len(folder.mean))
     model.set_normalisation(torch.from_numpy(folder.mean), torch.from_numpy(folder.std))
-    recipe = _recipe(preset)
-    windows = Windows(packed, short=recipe.short, skeleton=folder.skeleton)
-    config = recipes.training("tokenizer", preset, recipe)
-    config = fit.resolve(config, job.settings.device == "cpu", precision=job.settings.precision)
-
-    def train(config: TrainConfig, **options: Any) -> None:
-        train_tokenizer(windows, None, model, config, job.scratch / "run", **options)
-
-    return Prepared(model, config, train)
+    windows = Windows(train_split(job, folder), short=recipe.short, skeleton=folder.skeleton)
+    config = _endless(job, recipes.training("tokenizer", job.settings.preset, recipe))
+    return config, train_tokenizer(windows, None, model, config, job.scratch / "run", **options)
 
 
-def _transformer(job: Job) -> Prepared:
-    tokens = _tokens(job)
+def train_a_transformer(job: Job, options: dict[str, Any]) -> tuple[TrainConfig, TrainResult]:
+    preset, recipe, tokens = job.settings.preset, _recipe(job), _tokens(job)
     text, encoder = _text(job, tokens.texts())
-    preset = job.settings.preset
     model = random_transformer(preset, TOKENIZERS[preset], encoder.width)
-    recipe = _recipe(preset)
-    config = recipes.training("transformer", preset, recipe)
-    config = fit.resolve(config, job.settings.device == "cpu", precision=job.settings.precision)
-
-    def train(config: TrainConfig, **options: Any) -> None:
-        train_transformer(tokens, text, model, config, job.scratch / "run", None, recipe, **options)
-
-    return Prepared(model, config, train, encoder)
+    config = _endless(job, recipes.training("transformer", preset, recipe))
+    result = train_transformer(tokens, text, model, config, job.scratch / "run", None, recipe, **options)
+    return config, result
 
 
-def _length(job: Job) -> Prepared:
+def train_a_length_estimator(job: Job, options: dict[str, Any]) -> tuple[TrainConfig, TrainResult]:
     tokens = _tokens(job)
     text, encoder = _text(job, tokens.texts())
     model = LengthEstimator(LengthConfig(encoder.width, **recipes.LENGTH_MODEL))
-    config = fit.resolve(recipes.length_training(), precision="no")  # as `fit_transformer` trains it
-
-    def train(config: TrainConfig, **options: Any) -> None:
-        train_length(tokens, text, model, config, job.scratch / "run", **options)
-
-    return Prepared(model, config, train, encoder)
+    config = _endless(job, recipes.length_training(), precision="no")  # as `fit_transformer` trains it
+    return config, train_length(tokens, text, model, config, job.scratch / "run", **options)
 
 
-def _evaluator(job: Job) -> Prepared:
+def train_an_evaluator(job: Job, options: dict[str, Any]) -> tuple[TrainConfig, TrainResult]:
     folder = data_folder(job)
     packed = train_split(job, folder)
     pairs = Pairs(folder, packed, np.ones(len(packed)))
     text, encoder = _text(job, pairs.texts())
     torch.manual_seed(0)
-    model = MotionTextEvaluator(
-        EvaluatorConfig(features=len(folder.mean), text_dim=encoder.width),
-        torch.from_numpy(folder.mean),
-        torch.from_numpy(folder.std),
-    )
-    config = recipes.evaluator_training()
-    config = fit.resolve(config, job.settings.device == "cpu", precision=job.settings.precision)
-
-    def train(config: TrainConfig, **options: Any) -> None:
-        train_evaluator(pairs, text, model, config, job.scratch / "run", **options)
-
-    return Prepared(model, config, train, encoder)
+    sizes = EvaluatorConfig(features=len(folder.mean), text_dim=encoder.width)
+    model = MotionTextEvaluator(sizes, torch.from_numpy(folder.mean), torch.from_numpy(folder.std))
+    config = _endless(job, recipes.evaluator_training())
+    return config, train_evaluator(pairs, text, model, config, job.scratch / "run", **options)
 
 
-def _recipe(preset: str) -> recipes.Recipe:
+def _endless(job: Job, config: TrainConfig, precision: str | None = None) -> TrainConfig:
+    """The config with more steps than are measured, and nothing between them but what every step has."""
+    cpu, precision = job.settings.device == "cpu", precision or job.settings.precision
+    endless = {"steps": sys.maxsize >> 16, "checkpoint_every": sys.maxsize, "eval_every": 0}
+    return fit.resolve(config, cpu, precision=precision, **endless)
+
+
+def _recipe(job: Job) -> recipes.Recipe:
     """The paper's sizes are timed as the authors train them."""
-    return recipes.get_recipe("release" if preset == "paper" else "ours")
+    return recipes.get_recipe("release" if job.settings.preset == "paper" else "ours")
 
 
 def _tokens(job: Job) -> TokenSet:
-    packed = train_split(job, data_folder(job))
-    return random_tokens(packed, TOKENIZERS[job.settings.preset])
+    return random_tokens(train_split(job, data_folder(job)), TOKENIZERS[job.settings.preset])
 
 
 def _text(job: Job, captions: list[str]) -> tuple[TextCache, TextEncoder]:
-    """Embeddings of captions, and the encoder they come from."""
+    """Embeddings of captions, and their encoder, which stays in memory as it does in `mmm train`."""
     encoder = load_text_encoder(job.settings.encoder)
     return TextCache.build(job.scratch / "text.safetensors", captions, encoder), encoder
