@@ -190,34 +190,29 @@ class MMM:
         """
         check_predicts_all(self.transformer.config)
         canvas, lengths = self.empty_canvas(self.frame_counts(texts, list(frames)))
-        single = isinstance(seed, numbers.Integral)
-        seeds = [int(seed) + i for i in range(len(texts))] if single else list(seed)
+        if isinstance(seed, numbers.Integral):
+            seed = [int(seed) + i for i in range(len(texts))]
         options = {"guidance": self.guidance, **options}
-        return fill(self.transformer, canvas, lengths, self.embed(texts), seeds=seeds, **options)
+        return fill(self.transformer, canvas, lengths, self.embed(texts), seeds=list(seed), **options)
 
     def generate_bulk(
         self,
         text: TextEmbedding,
         frames: Sequence[int],
         seeds: Sequence[int],
-        *,
-        batch_size: int = 32,
-        precision: str = "auto",
-        progress: bool = False,
         **options: Any,
     ) -> list[np.ndarray]:
         """Features (frames, D) of many motions, several times faster than one by one: `mmm.sampling.generate_many`.
 
         Args:
             text: embeddings, one for each item (`embed`, or a `mmm.data.text_cache.TextCache`).
-            frames, seeds: one for each item. options: as for `generate`.
+            frames, seeds: one for each item.
+            options: batch_size, precision, progress, and those of `generate`.
         Raises:
-            ValueError: a length out of range; texts, frames and seeds are not equally many; a model that predicts
-                only the upper body.
+            ValueError: as for `generate`.
         """
         self._check_frames(frames)
-        how = {"batch_size": batch_size, "precision": precision, "progress": progress}
-        options = {"guidance": self.guidance, **how, **options}
+        options = {"guidance": self.guidance, **options}
         return generate_many(self.tokenizer, self.transformer, text, frames, seeds, **options)
 
     def generate_long(
@@ -240,9 +235,9 @@ class MMM:
         """
         texts = split_text(texts) if isinstance(texts, str) else list(texts)
         frames = self.frame_counts(texts, lengths)
-        how = {"ratio": self.tokenizer.config.ratio, "seed": int(seed), "transition": transition}
-        options = {"guidance": self.guidance, **how, **options}
-        tokens, _ = long_tokens(self.transformer, self.embed(texts), frames, **options)
+        options = {"guidance": self.guidance, "seed": int(seed), "transition": transition, **options}
+        ratio = self.tokenizer.config.ratio
+        tokens, _ = long_tokens(self.transformer, self.embed(texts), frames, ratio=ratio, **options)
         features = decode_in_pieces(self.tokenizer, tokens, sum(frames))
         return self._motion(features, ", then ".join(texts))
 
@@ -421,8 +416,9 @@ class MMM:
             _check_text(text)
         if length is None:
             return self.estimate_length(texts)
-        single = isinstance(length, numbers.Integral)
-        frames = [int(length)] * len(texts) if single else [int(n) for n in length]
+        if isinstance(length, numbers.Integral):
+            length = [length] * len(texts)
+        frames = [int(n) for n in length]
         require(
             len(frames) == len(texts),
             f"{len(frames)} lengths for {len(texts)} texts; give one, or one per text.",

@@ -60,17 +60,10 @@ SEEN = 24  # frames that a gap needs to be evaluated alone: evaluators were trai
 
 @dataclass(frozen=True)
 class Gap:
-    """A gap in the middle of a clip: a `share` of its frames, or a number of `frames`; the other is 0."""
+    """A gap in the middle of a clip: a `share` of its frames, or 4, 8, … `frames`; the other is 0."""
 
     share: float = 0.0
     frames: int = 0
-
-    def __post_init__(self) -> None:
-        require(
-            (0 < self.share < 1 and self.frames == 0)
-            or (self.share == 0 and self.frames > 0 and self.frames % 4 == 0),
-            f"a gap of share {self.share} and {self.frames} frames; give a share between 0 and 1, or 4, 8, … frames.",
-        )
 
     def __str__(self) -> str:
         return f"{self.share:.0%} of the clip" if self.share else f"{self.frames} frames"

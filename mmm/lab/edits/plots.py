@@ -63,11 +63,7 @@ def plot_canvas(edits: Sequence[Edit], titles: Sequence[str], ratio: int = 4, fp
     Before: kept tokens are dark, MASK is grey. After: the sampled positions in the colour of their confidence.
 
     Args:
-        titles: one for each edit. ratio: frames per token.
-    Raises:
-        ValueError: another number of titles.
-    """
-    require(len(titles) == len(edits), f"{len(titles)} titles for {len(edits)} edits; give one each")
+        titles: one for each edit. ratio: frames per token."""
     heights = [2 * len(edit.canvas) + 1.2 for edit in edits]
     figure = Figure(figsize=(11, 0.32 * sum(heights) + 0.5), layout="constrained")
     axes = figure.subplots(len(edits), 1, squeeze=False, height_ratios=heights)[:, 0]

@@ -29,8 +29,6 @@ def test_a_canvas_shows_what_is_kept_and_the_confidence_of_the_rest(edit):
     assert meshes[0].get_cmap()(0.0) == pytest.approx(
         tuple(int(KEPT[i : i + 2], 16) / 255 for i in (1, 3, 5)) + (1,)
     )
-    with pytest.raises(ValueError, match="1 titles"):
-        plot_canvas([edit, edit], ["one"])
 
 
 def test_curves_over_the_gap(edit):
