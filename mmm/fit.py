@@ -156,8 +156,8 @@ def fit_transformer(
         tokenizer, text_encoder, preset, recipe, model or {}, init
     )
     visible = train.select(~held_out_clips(train.ids, held_out)) if held_out else train
-    place, about = out / "transformer", {"manifest": facts(folder) | manifest, "config_extra": start}
-    result = train_transformer(visible, text, transformer, config, place, val, recipe, **about, **options)
+    run, about = out / "transformer", {"manifest": facts(folder) | manifest, "config_extra": start}
+    result = train_transformer(visible, text, transformer, config, run, val, recipe, **about, **options)
 
     # 4. The length estimator.
     length_data = length_sets(folder, tokenizer.config.ratio, transformer.config.max_tokens)

@@ -1,7 +1,7 @@
 """`mmm train`: the networks, one after another.
 
 The flags of a training option are generated: `flags` turns the fields of a dataclass (`TrainConfig`, the options of a
-`Recipe`) into flags that are None unless given, with the field's docstring as help and its values as defaults.
+`Recipe`) into flags that are None by default, with the field's docstring and its values as help.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def flags(options: type, names: tuple[str, ...] = ()) -> type:
     }
     fields = []
     for name in names or types:
-        described = arg(help=help_of[name], help_behavior_hint=f"({_values(name)})")
+        described = arg(help=help_of[name], help_behavior_hint=f"({_defaults(name)})")
         fields.append((name, Annotated[types[name] | None, described], None))
     return dataclasses.make_dataclass(options.__name__, fields)
 
 
-def _values(option: str) -> str:
+def _defaults(option: str) -> str:
     """The values of an option in the recipes."""
     if not hasattr(RECIPES["ours"], option):
         return "default: the preset's"
@@ -54,10 +54,10 @@ def _shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def given(command: Any, options: type) -> dict[str, Any]:
-    """The fields of `options` that were given on the command line."""
-    values = {field.name: getattr(command, field.name, None) for field in dataclasses.fields(options)}
-    return {name: value for name, value in values.items() if value is not None}
+def values(command: Any, options: type) -> dict[str, Any]:
+    """The fields of `options` that the command line sets."""
+    flags = {field.name: getattr(command, field.name, None) for field in dataclasses.fields(options)}
+    return {name: value for name, value in flags.items() if value is not None}
 
 
 def _choices(about: dict[str, str]) -> str:
@@ -142,14 +142,14 @@ class TrainTokenizer(flags(TokenizerOptions), _Training):
             MotionFolder.open(self.data),
             self.out,
             self.preset,
-            get_recipe(self.recipe, **given(self, TokenizerOptions)),
+            get_recipe(self.recipe, **values(self, TokenizerOptions)),
             self.window,
             model={name: value for name, value in sizes.items() if value is not None},
             mean_std=self.mean_std,
             init=self.init,
             code_noise=self.code_noise,
             options=self.options,
-            **given(self, TrainConfig),
+            **values(self, TrainConfig),
         )
         print(", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items()))
         print(f"tokenizer: {self.out / 'model'}")
@@ -189,11 +189,11 @@ class TrainTransformer(flags(TransformerOptions), _Training):
             self.out,
             self.preset,
             self.text,
-            get_recipe(self.recipe, **given(self, TransformerOptions)),
+            get_recipe(self.recipe, **values(self, TransformerOptions)),
             held_out=self.held_out,
             init=self.init,
             options=self.options,
-            **given(self, TrainConfig),
+            **values(self, TrainConfig),
         )
         print(f"model: {self.out / 'model'}")
         print(f'try: mmm generate "a person walks" --model {self.out} --out walk.gif')
@@ -237,7 +237,7 @@ class TrainEvaluator(_Training):
         from mmm.data import MotionFolder
         from mmm.evaluation.train_evaluator import fit_evaluator
 
-        folder, changes = MotionFolder.open(self.data), given(self, TrainConfig)
+        folder, changes = MotionFolder.open(self.data), values(self, TrainConfig)
         evaluator = fit_evaluator(folder, self.out, self.text, self.preset, options=self.options, **changes)
         print(f"evaluator {evaluator.name}: {self.out / 'model'}")
         print(f"try: mmm evaluate --data {self.data} --evaluator {self.out / 'model'}")

@@ -201,8 +201,8 @@ def train_evaluator(
         "text": text.name,
         "data": hashlib.sha256(content).hexdigest()[:16],
     }
-    judge = evaluate if val else None
-    return train(network, batch, loss, config, out, judge, config_extra=settings, **options)
+    options |= {"evaluate": evaluate if val else None, "config_extra": settings}
+    return train(network, batch, loss, config, out, **options)
 
 
 def fit_evaluator(

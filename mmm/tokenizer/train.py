@@ -176,8 +176,8 @@ def train_tokenizer(
         "code_noise": code_noise,
         **options.pop("config_extra", {}),
     }
-    judge = None if val is None else evaluate
-    result = train(tokenizer, batch, loss, config, out, judge, config_extra=settings, watch=watch, **options)
+    options |= {"evaluate": evaluate if val else None, "watch": watch, "config_extra": settings}
+    result = train(tokenizer, batch, loss, config, out, **options)
     if result.saves:
         tokenizer.save_pretrained(Path(out) / "model")
         with atomic_write(Path(out) / "resets.npy") as part:

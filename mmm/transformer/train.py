@@ -89,8 +89,8 @@ def train_transformer(
         "codebook": hashlib.sha256(transformer.codebook.cpu().numpy().tobytes()).hexdigest()[:16],
         **options.pop("config_extra", {}),
     }
-    judge = None if val is None else evaluate
-    result = train(transformer, batch, loss, config, out, judge, config_extra=settings, **options)
+    options |= {"evaluate": evaluate if val else None, "config_extra": settings}
+    result = train(transformer, batch, loss, config, out, **options)
     if result.saves:
         transformer.save_pretrained(Path(out) / "model")
     return result
@@ -219,8 +219,8 @@ def train_length(
         return evaluate_length(model, val, text)
 
     settings = {"length": dataclasses.asdict(estimator.config), "text": text.name, "data": tokens.fingerprint}
-    judge = None if val is None else evaluate
-    result = train(estimator, batch, loss, config, out, judge, config_extra=settings, **options)
+    options |= {"evaluate": evaluate if val else None, "config_extra": settings}
+    result = train(estimator, batch, loss, config, out, **options)
     if result.saves:
         estimator.save_pretrained(Path(out) / "model")
     return result

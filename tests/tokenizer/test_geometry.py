@@ -28,8 +28,8 @@ def test_terms_are_those_of_numpy_in_metres_and_seconds(skeleton):
     unit, rng = (1.0 if skeleton.unit == "m" else 1000.0), np.random.default_rng(0)
     scale = np.full(skeleton.num_features, 0.02 * unit)  # near the floor, some feet slow enough to stand
     scale[:1] = 0.02
-    true, made = (torch.tensor(rng.standard_normal((2, 30, len(scale))) * scale) for _ in range(2))
-    joints = [features_to_joints(x, skeleton).numpy() / unit for x in (made, true)]
+    true, predicted = (torch.tensor(rng.standard_normal((2, 30, len(scale))) * scale) for _ in range(2))
+    joints = [features_to_joints(x, skeleton).numpy() / unit for x in (predicted, true)]
     speed = [np.diff(x, axis=1) * skeleton.fps for x in joints]
     change = (np.diff(speed[0], axis=1) - np.diff(speed[1], axis=1)) * skeleton.fps
     feet = [joint for side in skeleton.feet for joint in side]
@@ -43,12 +43,12 @@ def test_terms_are_those_of_numpy_in_metres_and_seconds(skeleton):
         "acceleration": np.abs(change / 5).mean(),
         "feet": (ground[0] / 0.5)[stand].mean(),
     }
-    loss, terms = geometry_loss(made, true, None, WEIGHTS, skeleton)
+    loss, terms = geometry_loss(predicted, true, None, WEIGHTS, skeleton)
     assert tuple(expected) == TERMS
     for index, (name, value) in enumerate(expected.items()):
         assert float(terms[name]) == pytest.approx(value, rel=1e-4), name
         only = tuple(float(index == other) for other in range(4))
-        one, _ = geometry_loss(made, true, None, only, skeleton)
+        one, _ = geometry_loss(predicted, true, None, only, skeleton)
         assert float(one) == pytest.approx(value, rel=1e-4)
     weighted = sum(weight * value for weight, value in zip(WEIGHTS, expected.values(), strict=True))
     assert float(loss) == pytest.approx(weighted, rel=1e-4)
@@ -62,26 +62,28 @@ def test_a_motion_differs_from_itself_only_in_how_its_feet_stand(motion):
 
 def test_a_root_that_glides_is_seen_at_the_feet_though_the_pose_is_right(motion):
     """2 cm a frame too far forward, 0.4 m/s: features 4:67 are equal, and the path runs away."""
-    made = motion.clone()
-    made[..., 2] += 0.02
-    before, after = (geometry_loss(x, motion, None, WEIGHTS)[1] for x in (motion, made))
+    predicted = motion.clone()
+    predicted[..., 2] += 0.02
+    before, after = (geometry_loss(x, motion, None, WEIGHTS)[1] for x in (motion, predicted))
     assert after["feet"] > before["feet"] + 0.4 and after["position"] > 1
     assert after["speed"] == pytest.approx(0.5 * 0.8**2 / 3, rel=0.05)  # 0.4 m/s in one of three directions
 
 
 def test_padding_counts_in_no_term_and_gets_no_gradient(motion):
     true, mask = motion.repeat(2, 1, 1), torch.arange(60) < torch.tensor([[60], [33]])
-    made = (true + 0.01).requires_grad_()
-    loss, terms = geometry_loss(made, true, mask, WEIGHTS)
+    predicted = (true + 0.01).requires_grad_()
+    loss, terms = geometry_loss(predicted, true, mask, WEIGHTS)
     loss.backward()
-    assert made.grad.isfinite().all() and not made.grad[1, 33:].any() and made.grad[1, :32].any()
-    spoilt = torch.where(mask[..., None], made.detach(), made.detach() + 7)
-    _, other = geometry_loss(spoilt, true, mask, WEIGHTS)
+    assert (
+        predicted.grad.isfinite().all() and not predicted.grad[1, 33:].any() and predicted.grad[1, :32].any()
+    )
+    changed = torch.where(mask[..., None], predicted.detach(), predicted.detach() + 7)
+    _, other = geometry_loss(changed, true, mask, WEIGHTS)
     assert all(float(other[name]) == pytest.approx(float(terms[name]), rel=1e-6) for name in terms)
 
 
 def test_gradients_are_finite_where_a_foot_does_not_move_at_all():
     still = torch.zeros(1, 8, 263)
-    made = still.clone().requires_grad_()
-    geometry_loss(made, still, None, WEIGHTS)[0].backward()
-    assert made.grad.isfinite().all()
+    predicted = still.clone().requires_grad_()
+    geometry_loss(predicted, still, None, WEIGHTS)[0].backward()
+    assert predicted.grad.isfinite().all()

@@ -131,17 +131,6 @@ def test_it_learns_and_resumes_exactly_codebook_included(tmp_path, ema):
     assert torch.equal(loaded.encode(clip), whole.module.encode(clip))
 
 
-def test_bf16_learns_about_the_same(tmp_path):
-    split = packed((40, 24, 64, 80))
-    losses = {}
-    for precision in ("no", "bf16"):
-        out = tmp_path / precision
-        config = quick(20, precision=precision)
-        train_tokenizer(Windows(split), None, small_tokenizer(split), config, out, progress=False)
-        losses[precision] = read_metrics(out / "metrics.jsonl")[-1]["loss"]
-    assert losses["no"] != losses["bf16"] and losses["no"] == pytest.approx(losses["bf16"], rel=0.1)
-
-
 def test_body_parts_get_their_relative_heights(tmp_path):
     split = packed((40, 64))
     tokenizer = small_tokenizer(split, TokenizerConfig(width=16, depth=1, codes=16, code_dim=8, parts=2))

@@ -99,11 +99,11 @@ def test_it_learns_what_the_text_says_and_keeps_the_averaged_weights(tmp_path):
     result = go(tmp_path, 150)
     assert result.metrics["val/accuracy_masked"] > 0.95
     loaded = MaskedTransformer.from_pretrained(tmp_path / "model")
-    found = TEXT.lookup(["jumps", "waves"])
+    embeddings = TEXT.lookup(["jumps", "waves"])
     blank = torch.full((2, 1, 10), MASK)
     lengths = torch.tensor([9, 10])
-    answer = loaded(blank, lengths, found.words, found.mask, found.sentence).argmax(-1)
-    assert (answer[0, 0, :9] == (torch.arange(9) + 1) % CODES).float().mean() > 0.8  # told by the text alone
+    answer = loaded(blank, lengths, embeddings.words, embeddings.mask, embeddings.sentence).argmax(-1)
+    assert (answer[0, 0, :9] == (torch.arange(9) + 1) % CODES).float().mean() > 0.8  # from the text alone
     assert (answer[1, 0] == (torch.arange(10) + 2) % CODES).float().mean() > 0.8
     lines = read_metrics(tmp_path / "metrics.jsonl")
     assert "accuracy_masked" in lines[0] and lines[-1]["val/loss"] < 0.5
@@ -135,11 +135,13 @@ def test_two_parts_learn_their_three_tasks(tmp_path):
     assert min(result.metrics[name] for name in tasks) > 0.9
     # Without a text only the other part tells which clip it is.
     drop, (truth, lengths) = torch.ones(4, dtype=torch.bool), tokens.batch(torch.arange(4))
-    found = TEXT.lookup(["walks"] * 4)
+    embeddings = TEXT.lookup(["walks"] * 4)
     for part in (0, 1):
         canvas = truth.clone()
         canvas[:, part] = MASK
-        answer = result.module(canvas, lengths, found.words, found.mask, found.sentence, drop).argmax(-1)
+        answer = result.module(
+            canvas, lengths, embeddings.words, embeddings.mask, embeddings.sentence, drop
+        ).argmax(-1)
         assert (answer[:, part] == truth[:, part]).double().mean() > 0.8
 
 
@@ -151,20 +153,20 @@ def test_a_model_of_the_upper_part_is_evaluated_on_it_alone(tmp_path):
 
 def test_the_evaluation_of_two_parts_weighs_the_tasks_as_training_does(tmp_path):
     tokens, model = token_set([8, 9, 10, 12], CAPTIONS, parts=2), go(tmp_path, 12, parts=2).module
-    found = {
+    metrics = {
         both: evaluate_transformer(model, tokens, TEXT, recipe_of(both_parts=both)) for both in (0, 0.3, 1)
     }
-    assert found[0.3]["loss"] == pytest.approx(0.3 * found[1]["loss"] + 0.7 * found[0]["loss"])
-    assert found[1]["accuracy_masked"] == found[1]["accuracy_both"]
+    assert metrics[0.3]["loss"] == pytest.approx(0.3 * metrics[1]["loss"] + 0.7 * metrics[0]["loss"])
+    assert metrics[1]["accuracy_masked"] == metrics[1]["accuracy_both"]
     with torch.no_grad():
         model.head.weight.zero_()  # knows nothing: whatever the weights, they sum to 1
     blank = evaluate_transformer(model, tokens, TEXT, recipe_of(both_parts=0.3))
     assert blank["loss"] == pytest.approx(np.log(CODES))
-    low, high = sorted(found[0][f"accuracy_{kind}"] for kind in ("upper_given_lower", "lower_given_upper"))
-    assert low < found[0]["accuracy_masked"] < high
+    low, high = sorted(metrics[0][f"accuracy_{kind}"] for kind in ("upper_given_lower", "lower_given_upper"))
+    assert low < metrics[0]["accuracy_masked"] < high
     for kind in ("both", "upper_given_lower", "lower_given_upper"):
-        assert found[0][f"accuracy_{kind}"] == found[1][f"accuracy_{kind}"]
-    assert len({found[0][name] for name in found[0] if name != "accuracy_masked"}) == 4
+        assert metrics[0][f"accuracy_{kind}"] == metrics[1][f"accuracy_{kind}"]
+    assert len({metrics[0][name] for name in metrics[0] if name != "accuracy_masked"}) == 4
 
 
 @pytest.mark.parametrize(("predicts", "expected"), [(2, [0.6, 0.2, 0.2]), (1, [0, 1, 0])])
@@ -178,7 +180,7 @@ def test_training_masks_both_parts_as_often_as_the_recipe_says(tmp_path, monkeyp
     train_transformer(tokens, TEXT, model, config, tmp_path, recipe=recipe, progress=False)
     masked = (torch.cat(seen) == MASK).all(2)
     rates = [(masked == torch.tensor(kind)).all(1).double().mean() for kind in ((1, 1), (1, 0), (0, 1))]
-    assert all(abs(rate - share) < 0.06 for rate, share in zip(rates, expected, strict=True))
+    assert all(abs(rate - chance) < 0.06 for rate, chance in zip(rates, expected, strict=True))
 
 
 def test_a_run_is_continued_only_with_the_same_options(tmp_path):
