@@ -12,11 +12,10 @@ from mmm.transformer.masking import (
     mask_tokens,
     masked_loss,
 )
-from mmm.transformer.model import PRESETS, MaskedTransformer, TransformerConfig, preset
+from mmm.transformer.model import MaskedTransformer, TransformerConfig, preset
 
 __all__ = [
     "MASK",
-    "PRESETS",
     "LengthConfig",
     "LengthEstimator",
     "MaskedTransformer",

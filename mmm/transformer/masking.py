@@ -46,7 +46,7 @@ def mask_ratios(schedule: str, batch: int, generator: torch.Generator) -> Float[
     low, high = (float(value) for value in match.groups()) if match else (1.0, 0.0)
     require(
         0 <= low <= high <= 1,
-        f"the masking schedule is {schedule!r}, expected 'cosine' or 'uniform(a, b)' with 0 <= a <= b <= 1",
+        f"mask_schedule is {schedule!r}, expected 'cosine' or 'uniform(a, b)' with 0 <= a <= b <= 1",
     )
     return low + (high - low) * u
 
@@ -58,7 +58,7 @@ def draw_masked_parts(
 
     Both parts with probability `both`; the rest is divided evenly between the two. With one part nothing is drawn.
     """
-    require(0 <= both <= 1, f"both is {both}, expected a probability in [0, 1]")
+    require(0 <= both <= 1, f"both_parts is {both}, expected a probability in [0, 1]")
     if predicted == 1:
         return torch.ones(batch, 1, dtype=torch.bool)
     u, upper_until = torch.rand(batch, generator=generator), (1 + both) / 2
@@ -78,7 +78,7 @@ def borrow_visible_part(
     does. The model learns to look there, and an edit "wave" of a walking person then swings the arms. A borrowed part
     says nothing of the action, so the model has to read the text. The other clip is at least as long.
     """
-    require(0 <= probability <= 1, f"borrow is {probability}, expected a probability in [0, 1]")
+    require(0 <= probability <= 1, f"borrowed_part is {probability}, expected a probability in [0, 1]")
     if probability == 0 or masked_parts.shape[1] < 2:
         return tokens
     batch = len(tokens)
@@ -179,7 +179,7 @@ def masked_loss(
         where: "all" real positions (the release; the model then also learns to correct wrong visible tokens), or only
             the "masked" ones (the paper, equation 3); these need the `canvas`.
     """
-    require(where in ("all", "masked"), f"where is {where!r}, expected 'all' or 'masked'")
+    require(where in ("all", "masked"), f"loss_on is {where!r}, expected 'all' or 'masked'")
     targets = targets[:, : logits.shape[1]]
     counted = inside(lengths, targets.shape[2])[:, None].expand_as(targets)
     if where == "masked":

@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from mmm import recipes
 from mmm.errors import require
+from mmm.recipes import get_preset
 from mmm.storage import load_config, load_state, save_module
 from mmm.transformer.masking import MASK
 
@@ -84,20 +84,15 @@ class TransformerConfig:
         return self.predicts or self.parts
 
 
-# codes, code_dim and text_dim come from the tokenizer and the text encoder.
-PRESETS: dict[str, dict[str, int | float]] = {
-    name: preset["transformer"] for name, preset in recipes.PRESETS.items()
-}
-
-
 def preset(
     name: str, *, codes: int, code_dim: int, text_dim: int, **changes: int | float
 ) -> TransformerConfig:
-    """The configuration with this name ("tiny", "light", "small", "paper"), with some fields changed."""
-    require(name in PRESETS, f"preset is {name!r}, expected one of {', '.join(PRESETS)}")
-    return TransformerConfig(
-        codes=codes, code_dim=code_dim, text_dim=text_dim, **{**PRESETS[name], **changes}
-    )
+    """The sizes of a preset ("tiny", "light", "small", "paper"; recipes.yaml), with some fields changed.
+
+    codes, code_dim and text_dim come from the tokenizer and the text encoder.
+    """
+    sizes = get_preset(name)["transformer"] | changes
+    return TransformerConfig(codes=codes, code_dim=code_dim, text_dim=text_dim, **sizes)
 
 
 class Attention(nn.Module):
