@@ -17,6 +17,7 @@ from mmm.course import (
     run_course,
     select_notebooks,
 )
+from mmm.datasets import bandai, humanml3d, synthetic
 
 PARAMETERS = 'profile = "quick"\nseed = 0\ndata = "data"\nrun_dir = "runs"\noverrides = {}'
 PROFILE = """
@@ -204,12 +205,9 @@ def test_data_that_cannot_be_prepared_is_named(tmp_path):
 
 
 def test_missing_data_is_prepared_with_the_profiles_arguments(tmp_path, monkeypatch):
-    from mmm.datasets import bandai, humanml3d, synthetic
-
     calls = []
-    monkeypatch.setattr(synthetic, "prepare", lambda *a, **k: calls.append((a, k)))
-    monkeypatch.setattr(bandai, "prepare", lambda *a, **k: calls.append((a, k)))
-    monkeypatch.setattr(humanml3d, "prepare", lambda *a, **k: calls.append((a, k)))
+    for module in (synthetic, bandai, humanml3d):
+        monkeypatch.setattr(module, "prepare", lambda *a, **k: calls.append((a, k)))
     content = {"data": {"synthetic": {"folder": "x", "clips": 3, "seed": 0}, "bandai": {"folder": "y"}}}
     content["data"] |= {name: {"folder": name} for name in ("humanml3d", "kit")}
     prepare_data("synthetic", [], content, tmp_path / "x")

@@ -2,12 +2,10 @@
 
 import pickle
 
-import numpy as np
 import pytest
 import torch
 from made_up.guo import Trap
 
-from mmm.data.reading import read_mean_std
 from mmm.release.files import read_torch_file
 
 WRITERS = {
@@ -69,17 +67,3 @@ def test_other_files_are_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"net\.pth .*; get it again"):
             read_torch_file(path, "get it again")
-
-
-def test_mean_and_std_are_float32_and_two_of_a_kind_must_agree(tmp_path):
-    mean, std = np.linspace(-1, 1, 5), np.linspace(0.5, 2, 5)
-    np.save(tmp_path / "mean.npy", mean)
-    np.save(tmp_path / "Std.npy", std)
-    found = read_mean_std(tmp_path, 5, "")
-    assert all(each.dtype == np.float32 for each in found)
-    assert np.allclose(found[0], mean) and np.allclose(found[1], std)
-    np.save(tmp_path / "std.npy", std)
-    read_mean_std(tmp_path, 5, "")
-    np.save(tmp_path / "std.npy", 2 * std)
-    with pytest.raises(ValueError, match="std.npy"):
-        read_mean_std(tmp_path, 5, "")
