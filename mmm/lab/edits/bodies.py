@@ -97,9 +97,9 @@ def draw_pairs(held: HeldOut) -> list[Pair]:
 def _donors(held: HeldOut, arms: Arms) -> list[str]:
     """Clips of the split that show the action of the arms, or else clips of train."""
     for names in (held.packed.ids, held.folder.ids("train")):
-        found = [name for name in names if shows(held.folder.program(name) or {"segments": []}, arms)]
-        if found:
-            return found
+        donors = [name for name in names if shows(held.folder.program(name) or {"segments": []}, arms)]
+        if donors:
+            return donors
     raise ValueError(
         f"no clip of {held.folder.path} shows {str(arms)!r} and nothing else; take a larger data set."
     )

@@ -53,38 +53,38 @@ METRICS = (
     "skating",
 )
 WINS = ("mpjpe_world", "mpjpe_local", "fid", "fid_gap", "r1", "r1_gap", "skating")
-SIDE = 8  # frames that a clip needs on either side of a gap given as a share: two tokens
+SIDE = 8  # frames that a clip needs on either side of a gap given as a fraction: two tokens
 MARGIN = 16  # and on either side of the longest gap given in frames
 SEEN = 24  # frames that a gap needs to be evaluated alone: evaluators were trained on clips, not on moments
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A gap in the middle of a clip: a `share` of its frames, or 4, 8, … `frames`; the other is 0."""
+    """A gap in the middle of a clip: a `fraction` of its frames, or 4, 8, … `frames`; the other is 0."""
 
-    share: float = 0.0
+    fraction: float = 0.0
     frames: int = 0
 
     def __str__(self) -> str:
-        return f"{self.share:.0%} of the clip" if self.share else f"{self.frames} frames"
+        return f"{self.fraction:.0%} of the clip" if self.fraction else f"{self.frames} frames"
 
     def within(self, frames: int) -> tuple[int, int]:
         """(start, stop) in a clip of `frames` frames; both are borders of tokens."""
-        size = self.frames or max(4, 4 * round(self.share * frames / 4))
+        size = self.frames or max(4, 4 * round(self.fraction * frames / 4))
         start = 4 * round((frames - size) / 8)
         return start, start + size
 
 
-GAPS = (*(Gap(share=s) for s in (0.25, 0.5, 0.75)), *(Gap(frames=n) for n in (8, 16, 32, 64)))
+GAPS = (*(Gap(fraction=s) for s in (0.25, 0.5, 0.75)), *(Gap(frames=n) for n in (8, 16, 32, 64)))
 
 
 def long_enough(gap: Gap, gaps: Sequence[Gap], lengths: np.ndarray) -> Bool[np.ndarray, " n"]:
-    """Which clips a gap is cut into: the same clips for all shares, and the same for all numbers of frames.
+    """Which clips a gap is cut into: the same clips for all fractions, and the same for all numbers of frames.
 
     Otherwise longer gaps would be evaluated on other clips, which are longer for a reason.
     """
-    if gap.share:
-        widest = max((g for g in gaps if g.share), key=lambda g: g.share)
+    if gap.fraction:
+        widest = max((g for g in gaps if g.fraction), key=lambda g: g.fraction)
         sides = [min(a, n - b) for n in lengths.tolist() for a, b in [widest.within(n)]]
         return np.array(sides) >= SIDE
     return lengths >= max(g.frames for g in gaps) + 2 * MARGIN
@@ -148,7 +148,7 @@ def gap_numbers(
     Returns:
         mpjpe_world, mpjpe_local: mean over the gap's frames, cm. kept_error: the largest distance of any joint in any
         kept frame, cm. seam_jerk (at both ends of the gap), interior_jerk, seam_excess (their difference: what joining
-        adds), gap_jerk (mean over the gap), m/s³. skating: share of the gap's frame pairs, including those across its
+        adds), gap_jerk (mean over the gap), m/s³. skating: fraction of the gap's frame pairs, including those across its
         ends.
     """
     start, stop = gap

@@ -133,14 +133,14 @@ def plot_over_time(
 
 
 def plot_gaps(summary: pd.DataFrame, gaps: Sequence[Gap], fps: float = 20.0) -> Figure:
-    """Metrics against the length of the gap: above in seconds, below as a share of the clip; bars are 95 % intervals.
+    """Metrics against the length of the gap: above in seconds, below as a fraction of the clip; bars are 95 % intervals.
 
     Args:
         summary: of `gaps.gap_tables`, by gap and method. gaps: those that are in it.
     """
     rows = [
         ({str(g): g.frames / fps for g in gaps if g.frames}, "gap (s)"),
-        ({str(g): g.share for g in gaps if g.share}, "gap (share of the clip)"),
+        ({str(g): g.fraction for g in gaps if g.fraction}, "gap (fraction of the clip)"),
     ]
     rows = [row for row in rows if row[0]]
     panels = {name: label for name, label in GAP_PANELS.items() if name in summary}
@@ -182,7 +182,7 @@ def plot_bodies(methods: pd.DataFrame, arms: pd.DataFrame) -> Figure:
         error = {"xerr": half, "error_kw": {"linewidth": 0.8}}
         left.barh(heights, methods[name], 0.24, color=colour, label=label, **error)
     left.set_yticks(-np.arange(len(names)) - 0.26, names, fontsize=8)
-    left.set(xlim=(0, 1.02), xlabel="share of pairs")
+    left.set(xlim=(0, 1.02), xlabel="fraction of pairs")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8, frameon=False)
     table = arms["done"].unstack("method").reindex(columns=names).T
     look = {"annot": True, "fmt": ".2f", "annot_kws": {"size": 7}, "cmap": "viridis", "cbar": False}

@@ -22,7 +22,7 @@ from mmm.lab.edits.metrics import interior_jerk, jerk_by_frame, seam_jerk, world
 from mmm.motion import Motion, measures
 from mmm.motion.trajectory import Trajectory, put_together, take_apart
 
-GAPS = (Gap(share=0.5), Gap(frames=8), Gap(frames=16))
+GAPS = (Gap(fraction=0.5), Gap(frames=8), Gap(frames=16))
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +37,21 @@ def clip(golden):
 
 @pytest.mark.parametrize("frames", [57, 64, 90, 93, 150, 196])
 def test_gaps_lie_in_the_middle_on_borders_of_tokens(frames):
-    for gap in (Gap(share=0.25), Gap(share=0.5), Gap(share=0.75), Gap(frames=8), Gap(frames=16)):
+    for gap in (Gap(fraction=0.25), Gap(fraction=0.5), Gap(fraction=0.75), Gap(frames=8), Gap(frames=16)):
         start, stop = gap.within(frames)
         assert start % 4 == stop % 4 == 0 and 0 < start < stop < frames
         assert abs(start - (frames - stop)) <= 4
-        assert stop - start == gap.frames or abs((stop - start) / frames - gap.share) <= 2.01 / frames
+        assert stop - start == gap.frames or abs((stop - start) / frames - gap.fraction) <= 2.01 / frames
 
 
 def test_all_gaps_of_a_kind_are_cut_into_the_same_clips():
     lengths = np.array([24, 40, 48, 57, 64, 100, 196])
-    gaps = (Gap(share=0.25), Gap(share=0.75), Gap(frames=8), Gap(frames=32))
+    gaps = (Gap(fraction=0.25), Gap(fraction=0.75), Gap(frames=8), Gap(frames=32))
     chosen = [long_enough(gap, gaps, lengths) for gap in gaps]
     assert np.array_equal(chosen[0], chosen[1]) and np.array_equal(chosen[2], chosen[3])
     assert chosen[2].tolist() == [False, False, False, False, True, True, True]
     for frames in lengths[chosen[1]].tolist():
-        start, stop = Gap(share=0.75).within(frames)
+        start, stop = Gap(fraction=0.75).within(frames)
         assert min(start, frames - stop) >= 8
     assert not chosen[1][0]
 

@@ -23,7 +23,7 @@ SMALL = EditConfig(clips=1, pool=3)
 def few(monkeypatch):
     monkeypatch.setattr("mmm.lab.edits.metrics.RESAMPLES", 4)
     monkeypatch.setattr("mmm.lab.edits.metrics.SPLITS", 2)
-    monkeypatch.setattr("mmm.lab.edits.gaps.GAPS", (Gap(share=0.5), Gap(frames=8), Gap(frames=16)))
+    monkeypatch.setattr("mmm.lab.edits.gaps.GAPS", (Gap(fraction=0.5), Gap(frames=8), Gap(frames=16)))
     monkeypatch.setattr("mmm.lab.edits.long.TRANSITIONS", (0, 4))
 
 
