@@ -153,5 +153,5 @@ def check_unseen(prompts: list[str], captions: list[str]) -> None:
     known = [prompt for prompt in prompts if _plain(prompt) in seen]
     require(
         not known,
-        f"the prompt {known[:1]} is a training caption; judge with phrasings the model has not seen.",
+        f"the prompt {known[:1]} is a training caption; use words that the model has not seen.",
     )

@@ -90,15 +90,15 @@ def ablate_tokenizer(
     recipe, seed = variant(changes)
     fit_tokenizer(folder, out, preset, recipe=recipe, steps=steps, seed=seed, eval_every=0)
     tokenizer, val = load_tokenizer(out), folder.pack("val")
-    found = evaluate_tokenizer(tokenizer, val, folder.skeleton)
+    numbers = evaluate_tokenizer(tokenizer, val, folder.skeleton)
     clips = [np.asarray(val.clip(i)) for i in range(len(val))]
     how = (evaluator, folder, Accelerator(cpu=True), 32)
     real = evaluate_motions(val.lengths, lambda items: [clips[i] for i in items], *how)
-    made = evaluate_motions(
+    decoded = evaluate_motions(
         val.lengths, lambda items: reconstruct(tokenizer, [clips[i] for i in items], 32), *how
     )
-    found["fid"] = fid(real.embeddings, made.embeddings)
-    return found | {name: float(made.numbers[name].mean()) for name in ("skating", "jerk_mean")}
+    numbers["fid"] = fid(real.embeddings, decoded.embeddings)
+    return numbers | {name: float(decoded.numbers[name].mean()) for name in ("skating", "jerk_mean")}
 
 
 def ablate_transformer(
@@ -129,7 +129,7 @@ def ablate_transformer(
     rated = [
         evaluate_transformer(model.transformer, val, text, EVALUATED, seed=number) for number in range(4)
     ]
-    found = {
+    numbers = {
         f"masked_{name}": float(np.mean([row[key] for row in rated]))
         for name, key in (("accuracy", "accuracy_masked"), ("loss", "loss"))
     }
@@ -147,9 +147,9 @@ def ablate_transformer(
         results = evaluate(model, folder, evaluator, config, out / f"guidance-{guidance:g}", progress=False)
         for metric in METRICS:
             interval = results.interval("given", metric)
-            found[f"{metric}@{guidance:g}"] = interval.mean
-            found[f"{metric}@{guidance:g}_half"] = interval.half
-    return found
+            numbers[f"{metric}@{guidance:g}"] = interval.mean
+            numbers[f"{metric}@{guidance:g}_half"] = interval.half
+    return numbers
 
 
 @dataclasses.dataclass

@@ -247,10 +247,10 @@ def model_hash(model: MMM) -> str:
 
 def check_model(model: MMM, folder: MotionFolder, config: ProtocolConfig, other_splits: bool) -> None:
     """Refuse a model of another skeleton, rate or (unless `other_splits`) other splits than the data's."""
-    for name, found in (("skeleton", folder.skeleton), ("fps", folder.fps)):
+    for name, value in (("skeleton", folder.skeleton), ("fps", folder.fps)):
         require(
-            model.info[name] == found,
-            f"the model generates motions of {name} {model.info[name]}, but {folder.path} has {found}; "
+            model.info[name] == value,
+            f"the model generates motions of {name} {model.info[name]}, but {folder.path} has {value}; "
             "give the data it was trained on.",
         )
     known = model.info.get("splits_hash", folder.splits_hash)

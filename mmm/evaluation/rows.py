@@ -89,13 +89,13 @@ def reconstruction(setup: Setup, draw: Draw) -> Evaluated:
 
 def reconstruct(tokenizer: Tokenizer, clips: Sequence[np.ndarray], batch_size: int = 256) -> list[np.ndarray]:
     """Features (T, D) of clips through the tokenizer and back, `batch_size` at a time."""
-    device, found = tokenizer.codebook.device, []
+    device, decoded = tokenizer.codebook.device, []
     for first in range(0, len(clips), batch_size):
         batch = clips[first : first + batch_size]
         padded, frames = (x.to(device) for x in pad_features(batch))
-        decoded = tokenizer.decode(tokenizer.encode(padded, frames), frames).cpu().numpy()
-        found += [row[: len(clip)] for row, clip in zip(decoded, batch, strict=True)]
-    return found
+        features = tokenizer.decode(tokenizer.encode(padded, frames), frames).cpu().numpy()
+        decoded += [row[: len(clip)] for row, clip in zip(features, batch, strict=True)]
+    return decoded
 
 
 def generated(
@@ -160,17 +160,22 @@ def scores(
     repeat: int,
     draw: Draw,
     text: Tensor,
-    fixed: dict[str, Evaluated],
-    made: dict[str, Evaluated],
+    clips: dict[str, Evaluated],
+    generated: dict[str, Evaluated],
 ) -> dict[str, dict[str, float]]:
-    """All rows of a repeat, without MultiModality."""
-    real = fixed["real"]
+    """The metrics of all rows of a repeat, without MultiModality.
+
+    Args:
+        text: embeddings of the captions.
+        clips: `real`, `reconstruction` and, by the official protocol, `other`. generated: by row.
+    """
+    real = clips["real"]
     if setup.official:
-        floor = {"fid": metrics.fid(real.embeddings, fixed["other"].embeddings, warn=False)}
+        floor = {"fid": metrics.fid(real.embeddings, clips["other"].embeddings, warn=False)}
     else:
         floor = {"fid_halves": _split_half_fid(setup, repeat, real, real)}
     rows = {"real": _score(setup, repeat, draw, text, real), "real_real": floor}
-    for row, evaluated in {"reconstruction": fixed["reconstruction"], **made}.items():
+    for row, evaluated in {"reconstruction": clips["reconstruction"], **generated}.items():
         rows[row] = _score(setup, repeat, draw, text, evaluated, real)
     return rows
 
@@ -181,18 +186,18 @@ def _score(
     """All metrics of a row but MultiModality; FID against `real`. MPJPE is a mean over frames, as in training."""
     config, motion = setup.config, evaluated.embeddings
     precision = metrics.r_precision(text, motion, 3, config.pool, draw.distractors)
-    found = {f"r{k}": value for k, value in enumerate(precision, 1)}
-    found["mm_dist"] = metrics.mm_dist(text, motion)
+    score = {f"r{k}": value for k, value in enumerate(precision, 1)}
+    score["mm_dist"] = metrics.mm_dist(text, motion)
     if real is not None:
-        found["fid"] = metrics.fid(real.embeddings, motion, warn=False)  # the report says it
+        score["fid"] = metrics.fid(real.embeddings, motion, warn=False)  # the report says it
         if not setup.official:
-            found["fid_halves"] = _split_half_fid(setup, repeat, real, evaluated)
+            score["fid_halves"] = _split_half_fid(setup, repeat, real, evaluated)
     random = generator(config.seed, repeat, "diversity")
-    found["diversity"] = metrics.diversity(motion, random, config.diversity_pairs)
+    score["diversity"] = metrics.diversity(motion, random, config.diversity_pairs)
     for name, values in evaluated.numbers.items():
         weights = draw.frames if "mpjpe" in name else None
-        found[name] = float(np.average(values, weights=weights))
-    return found
+        score[name] = float(np.average(values, weights=weights))
+    return score
 
 
 def _split_half_fid(setup: Setup, repeat: int, real: Evaluated, other: Evaluated) -> float:

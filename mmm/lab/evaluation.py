@@ -195,20 +195,18 @@ COLOURS = {
 
 
 def plot_results(
-    results: Results, measures: tuple[str, ...] = ("r1", "r3", "fid", "fid_halves", "mm_dist", "diversity")
+    results: Results, metrics: tuple[str, ...] = ("r1", "r3", "fid", "fid_halves", "mm_dist", "diversity")
 ) -> Figure:
     """Each metric in a panel of its own: a dot for each row, with its 95 % interval."""
-    figure = Figure(figsize=(2.2 * len(measures) + 1, 2.4), layout="constrained")
+    figure = Figure(figsize=(2.2 * len(metrics) + 1, 2.4), layout="constrained")
     rows = [row for row in ROWS if row in results.rows]
-    for ax, measure in zip(
-        np.atleast_1d(figure.subplots(1, len(measures), sharey=True)), measures, strict=True
-    ):
+    for ax, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics), sharey=True)), metrics, strict=True):
         for y, row in enumerate(rows):
-            value = results.interval(row, measure)
+            value = results.interval(row, metric)
             if value is not None:
                 half = 0.0 if np.isnan(value.half) else value.half
                 ax.errorbar(value.mean, -y, xerr=half, fmt="o", color=COLOURS[row], capsize=3)
-        ax.set(title=QUALITY.get(measure, measure), yticks=[-y for y in range(len(rows))])
+        ax.set(title=QUALITY.get(metric, metric), yticks=[-y for y in range(len(rows))])
         ax.set_yticklabels([ROWS[row] for row in rows])
         ax.margins(0.15)
         ax.tick_params(axis="x", labelsize=8)
@@ -216,18 +214,18 @@ def plot_results(
     return figure
 
 
-def plot_contents(table: pd.DataFrame, measure: str = "r1", most: int = 24) -> Figure:
+def plot_contents(table: pd.DataFrame, metric: str = "r1", most: int = 24) -> Figure:
     """Bars: R-precision of each action class, real clips and generated ones; the number of clips beside its name."""
     table = table.head(most)
-    rows = [column.split("/")[0] for column in table.columns if column.endswith(f"/{measure}")]
+    rows = [column.split("/")[0] for column in table.columns if column.endswith(f"/{metric}")]
     figure = Figure(figsize=(8, 0.8 + 0.28 * len(table)), layout="constrained")
     ax, height = figure.subplots(), 0.8 / len(rows)
     for number, row in enumerate(rows):
         y = -np.arange(len(table)) - number * height
-        ax.barh(y, table[f"{row}/{measure}"], height, color=COLOURS[row], label=ROWS[row])
+        ax.barh(y, table[f"{row}/{metric}"], height, color=COLOURS[row], label=ROWS[row])
     names = [f"{name} ({count})" for name, count in zip(table.index, table["clips"], strict=True)]
     ax.set_yticks(-np.arange(len(table)) - 0.4 + height / 2, names, fontsize=8)
-    ax.set(xlabel=f"R@{measure[1:]}, all repeats (number of clips in brackets)", xlim=(0, 1.02))
+    ax.set(xlabel=f"R@{metric[1:]}, all repeats (number of clips in brackets)", xlim=(0, 1.02))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8, frameon=False)
     return figure
 
@@ -235,7 +233,7 @@ def plot_contents(table: pd.DataFrame, measure: str = "r1", most: int = 24) -> F
 def plot_sweep(
     tables: Mapping[str, pd.DataFrame],
     reference: Mapping[str, float],
-    measures: tuple[str, ...] = ("fid", "r1"),
+    metrics: tuple[str, ...] = ("fid", "r1"),
 ) -> Figure:
     """Metrics against a setting of the sampler.
 
@@ -243,42 +241,42 @@ def plot_sweep(
         tables: setting → a row for each of its values (the index), a column for each metric.
         reference: metric → its value for the tokenizer's reconstruction, a dashed line.
     """
-    figure = Figure(figsize=(3.6 * len(tables), 1.7 * len(measures)), layout="constrained")
-    axes = figure.subplots(len(measures), len(tables), squeeze=False, sharex="col", sharey="row")
+    figure = Figure(figsize=(3.6 * len(tables), 1.7 * len(metrics)), layout="constrained")
+    axes = figure.subplots(len(metrics), len(tables), squeeze=False, sharex="col", sharey="row")
     for column, (knob, table) in enumerate(tables.items()):
-        for ax, measure in zip(axes[:, column], measures, strict=True):
-            half = table.get(f"{measure}_half")
-            ax.errorbar(table.index.astype(float), table[measure], yerr=half, fmt="o-", color="C3", capsize=3)
-            if measure in reference:
-                ax.axhline(reference[measure], color="C0", linestyle="--", linewidth=1)
+        for ax, metric in zip(axes[:, column], metrics, strict=True):
+            half = table.get(f"{metric}_half")
+            ax.errorbar(table.index.astype(float), table[metric], yerr=half, fmt="o-", color="C3", capsize=3)
+            if metric in reference:
+                ax.axhline(reference[metric], color="C0", linestyle="--", linewidth=1)
             ax.grid(alpha=0.3)
             if column == 0:
-                ax.set_ylabel(QUALITY.get(measure) or PHYSICAL.get(measure, measure))
+                ax.set_ylabel(QUALITY.get(metric) or PHYSICAL.get(metric, metric))
         axes[-1, column].set_xlabel(knob)
     return figure
 
 
-def plot_choices(table: pd.DataFrame, measures: Mapping[str, str], reference: str = "ours") -> Figure:
+def plot_choices(table: pd.DataFrame, metrics: Mapping[str, str], reference: str = "ours") -> Figure:
     """The effect of each choice of a recipe: a panel for each metric, a dot for each training.
 
     The grey band spans the trainings of the reference with other seeds: differences within it mean nothing.
 
     Args:
         table: a row for each training; those whose names begin with `reference` span the band.
-        measures: column → title of its panel; COLUMN_half, if there is one, is half of an interval.
+        metrics: column → title of its panel; COLUMN_half, if there is one, is half of an interval.
     """
-    figure = Figure(figsize=(2.0 + 1.9 * len(measures), 0.9 + 0.26 * len(table)), layout="constrained")
+    figure = Figure(figsize=(2.0 + 1.9 * len(metrics), 0.9 + 0.26 * len(table)), layout="constrained")
     same = table[[name.startswith(reference) for name in table.index]]
     y = -np.arange(len(table))
-    for ax, (measure, label) in zip(
-        np.atleast_1d(figure.subplots(1, len(measures), sharey=True)), measures.items(), strict=True
+    for ax, (metric, label) in zip(
+        np.atleast_1d(figure.subplots(1, len(metrics), sharey=True)), metrics.items(), strict=True
     ):
-        ax.axvspan(same[measure].min(), same[measure].max(), color="grey", alpha=0.3, linewidth=0)
+        ax.axvspan(same[metric].min(), same[metric].max(), color="grey", alpha=0.3, linewidth=0)
         colours = ["black" if name in same.index else "C3" for name in table.index]
         ax.errorbar(
-            table[measure], y, xerr=table.get(f"{measure}_half"), fmt="none", ecolor="grey", linewidth=1
+            table[metric], y, xerr=table.get(f"{metric}_half"), fmt="none", ecolor="grey", linewidth=1
         )
-        ax.scatter(table[measure], y, c=colours, s=18, zorder=3)
+        ax.scatter(table[metric], y, c=colours, s=18, zorder=3)
         ax.set_yticks(y, table.index, fontsize=8)
         ax.set_title(label, fontsize=9)
         ax.tick_params(axis="x", labelsize=8)

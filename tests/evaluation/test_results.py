@@ -159,3 +159,10 @@ def test_what_is_missing_or_damaged_is_named(tmp_path):
     (tmp_path / "config.yaml").write_text("train: {steps: 3}\n")
     with pytest.raises(ValueError, match="config.yaml"):
         read_config(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["bandai-val", "bandai-test", "synthetic-test"])
+def test_stored_results_are_still_read(pytestconfig, name):
+    results = load_results(pytestconfig.rootpath / "figures" / "evaluation" / name)
+    assert results.interval("given", "fid").mean > 0
+    assert results.table() in results.report() and len(results.timing["seconds"]) == 20

@@ -1,4 +1,4 @@
-"""Peak memory of a process, as DESIGN.md measures it: resident, without mapped files."""
+"""Peak memory of a process: resident, without mapped files."""
 
 from __future__ import annotations
 
