@@ -148,8 +148,8 @@ def gap_numbers(
     Returns:
         mpjpe_world, mpjpe_local: mean over the gap's frames, cm. kept_error: the largest distance of any joint in any
         kept frame, cm. seam_jerk (at both ends of the gap), interior_jerk, seam_excess (their difference: what joining
-        adds), gap_jerk (mean over the gap), m/s³. skating: fraction of the gap's frame pairs, including those across its
-        ends.
+        adds), gap_jerk (mean over the gap), m/s³. skating: fraction of the gap's frame pairs, including those across
+        its ends.
     """
     start, stop = gap
     real, joints = world(source, skeleton), world(edited, skeleton)

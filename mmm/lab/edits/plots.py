@@ -133,7 +133,7 @@ def plot_over_time(
 
 
 def plot_gaps(summary: pd.DataFrame, gaps: Sequence[Gap], fps: float = 20.0) -> Figure:
-    """Metrics against the length of the gap: above in seconds, below as a fraction of the clip; bars are 95 % intervals.
+    """Metrics against the length of the gap: above in seconds, below as a fraction of the clip, with 95 % intervals.
 
     Args:
         summary: of `gaps.gap_tables`, by gap and method. gaps: those that are in it.
