@@ -25,7 +25,8 @@ from torch import Tensor
 from mmm.editing import BODY_PARTS, Edit, edit, frames_to_add, prepare
 from mmm.errors import atomic_dir, require
 from mmm.motion import Motion, get_skeleton
-from mmm.sampling import Filled, check_predicts_all, fill, generate_many
+from mmm.sampling import Filled, check_predicts_all, fill
+from mmm.sampling_many import generate_many
 from mmm.seams import BLEND
 from mmm.sequences import TRANSITION, long_tokens, split_text
 from mmm.text import TextEmbedding, TextEncoder, load_text_encoder
@@ -202,7 +203,7 @@ class MMM:
         seeds: Sequence[int],
         **options: Any,
     ) -> list[np.ndarray]:
-        """Features (frames, D) of many motions, several times faster than one by one: `mmm.sampling.generate_many`.
+        """Features (frames, D) of many motions, several times faster than one by one (`mmm.sampling_many`).
 
         Args:
             text: embeddings, one for each item (`embed`, or a `mmm.data.text_cache.TextCache`).

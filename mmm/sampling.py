@@ -7,7 +7,7 @@ The tokens of an item depend on its canvas, text and seed, never on the other it
 for each item is not enough for that. A matrix product rounds differently when it has more rows, the last bit can
 change a token, and this token changes all later ones. So the network always meets an item in the same shape: alone,
 cut to its own length and words (on the CPU); or in a group with a fixed number of rows, filled up with copies, and
-padded to a width that depends on the item alone (on other devices, and in `generate_many`).
+padded to a width that depends on the item alone (on other devices, and in `mmm.sampling_many`).
 """
 
 from __future__ import annotations
@@ -15,19 +15,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
-from tqdm import tqdm
 
 from mmm.errors import require
 from mmm.text import TextEmbedding
-from mmm.tokenizer import Tokenizer
-from mmm.training.processes import resolve_precision
 from mmm.transformer.masking import MASK, inside
 from mmm.transformer.model import MaskedTransformer, TransformerConfig
 
@@ -159,8 +155,16 @@ def fill(
 ) -> Filled:
     """Replace every MASK of the canvas by a code; positions that hold a code stay as they are.
 
-    Before each pass the least confident of the written positions are masked again, fewer from pass to pass, and the
-    pass predicts all of them at once. A position that is not masked again is final.
+    For one item, the algorithm is:
+
+        masked = canvas == MASK
+        for count in masked_counts(masked.sum(), steps, schedule):  # the first count is all of them
+            masked = choose_masked(confidence, masked, count)       # the least confident stay masked
+            logits = model(canvas with MASK where masked, text)     # with guidance, see `_predict`
+            canvas[masked], confidence[masked] = choose_codes(logits, noise, temperature)
+
+    A position that is not masked again is final. The rest of the code is about batches: items of different lengths
+    have different numbers of passes.
 
     Args:
         lengths: tokens of each item; what the canvas holds beyond is ignored.
@@ -170,11 +174,12 @@ def fill(
         remask: "least" (the paper), "most" or "random", see `REMASKING`.
         temperature: divides the logits before a code is drawn.
         argmax: take the most likely code instead of drawing; needs no seeds, except with remask="random".
-        guidance: g in uncond + g · (cond − uncond); 1 is the conditional model alone.
+        guidance: g in uncond + g · (cond − uncond). 0 ignores the text, 1 is the plain model with the text, and a
+            larger number follows the text more closely.
         seeds, generators: the noise: one seed, or one CPU generator, for each item; one of the two.
         group: items that go through the network together; by default 1 on the CPU, 8 elsewhere. It changes the last
             bits of the logits, so that a rare token may differ; the batch does not. For many items there is
-            `generate_many`.
+            `mmm.sampling_many.generate_many`.
         trace: keep every pass.
 
     Raises:
@@ -190,7 +195,9 @@ def fill(
 
     sizes, real = lengths.tolist(), inside(lengths.cpu(), width)[:, None]
     tokens = canvas.cpu().masked_fill(~real, 0)
-    masked = tokens == MASK  # what the next pass predicts; after the pass, what it wrote
+    # What the next pass predicts. After the pass it is what the pass wrote, so only the last pass's tokens can be
+    # masked again.
+    masked = tokens == MASK
     confidence = (~masked & real).double()
     counts = [  # positions to mask before each pass that is still to come
         masked_counts(int(own.sum()), steps or default_steps(size), schedule)
@@ -306,104 +313,6 @@ def _round_up(number: int, multiple: int) -> int:
     return math.ceil(number / multiple) * multiple
 
 
-# ---- Many canvases: from texts to features, several times faster than one by one
-
-PORTION = 8  # groups in one call of `fill`: enough to keep groups full, few enough for the bar to move
-DECODER_ROWS, DECODER_MULTIPLE = 8, 8
-
-
-def generate_many(
-    tokenizer: Tokenizer,
-    transformer: MaskedTransformer,
-    text: TextEmbedding,
-    frames: Sequence[int],
-    seeds: Sequence[int],
-    *,
-    batch_size: int = 32,
-    precision: str = "auto",
-    progress: bool = False,
-    **options: Any,
-) -> list[np.ndarray]:
-    """Raw features (frames, D) of each item, float32, in the order of the items.
-
-    One by one, a small model leaves most of a machine idle. Here the network meets groups of `batch_size` rows, in
-    bfloat16 where the machine is fast in it, and tokens are decoded in groups too.
-
-    The result of an item depends on its own text embedding, frames and seed, on batch_size and precision; not on the
-    other items. It is not bit for bit that of `fill` alone with the same seed. In float32 a rare token differs. In
-    bfloat16 every second motion is another draw, of the same quality: with the shipped model on its val split the
-    loss rises by 0.001. The decoder stays in float32: in bfloat16 the root path, which is a sum over the frames, would
-    be off by up to 17 mm. The last bits of an embedding depend on the number of threads that computed it: where that
-    differs, use a `TextCache`.
-
-    Args:
-        text: one for each item. frames: lengths. seeds: of the noise; not used with argmax.
-        batch_size: rows of a group, each an item; with guidance as many again without text.
-        precision: of the transformer: "bf16", "no" (float32) or "auto" (`resolve_precision`).
-        progress: show a bar.
-        options: for `fill`: guidance, steps, temperature, argmax, schedule, remask.
-
-    Raises:
-        ValueError: texts, frames and seeds are not equally many, or none; the model predicts only the upper
-            body; and what `fill` refuses.
-    """
-    check_predicts_all(transformer.config)
-    require(len(frames) > 0, "no item was given: give texts, frames and seeds")
-    require(
-        len(text) == len(frames) == len(seeds),
-        f"{len(text)} texts, {len(frames)} lengths and {len(seeds)} seeds were given: give one of each per item",
-    )
-    require(batch_size >= 1, f"batch_size is {batch_size}, expected at least 1")
-    device = transformer.device
-    precision = resolve_precision(precision, device)
-    require(
-        precision in ("no", "bf16"),
-        f"precision is {precision!r}, expected one of auto, no, bf16 for sampling",
-    )
-    order = sorted(range(len(frames)), key=lambda item: frames[item])  # a group holds items of similar length
-    motions: list[np.ndarray] = [np.empty(0)] * len(frames)
-    with tqdm(total=len(frames), desc="sampling", unit="clip", disable=not progress) as bar:
-        for first in range(0, len(order), PORTION * batch_size):
-            items = order[first : first + PORTION * batch_size]
-            counts = [frames[item] for item in items]
-            lengths = torch.tensor([math.ceil(count / tokenizer.config.ratio) for count in counts])
-            canvas = torch.full((len(items), transformer.config.parts, int(lengths.max())), MASK)
-            noise = [seeds[item] for item in items]
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                filled = fill(
-                    transformer, canvas, lengths, text[items], seeds=noise, group=batch_size, **options
-                )
-            tokens = [row[:, :length] for row, length in zip(filled.tokens, lengths.tolist(), strict=True)]
-            for item, motion in zip(items, decode_many(tokenizer, tokens, counts), strict=True):
-                motions[item] = motion
-            bar.update(len(items))
-    return motions
-
-
-def decode_many(
-    tokenizer: Tokenizer, tokens: Sequence[Int64[Tensor, "p _"]], frames: Sequence[int]
-) -> list[np.ndarray]:
-    """Raw features (frames, D) of each item's tokens, decoded in groups of one shape.
-
-    So an item does not depend on the others. It equals `tokenizer.decode` of the item alone up to rounding: 0.001 mm of
-    any joint.
-    """
-    alike: dict[int, list[int]] = {}
-    for item, row in enumerate(tokens):
-        alike.setdefault(_round_up(row.shape[1], DECODER_MULTIPLE), []).append(item)
-    motions: list[np.ndarray] = [np.empty(0)] * len(tokens)
-    for width, items in alike.items():
-        for first in range(0, len(items), DECODER_ROWS):
-            some = items[first : first + DECODER_ROWS]
-            rows = some + some[:1] * (DECODER_ROWS - len(some))
-            batch = torch.stack([F.pad(tokens[item], (0, width - tokens[item].shape[1])) for item in rows])
-            counts = torch.tensor([frames[item] for item in rows])
-            features = tokenizer.decode(batch.to(tokenizer.codebook.device), counts).cpu().numpy()
-            for item, motion in zip(some, features, strict=False):
-                motions[item] = motion[: frames[item]].copy()  # not a view that keeps the whole group
-    return motions
-
-
 # ---- What is refused
 
 
@@ -425,7 +334,9 @@ def check_options(
         0 < temperature < math.inf,
         f"temperature is {temperature}, expected a number above 0: use argmax=True for the most likely codes",
     )
-    require(math.isfinite(guidance), f"guidance is {guidance}, expected a finite number (1 is no guidance)")
+    require(
+        math.isfinite(guidance), f"guidance is {guidance}, expected a finite number (1 is the plain model)"
+    )
     require(
         guidance == 1 or config.text_dropout > 0,
         f"guidance is {guidance}, but the model was trained without text dropout: use guidance=1",

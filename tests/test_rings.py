@@ -5,8 +5,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD = (
-    "errors storage motion data text tokenizer transformer sampling calibration editing seams sequences training"
-    " recipes fit model"
+    "errors storage motion data text tokenizer transformer sampling sampling_many calibration editing seams sequences"
+    " training recipes fit model"
 )
 RINGS = {
     **dict.fromkeys(METHOD.split(), 1),

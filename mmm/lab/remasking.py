@@ -16,7 +16,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mmm.motion import measures
-from mmm.sampling import REMASKING, decode_many, fill
+from mmm.sampling import REMASKING, fill
+from mmm.sampling_many import decode_many
 from mmm.text import TextEmbedding
 from mmm.tokenizer import Tokenizer
 from mmm.transformer import MASK, MaskedTransformer
