@@ -22,7 +22,7 @@ from mmm.errors import require
 from mmm.text import TextSource
 from mmm.transformer.length import LengthEstimator, point_errors
 from mmm.transformer.tokens import TokenSet
-from mmm.viz.style import bare, panels
+from mmm.viz.style import panels, styled
 
 Probabilities = Float[np.ndarray, "n m"] | Float[Tensor, "n m"]
 Lengths = Int[np.ndarray, " lengths"] | Int[Tensor, " lengths"]
@@ -177,6 +177,7 @@ def _checked(
     return p, n
 
 
+@styled
 def plot_length_calibration(
     levels: Sequence[float],
     coverage: Mapping[str, Float[np.ndarray, " levels"]],
@@ -194,19 +195,16 @@ def plot_length_calibration(
     spread = 1.96 * np.sqrt(ideal * (1 - ideal) / clips)
     left.fill_between(ideal, ideal - spread, ideal + spread, color="grey", alpha=0.2, linewidth=0)
     left.plot(ideal, ideal, color="grey", linewidth=1)
+    for number, (label, values) in enumerate(coverage.items()):
+        left.plot(levels, values, "o-", color=f"C{number}", markersize=3, label=label)
+    left.set(xlim=(0, 1), ylim=(0, 1), xlabel="level of the interval", ylabel="ratio of true lengths in it")
+    left.set_title("intervals: below the line, too narrow")
+    left.legend()
     chance = 1.96 * np.sqrt((1 / bins) * (1 - 1 / bins) / clips) * bins
     right.axhspan(1 - chance, 1 + chance, color="grey", alpha=0.2, linewidth=0)
     right.axhline(1, color="grey", linewidth=1)
-    for number, (label, values) in enumerate(coverage.items()):
-        left.plot(levels, values, "o-", color=f"C{number}", markersize=3, label=label)
     for number, (label, values) in enumerate(pit.items()):
         right.stairs(values, np.linspace(0, 1, bins + 1), color=f"C{number}", linewidth=1.8, label=label)
-    left.set(xlim=(0, 1), ylim=(0, 1), xlabel="level of the interval", ylabel="ratio of true lengths in it")
-    left.set_title("intervals: below the line, too narrow")
-    right.set(
-        xlim=(0, 1), ylim=(0, None), xlabel="position of the true length: 0 shortest, 1 longest predicted"
-    )
-    right.set(ylabel="density", title="PIT: high at both ends, too narrow")
-    left.legend(frameon=False, fontsize=9)
-    bare((left, right))
+    right.set(xlim=(0, 1), ylim=(0, None), ylabel="density", title="PIT: high at both ends, too narrow")
+    right.set_xlabel("position of the true length: 0 shortest, 1 longest predicted")
     return figure

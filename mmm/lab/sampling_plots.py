@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -16,17 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from pandas import DataFrame
 from torch import Tensor
 
-from mmm.errors import require
 from mmm.sampling import Step
 from mmm.transformer import MASK
-from mmm.viz.style import BAD, GOOD, MASKED, bare, panels
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
+from mmm.viz.style import BAD, GOOD, MASKED, bare, panels, styled
 
 BODY_PARTS = {1: ("",), 2: (", upper body", ", lower body")}
 LINES = ("--", ":", "-.")
@@ -51,6 +46,7 @@ def filling_rows(trace: Sequence[Step], item: int, length: int, part: int = 0) -
     return np.array(rows).reshape(-1, length)
 
 
+@styled
 def plot_filling(trace: Sequence[Step], lengths: Int64[Tensor, " b"], titles: Sequence[str]) -> Figure:
     """Steps × positions: for every pass of every item the canvas before it (masked in grey) and after it.
 
@@ -60,7 +56,6 @@ def plot_filling(trace: Sequence[Step], lengths: Int64[Tensor, " b"], titles: Se
         trace: of `fill(..., trace=True)`. lengths: tokens of each item. titles: one for each item.
     """
     sizes = lengths.tolist()
-    require(len(titles) == len(sizes), f"{len(titles)} titles for {len(sizes)} items: give one for each item")
     parts = range(trace[0].canvas.shape[1])
     decodes = [[filling_rows(trace, item, size, part) for part in parts] for item, size in enumerate(sizes)]
     # The colours end at the next tenth above the most confident position: a new model is far from 1.
@@ -74,13 +69,11 @@ def plot_filling(trace: Sequence[Step], lengths: Int64[Tensor, " b"], titles: Se
             mesh = _draw_filling(ax, rows, highest)
             ax.set_xlim(0, max(sizes))
         row[0].set(ylabel="pass")
-        row[0].set_title(title, loc="left", fontsize=10)
+        row[0].set_title(title, loc="left")
     for ax, name in zip(axes[-1], BODY_PARTS[len(parts)], strict=True):
         ax.set_xlabel(f"position on the canvas{name} (one token: 4 frames, 0.2 s)")
-    axes[0, -1].legend(
-        handles=[Patch(color=MASKED, label="MASK")],
-        loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderpad=0,
-    )  # fmt: skip
+    masked = Patch(color=MASKED, label="MASK")
+    axes[0, -1].legend(handles=[masked], loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
     figure.colorbar(mesh, ax=list(axes.flat), label="confidence", fraction=0.025, pad=0.01)
     return figure
 
@@ -102,6 +95,7 @@ def _draw_filling(ax: Axes, rows: Float[np.ndarray, "rows n"], highest: float) -
 # ---------------------------------------------------------------------- options
 
 
+@styled
 def plot_knobs(tables: Mapping[str, DataFrame], marks: Mapping[str, Mapping[str, float]]) -> Figure:
     """Small multiples: a row for each option of the sampler, a column for each metric, a line at each mark.
 
@@ -109,23 +103,20 @@ def plot_knobs(tables: Mapping[str, DataFrame], marks: Mapping[str, Mapping[str,
         tables: by option ("steps"): a row for each setting (its index), a column for each metric.
         marks: by name ("real clips"): their values of the metrics, for comparison; at most three.
     """
-    metrics = list(next(iter(tables.values())).columns)
-    require(len(marks) <= len(LINES), f"{len(marks)} marks, expected at most {len(LINES)}: show fewer")
-    widest = max(len(table) for table in tables.values())
+    metrics = next(iter(tables.values())).columns
+    widest, lines = max(len(table) for table in tables.values()), {}
     size = (2.6 * len(metrics), 1.7 * len(tables) + 0.3)
     figure, axes = panels(size, len(tables), len(metrics), squeeze=False, sharey="col")
     for row, (option, table) in zip(axes, tables.items(), strict=True):
         names = [f"{setting:g}" if isinstance(setting, float) else str(setting) for setting in table.index]
         for ax, metric in zip(row, metrics, strict=True):
             ax.bar(names, table[metric], width=0.6 * len(table) / widest, color=GOOD)
-            for style, values in zip(LINES, marks.values(), strict=False):
+            for style, (name, values) in zip(LINES, marks.items(), strict=False):
                 if metric in values:
-                    ax.axhline(values[metric], color=BAD, linestyle=style, linewidth=1.5)
+                    lines[name] = ax.axhline(values[metric], color=BAD, linestyle=style)
             ax.set(xlabel=option, xlim=(-0.5, len(table) - 0.5))
             ax.grid(axis="y", alpha=0.3)
     for ax, metric in zip(axes[0], metrics, strict=True):
-        ax.set_title(metric, fontsize=10)
-    if marks:
-        lines = [Line2D([], [], color=BAD, linestyle=style) for style in LINES[: len(marks)]]
-        figure.legend(lines, list(marks), loc="outside upper right", ncols=3, fontsize=9, frameon=False)
+        ax.set_title(metric)
+    figure.legend(lines.values(), lines, loc="outside upper right", ncols=3, fontsize=9)
     return figure

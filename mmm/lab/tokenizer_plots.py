@@ -7,29 +7,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from pandas import DataFrame, Series
 from torch import Tensor
 
 from mmm.motion import Skeleton, get_skeleton
-from mmm.viz.body import Shape, body_shapes
+from mmm.viz.body import body_shapes
 from mmm.viz.camera import Camera, facing
-from mmm.viz.style import BAD, DARK, GOOD, LEFT, RIGHT, bare, panels, plain_numbers, rgb
+from mmm.viz.style import (
+    BAD,
+    DARK,
+    DASHED,
+    GOOD,
+    LEFT,
+    MARK,
+    RIGHT,
+    panels,
+    plain_numbers,
+    rgb,
+    styled,
+    whole_numbers,
+)
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-MARK = "#3b3f46"
 PALE = 0.4  # strength of the colours of tokenizers without reset
 
 
+@styled
 def plot_quantisation(
     z: Float[Tensor, "m 2"],
     before: Float[Tensor, "k 2"],
@@ -51,7 +61,7 @@ def plot_quantisation(
     ax.set(title="every point takes the nearest code; the codes follow", aspect="equal")
     ax.set(xlabel="first number of the code space", ylabel="second number")
     ax.margins(0.12)
-    ax.legend(loc="lower right", frameon=False)
+    ax.legend(loc="lower right")
     return figure
 
 
@@ -59,20 +69,15 @@ def plot_quantisation(
 
 
 def plot_joint_errors(errors: Float[Tensor, " bones"], skeleton: str = "humanml3d") -> Figure:
-    """Bars: mean error (cm) of each joint but the root; left limbs blue, right ones orange, as in strips."""
-    body, values = get_skeleton(skeleton), errors.detach().cpu().numpy()
-    figure, ax = panels((7.5, 3.6))
-    colour = {**dict.fromkeys(body.left, LEFT), **dict.fromkeys(body.right, RIGHT)}
-    order = np.argsort(values, kind="stable")
-    names = [body.joints[joint + 1].replace("_", " ") for joint in order]
-    ax.bar(names, values[order], color=[rgb(colour.get(int(joint) + 1, DARK)) for joint in order])
-    mean = float(errors.mean())
-    ax.axhline(mean, color="grey", linewidth=1, linestyle="--")
-    ax.text(-0.4, mean, f"mean {mean:.1f} cm", va="bottom", fontsize=9)
-    ax.set(title="local error of each joint (blue: left, orange: right)", ylabel="MPJPE, cm")
-    ax.tick_params(axis="x", rotation=60)
-    bare(ax)
-    return figure
+    """Bars: mean error (cm) of each joint but the root, worst first; left limbs blue, right ones orange."""
+    body = get_skeleton(skeleton)
+    sides = dict.fromkeys(body.left, LEFT) | dict.fromkeys(body.right, RIGHT)
+    values = Series(errors.detach().cpu().numpy(), range(1, len(body.joints)))
+    values = values.sort_values(ascending=False, kind="stable")
+    colours = [rgb(sides.get(joint, DARK)) for joint in values.index]
+    named = values.rename(lambda joint: body.joints[joint].replace("_", " "))
+    title = "local error of each joint (blue: left, orange: right)"
+    return _error_bars(named, float(errors.mean()), title, "MPJPE, cm", colours)
 
 
 def plot_action_errors(table: DataFrame, title: str = "local error by action") -> Figure:
@@ -81,49 +86,54 @@ def plot_action_errors(table: DataFrame, title: str = "local error by action") -
     Args:
         table: of `error_by_action`: index action; columns error, frames, clips.
     """
-    figure, ax = panels((7.0, 0.8 + 0.19 * len(table)))
-    names = [f"{name}  ({clips})" for name, clips in table["clips"].items()]
-    bars = ax.barh(names, table["error"], color=GOOD, height=0.75)
-    ax.bar_label(bars, fmt="%.1f", fontsize=8, padding=3, bbox={"fc": "white", "ec": "none", "pad": 0.3})
+    named = table["error"].set_axis([f"{name}  ({clips})" for name, clips in table["clips"].items()])
     mean = float(np.average(table["error"], weights=table["frames"]))
-    ax.axvline(mean, color="grey", linewidth=1, linestyle="--", zorder=0)
+    return _error_bars(named, mean, title, "MPJPE, cm (in brackets: clips that show it)", GOOD)
+
+
+@styled
+def _error_bars(values: Series, mean: float, title: str, label: str, colours: str | list) -> Figure:
+    """A bar for each error, the first on top, and a line at the mean."""
+    figure, ax = panels((7.0, 0.8 + 0.19 * len(values)))
+    bars = ax.barh(values.index, values, color=colours, height=0.75)
+    ax.bar_label(bars, fmt="%.1f", fontsize=8, padding=3, bbox={"fc": "white", "ec": "none", "pad": 0.3})
+    ax.axvline(mean, **DASHED, zorder=0)
     ax.annotate(f"mean {mean:.1f} cm", (mean, 1), xycoords=("data", "axes fraction"), fontsize=8, va="bottom")
-    ax.set(xlabel="MPJPE, cm (in brackets: clips that show it)")
+    ax.set_xlabel(label)
     ax.set_title(title, pad=14)
     ax.tick_params(axis="y", labelsize=8, length=0)
     ax.margins(x=0.1, y=0.01)
     ax.invert_yaxis()
-    bare(ax)
     return figure
 
 
+@styled
 def plot_frequency_errors(table: DataFrame) -> Figure:
     """Movement, its reconstruction and the error in each band of frequency (left, cm), and error / movement (right).
 
     Args:
         table: of `error_by_frequency`: index band; columns clip, reconstruction, error, ratio.
     """
-    figure, (sizes, ratio) = panels((9.0, 3.2), 1, 2, gridspec_kw={"width_ratios": [1.5, 1]})
-    x = np.arange(len(table))
+    figure, (sizes, ratio) = panels((9.0, 3.2), 1, 2, width_ratios=[1.5, 1])
+    bands = [name.replace(" ", "\n", 1) for name in table.index]
     for column, colour, style in (("clip", MARK, "o-"), ("reconstruction", GOOD, "s:"), ("error", BAD, "D-")):
-        sizes.plot(x, table[column], style, color=colour, label=column, markersize=5)
+        sizes.plot(bands, table[column], style, color=colour, label=column, markersize=5)
     sizes.set(yscale="log", ylabel="root mean square, cm", title="how much moves, and how much is wrong")
     plain_numbers(sizes.yaxis)
-    sizes.legend(frameon=False, fontsize=8)
+    sizes.legend()
     sizes.grid(alpha=0.3, which="both")
-    ratio.bar_label(ratio.bar(x, table["ratio"], color=BAD, width=0.6), fmt="%.2f", fontsize=8)
-    ratio.axhline(1, color="grey", linewidth=1, linestyle="--")
+    ratio.bar_label(ratio.bar(bands, table["ratio"], color=BAD, width=0.6), fmt="%.2f", fontsize=8)
+    ratio.axhline(1, **DASHED)
     ratio.set(title="error / movement of the clip", ylim=(0, max(1.15, 1.1 * float(table["ratio"].max()))))
-    _note(ratio, "1: no better than leaving it out", (0.02, 1))
+    _note(ratio, "1: no better than leaving it out", 1)
     for ax in (sizes, ratio):
-        ax.set_xticks(x, [name.replace(" ", "\n", 1) for name in table.index], fontsize=8)
-    bare((sizes, ratio))
+        ax.tick_params(axis="x", labelsize=8)
     return figure
 
 
-def _note(ax: Axes, text: str, at: tuple[float, float]) -> None:
-    """A small text above a height of the y axis; `at` is a fraction of the width, and the height."""
-    ax.annotate(text, at, xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
+def _note(ax: Axes, text: str, height: float) -> None:
+    """A small text at the left, above a height of the y axis."""
+    ax.annotate(text, (0.02, height), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
 
 
 # ---------------------------------------------------------------------- poses
@@ -141,20 +151,23 @@ def plot_poses(
     """
     body = get_skeleton(skeleton)
     rows = math.ceil(len(joints) / columns)
-    figure, axes = panels((1.75 * columns, 2.5 * rows), rows, columns, squeeze=False)
+    # All axes have one scale: of the outermost corners.
+    options = {"squeeze": False, "sharex": True, "sharey": True}
+    figure, axes = panels((1.75 * columns, 2.5 * rows), rows, columns, **options)
     corners = []
     for ax, clip, title in zip(axes.flat, joints.astype(np.float64), titles, strict=False):
         camera = _half_front(clip, body)
         for frame, pose in enumerate(clip):
             shapes = body_shapes(pose, body, camera)
-            corners += [shape.polygon for shape in shapes]
-            ax.add_collection(_polygons(shapes, strength=0.15 if frame < len(clip) - 1 else 1.0))
+            outlines, colours = zip(*((shape.polygon, rgb(shape.colour)) for shape in shapes), strict=True)
+            strength = 0.15 if frame < len(clip) - 1 else 1.0
+            style = {"alpha": strength, "edgecolors": "white", "linewidths": 0.4}
+            ax.add_collection(PolyCollection(outlines, facecolors=colours, **style))
+            corners += outlines
         ax.set_title(title, fontsize=9)
-    (left, bottom), (right, top) = (
-        np.concatenate(corners).min(0) - 0.05,
-        np.concatenate(corners).max(0) + 0.05,
-    )
-    for ax in axes.flat:  # all axes have the same scale
+    corners = np.concatenate(corners)
+    (left, bottom), (right, top) = corners.min(0) - 0.05, corners.max(0) + 0.05
+    for ax in axes.flat:
         ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
         ax.set_axis_off()
     return figure
@@ -167,72 +180,51 @@ def _half_front(clip: np.ndarray, body: Skeleton) -> Camera:
     return Camera(tuple(target), float(np.arctan2(ahead[0], ahead[2])) + 0.6, 0.1, 9.0)
 
 
-def _polygons(shapes: Sequence[Shape], strength: float) -> PolyCollection:
-    colours = [rgb(shape.colour) for shape in shapes]
-    outlines = [shape.polygon for shape in shapes]
-    return PolyCollection(outlines, facecolors=colours, alpha=strength, edgecolors="white", linewidths=0.4)
-
-
 # ---------------------------------------------------------------------- collapse on purpose
 
 
+@styled
 def plot_race(table: DataFrame, histories: Mapping[str, DataFrame], codes: int) -> Figure:
     """Tokenizers with and without narrow codes, running means and resets: perplexity by epoch, and results.
 
-    Colour: narrow or wide. Line: EMA (solid) or gradient (dashed). Strong: with reset, pale: without.
+    Colour: narrow or wide. Line: EMA (solid) or gradient (dashed). Thin line, pale bar: without reset.
 
     Args:
         table, histories: of `mmm.lab.tokenizer.race`. codes: in each codebook.
     """
-    flags = {name: row for name, *row in table[["narrow", "ema", "reset"]].itertuples(name=None)}
-    colours = {name: GOOD if narrow else BAD for name, (narrow, _, _) in flags.items()}
-    strengths = {name: 1.0 if reset else PALE for name, (_, _, reset) in flags.items()}
-    figure = Figure(figsize=(11.5, 4.0), layout="constrained")
-    grid = figure.add_gridspec(1, 4, width_ratios=[2.1, 0.8, 0.8, 0.8])
-    curves = figure.add_subplot(grid[0])
-    for name, history in histories.items():
-        style = {"color": colours[name], "ls": "-" if flags[name][1] else "--", "alpha": strengths[name]}
-        curves.plot(history["epoch"], history["perplexity"], marker="o", ms=2.5, lw=1.8, **style)
+    flags = {
+        "code space": table["narrow"].map({True: "narrow", False: "wide"}),
+        "learning": table["ema"].map({True: "EMA", False: "gradient"}),
+        "dead codes": table["reset"].map({True: "reset", False: "no reset"}),
+    }
+    epochs = pd.concat(histories, names=["name"]).join(DataFrame(flags), on="name")
+    figure, (curves, *others) = panels((11.5, 4.0), 1, 4, width_ratios=[2.1, 0.8, 0.8, 0.8])
+    sns.lineplot(
+        epochs, x="epoch", y="perplexity", ax=curves, marker="o", ms=3, mec="none", errorbar=None,
+        hue="code space", palette={"narrow": GOOD, "wide": BAD},
+        style="learning", dashes={"EMA": "", "gradient": (4, 2)},
+        size="dead codes", sizes={"reset": 2.2, "no reset": 0.9},
+    )  # fmt: skip
+    curves.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     curves.axhline(codes, color=MARK, lw=1, ls=":")
-    _note(curves, f"K = {codes}", (0.01, codes))
-    curves.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    curves.set(xlabel="epoch", ylabel="codes", yscale="log", title="perplexity in each epoch of training")
+    _note(curves, f"K = {codes}", codes)
+    curves.set(ylabel="codes", yscale="log", title="perplexity in each epoch of training")
+    whole_numbers(curves.xaxis)
     plain_numbers(curves.yaxis)
-    _race_legend(curves)
-    bare(curves)
     results = {
         "codes used, %": (100 * table["usage"], "%.0f"),
         "perplexity": (table["perplexity"], "%.0f"),
         "local error, cm": (table["mpjpe_local"], "%.1f"),
     }
-    first = None
-    for cell, (title, (values, form)) in zip(list(grid)[1:], results.items(), strict=True):
-        ax = figure.add_subplot(cell, sharey=first)
-        for row, (name, value) in enumerate(values.items()):
-            bar = ax.barh(row, value, color=colours[name], alpha=strengths[name], height=0.75)
-            ax.bar_label(bar, fmt=form, fontsize=8, padding=2)
-        ax.set_title(title, fontsize=10)
-        ax.set_xticks([])
-        ax.set_yticks(range(len(table)), table.index, fontsize=8)
-        ax.tick_params(axis="y", length=0, labelleft=first is None)
+    pairs = zip(table["narrow"], table["reset"], strict=True)
+    colours = [(GOOD if narrow else BAD, 1.0 if reset else PALE) for narrow, reset in pairs]
+    for ax, (title, (values, form)) in zip(others, results.items(), strict=True):
+        bars = ax.barh(table.index, values, color=colours, height=0.75)
+        ax.bar_label(bars, fmt=form, fontsize=8, padding=2)
+        ax.set(title=title, xticks=[])
+        ax.tick_params(axis="y", length=0, labelsize=8, labelleft=ax is others[0])
         ax.margins(x=0.22)
-        bare(ax, ("top", "right", "bottom"))
-        first = first or ax
-    first.invert_yaxis()
+        ax.spines["bottom"].set_visible(False)
+        ax.invert_yaxis()
     figure.suptitle("results on the validation clips", x=0.78, fontsize=10)
     return figure
-
-
-def _race_legend(ax: Axes) -> None:
-    styles = {
-        "narrow": {"color": GOOD, "lw": 3},
-        "wide": {"color": BAD, "lw": 3},
-        "EMA": {"color": MARK, "ls": "-"},
-        "gradient": {"color": MARK, "ls": "--"},
-        "reset": {"color": MARK, "lw": 3},
-        "no reset": {"color": MARK, "lw": 3, "alpha": PALE},
-    }
-    handles = [Line2D([], [], label=label, **style) for label, style in styles.items()]
-    ax.legend(
-        handles=handles, ncols=3, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15)
-    )

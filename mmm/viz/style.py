@@ -1,18 +1,22 @@
-"""Plot style of the whole project: the palette, axes without a frame, small PNG files."""
+"""Plot style of the whole project: the palette, `@styled` for functions that draw, small PNG files."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
 
@@ -34,6 +38,18 @@ PAPER: Colour = (255, 255, 255)
 GOOD, BAD, NEUTRAL = "#2a788e", "#e07b39", "#8a8f99"
 MASKED, KEPT = "#c9ccd3", "#39445c"  # positions of a canvas
 HELD_OUT = "#d1495b"
+MARK = "#3b3f46"
+DASHED = {"color": NEUTRAL, "linestyle": "--", "linewidth": 1}  # a line to compare with
+
+# A decorator: everything that the function draws has this style.
+styled = rc_context({
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "legend.title_fontsize": 8,
+})  # fmt: skip
 
 
 def rgb(colour: Colour, strength: float = 1.0) -> tuple[float, float, float]:
@@ -57,10 +73,15 @@ def small_png(figure: Figure, colours: int = 64) -> bytes:
     return data.getvalue()
 
 
-def panels(size: tuple[float, float], rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+def panels(
+    size: tuple[float, float], rows: int = 1, columns: int = 1, grid: bool = False, **options: Any
+) -> tuple[Figure, Any]:
     """A figure of `size` inches and its axes: one Axes, or an array of them; `options` are of `Figure.subplots`."""
     figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots(rows, columns, **options)
+    axes = figure.subplots(rows, columns, **options)
+    for ax in np.ravel(axes) if grid else ():
+        ax.grid(alpha=0.3)
+    return figure, axes
 
 
 def plain_numbers(*axes: Axis) -> None:
@@ -69,18 +90,21 @@ def plain_numbers(*axes: Axis) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def grouped_bars(
-    ax: Axes, groups: Sequence[str], values: Mapping[str, Sequence[float]], label_size: int = 8
-) -> None:
-    """Bars side by side in groups: one colour and one legend entry for each kind, numbers on top.
+def whole_numbers(axis: Axis) -> None:
+    """A few ticks at whole numbers only."""
+    axis.set_major_locator(MaxNLocator(6, integer=True))
 
-    Args:
-        groups: labels of the x axis.
-        values: kind → one value for each group.
-    """
-    width = 0.8 / len(values)
-    for number, (kind, heights) in enumerate(values.items()):
-        x = np.arange(len(groups)) + (number - (len(values) - 1) / 2) * width
-        bars = ax.bar(x, heights, 0.92 * width, color=f"C{number}", label=kind)
+
+def lines(ax: Axes, table: DataFrame, columns: Mapping[str, tuple[str, str]]) -> None:
+    """Columns of a table against its index, with a legend; `columns`: column → label and colour."""
+    for column, (label, colour) in columns.items():
+        ax.plot(table.index, table[column], "o-", markersize=3, color=colour, label=label)
+    ax.set_xlabel(table.index.name or "")
+    ax.legend()
+
+
+def grouped_bars(ax: Axes, table: DataFrame, label_size: int = 8) -> None:
+    """Bars with their numbers on top: a group for each row of a table, a colour for each column."""
+    table.plot.bar(ax=ax, rot=0, width=0.8, legend=False)
+    for bars in ax.containers:
         ax.bar_label(bars, fmt="%.2f", fontsize=label_size)
-    ax.set_xticks(range(len(groups)), groups)
