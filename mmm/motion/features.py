@@ -1,7 +1,15 @@
 """Joints to the 263 features of HumanML3D (251 of KIT-ML) and back.
 
-Source: Guo et al. (CVPR 2022); the steps 1 to 5 below are those of docs/REPRODUCTION.md, "Representation". Everything
-is batched torch without a loop over frames; NumPy in gives NumPy out.
+Source: Guo et al. (CVPR 2022); their HumanML3D code is "the reference" below. The steps are numbered as in
+docs/REPRODUCTION.md, "From joints to features":
+
+1. retarget: the bone lengths of the target body (`_retarget`)
+2. place: on the floor, at the origin, the first frame facing z+ (`_stand_at_origin`)
+3. contacts: feet that rest (`placed_features`)
+4. inverse kinematics: the root's rotation (`_root_turn`), then the joints' (`placed_features`)
+5. numbers: turns, steps and positions in the facing frame (`placed_features`)
+
+Everything is batched torch without a loop over frames; NumPy in gives NumPy out.
 """
 
 from __future__ import annotations
@@ -57,10 +65,10 @@ def joints_to_features(
 ) -> Float[Tensor, "*batch t-1 d"] | Float[np.ndarray, "*batch t-1 d"]:
     """Features of a motion; one frame is lost.
 
-    As in the reference, one angular number has the wrong sign where the smoothed facing direction passes z-, half a
-    turn from the start: the root quaternions of the two frames are nearly the negative of each other, which is the
-    same turn but not the same arcsin. Recovery then turns the wrong way, and a long motion that turns often ends
-    metres from where it was.
+    As in the reference, one angular number is wrong where the smoothed facing direction passes z-, half a turn from
+    the start. The quaternions q and −q are one turn; the root's quaternion switches between them there, and arcsin
+    then gives the wrong sign. Recovery turns the wrong way, and a long motion that turns often ends metres from where
+    it was.
 
     Args:
         joints: (..., T, J, 3) world positions, y up, in the skeleton's unit, at the skeleton's frame rate.
@@ -82,7 +90,7 @@ def joints_to_features(
         return joints_to_features(tensor, skeleton, target_offsets, as_reference=as_reference).numpy()
     _check_joints(joints, skeleton)
     positions = _stand_at_origin(_retarget(joints.float(), skeleton, target_offsets), skeleton)
-    positions = positions.to(_exact(joints))
+    positions = positions.to(_sum_dtype(joints))
     turn = _root_turn(positions, skeleton)
     if not as_reference:
         # of the two quaternions of a turn, the one that is nearer to that of the frame before
@@ -119,16 +127,16 @@ def _retarget(positions: Tensor, skeleton: Skeleton, target: np.ndarray | Tensor
         f"joints: {', '.join(skeleton.joints[bone + 1] for bone in missing)} in some frame in the same position "
         "as the parent joint, expected a bone with length; leave this clip out.",
     )
-    exact = _exact(positions)
+    dtype = _sum_dtype(positions)
     if isinstance(target, str) and target == "source":
-        return positions.to(exact)
+        return positions.to(dtype)
     target_lengths = _target_lengths(skeleton, target).to(positions)
     legs = [joint - 1 for joint in skeleton.legs]
     scale = target_lengths[legs].sum() / lengths[..., :1, legs].sum(-1)  # (..., 1): the first frame's legs
     raw = torch.tensor(skeleton.raw_offsets[1:], device=positions.device)
     directions = quaternion.rotate(quaternion.between(raw, normalize(bones, dim=-1)), raw)
-    root = (positions[..., :1, :] * scale[..., None, None]).to(exact)
-    bones = directions.to(exact) * target_lengths.to(exact).unsqueeze(-1)
+    root = (positions[..., :1, :] * scale[..., None, None]).to(dtype)
+    bones = directions.to(dtype) * target_lengths.to(dtype).unsqueeze(-1)
     return torch.cat((root, root + _ancestors(skeleton).to(root) @ bones), dim=-2)
 
 
@@ -167,22 +175,23 @@ def _stand_at_origin(positions: Tensor, skeleton: Skeleton) -> Tensor:
     first = positions[..., 0, :, :]
     across = first[..., right_hip, :] - first[..., left_hip, :]
     across = across + first[..., right_shoulder, :] - first[..., left_shoulder, :]
-    turn = _onto_z(_left_turn(normalize(across, dim=-1)))
+    turn = _onto_z(_forward(normalize(across, dim=-1)))
     return quaternion.rotate(turn[..., None, None, :], positions)
 
 
 def _root_turn(positions: Tensor, skeleton: Skeleton) -> Tensor:
-    """Step 4: quaternions (..., T, 4) that turn the smoothed facing direction onto z+."""
+    """Step 4, the root: quaternions (..., T, 4) that turn the smoothed facing direction onto z+."""
     right_hip, left_hip, right_shoulder, left_shoulder = skeleton.face
     # The hips have the opposite sign of step 2: an error of the reference that is part of the features.
     across = positions[..., left_hip, :] - positions[..., right_hip, :]
     across = across + positions[..., right_shoulder, :] - positions[..., left_shoulder, :]
-    turn = _onto_z(_smooth(_left_turn(normalize(across, dim=-1))))
+    turn = _onto_z(_smooth(_forward(normalize(across, dim=-1))))
+    # As in the reference, frame 0 is not turned: step 2 has made it face z+ already, and recovery starts from there.
     identity = turn.new_tensor((1.0, 0.0, 0.0, 0.0)).expand_as(turn[..., :1, :])
     return torch.cat((identity, turn[..., 1:, :]), dim=-2)
 
 
-def _left_turn(across: Tensor) -> Tensor:
+def _forward(across: Tensor) -> Tensor:
     """y × across: the horizontal direction that a body faces whose right side is `across`."""
     return torch.stack((across[..., 2], torch.zeros_like(across[..., 0]), -across[..., 0]), dim=-1)
 
@@ -206,19 +215,22 @@ def _smooth(x: Tensor) -> Tensor:
 def placed_features(
     positions: Float[Tensor, "*batch t j xyz"], turn: Float[Tensor, "*batch t wxyz"], skeleton: Skeleton
 ) -> Float[Tensor, "*batch t-1 d"]:
-    """Steps 3 to 5: features of positions that step 2 has placed; `turn` turns each frame onto z+ (quaternions)."""
+    """Steps 3 to 5: features of positions that step 2 has placed; the quaternions `turn` turn each frame onto z+."""
     device = positions.device
+    # Step 3: contacts
     steps = positions[..., 1:, :, :] - positions[..., :-1, :, :]
     feet = [joint for side in skeleton.feet for joint in side]
     contacts = steps[..., feet, :].square().sum(-1) < skeleton.contact_threshold
 
+    # Step 4: the rotation of each joint in the world, and from it the rotation relative to its parent's
     parents = torch.tensor(skeleton.parents[1:], device=device)
     bones = normalize(positions[..., 1:, :] - positions[..., parents, :], dim=-1)
     raw = torch.tensor(skeleton.raw_offsets[1:], dtype=positions.dtype, device=device)
     world = torch.cat((turn.unsqueeze(-2), quaternion.between(raw, bones)), dim=-2)
-    frames = world[..., torch.tensor(skeleton.rotation_parents[1:], device=device), :]
-    rotations = quaternion.multiply(quaternion.inverse(frames), world[..., 1:, :])
+    parent_rotations = world[..., torch.tensor(skeleton.rotation_parents[1:], device=device), :]
+    rotations = quaternion.multiply(quaternion.inverse(parent_rotations), world[..., 1:, :])
 
+    # Step 5: the numbers of each frame, all but the last
     change = quaternion.multiply(turn[..., 1:, :], quaternion.inverse(turn[..., :-1, :]))
     angular = torch.arcsin(change[..., 2:3].clamp(-1, 1))
     root_steps = quaternion.rotate(turn[..., 1:, :], steps[..., 0, :])
@@ -246,7 +258,7 @@ def features_to_joints(
 ) -> Float[Tensor, "*batch t j 3"] | Float[np.ndarray, "*batch t j 3"]:
     """World positions of the joints, starting at x = z = 0 and facing z+; differentiable for tensors.
 
-    The heading is the running sum of the angular numbers, the path that of the root's steps.
+    Half the heading is the running sum of the angular numbers; the path is that of the root's steps.
 
     Args:
         features: (..., T, D), not normalised.
@@ -269,22 +281,23 @@ def features_to_joints(
         features = _from_numpy(features)
         _check_finite(features, "features")
         return features_to_joints(features, skeleton).numpy()
-    part = feature_slices(skeleton)
-    x = features.to(_exact(features))
-    heading = pad(x[..., :-1, part["root_angular"]], (0, 0, 1, 0)).cumsum(-2)  # of all earlier frames
-    zero = torch.zeros_like(heading)
-    to_world = quaternion.inverse(torch.cat((heading.cos(), zero, heading.sin(), zero), dim=-1))
+    slices = feature_slices(skeleton)
+    x = features.to(_sum_dtype(features))
+    angular = x[..., :-1, slices["root_angular"]][..., 0]
+    half_heading = pad(angular, (1, 0)).cumsum(-1)  # the sum over all earlier frames
+    to_world = quaternion.inverse(quaternion.about_y(half_heading))
+    zero = torch.zeros_like(half_heading)
     # The step into frame t is expressed in frame t's facing frame but stored with frame t-1.
-    steps = pad(x[..., :-1, part["root_linear"]], (0, 0, 1, 0))
-    path = quaternion.rotate(to_world, torch.stack((steps[..., 0], zero[..., 0], steps[..., 1]), dim=-1))
+    steps = pad(x[..., :-1, slices["root_linear"]], (0, 0, 1, 0))
+    path = quaternion.rotate(to_world, torch.stack((steps[..., 0], zero, steps[..., 1]), dim=-1))
     path = path.cumsum(-2)
-    root = torch.stack((path[..., 0], x[..., part["root_height"]][..., 0], path[..., 2]), dim=-1)
-    local = x[..., part["positions"]].unflatten(-1, (skeleton.num_joints - 1, 3))
+    root = torch.stack((path[..., 0], x[..., slices["root_height"]][..., 0], path[..., 2]), dim=-1)
+    local = x[..., slices["positions"]].unflatten(-1, (skeleton.num_joints - 1, 3))
     body = quaternion.rotate(to_world.unsqueeze(-2), local) + path.unsqueeze(-2)  # heights are absolute
     return torch.cat((root.unsqueeze(-2), body), dim=-2).to(features.dtype)
 
 
-def _exact(x: Tensor) -> torch.dtype:
+def _sum_dtype(x: Tensor) -> torch.dtype:
     """float64, so that running sums over a clip do not drift; float32 on a device that has no float64."""
     return torch.float32 if x.device.type == "mps" else torch.float64
 

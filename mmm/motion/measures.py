@@ -37,8 +37,10 @@ def mpjpe_local(
     """
     skeleton = get_skeleton(skeleton)
     _require_same_shape(features, other)
-    part = feature_slices(skeleton)["positions"]
-    a, b = (_exact(x[..., part]).unflatten(-1, (skeleton.num_joints - 1, 3)) for x in (features, other))
+    positions = feature_slices(skeleton)["positions"]
+    a, b = (
+        _float64(x[..., positions]).unflatten(-1, (skeleton.num_joints - 1, 3)) for x in (features, other)
+    )
     return _mean_distance(a, b, skeleton)
 
 
@@ -48,7 +50,7 @@ def mpjpe_global(
     """Mean distance of all joints in the world after recovery, cm, for each frame: drift and turning count."""
     skeleton = get_skeleton(skeleton)
     _require_same_shape(features, other)
-    return _mean_distance(*(features_to_joints(_exact(x), skeleton) for x in (features, other)), skeleton)
+    return _mean_distance(*(features_to_joints(_float64(x), skeleton) for x in (features, other)), skeleton)
 
 
 def pa_mpjpe(
@@ -62,16 +64,15 @@ def pa_mpjpe(
     """
     skeleton = get_skeleton(skeleton)
     _require_same_shape(joints, other)
-    joints, other = (x - x.mean(-2, keepdim=True) for x in (_exact(joints), _exact(other)))
+    joints, other = (x - x.mean(-2, keepdim=True) for x in (_float64(joints), _float64(other)))
     u, sizes, vh = torch.linalg.svd(joints.mT @ other)
     # where u @ vh is a reflection, the last axis, which has the least weight, is reversed
-    turn = torch.ones_like(sizes)
-    turn[..., 2] = torch.linalg.det(u @ vh).sign()
-    rotation = (u * turn[..., None, :]) @ vh
-    spread = (
-        joints.square().sum((-1, -2)).clamp_min(torch.finfo(torch.float64).tiny)
-    )  # 0: all joints in one point
-    scale = (sizes * turn).sum(-1) / spread
+    signs = torch.ones_like(sizes)
+    signs[..., 2] = torch.linalg.det(u @ vh).sign()
+    rotation = (u * signs[..., None, :]) @ vh
+    # the spread is 0 where all joints lie in one point
+    spread = joints.square().sum((-1, -2)).clamp_min(torch.finfo(torch.float64).tiny)
+    scale = (sizes * signs).sum(-1) / spread
     return _mean_distance(scale[..., None, None] * (joints @ rotation), other, skeleton)
 
 
@@ -80,8 +81,8 @@ def with_turning_of(
 ) -> Float[Tensor, "*batch frames numbers"]:
     """`features` with the turns of `other`: the global error of the result is the error without wrong turns."""
     _require_same_shape(features, other)
-    turn = feature_slices(skeleton)["root_angular"]
-    return torch.cat((_exact(other)[..., turn], _exact(features)[..., turn.stop :]), dim=-1)
+    angular = feature_slices(skeleton)["root_angular"]
+    return torch.cat((_float64(other)[..., angular], _float64(features)[..., angular.stop :]), dim=-1)
 
 
 # ---------------------------------------------------------------------- one motion
@@ -100,18 +101,18 @@ def physical(
     Raises:
         ValueError: fewer than four frames, joints of another skeleton, or a number that is not finite.
     """
-    exact = _exact(joints)
+    joints = _float64(joints)
     # a comparison with NaN is false, so that a broken clip would seem not to skate
     require(
-        exact.isfinite().all(), "joints are not all finite; a clip with NaN or infinity cannot be measured"
+        joints.isfinite().all(), "joints are not all finite; a clip with NaN or infinity cannot be measured"
     )
-    jerk_mean, jerk_peak = jerk(exact, fps, skeleton)
+    jerk_mean, jerk_peak = jerk(joints, fps, skeleton)
     measured = {
-        "skating": foot_skating(exact, fps, skeleton),
+        "skating": foot_skating(joints, fps, skeleton),
         "jerk_mean": jerk_mean,
         "jerk_peak": jerk_peak,
-        "bone_length_drift": bone_length_drift(exact, skeleton),
-        "floor_penetration": floor_penetration(exact, skeleton),
+        "bone_length_drift": bone_length_drift(joints, skeleton),
+        "floor_penetration": floor_penetration(joints, skeleton),
     }
     return {name: float(value) for name, value in measured.items()}
 
@@ -126,7 +127,7 @@ def foot_skating(
     skeleton = get_skeleton(skeleton)
     _require_frames(joints, 2)
     joint_indices = [joint for side in skeleton.feet for joint in side]
-    feet = _exact(joints)[..., joint_indices, :] * CENTIMETRES[skeleton.unit]
+    feet = _float64(joints)[..., joint_indices, :] * CENTIMETRES[skeleton.unit]
     low = feet[..., 1] < FOOT_HEIGHT
     moves = (feet[..., 1:, :, :] - feet[..., :-1, :, :])[..., [0, 2]].norm(dim=-1)
     slides = low[..., 1:, :] & low[..., :-1, :] & (moves > FOOT_SPEED / fps)
@@ -138,7 +139,7 @@ def jerk(
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Mean and peak, over joints and time, of the third difference of the joints × fps³, in m/s³."""
     _require_frames(joints, 4)
-    metres = _exact(joints) * (CENTIMETRES[get_skeleton(skeleton).unit] / 100)
+    metres = _float64(joints) * (CENTIMETRES[get_skeleton(skeleton).unit] / 100)
     sizes = metres.diff(n=3, dim=-3).norm(dim=-1).flatten(-2) * fps**3
     return sizes.mean(-1), sizes.amax(-1)
 
@@ -155,7 +156,7 @@ def bone_length_drift(joints: Joints, skeleton: str | Skeleton = "humanml3d") ->
         f"there are {joints.shape[-2]} joints, but skeleton {skeleton.name!r} has {skeleton.num_joints}; name the "
         "right one",
     )
-    joints = _exact(joints) * CENTIMETRES[skeleton.unit]
+    joints = _float64(joints) * CENTIMETRES[skeleton.unit]
     lengths = (joints[..., 1:, :] - joints[..., list(skeleton.parents[1:]), :]).norm(dim=-1)
     # Of an even number of values torch takes the lower middle one. The sum of distances is the same for any median.
     return (lengths - lengths.median(dim=-2, keepdim=True).values).abs().mean((-1, -2))
@@ -167,11 +168,11 @@ def floor_penetration(joints: Joints, skeleton: str | Skeleton = "humanml3d") ->
     HumanML3D puts the lowest joint of a clip on the floor, so its real clips have 0.
     """
     _require_frames(joints, 1)
-    lowest = _exact(joints)[..., 1].amin(-1) * CENTIMETRES[get_skeleton(skeleton).unit]
+    lowest = _float64(joints)[..., 1].amin(-1) * CENTIMETRES[get_skeleton(skeleton).unit]
     return (-lowest).clamp_min(0).mean(-1)
 
 
-def _exact(x: Features) -> Tensor:
+def _float64(x: Features) -> Tensor:
     return (torch.from_numpy(np.asarray(x)) if isinstance(x, np.ndarray) else x).double()
 
 

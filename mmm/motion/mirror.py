@@ -65,11 +65,11 @@ def _feature_mirror(skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
         "velocities": (swap, (-1, 1, 1)),
         "contacts": (np.array([1, 0]), (1, 1)),
     }
-    part = feature_slices(skeleton)
+    slices = feature_slices(skeleton)
     indices, signs = np.arange(skeleton.num_features), np.ones(skeleton.num_features)
-    signs[part["root_angular"]] = -1
-    signs[part["root_linear"]] = (-1, 1)
+    signs[slices["root_angular"]] = -1
+    signs[slices["root_linear"]] = (-1, 1)
     for name, (order, sign) in groups.items():
-        indices[part[name]] = indices[part[name]].reshape(len(order), -1)[order].ravel()
-        signs[part[name]] = np.tile(sign, len(order))
+        indices[slices[name]] = indices[slices[name]].reshape(len(order), -1)[order].ravel()
+        signs[slices[name]] = np.tile(sign, len(order))
     return indices, signs

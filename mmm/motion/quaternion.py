@@ -34,6 +34,12 @@ def rotate(q: Float[Tensor, "... 4"], v: Float[Tensor, "... 3"]) -> Float[Tensor
     return v + q[..., :1] * twice + torch.linalg.cross(axis, twice)
 
 
+def about_y(half_angle: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 4"]:
+    """The rotations about the vertical axis by twice the given angles (radians)."""
+    zero = torch.zeros_like(half_angle)
+    return torch.stack((half_angle.cos(), zero, half_angle.sin(), zero), dim=-1)
+
+
 def between(u: Float[Tensor, "... 3"], v: Float[Tensor, "... 3"]) -> Float[Tensor, "... 4"]:
     """The shortest rotation that takes the unit vectors u onto the unit vectors v; both broadcast.
 

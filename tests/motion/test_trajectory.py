@@ -44,7 +44,7 @@ def test_the_last_step_continues_around_the_circle():
 
 def test_a_change_of_path_changes_no_pose(features):
     parts = take_apart(features)
-    moved = put_together(Trajectory(parts.poses, parts.heading, parts.path * 2))
+    moved = put_together(Trajectory(parts.poses, parts.half_heading, parts.path * 2))
     slices = feature_slices()
     for name in ("root_angular", "root_height", "positions"):
         part = slices[name]

@@ -119,7 +119,7 @@ def paste(
     poses, arms = lower.poses.clone(), upper.poses[frames]
     poses[:, joints] = arms[:, joints]
     poses[:, joints, 1] += lower.poses[:, :1, 1] - arms[:, :1, 1]
-    result = put_together(Trajectory(poses, lower.heading, lower.path), skeleton).float()
+    result = put_together(Trajectory(poses, lower.half_heading, lower.path), skeleton).float()
     kept = torch.stack([torch.zeros(len(source)), torch.ones(len(source))]).bool()
     restore_kept(result, source, kept, skeleton)
     return result.numpy()

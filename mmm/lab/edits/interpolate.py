@@ -37,7 +37,7 @@ def interpolate(
         "a gap at an end of the clip cannot be interpolated: it has only one side; keep frames on both sides.",
     )
     source = take_apart(features.cpu(), skeleton)
-    parts = [source.poses.clone(), source.heading.clone(), source.path.clone()]
+    parts = [source.poses.clone(), source.half_heading.clone(), source.path.clone()]
     for start, stop in runs(~kept):
         turn = parts[1][stop] - parts[1][start - 1]
         # half angles: the shorter turn

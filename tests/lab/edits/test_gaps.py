@@ -83,7 +83,9 @@ def test_errors_of_the_gap_and_of_kept_frames_are_separate(clip):
 def test_on_a_straight_line_curves_are_perfect(model, clip):
     one = take_apart(torch.from_numpy(clip[:1]).repeat(80, 1))
     path = torch.arange(80, dtype=torch.float64)[:, None] * torch.tensor([[0.01, 0.03]], dtype=torch.float64)
-    line = put_together(Trajectory(one.poses[:1].expand(80, -1, -1), one.heading * 0, path)).float().numpy()
+    line = (
+        put_together(Trajectory(one.poses[:1].expand(80, -1, -1), one.half_heading * 0, path)).float().numpy()
+    )
     for method in ("linear", "cubic", "real"):
         numbers = gap_numbers(
             line, fill_gap(model, Motion(line, text="it glides"), (32, 48), method), (32, 48)
