@@ -8,7 +8,7 @@ from typing import Literal
 
 from tyro.conf import UseAppendAction
 
-from mmm.lab.bench.settings import PARTS
+from mmm.lab.bench.run import PARTS
 from mmm.recipes import PresetName
 
 Part = Literal[PARTS]
@@ -54,21 +54,20 @@ class Bench:
         if self.table:
             print(table([read_results(path) for path in self.table]))
             return 0
-        from mmm.lab.bench import settings
-        from mmm.lab.bench.run import run_bench
+        from mmm.lab.bench.run import LENGTHS, BenchSettings, run_bench
 
-        chosen = settings.BenchSettings(
+        chosen = BenchSettings(
             preset=self.preset or ("tiny" if self.quick else "small"),
             model=str(self.model) if self.model else None,
             data=str(self.data) if self.data else None,
             device=self.device,
             precision=self.precision,
             encoder=self.text,
-            lengths=self.length or settings.LENGTHS,
+            lengths=self.length or LENGTHS,
             batch=self.batch,
             only=self.only,
         )
-        chosen = settings.quick(chosen) if self.quick else chosen
+        chosen = chosen.quick() if self.quick else chosen
         out = self.out or Path("runs") / f"bench-{chosen.name}-{chosen.device}.json"
         results = run_bench(chosen, out)
         print(f"{table([results])}\n\n{out}")

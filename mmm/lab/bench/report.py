@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmm.errors import require
-from mmm.lab.bench.settings import TRAINING
+from mmm.lab.bench.run import FORMAT
 from mmm.viz.table import markdown_table
 
 REPEATS = 5  # a figure from fewer repeats says so
 MISSING = "–"
 Results = dict[str, Any]
-Row = tuple[
-    str, Callable[[Results], str]
-]  # label, and the cell of one result; KeyError: it has no such figure
 CALLS = {"single": "generate", "batch": "generate", "bulk": "generate_bulk"}
 LOADED = {
     "import": "import mmm, with torch",
@@ -28,6 +25,7 @@ LOADED = {
     "pack": "pack its train split, the first time",
     "open_pack": "open the packed split",
 }
+TRAINED = ("tokenizer", "transformer", "length", "evaluator")
 MEMORY = {
     "loading": "load and sample once",
     "single": "sample one text",
@@ -52,77 +50,72 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         results = json.loads(Path(path).read_text())
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON ({error}); measure again.") from error
-    found = results.get("format") if isinstance(results, dict) else None
-    require(found == "mmm-bench-1", f"{path} is no result of mmm bench (its format is {found!r}); give one.")
+    known = results.get("format") if isinstance(results, dict) else None
+    require(known == FORMAT, f"{path} is no result of mmm bench (its format is {known!r}); give one.")
     return results
 
 
 def table(results: Sequence[Results]) -> str:
     """All figures of one or several results, and below them the machines and how to read the table."""
+    columns = [_figures(one) for one in results]
     lines = []
-    for title, rows in _sections(results):
-        shown = [[label, *(_cell(cell, one) for one in results)] for label, cell in rows]
-        shown = [line for line in shown if set(line[1:]) != {MISSING}]
-        if shown:
-            lines += [[f"**{title}**", *[""] * len(results)]] * bool(title) + shown
+    for section, title, labels in _sections(results):
+        rows = [[label, *(column.get((section, label), MISSING) for column in columns)] for label in labels]
+        rows = [row for row in rows if set(row[1:]) != {MISSING}]
+        if title and rows:
+            lines.append([f"**{title}**", *[""] * len(results)])
+        lines += rows
     heads = [f"{one['name']}, {one['settings']['device']}" for one in results]
     return "\n".join([markdown_table(["", *heads], lines), "", *_notes(results)])
 
 
-def _sections(results: Sequence[Results]) -> Iterator[tuple[str, list[Row]]]:
-    """Title and rows of every section."""
-    yield "", [("parameters", _parameters)]
-    yield "one text to features (AITS)", _sampling_rows(results, "single")
-    for part in ("batch", "bulk"):
-        counts = sorted({f"{one[part]['batch']}, {one[part]['precision']}" for one in results if part in one})
-        title = f"a text of {' or '.join(counts)}, in one `{CALLS[part]}`"
-        yield title, _sampling_rows(results, part)
-    training = [(part, lambda one, part=part: _rate(one[part])) for part in TRAINING]
-    yield "training, steps per second (items a step, precision)", training
-    loading = [(label, lambda one, key=key: _time(one["loading"][key])) for key, label in LOADED.items()]
-    yield "loading", loading
-    memory = [(label, lambda one, part=part: _memory(one[part]["memory"])) for part, label in MEMORY.items()]
-    yield "peak memory (of the GPU)", memory
+def _sections(results: Sequence[Results]) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Key, title and labels of every section, in order."""
+    yield "", "", ["parameters"]
+    for part, call in CALLS.items():
+        those = [one[part] for one in results if part in one]
+        lengths = sorted({row["frames"] for one in those for row in one["lengths"]})
+        labels = [f"{frames} frames" for frames in lengths]
+        labels += ["mean of these lengths", "the text encoder's part"]
+        labels += [f"the decoder's part, {lengths[-1]} frames"] if lengths else []
+        counts = sorted({f"{one['batch']}, {one['precision']}" for one in those})
+        title = f"a text of {' or '.join(counts)}, in one `{call}`"
+        yield part, "one text to features (AITS)" if part == "single" else title, labels
+    yield "training", "training, steps per second (items a step, precision)", TRAINED
+    yield "loading", "loading", list(LOADED.values())
+    yield "memory", "peak memory (of the GPU)", list(MEMORY.values())
 
 
-def _sampling_rows(results: Sequence[Results], part: str) -> list[Row]:
-    """Seconds for one text: at each length, their mean, and the parts of encoder and decoder."""
-    lengths = sorted({row["frames"] for one in results if part in one for row in one[part]["lengths"]})
-
-    def at(one: Results, frames: int) -> dict[str, Any]:
-        return {row["frames"]: row for row in one[part]["lengths"]}[frames]
-
-    rows: list[Row] = [
-        (f"{n} frames", lambda one, n=n: _time(at(one, n), one[part]["batch"])) for n in lengths
-    ]
-    rows += [
-        ("mean of these lengths", lambda one: _seconds(one[part]["aits"])),
-        (
-            "the text encoder's part",
-            lambda one: _seconds(one[part]["text_seconds"] / one[part]["batch"]),
-        ),
-    ]
-    if part == "single" and lengths:
-        longest = lengths[-1]
-        label = f"the decoder's part, {longest} frames"
-        rows.append((label, lambda one: _seconds(at(one, longest)["decode_seconds"])))
-    return rows
-
-
-def _parameters(one: Results) -> str:
-    sampled = [one[part] for part in CALLS if part in one] or [{}]
-    return f"{sampled[0]['parameters']['total'] / 1e6:.1f} M"
-
-
-def _cell(cell: Callable[[Results], str], one: Results) -> str:
-    try:
-        return cell(one)
-    except KeyError:  # this result has no such figure
-        return MISSING
-
-
-def _time(timing: dict[str, Any], count: int = 1) -> str:
-    return _seconds(timing["seconds"] / count) + _few(timing)
+def _figures(one: Results) -> dict[tuple[str, str], str]:
+    """(section, label) → cell, of one result; times of a batch are those of one text."""
+    cells = {}
+    for part in CALLS:
+        if part not in one:
+            continue
+        count = one[part]["batch"]
+        for row in one[part]["lengths"]:
+            cells[part, f"{row['frames']} frames"] = _seconds(row["seconds"] / count) + _few(row)
+            if "decode_seconds" in row:
+                cells[part, f"the decoder's part, {row['frames']} frames"] = _seconds(row["decode_seconds"])
+        cells[part, "mean of these lengths"] = _seconds(one[part]["aits"])
+        cells[part, "the text encoder's part"] = _seconds(one[part]["text_seconds"] / count)
+        cells["", "parameters"] = f"{one[part]['parameters']['total'] / 1e6:.1f} M"
+    for part in TRAINED:
+        if part in one:
+            rate = one[part]
+            about = f"{rate['batch_size']}, {rate['precision']}"
+            cells["training", part] = f"{rate['steps_per_second']:.3g} ({about}){_few(rate)}"
+    for key, label in LOADED.items():
+        if timing := one.get("loading", {}).get(key):
+            cells["loading", label] = _seconds(timing["seconds"]) + _few(timing)
+    for part, label in MEMORY.items():
+        if part in one:
+            peak, device = (one[part]["memory"][key] for key in ("peak", "device_peak"))
+            sizes = [f"{size / 1e6:,.0f} MB" for size in (peak, device) if size is not None]
+            cells["memory", label] = (
+                f"{sizes[0]} ({sizes[1]})" if len(sizes) == 2 else "".join(sizes) or MISSING
+            )
+    return cells
 
 
 def _few(timing: dict[str, Any]) -> str:
@@ -131,15 +124,6 @@ def _few(timing: dict[str, Any]) -> str:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
-
-
-def _rate(found: dict[str, Any]) -> str:
-    return f"{found['steps_per_second']:.3g} ({found['batch_size']}, {found['precision']}){_few(found)}"
-
-
-def _memory(found: dict[str, Any]) -> str:
-    sizes = [f"{size / 1e6:,.0f} MB" for size in (found["peak"], found["device_peak"]) if size is not None]
-    return f"{sizes[0]} ({sizes[1]})" if len(sizes) == 2 else "".join(sizes) or MISSING
 
 
 def _notes(results: Sequence[Results]) -> Iterator[str]:

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmm.lab.bench import training
-from mmm.lab.bench.training import StepTimer
+from mmm.lab.bench import parts
+from mmm.lab.bench.parts import StepTimer
 from mmm.training.config import TrainConfig
 from mmm.training.loop import train
 
@@ -16,7 +16,7 @@ def clock(monkeypatch):
     class Time:
         perf_counter = staticmethod(lambda: now[0])
 
-    monkeypatch.setattr(training, "time", Time)
+    monkeypatch.setattr(parts, "time", Time)
 
     def move(seconds: float) -> None:
         now[0] += seconds
@@ -41,14 +41,14 @@ def train_timed(out, timer, step_seconds):
     return len(drawn)
 
 
-def test_steps_of_the_real_loop_are_counted_until_it_is_ended(clock, tmp_path):
+def test_steps_of_the_real_loop_are_counted_until_it_ends(clock, tmp_path):
     timer = StepTimer("cpu", blocks=5, block=2.0, budget=1000.0)
     taken = train_timed(tmp_path, timer, lambda step: clock(100.0 if step == 1 else 0.5))
     # three steps of warm-up with the slow first one, then five blocks of four steps each
     assert timer.blocks == [(4, 2.0)] * 5 and taken == 3 + 20
-    found = timer.summary()
-    assert found["steps_per_second"] == found["least"] == found["most"] == 2.0
-    assert (found["repeats"], found["steps"], found["warmup_steps"]) == (5, 20, 3)
+    rate = timer.summary()
+    assert rate["steps_per_second"] == rate["least"] == rate["most"] == 2.0
+    assert (rate["repeats"], rate["steps"], rate["warmup_steps"]) == (5, 20, 3)
     assert not (tmp_path / "checkpoints").exists()
 
 
