@@ -9,15 +9,9 @@ import nbformat
 import psutil
 import pytest
 
-from mmm.course import (
-    check_parameters,
-    find_failure,
-    keep_outputs,
-    prepare_data,
-    run_course,
-    select_notebooks,
-)
+from mmm.course import check_parameters, prepare_data, run_course, select_notebooks
 from mmm.datasets import bandai, humanml3d, synthetic
+from mmm.execution import find_failure, keep_outputs
 
 PARAMETERS = 'profile = "quick"\nseed = 0\ndata = "data"\nrun_dir = "runs"\noverrides = {}'
 PROFILE = """

@@ -113,8 +113,8 @@ def test_every_import_has_its_requirement(everywhere):
         allowed |= names(extras["minilm"] + extras["notebooks"])
     providers = metadata.packages_distributions()
     for module, files in third_party_imports(everywhere).items():
-        if "mmm/course.py" in files and not everywhere:
-            allowed |= names(extras["notebooks"])  # this module is the extra's: only the course imports it
+        if "mmm/execution.py" in files and not everywhere:
+            allowed |= names(extras["notebooks"])  # this module is the extra's: only the course runs it
         found = {canonicalize_name(name) for name in providers.get(module, [])}
         assert found & allowed, f"{module} in {sorted(files)} is none of the requirements"
 
