@@ -346,7 +346,7 @@ def check_options(
 def check_predicts_all(config: TransformerConfig) -> None:
     """A model that predicts only some of the parts cannot generate a motion from a text alone."""
     require(
-        config.predicted == config.parts,
+        config.predicted_parts == config.parts,
         "this model predicts the upper body only and needs the lower body of a motion: use it to edit motions, or "
         "take a model that predicts both parts",
     )
@@ -378,7 +378,7 @@ def _check_input(
         "use the tokenizer that the model was trained with",
     )
     require(
-        not (real & (canvas == MASK))[:, config.predicted :].any(),
+        not (real & (canvas == MASK))[:, config.predicted_parts :].any(),
         "the lower part of the canvas has masked positions, but this model predicts only the upper one: give the "
         "lower part's codes of a motion",
     )

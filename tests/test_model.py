@@ -85,7 +85,7 @@ def test_a_model_of_two_parts_generates_and_is_saved(of_parts, tmp_path):
         np.testing.assert_allclose(features, motion.features, atol=1e-4)
     model.save_pretrained(tmp_path / "m", torch.float32)
     again = MMM.from_pretrained(tmp_path / "m")
-    assert again.transformer.config.predicted == 2
+    assert again.transformer.config.predicted_parts == 2
     assert np.array_equal(again.generate(texts, frames, seed=3)[0].features, motions[0].features)
 
 
@@ -101,7 +101,7 @@ def test_a_model_that_predicts_the_upper_body_only_does_not_generate(of_parts, t
         with pytest.raises(ValueError, match="upper body"):
             call()
     upper.save_pretrained(tmp_path / "m")
-    assert MMM.from_pretrained(tmp_path / "m").transformer.config.predicted == 1
+    assert MMM.from_pretrained(tmp_path / "m").transformer.config.predicted_parts == 1
 
 
 # ---------------------------------------------------------------------- model folders

@@ -41,7 +41,7 @@ class Convert:
         )
         print("\n".join(describe(model)))
         print(f"model: {self.out}, its weights under the licence of the files they come from")
-        if model.transformer.config.predicted < model.transformer.config.parts:
+        if model.transformer.config.predicted_parts < model.transformer.config.parts:
             return
         print(
             "it has no length estimator: give lengths, or train one (minutes): "

@@ -133,7 +133,7 @@ def describe(model: MMM) -> list[str]:
         f"{net.text_dim}, at most {net.max_tokens} tokens ({model.max_frames} frames), "
         f"{counts['transformer'] / 1e6:.2f} M parameters",
     ]
-    if net.predicted < net.parts:
+    if net.predicted_parts < net.parts:
         lines.append("it predicts the upper body only: it edits motions, and cannot make one from text alone")
     if not_used := model.info.get("left_aside"):
         lines.append(f"not used: {', '.join(not_used)}")
@@ -273,7 +273,7 @@ def _text_encoder(text: str, width: int) -> str:
 
 
 def _card(model: MMM) -> str:
-    edits = model.transformer.config.predicted < model.transformer.config.parts
+    edits = model.transformer.config.predicted_parts < model.transformer.config.parts
     return CARD.format(
         files=" and ".join(f"`{file}` ({part})" for part, file in model.info["converted_from"].items()),
         lines="\n".join(f"- {line}" for line in describe(model)),

@@ -86,8 +86,8 @@ def to_release_state(model: MaskedTransformer, local: int | None = None) -> dict
         ValueError: the model has vectors for "no text", for which the release has no name, or predicts two parts.
     """
     require(
-        model.config.predicted == 1,
-        f"the model predicts {model.config.predicted} body parts, but the release's predict the upper one alone",
+        model.config.predicted_parts == 1,
+        f"the model predicts {model.config.predicted_parts} body parts, but the release's predict the upper one alone",
     )
     require(
         model.config.text_dropout == 0,

@@ -42,8 +42,9 @@ class TransformerConfig:
         cross_layers: blocks that attend to the words. layers: self-attention blocks behind them.
         max_tokens: longest motion (N), in tokens; two more positions hold the sentence and END.
         parts: 1 whole body, or 2 (upper, lower).
-        predicts: how many of the parts are predicted, from the upper one on; 0 means all. The authors' upper-body
-            model predicts 1 of 2: it can only edit. A model that predicts both can also generate.
+        predicts: how many of the parts are predicted, from the upper one on, as it is stored; 0 means all, see
+            `predicted_parts`. The authors' upper-body model predicts 1 of 2: it can only edit. A model that predicts
+            both can also generate.
         text_dropout: ratio of training texts that are dropped. Above 0 the model has vectors for "no text"
             and can be guided; at 0 it has exactly the authors' parameters.
     """
@@ -79,8 +80,8 @@ class TransformerConfig:
         )
 
     @property
-    def predicted(self) -> int:
-        """Number of predicted parts (r); they are the first ones."""
+    def predicted_parts(self) -> int:
+        """Number of predicted parts (r), 1 or 2; they are the first ones."""
         return self.predicts or self.parts
 
 
@@ -158,7 +159,7 @@ def sinusoids(positions: int, dim: int) -> Float[Tensor, "positions dim"]:
 
 
 class MaskedTransformer(nn.Module):
-    """Predicts the code at every position of a canvas, in the first `config.predicted` parts.
+    """Predicts the code at every position of a canvas, in the first `config.predicted_parts` parts.
 
     The parts share everything except their codebooks. A time step is one position of the network: its input holds the
     code vectors of all parts, its output the logits of all predicted parts.
@@ -186,7 +187,7 @@ class MaskedTransformer(nn.Module):
         self.cross = nn.ModuleList(Block(config, cross=True) for _ in range(config.cross_layers))
         self.blocks = nn.ModuleList(Block(config, cross=False) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
-        self.head = nn.Linear(config.dim, config.predicted * config.codes, bias=False)
+        self.head = nn.Linear(config.dim, config.predicted_parts * config.codes, bias=False)
         if config.text_dropout > 0:
             self.no_word = nn.Parameter(torch.empty(config.text_dim))
             self.no_sentence = nn.Parameter(torch.empty(config.text_dim))
@@ -217,7 +218,7 @@ class MaskedTransformer(nn.Module):
         sentence: Float[Tensor, "b e"],
         drop_text: Bool[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b r n k"]:
-        """Logits over the codes for every position of the first r = `config.predicted` parts of the canvas.
+        """Logits over the codes for every position of the first r = `config.predicted_parts` parts of the canvas.
 
         Args:
             canvas: code ids, MASK (−1) where unknown; what stands beyond an item's length is ignored.
@@ -233,7 +234,7 @@ class MaskedTransformer(nn.Module):
         if drop_text is not None:
             words, word_mask, sentence = self.without_text(words, word_mask, sentence, drop_text)
         logits = self.forward_ids(ids, valid, words, word_mask, sentence)[:, 1:-1]
-        return logits.unflatten(-1, (self.config.predicted, -1)).transpose(1, 2)
+        return logits.unflatten(-1, (self.config.predicted_parts, -1)).transpose(1, 2)
 
     def token_ids(
         self, canvas: Int64[Tensor, "b p n"], lengths: Int64[Tensor, " b"]
@@ -294,6 +295,7 @@ class MaskedTransformer(nn.Module):
         for block in self.cross:
             x = block(x, word_mask, words)
         x = torch.cat([self.embed_sentence(sentence)[:, None], x], dim=1)  # (B, M + 1, D)
+        # As in the release: positions are added a second time, now counted from the sentence, so shifted by one.
         x = x + self.positions[: x.shape[1]]
         valid = F.pad(valid, (1, 0), value=True)
         for block in self.blocks:

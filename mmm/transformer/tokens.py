@@ -26,9 +26,9 @@ class TokenSet:
     """Tokens and captions of n clips; a mirrored clip is a clip of its own, as in HumanML3D.
 
     Attributes:
-        tokens: (V, P, N) code ids of all variants, padded with 0 beyond their lengths. A variant of a clip starts 0 to
-            3 frames later: the tokenizer cuts time into groups of four frames, and the cut must not matter.
-            int16, or int32 for a codebook that needs it.
+        tokens: (V, P, N) code ids of all variants, padded with 0 beyond their lengths; int16, or int32 for a codebook
+            that needs it. The tokenizer cuts time into groups of four frames, and where it cuts must not matter. So a
+            clip has up to four variants, encoded from frame 0, 1, 2 and 3 on (its *phases*).
         lengths: (V,) tokens of each variant.
         starts: (n + 1,) clip i has the variants starts[i] to starts[i + 1].
         captions: of each clip.
@@ -95,11 +95,11 @@ class TokenSet:
         at random. This saves padding, and every clip is drawn as often as without it.
         """
         pool = POOL if like_length else 1
+        # u[0] chooses the clip, u[1] its variant, and u[2] breaks ties of equal length.
         u = torch.rand(3, pool * count, generator=generator, dtype=torch.float64)
         clips = draw_weighted(self.weights, u[0])
         first, number = self.starts[clips], self.starts[clips + 1] - self.starts[clips]
         variants = first + (u[1] * number).long()
-        # Many lengths are equal; ties are broken at random.
         order = (self.lengths[variants] + u[2]).argsort()
         block = int(torch.randint(pool, (), generator=generator))
         chosen = order[block * count : (block + 1) * count]
@@ -145,23 +145,24 @@ def make_token_set(
     config, device = tokenizer.config, tokenizer.mean.device
     phases = range(config.ratio) if phases is None else phases
     sides = (False, True) if mirror else (False,)
-    variants = [(clip, side, phase) for side in sides for clip in range(len(packed)) for phase in phases]
-    clips, mirrored, shifts = (np.array(column) for column in zip(*variants, strict=True))
-    first = packed.starts[clips] + shifts
-    frames = np.minimum(np.diff(packed.starts)[clips] - shifts, max_tokens * config.ratio)
+    # One row for each variant. The three columns say which clip it is, whether it is mirrored, and its phase.
+    rows = [(clip, side, phase) for side in sides for clip in range(len(packed)) for phase in phases]
+    clip, mirrored, phase = (np.array(column) for column in zip(*rows, strict=True))
+    first = packed.starts[clip] + phase  # its first frame among the frames of the split
+    frames = np.minimum(np.diff(packed.starts)[clip] - phase, max_tokens * config.ratio)
     require(bool((frames > 0).all()), f"a clip is too short for the phases {tuple(phases)}: leave it out")
     lengths = -(-frames // config.ratio)
 
     dtype = torch.int16 if config.codes <= 1 << 15 else torch.int32  # ids run to codes - 1
-    tokens = torch.zeros(len(variants), config.parts, int(lengths.max()), dtype=dtype)
+    tokens = torch.zeros(len(rows), config.parts, int(lengths.max()), dtype=dtype)
     # Batches of similar length; shorter clips repeat their last frame, which `encode` ignores.
-    batches = np.split(np.argsort(frames, kind="stable"), range(batch_size, len(variants), batch_size))
+    batches = np.split(np.argsort(frames, kind="stable"), range(batch_size, len(rows), batch_size))
     for batch in tqdm(batches, desc="tokens", unit="batch", disable=not progress):
-        ends = frames[batch]
-        rows = np.minimum(np.arange(ends.max()), ends[:, None] - 1) + first[batch][:, None]
-        x = np.asarray(packed.features[rows])
+        counts = frames[batch]
+        index = np.minimum(np.arange(counts.max()), counts[:, None] - 1) + first[batch][:, None]
+        x = np.asarray(packed.features[index])
         x[mirrored[batch]] = mirror_features(x[mirrored[batch]], skeleton)
-        codes = tokenizer.encode(torch.from_numpy(x).to(device), torch.from_numpy(ends).to(device))
+        codes = tokenizer.encode(torch.from_numpy(x).to(device), torch.from_numpy(counts).to(device))
         tokens[torch.from_numpy(batch), :, : int(lengths[batch].max())] = codes.cpu().to(dtype)
 
     captions = [[caption.text for caption in captions] for captions in packed.captions]
@@ -170,5 +171,5 @@ def make_token_set(
         captions += [[mirror_text(text) for text in texts] for texts in captions]
         ids += [f"M{name}" for name in ids]
     weights = np.ones(len(packed)) if weights is None else np.asarray(weights, dtype=np.float64)
-    starts = torch.arange(0, len(variants) + 1, len(phases))
+    starts = torch.arange(0, len(rows) + 1, len(phases))
     return TokenSet(tokens, torch.from_numpy(lengths), starts, captions, np.tile(weights, len(sides)), ids)

@@ -1,7 +1,8 @@
 """Training and evaluation of the masked transformer and of the length estimator (paper, section 3.2).
 
-`train_transformer` reads top to bottom as one training step: draw clips and captions, mask their tokens
-(`masked_batch`), predict them, compare (`_predict`). All options are those of the `recipe`.
+`train_transformer` gives the one training loop (`mmm.training.loop.train`) three functions: `batch` draws clips and
+captions and masks the tokens (`masked_batch`), `loss` predicts the tokens and compares (`_predict`), and `evaluate`
+does the same on val. All options are those of the `recipe`.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def train_transformer(
         captions = tokens.draw_captions(clips, generator)
         if recipe.typos:
             captions = draw_misspelled(captions, recipe.typos, generator)
-        masked_parts = draw_masked_parts(config.batch_size, sizes.predicted, recipe.both_parts, generator)
+        masked_parts = draw_masked_parts(
+            config.batch_size, sizes.predicted_parts, recipe.both_parts, generator
+        )
         data = masked_batch(*tokens.batch(variants), sizes.codes, recipe, generator, masked_parts)
         drop_text = torch.rand(config.batch_size, generator=generator) < sizes.text_dropout
         return data | _embeddings(text, captions) | {"drop_text": drop_text}
@@ -78,7 +81,7 @@ def train_transformer(
     def evaluate(model: nn.Module) -> dict[str, float]:
         return evaluate_transformer(model, val, text, recipe)
 
-    settings = {
+    settings = {  # a run is continued only with the same ones
         "transformer": dataclasses.asdict(sizes),
         "recipe": {
             field.name: getattr(recipe, field.name) for field in dataclasses.fields(TransformerOptions)
@@ -106,16 +109,18 @@ def masked_batch(
 ) -> dict[str, Tensor]:
     """From true tokens to what the model sees (canvas) and has to predict (tokens), with their lengths.
 
+    What is predicted are the true tokens: `tokens` has the dropped edges and the borrowed parts, but no random codes.
+
     Args:
         masked_parts: which of the r predicted parts are masked (`draw_masked_parts`); by default all parts are
             predicted and masked.
     """
     if recipe.drop_edge:
         tokens, lengths = drop_edge_token(tokens, lengths, generator, recipe.drop_edge)
-    predicted = None if masked_parts is None else masked_parts.shape[1]
+    predicted_parts = None if masked_parts is None else masked_parts.shape[1]
     if masked_parts is not None:
         tokens = borrow_visible_part(tokens, lengths, masked_parts, recipe.borrowed_part, generator)
-    visible = corrupt_tokens(tokens, lengths, recipe.random_codes, codes, generator, predicted)
+    visible = corrupt_tokens(tokens, lengths, recipe.random_codes, codes, generator, predicted_parts)
     canvas = mask_tokens(visible, lengths, recipe.mask_schedule, generator, masked_parts)
     return {"tokens": tokens, "lengths": lengths, "canvas": canvas}
 
@@ -133,9 +138,9 @@ def _predict(
     logits = model(canvas, lengths, data["words"], data["word_mask"], data["sentence"], drop_text)
     value = masked_loss(logits, tokens, lengths, recipe.loss_on, canvas)
     with torch.no_grad():
-        predicted = slice(logits.shape[1])
-        masked = canvas[:, predicted] == MASK
-        hits = (logits.argmax(-1) == tokens[:, predicted]) & masked
+        predicted_parts = logits.shape[1]
+        masked = canvas[:, :predicted_parts] == MASK
+        hits = (logits.argmax(-1) == tokens[:, :predicted_parts]) & masked
     return value, hits.sum(), masked.sum()
 
 
@@ -156,16 +161,16 @@ def evaluate_transformer(
     task counts as often as it occurs in training (`recipe.both_parts`).
     """
     recipe = dataclasses.replace(recipe, drop_edge=0.0, random_codes=0.0, borrowed_part=0.0)
-    alone = (1 - recipe.both_parts) / 2
-    tasks = {  # which parts are masked, and how often
+    one_part = (1 - recipe.both_parts) / 2
+    tasks = {  # which parts are masked, and the probability of it in training
         "both": ((True, True), recipe.both_parts),
-        "upper_given_lower": ((True, False), alone),
-        "lower_given_upper": ((False, True), alone),
+        "upper_given_lower": ((True, False), one_part),
+        "lower_given_upper": ((False, True), one_part),
     }
-    if transformer.config.predicted == 1:
+    if transformer.config.predicted_parts == 1:
         tasks = {"only": ((True,), 1.0)}
     order = val.lengths.argsort(stable=True)
-    clip_of = torch.repeat_interleave(torch.arange(len(val)), val.starts.diff())
+    clip_of = torch.repeat_interleave(torch.arange(len(val)), val.starts.diff())  # the clip of each variant
     loss = dict.fromkeys(tasks, 0.0)
     hits, masked = dict(loss), dict(loss)
     for number, variants in enumerate(order.split(batch_size)):
@@ -183,7 +188,7 @@ def evaluate_transformer(
             masked[task] += float(batch_masked)
 
     def mean(values: dict[str, float]) -> float:
-        return sum(chance * values[task] for task, (_, chance) in tasks.items())
+        return sum(probability * values[task] for task, (_, probability) in tasks.items())
 
     metrics = {"loss": mean(loss) / len(order), "accuracy_masked": mean(hits) / mean(masked)}
     if len(tasks) > 1:

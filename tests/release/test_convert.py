@@ -77,7 +77,7 @@ def test_the_model_folder_generates_and_describes_itself(files, tmp_path, clip, 
 def test_an_upper_body_model_only_edits(upper, tmp_path, clip):
     tokenizer, transformer, meta = made_up.write_release(tmp_path, *upper)
     model = convert(tokenizer, transformer, tmp_path / "out", meta, heads=4, text=clip)
-    assert (model.transformer.config.parts, model.transformer.config.predicted) == (2, 1)
+    assert (model.transformer.config.parts, model.transformer.config.predicted_parts) == (2, 1)
     assert "upper and lower body" in describe(model)[0] and "upper body only" in describe(model)[2]
     assert "mmm train length" not in (tmp_path / "out" / "README.md").read_text()
     with pytest.raises(ValueError, match="lower body|upper body"):

@@ -57,7 +57,7 @@ def test_no_position_is_preferred():
 
 def test_a_model_of_the_upper_part_learns_it_alone():
     tokens, lengths = batch(parts=2)
-    visible = corrupt_tokens(tokens, lengths, 0.5, 64, generator(), predicted=1)
+    visible = corrupt_tokens(tokens, lengths, 0.5, 64, generator(), predicted_parts=1)
     canvas = mask_tokens(visible, lengths, "cosine", generator(), draw_masked_parts(400, 1, 0.5, generator()))
     assert torch.equal(canvas[:, 1], tokens[:, 1])
     # The same numbers are drawn as for a whole body.
@@ -141,9 +141,9 @@ def test_an_edge_token_is_dropped():
     assert torch.equal(dropped[:, 1], dropped[:, 0] + 20), "all parts lose the same token"
 
 
-@pytest.mark.parametrize("where", ["all", "masked"])
+@pytest.mark.parametrize("loss_on", ["all", "masked"])
 @pytest.mark.parametrize(("parts", "predicted"), [(1, 1), (2, 1), (2, 2)])
-def test_loss_is_a_mean_of_means(where, parts, predicted):
+def test_loss_is_a_mean_of_means(loss_on, parts, predicted):
     tokens, lengths = batch(size=6, n=12, codes=10, parts=parts)
     masked_parts = draw_masked_parts(6, predicted, 0.5, generator(4))
     canvas = mask_tokens(tokens, lengths, "cosine", generator(), masked_parts)
@@ -151,11 +151,11 @@ def test_loss_is_a_mean_of_means(where, parts, predicted):
     clips = []
     for row in range(6):
         positions = [(part, i) for part in range(predicted) for i in range(lengths[row])]
-        positions = [at for at in positions if where == "all" or canvas[row][at] == MASK]
+        positions = [at for at in positions if loss_on == "all" or canvas[row][at] == MASK]
         terms = [-logits[row][at].log_softmax(0)[tokens[row][at]] for at in positions]
         clips.append(torch.stack(terms).mean())
     targets = tokens.masked_fill(~inside(lengths, 12)[:, None], MASK)  # padding may hold anything
-    loss = masked_loss(logits, targets, lengths, where=where, canvas=canvas)
+    loss = masked_loss(logits, targets, lengths, loss_on=loss_on, canvas=canvas)
     assert torch.allclose(loss, torch.stack(clips).mean())
 
 
@@ -173,7 +173,7 @@ ONE = torch.ones(2, 2, dtype=torch.bool)
         (lambda: draw_masked_parts(5, 2, 1.5, generator()), "both_parts is 1.5"),
         (lambda: borrow_visible_part(TOKENS, LENGTHS, ONE, 1.5, generator()), "borrowed_part is 1.5"),
         (lambda: corrupt_tokens(TOKENS, LENGTHS, 1.2, 64, generator()), "random_codes is 1.2"),
-        (lambda: masked_loss(torch.zeros(2, 1, 4, 64), TOKENS, LENGTHS, where="masked"), "canvas"),
+        (lambda: masked_loss(torch.zeros(2, 1, 4, 64), TOKENS, LENGTHS, loss_on="masked"), "canvas"),
     ],
 )
 def test_refusals(call, named):

@@ -153,7 +153,7 @@ def test_dropped_text_is_the_same_for_every_text():
 @pytest.mark.parametrize(("predicts", "predicted"), [(0, 2), (1, 1), (2, 2)])
 def test_two_parts_share_the_special_vectors_and_the_codebook_is_not_trained(predicts, predicted):
     model = small_model(parts=2, predicts=predicts)
-    assert model.specials.shape == (3, 6) and model.config.predicted == predicted
+    assert model.specials.shape == (3, 6) and model.config.predicted_parts == predicted
     inputs = random_input(parts=2)
     inputs["lengths"].fill_(9)
     assert model(**inputs).shape == (3, predicted, 9, 20)

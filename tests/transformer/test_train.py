@@ -148,7 +148,7 @@ def test_two_parts_learn_their_three_tasks(tmp_path):
 def test_a_model_of_the_upper_part_is_evaluated_on_it_alone(tmp_path):
     result = go(tmp_path, 3, parts=2, predicts=1)
     assert set(result.metrics) == {"val/loss", "val/accuracy_masked"}
-    assert (MaskedTransformer.from_pretrained(tmp_path / "model").config.predicted) == 1
+    assert (MaskedTransformer.from_pretrained(tmp_path / "model").config.predicted_parts) == 1
 
 
 def test_the_evaluation_of_two_parts_weighs_the_tasks_as_training_does(tmp_path):

@@ -177,7 +177,7 @@ def edit_pair(
         "real": (pair.donor, pair.text),
         "pasted": (paste(source, pair.donor, held.folder.skeleton), pair.text),
     }
-    if model.transformer.config.predicted == 2:
+    if model.transformer.config.predicted_parts == 2:
         alone = model.generate(text, min(len(source), model.max_frames), **options)
         results["text alone"] = (alone.features, pair.text)
     for g in guidance:
