@@ -114,7 +114,7 @@ def _retarget(positions: Tensor, skeleton: Skeleton, target: np.ndarray | Tensor
     Inverse kinematics on the raw offsets followed by forward kinematics with the target's equals turning each bone's
     raw direction into its actual direction; rotations along the chain cancel.
 
-    Path and directions are float32, as in the reference, and only their sums are exact: where a bone points almost
+    Path and directions are float32, as in the reference, and only their sums are float64: where a bone points almost
     opposite to its raw direction, the rotations of step 4 are so ill-conditioned that a rounding difference of 1e-7 m
     changes them by up to 1e-3.
     """

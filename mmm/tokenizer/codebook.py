@@ -1,7 +1,7 @@
 """Is the codebook alive? How often codes are used, as entropy, perplexity and dead codes.
 
-Tokens come as `Tokenizer.encode` returns them, (…, P, N), or as a list of clips, each (P, N). Body parts have
-codebooks of their own, so there is one report for each part. Bits are base 2.
+Tokens come as `Tokenizer.encode` returns them, (…, P, N), or as a list of clips, each (P, N), with P body parts
+(parts.py) and N time steps. Each part has its own codebook, so there is one report for each part.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from mmm.errors import require
 class CodebookReport:
     """Use of one part's codebook over all tokens of a set."""
 
-    codes: int
-    tokens: int
+    codes: int  # in the codebook, K
+    tokens: int  # in the set
     used: int  # codes chosen at least once
     entropy: float  # of the codes' frequencies, in bits; at most log2(codes)
     perplexity: float  # 2 ** entropy: as many equally frequent codes would have the same entropy

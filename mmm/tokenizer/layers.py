@@ -11,8 +11,9 @@ Sequences are kept as pictures one pixel high, (B, channels, 1, T), stored chann
 lies in memory already, so nothing is copied, and it is the fastest layout on a CPU (width 176, 64 windows of 64
 frames, two cores: a training step takes 79 ms in bfloat16 and 133 ms in float32; 97 and 187 ms with Conv1d).
 
-A mask separates clips of different lengths: after the end of a clip the input of every layer is zero, exactly as a
-convolution pads a clip that is alone. So neither the other clips of a batch nor its padding change the result.
+In a batch of clips of different lengths, `real` marks what belongs to a clip and what is padding. The last token of a
+clip is completed with the clip's last frame (`Tokenizer.encode`). Everything behind it is zero before every layer,
+exactly as a convolution pads a clip that is alone: neither the other clips nor the padding change the result.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from mmm.tokenizer import parts
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """Sizes and rules of a tokenizer; the defaults are the paper's.
+    """Sizes and rules of a tokenizer. The default sizes are the paper's; a recipe sets `reset` and `feature_bias`.
 
-    `code_dim` is the width of a whole time step: with two parts, each has codes of half the width. `ema`, `reset` and
-    `dead_below` belong to the quantizer. `feature_bias` divides the standard deviation of the root features and of
-    the contacts, so that they count more in the loss (5 in Guo's loaders); it influences drift.
+    `code_dim` (C) is the width of a time step, all body parts together: with two parts, a code of one part has half of
+    it. `ema`, `reset` and `dead_below` belong to the quantizer. `feature_bias` divides the standard deviation of the
+    root features and of the contacts, so that they count more in the loss (5 in Guo's loaders); it influences drift.
     """
 
     features: int = 263
@@ -82,12 +83,12 @@ class Encoder(nn.Module):
         self.stages = nn.ModuleList(Down(config) for _ in range(config.down))
         self.last = conv(config.width, code_dim, 3)
 
-    def forward(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b n c"]:
-        """`mask` marks the tokens that are real."""
-        keep = None if mask is None else mask[:, None, None].repeat_interleave(self.ratio, -1)
-        y = _masked(F.relu(self.first(_masked(_as_picture(x), keep))), keep)
+    def forward(self, x: Float[Tensor, "b t d"], real: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b n c"]:
+        """`real`: which tokens are no padding."""
+        real = None if real is None else real[:, None, None].repeat_interleave(self.ratio, -1)
+        y = _zero_padding(F.relu(self.first(_zero_padding(_as_picture(x), real))), real)
         for stage in self.stages:
-            y, keep = stage(y, keep)
+            y, real = stage(y, real)
         return _as_sequence(self.last(y))
 
 
@@ -101,13 +102,13 @@ class Decoder(nn.Module):
         self.smooth = conv(config.width, config.width, 3)
         self.last = conv(config.width, features, 3)
 
-    def forward(self, z: Float[Tensor, "b n c"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b t d"]:
-        """`mask` marks the tokens that are real."""
-        keep = None if mask is None else mask[:, None, None]
-        y = _masked(F.relu(self.first(_masked(_as_picture(z), keep))), keep)
+    def forward(self, z: Float[Tensor, "b n c"], real: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b t d"]:
+        """`real`: which tokens are no padding."""
+        real = None if real is None else real[:, None, None]
+        y = _zero_padding(F.relu(self.first(_zero_padding(_as_picture(z), real))), real)
         for stage in self.stages:
-            y, keep = stage(y, keep)
-        return _as_sequence(self.last(_masked(F.relu(self.smooth(y)), keep)))
+            y, real = stage(y, real)
+        return _as_sequence(self.last(_zero_padding(F.relu(self.smooth(y)), real)))
 
 
 class Down(nn.Module):
@@ -120,12 +121,12 @@ class Down(nn.Module):
         self.conv = nn.Conv2d(width, width, (1, 2 * stride), (1, stride), (0, stride // 2))
         self.blocks = residuals(config)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        mask = None if mask is None else mask[..., :: self.stride]
-        x = _masked(self.conv(x), mask)
+    def forward(self, x: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        real = None if real is None else real[..., :: self.stride]
+        x = _zero_padding(self.conv(x), real)
         for block in self.blocks:
-            x = block(x, mask)
-        return x, mask
+            x = block(x, real)
+        return x, real
 
 
 class Up(nn.Module):
@@ -137,12 +138,12 @@ class Up(nn.Module):
         self.blocks = residuals(config)
         self.conv = conv(config.width, config.width, 3)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, real: Tensor | None) -> tuple[Tensor, Tensor | None]:
         for block in self.blocks:
-            x = block(x, mask)
-        mask = None if mask is None else mask.repeat_interleave(self.stride, -1)
+            x = block(x, real)
+        real = None if real is None else real.repeat_interleave(self.stride, -1)
         x = F.interpolate(x, scale_factor=(1, self.stride), mode="nearest")
-        return _masked(self.conv(x), mask), mask
+        return _zero_padding(self.conv(x), real), real
 
 
 def residuals(config: TokenizerConfig) -> nn.ModuleList:
@@ -159,8 +160,8 @@ class Residual(nn.Module):
         self.dilated = conv(width, width, 3, dilation)
         self.pointwise = conv(width, width, 1)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        return _masked(x + self.pointwise(F.relu(self.dilated(F.relu(x)))), mask)
+    def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
+        return _zero_padding(x + self.pointwise(F.relu(self.dilated(F.relu(x)))), real)
 
 
 def conv(inputs: int, outputs: int, kernel: int, dilation: int = 1) -> nn.Conv2d:
@@ -170,17 +171,23 @@ def conv(inputs: int, outputs: int, kernel: int, dilation: int = 1) -> nn.Conv2d
 
 
 def decoder_reach(config: TokenizerConfig) -> int:
-    """How many tokens to either side can influence a frame: the receptive field of the decoder."""
-    blocks = sum(config.dilation_growth**i for i in range(config.depth))
-    reach = 1.0  # the first convolution
+    """How many tokens to either side can influence a frame: the receptive field of the decoder.
+
+    A convolution of kernel 3 reaches one time step to either side, and `dilation` steps if it is dilated. With the
+    default sizes, in tokens: 1 (first convolution) + 13 + 1/2 (stage 1: dilations 9 + 3 + 1, then a convolution at 2
+    steps per token) + 13/2 + 1/4 (stage 2) + 2/4 (the last two convolutions) = 21.75, so 22.
+    """
+    dilations = sum(config.dilation_growth**i for i in range(config.depth))
+    reach = 1.0
     for stage in range(config.down):
         steps = config.stride**stage  # time steps per token at this stage
-        reach += blocks / steps + 1 / (steps * config.stride)
-    return int(reach + 2 / config.ratio) + 1  # the last two convolutions
+        reach += dilations / steps + 1 / (steps * config.stride)
+    return int(reach + 2 / config.ratio) + 1
 
 
-def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
-    return x if mask is None else x * mask
+def _zero_padding(x: Tensor, real: Tensor | None) -> Tensor:
+    """`real` broadcasts over the channels; None: there is no padding."""
+    return x if real is None else x * real
 
 
 def _as_picture(x: Float[Tensor, "b t d"]) -> Float[Tensor, "b d 1 t"]:

@@ -79,54 +79,55 @@ class Tokenizer(nn.Module):
     def encode(
         self, features: Float[Tensor, "b t d"], lengths: Int[Tensor, " b"] | None = None
     ) -> Int[Tensor, "b p n"]:
-        """Raw features → tokens, N = ceil(T / 4); a clip is padded to a multiple of 4 by its own last frame.
+        """Raw features → tokens, N = ceil(T / 4).
 
-        With `lengths` (frames) the rest of a row is ignored: a clip gets the tokens that it gets alone.
-        Tokens past ceil(length / 4) are 0.
+        With `lengths` (frames) a clip gets the tokens that it gets alone: its last token is completed with its last
+        frame, and everything behind it counts as zero. Tokens behind the end of a clip are 0.
 
         Raises:
             ValueError: a length is below 1 or above T.
         """
-        outputs, mask = self.encoder_outputs(features, lengths)
+        outputs, real = self.encoder_outputs(features, lengths)
         tokens = [quantizer.nearest(z) for quantizer, z in zip(self.quantizers, outputs, strict=True)]
-        return torch.stack(tokens, 1) * mask[:, None]
+        return torch.stack(tokens, 1) * real[:, None]
 
     @torch.no_grad()
     def encoder_outputs(
         self, features: Float[Tensor, "b t d"], lengths: Int[Tensor, " b"] | None = None
     ) -> tuple[list[Float[Tensor, "b n c"]], Bool[Tensor, "b n"]]:
-        """The vectors that `encode` quantizes, for each part, and which of them are real (see `encode`)."""
-        ratio, frames = self.config.ratio, features.shape[1]
-        lengths = _frame_counts(lengths, features, frames)
-        padded = -(-frames // ratio) * ratio
-        last = (lengths - 1)[:, None]
+        """The vectors that `encode` quantizes, for each part, and which of them are real (no padding)."""
+        ratio = self.config.ratio
+        longest = features.shape[1]
+        last = (_frame_counts(lengths, features, longest) - 1)[:, None]
         row = torch.arange(len(features), device=features.device)[:, None]
-        frame = torch.arange(padded, device=features.device).expand(len(features), -1)
-        x = self.normalise(features[row, torch.minimum(frame, last)])
-        mask = frame[:, ::ratio] <= last
-        return self._encode(x, mask), mask
+        frame = torch.arange(-(-longest // ratio) * ratio, device=features.device).expand(len(features), -1)
+        x = self.normalise(
+            features[row, torch.minimum(frame, last)]
+        )  # the last frame completes the last token
+        real = frame[:, ::ratio] <= last
+        return self._encode(x, real), real
 
     @torch.no_grad()
     def decode(
         self, tokens: Int[Tensor, "b p n"], lengths: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b t d"]:
-        """Tokens → raw features, 4 frames each; with `lengths` (frames), frames past a clip's end are 0.
+        """Tokens → raw features, 4 frames each; with `lengths` (frames), frames behind a clip's end are 0.
 
         Raises:
             ValueError: a token is not a code id, or a length is below 1 or above 4 N.
         """
-        codes, frames = self.config.codes, tokens.shape[2] * self.config.ratio
-        lengths = _frame_counts(lengths, tokens, frames)
-        real = torch.arange(frames, device=tokens.device) < lengths[:, None]
-        mask = real[:, :: self.config.ratio]
-        tokens = torch.where(mask[:, None], tokens, 0)
+        codes, longest = self.config.codes, tokens.shape[2] * self.config.ratio
+        lengths = _frame_counts(lengths, tokens, longest)
+        real_frames = torch.arange(longest, device=tokens.device) < lengths[:, None]
+        real = real_frames[:, :: self.config.ratio]  # tokens
+        tokens = torch.where(real[:, None], tokens, 0)
         require(
             bool(((tokens >= 0) & (tokens < codes)).all()),
             f"tokens lie in {int(tokens.min())}…{int(tokens.max())}, expected code ids in 0…{codes - 1}: "
             "fill the canvas before decoding it",
         )
         vectors = [q.lookup(part) for q, part in zip(self.quantizers, tokens.unbind(1), strict=True)]
-        return self.denormalise(self._decode(vectors, mask)) * real[..., None]
+        return self.denormalise(self._decode(vectors, real)) * real_frames[..., None]
 
     @property
     def codebook(self) -> Float[Tensor, "p k c"]:
@@ -138,14 +139,14 @@ class Tokenizer(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b t d"],
-        mask: Bool[Tensor, "b t"] | None = None,
+        real: Bool[Tensor, "b t"] | None = None,
         generator: torch.Generator | None = None,
         code_noise: float | None = None,
     ) -> VQOutput:
         """Normalised features through the bottleneck; in training mode the codebooks are updated.
 
         Args:
-            mask: the frames that are real. A token counts if any of its frames is real, as in `encode`.
+            real: which frames are no padding; all when None. A token is real if one of its frames is, as in `encode`.
             generator: on the CPU; draws the first codes and the replacements of dead ones.
             code_noise: train the decoders only. Codebooks stay as they are, and this ratio of the codes that the
                 decoders get is replaced by near ones (`Quantizer.noisy`): sampled tokens, too, are often only near.
@@ -155,29 +156,31 @@ class Tokenizer(nn.Module):
         """
         ratio = self.config.ratio
         require(x.shape[1] % ratio == 0, f"x has {x.shape[1]} frames, expected a multiple of {ratio}")
-        mask = None if mask is None else mask.unflatten(1, (-1, ratio)).any(-1)  # of tokens
+        real_tokens = None if real is None else real.unflatten(1, (-1, ratio)).any(-1)
         outputs = [
-            quantizer(z, mask, generator) if code_noise is None else quantizer.noisy(z, code_noise, generator)
-            for quantizer, z in zip(self.quantizers, self._encode(x, mask), strict=True)
+            quantizer(z, real_tokens, generator)
+            if code_noise is None
+            else quantizer.noisy(z, code_noise, generator)
+            for quantizer, z in zip(self.quantizers, self._encode(x, real_tokens), strict=True)
         ]
         return VQOutput(
-            reconstruction=self._decode([o.vectors for o in outputs], mask),
+            reconstruction=self._decode([o.vectors for o in outputs], real_tokens),
             tokens=torch.stack([o.tokens for o in outputs], 1),
             commitment=torch.stack([o.commitment for o in outputs]).sum(),
             codebook_loss=torch.stack([o.codebook_loss for o in outputs]).sum(),
             perplexity=torch.stack([o.perplexity for o in outputs]).mean(),
         )
 
-    def _encode(self, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b n"] | None) -> list[Tensor]:
+    def _encode(self, x: Float[Tensor, "b t d"], real: Bool[Tensor, "b n"] | None) -> list[Tensor]:
         """Normalised features → vectors (B, N, C) of each part."""
         features = (x,)
         if self.config.parts == 2:
             features = parts.split(x, self.mean, self.scale, self.upper_mean, self.upper_std)
-        return [encoder(part, mask) for encoder, part in zip(self.encoders, features, strict=True)]
+        return [encoder(part, real) for encoder, part in zip(self.encoders, features, strict=True)]
 
-    def _decode(self, vectors: list[Tensor], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b t d"]:
+    def _decode(self, vectors: list[Tensor], real: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b t d"]:
         """Code vectors of each part → normalised features."""
-        decoded = [decoder(z, mask).float() for decoder, z in zip(self.decoders, vectors, strict=True)]
+        decoded = [decoder(z, real).float() for decoder, z in zip(self.decoders, vectors, strict=True)]
         if self.config.parts == 1:
             return decoded[0]
         return parts.merge(*decoded, self.mean, self.scale, self.upper_mean, self.upper_std)
@@ -238,29 +241,29 @@ class Tokenizer(nn.Module):
 
 
 def tokenizer_loss(
-    out: VQOutput, x: Float[Tensor, "b t d"], mask: Bool[Tensor, "b t"] | None, config: TokenizerConfig
+    output: VQOutput, x: Float[Tensor, "b t d"], real: Bool[Tensor, "b t"] | None, config: TokenizerConfig
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """Smooth-L1 on all features + 0.5 × smooth-L1 on the joint positions + 0.02 × commitment.
 
-    Only real frames count. Returns the loss, and its terms, detached, for the log.
+    Frames that are not `real` do not count. Returns the loss, and its terms, detached, for the log.
     """
-    error = F.smooth_l1_loss(out.reconstruction.float(), x, reduction="none")
-    weight = torch.ones_like(error[..., 0]) if mask is None else mask.to(error)
-    weight = weight / mean_count(weight.sum()).clamp(min=1)
+    error = F.smooth_l1_loss(output.reconstruction.float(), x, reduction="none")
+    weight = torch.ones_like(error[..., 0]) if real is None else real.to(error)
+    weight = weight / mean_count(weight.sum()).clamp(min=1)  # with one process: / the number of real frames
     reconstruction = (error.mean(-1) * weight).sum()
     positions = (error[..., config.positions].mean(-1) * weight).sum()
     loss = (
         reconstruction
         + config.position_weight * positions
-        + config.commitment_weight * out.commitment
-        + out.codebook_loss
+        + config.commitment_weight * output.commitment
+        + output.codebook_loss
     )
     terms = {
         "loss": loss,
         "reconstruction": reconstruction,
         "positions": positions,
-        "commitment": out.commitment,
-        "perplexity": out.perplexity,
+        "commitment": output.commitment,
+        "perplexity": output.perplexity,
     }
     return loss, {name: value.detach() for name, value in terms.items()}
 
@@ -286,17 +289,17 @@ def decode_in_pieces(
     reach = decoder_reach(tokenizer.config)
     pieces = []
     for start in range(0, count, piece):
-        left, right = max(0, start - reach), min(count, start + piece + reach)
-        end = min(frames, right * ratio)
-        length = torch.tensor([end - left * ratio], device=tokens.device)
+        stop = min(count, start + piece)
+        left, right = max(0, start - reach), min(count, stop + reach)  # with the neighbours
+        length = torch.tensor([min(frames, right * ratio) - left * ratio], device=tokens.device)
         features = tokenizer.decode(tokens[None, :, left:right], length)[0]
-        first, last = start * ratio, min(frames, (start + piece) * ratio)
-        pieces.append(features[first - left * ratio : last - left * ratio].cpu())
+        features = features[(start - left) * ratio : min(frames, stop * ratio) - left * ratio]
+        pieces.append(features.cpu())
     return torch.cat(pieces)
 
 
 def count_parameters(model: Tokenizer) -> dict[str, int]:
-    """Weights of the network, of the codebooks, and in all (buffers of the training are not counted)."""
+    """Weights of the network, of the codebooks, and in all (without the running counts and sums of training)."""
     codebook = model.codebook.numel()
     network = sum(p.numel() for name, p in model.named_parameters() if not name.endswith("codebook"))
     return {"network": network, "codebook": codebook, "total": network + codebook}

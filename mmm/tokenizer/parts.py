@@ -1,9 +1,9 @@
-"""Body parts: the features of the upper and of the lower body, and the relative heights of the upper one.
+"""Body parts: the 263 features divided into 156 of the upper and 107 of the lower body.
 
 Paper, section 3.4 (upper-body editing); docs/REPRODUCTION.md, "Tokenizer". Tokens of the upper body must not depend on
-the legs, so each part has its own encoder, codebook and decoder. The lower part holds the root and the contacts. The
-heights of the upper joints are taken relative to the root, whose height belongs to the lower part: otherwise the
-upper tokens would say how deep the legs squat.
+the legs, so each part has its own encoder, codebook and decoder. The lower part has the root and the contacts. Heights
+of joints are above the floor, so those of the upper joints would say how deep the legs squat: `split` makes them
+relative to the root, whose height belongs to the lower part, and `merge` makes them absolute again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ ROOT_HEIGHT = 3
 def _features_of(joints: tuple[int, ...]) -> list[int]:
     """Indices of the positions, rotations and velocities of joints among the 263 features."""
     indices = []
+    # positions start at feature 4 with 3 numbers for each joint from joint 1 on; then rotations, then velocities
     for start, size, first in ((4, 3, 1), (67, 6, 1), (193, 3, 0)):
         indices += [start + size * (j - first) + k for j in joints if j >= first for k in range(size)]
     return indices
@@ -27,8 +28,10 @@ def _features_of(joints: tuple[int, ...]) -> list[int]:
 
 LOWER = [0, 1, 2, 3, *_features_of(LOWER_JOINTS), 259, 260, 261, 262]
 UPPER = _features_of(tuple(j for j in range(JOINTS) if j not in LOWER_JOINTS))
-UPPER_HEIGHTS = UPPER[1 : 3 * (JOINTS - len(LOWER_JOINTS)) : 3]  # y of the 13 joint positions, among the 263
-_OWN_HEIGHTS = [UPPER.index(index) for index in UPPER_HEIGHTS]  # the same, among the upper 156
+UPPER_HEIGHTS = UPPER[
+    1 : 3 * (JOINTS - len(LOWER_JOINTS)) : 3
+]  # y of the 13 joint positions: indices into the 263
+_OWN_HEIGHTS = [UPPER.index(index) for index in UPPER_HEIGHTS]  # the same as indices into the upper 156
 
 
 def relative_height_statistics(
@@ -46,7 +49,11 @@ def split(
     upper_mean: Float[Tensor, " 13"],
     upper_std: Float[Tensor, " 13"],
 ) -> tuple[Float[Tensor, "b t 156"], Float[Tensor, "b t 107"]]:
-    """Normalised features → (upper, lower), with the heights of the upper joints relative to the root."""
+    """Normalised features → (upper, lower), with the heights of the upper joints relative to the root.
+
+    Heights are de-normalised first, because mean and std of the root and of each joint differ. `upper_mean` and
+    `upper_std` normalise the relative ones (`relative_height_statistics`).
+    """
     upper, lower = x[..., UPPER], x[..., LOWER]
     root = x[..., ROOT_HEIGHT, None] * std[ROOT_HEIGHT] + mean[ROOT_HEIGHT]
     heights = x[..., UPPER_HEIGHTS] * std[UPPER_HEIGHTS] + mean[UPPER_HEIGHTS] - root

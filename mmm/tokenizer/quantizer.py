@@ -23,13 +23,14 @@ from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 
 from mmm.errors import require
-from mmm.training.processes import from_first_process, joint_items, mean_count, sum_over_processes
+from mmm.training.processes import from_first_process, gather_items, mean_count, sum_over_processes
 
 RESETS = ("dead", "release", "none")
-"""`dead` (default): a code is replaced in the step in which its EMA count falls below `dead_below` of an
-average code's (at most below 1), and its EMA sum and count are rewritten, so that the replacement lasts.
-`release`: a flag per code turns on, for good, when its EMA count reaches 1; every 21st step the codes whose
-flag is off are replaced, but their EMA sums stay, so the next update undoes the replacement.
+"""The EMA count of a code is the running mean of how often it is chosen in a step.
+`dead` (default): a code is replaced in the step in which its EMA count falls below min(1, `dead_below` × average
+count), and its EMA sum and count are rewritten, so that the replacement lasts.
+`release` (what the MMM authors' code does): a flag per code turns on, for good, when its EMA count reaches 1; every
+21st step the codes whose flag is off are replaced, but their EMA sums stay, so the next update undoes the replacement.
 `none`: no code is ever replaced."""
 
 RELEASE_INTERVAL = 21
@@ -57,9 +58,9 @@ class Quantizer(nn.Module):
         width: width of a code, C.
         ema: decay of the running means, or 0 to train the codebook by gradient.
         reset: one of `RESETS`.
-        dead_below: with reset "dead", a code is dead when its EMA count is below 1 and below this ratio of an
-            average code's count, which is tokens per batch / codes. A limit of 1 alone would declare most
-            codes dead in every step at the paper's size: 4,096 tokens per batch for 8,192 codes.
+        dead_below: with reset "dead", a code is dead when its EMA count is below 1 and below this ratio of the average
+            count, which is tokens per batch / codes. A limit of 1 alone would declare most codes dead in every step at
+            the paper's size: 4,096 tokens per batch for 8,192 codes.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Quantizer(nn.Module):
         else:
             self.codebook = nn.Parameter(codebook)
         self.register_buffer("ema_counts", torch.zeros(codes))
-        self.register_buffer("used", torch.zeros(codes, dtype=torch.bool))  # the release's flags
+        self.register_buffer("used", torch.zeros(codes, dtype=torch.bool))  # flags of reset "release"
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         # For the log, not part of a model: how often each code was chosen since `take_usage`, and replaced in all.
         self.register_buffer("chosen", torch.zeros(codes, dtype=torch.int64), persistent=False)
@@ -86,30 +87,30 @@ class Quantizer(nn.Module):
     def forward(
         self,
         z: Float[Tensor, "b n c"],
-        mask: Bool[Tensor, "b n"] | None = None,
+        real: Bool[Tensor, "b n"] | None = None,
         generator: torch.Generator | None = None,
     ) -> Quantized:
         """Quantize; in training mode also update the codebook.
 
-        Positions outside `mask` get a token too, but do not count in any statistic, loss or reset. `generator`
-        (on the CPU) draws the replacements; the first training batch initialises the codebook.
+        Positions that are not `real` (padding) get a token too, but do not count in any statistic, loss or reset.
+        `generator` (on the CPU) draws the replacements; the first training batch initialises the codebook.
         """
         # In float32 whatever the precision around it: bfloat16 cannot tell near codes apart.
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
-            real = z.detach().flatten(0, 1) if mask is None else z.detach()[mask]
-            joint = _joint_rows(z.detach(), mask) if self.training else real
+            rows = z.detach().flatten(0, 1) if real is None else z.detach()[real]
+            all_rows = _all_rows(z.detach(), real) if self.training else rows
             if self.training and not self.initialised:
-                self.set_codebook(self._draw(joint, generator))
+                self.set_codebook(self._draw(all_rows, generator))
             tokens = self.nearest(z)
             codes = self.lookup(tokens)
-            real_tokens = tokens.flatten() if mask is None else tokens[mask]
-            counts = self._counts(real_tokens)
-            commitment = _mean_square(z - codes.detach(), mask)
-            codebook_loss = commitment.new_zeros(()) if self.ema else _mean_square(z.detach() - codes, mask)
+            row_tokens = tokens.flatten() if real is None else tokens[real]
+            counts = self._counts(row_tokens)
+            commitment = _mean_square(z - codes.detach(), real)
+            codebook_loss = commitment.new_zeros(()) if self.ema else _mean_square(z.detach() - codes, real)
             vectors = z + (codes - z).detach()
             if self.training:
-                self._update(real, real_tokens, counts, joint, generator)
+                self._update(rows, row_tokens, counts, all_rows, generator)
         return Quantized(vectors, tokens, commitment, codebook_loss, perplexity(counts))
 
     @torch.no_grad()
@@ -172,15 +173,15 @@ class Quantizer(nn.Module):
     @torch.no_grad()
     def _update(
         self,
-        z: Float[Tensor, "m c"],
+        rows: Float[Tensor, "m c"],
         tokens: Int[Tensor, " m"],
         counts: Float[Tensor, " k"],
-        joint: Float[Tensor, "joint c"],
+        all_rows: Float[Tensor, "all c"],
         generator: torch.Generator | None,
     ) -> None:
-        """One step of the running counts and means, then of the reset rule, which draws from `joint`.
+        """One step of the running counts and means, then of the reset rule, which draws from `all_rows`.
 
-        The means use sums over processes, not sums of `joint`: the latter may differ in the last bit from process to
+        The means use sums over processes, not sums of `all_rows`: the latter may differ in the last bit from process to
         process, and the codebooks would drift apart.
         """
         self.step += 1
@@ -188,7 +189,7 @@ class Quantizer(nn.Module):
         self.ema_counts.lerp_(counts, 1 - (self.ema or USAGE_DECAY))
         self.used |= self.ema_counts >= 1
         if self.ema:
-            sums = sum_over_processes(torch.zeros_like(self.ema_sums).index_add_(0, tokens, z))
+            sums = sum_over_processes(torch.zeros_like(self.ema_sums).index_add_(0, tokens, rows))
             self.ema_sums.lerp_(sums, 1 - self.ema)
             means = self.ema_sums / self.ema_counts.clamp(min=TINY)[:, None]
             self.codebook.copy_(torch.where(self.ema_counts[:, None] > TINY, means, self.codebook))
@@ -196,33 +197,33 @@ class Quantizer(nn.Module):
             average = counts.mean()
             dead = self.ema_counts < (self.dead_below * average).clamp(max=1)
             # An average count gives the new code time to be chosen before it can be dead again.
-            self._replace(dead, joint, generator)
+            self._replace(dead, all_rows, generator)
             self.ema_counts.copy_(torch.where(dead, average, self.ema_counts))
             if self.ema:
                 rewritten = self.codebook * self.ema_counts[:, None]
                 self.ema_sums.copy_(torch.where(dead[:, None], rewritten, self.ema_sums))
         elif self.reset == "release":
-            self._replace(~self.used & (self.step % RELEASE_INTERVAL == 0), joint, generator)
+            self._replace(~self.used & (self.step % RELEASE_INTERVAL == 0), all_rows, generator)
 
     def _replace(
-        self, which: Bool[Tensor, " k"], z: Float[Tensor, "m c"], generator: torch.Generator | None
+        self, which: Bool[Tensor, " k"], rows: Float[Tensor, "m c"], generator: torch.Generator | None
     ) -> None:
         """Replace some codes by random encoder outputs.
 
         They are drawn for all codes in every step: the generator's state never depends on how many are needed.
         """
-        self.codebook.copy_(torch.where(which[:, None], self._draw(z, generator), self.codebook))
+        self.codebook.copy_(torch.where(which[:, None], self._draw(rows, generator), self.codebook))
         self.resets += which
 
-    def _draw(self, z: Float[Tensor, "m c"], generator: torch.Generator | None) -> Float[Tensor, "k c"]:
-        """K different rows of z, in random order; fewer than K are tiled with noise of 0.01 / √C."""
-        codes, width = self.codebook.shape
-        require(len(z), "the batch has no real frame to learn codes from: its mask is False everywhere")
-        if len(z) < codes:
-            z = z.repeat(math.ceil(codes / len(z)), 1)
-            z = z + torch.randn(z.shape, generator=generator).to(z) * 0.01 / math.sqrt(width)
-        rows = torch.randperm(len(z), generator=generator)[:codes].to(z.device)
-        return from_first_process(z[rows].contiguous())
+    def _draw(self, rows: Float[Tensor, "m c"], generator: torch.Generator | None) -> Float[Tensor, "k c"]:
+        """K different rows, in random order; fewer than K are repeated with noise of 0.01 / √C."""
+        count, width = self.codebook.shape
+        require(len(rows), "the batch has no real frame to learn codes from: it is all padding")
+        if len(rows) < count:
+            rows = rows.repeat(math.ceil(count / len(rows)), 1)
+            rows = rows + torch.randn(rows.shape, generator=generator).to(rows) * 0.01 / math.sqrt(width)
+        order = torch.randperm(len(rows), generator=generator)[:count].to(rows.device)
+        return from_first_process(rows[order].contiguous())
 
 
 def perplexity(counts: Float[Tensor, " k"]) -> Float[Tensor, ""]:
@@ -231,12 +232,14 @@ def perplexity(counts: Float[Tensor, " k"]) -> Float[Tensor, ""]:
     return torch.exp(-(frequency * torch.log(frequency + 1e-7)).sum())
 
 
-def _joint_rows(z: Float[Tensor, "b n c"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, "m c"]:
-    """The real rows of the joint batch of all processes, in its order, in every process."""
-    z = joint_items(z)
-    return z.flatten(0, 1) if mask is None else z[joint_items(mask.float()) > 0]
+def _all_rows(z: Float[Tensor, "b n c"], real: Bool[Tensor, "b n"] | None) -> Float[Tensor, "m c"]:
+    """The real rows of the whole batch, over all processes, in the batch's order."""
+    z = gather_items(z)
+    return z.flatten(0, 1) if real is None else z[gather_items(real.float()) > 0]
 
 
-def _mean_square(difference: Float[Tensor, "b n c"], mask: Bool[Tensor, "b n"] | None) -> Float[Tensor, ""]:
+def _mean_square(difference: Float[Tensor, "b n c"], real: Bool[Tensor, "b n"] | None) -> Float[Tensor, ""]:
     square = difference.square().mean(-1)
-    return square.mean() if mask is None else (square * mask).sum() / mean_count(mask.sum()).clamp(min=1)
+    if real is None:
+        return square.mean()
+    return (square * real).sum() / mean_count(real.sum()).clamp(min=1)  # with one process: the count

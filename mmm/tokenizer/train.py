@@ -62,7 +62,7 @@ class Windows:
         self.packed = packed
         self.settings = {"window": window, "short": short, "mirror": mirror, "skeleton": skeleton}
         self.window, self.mirror, self.skeleton = window, mirror, skeleton
-        lengths = np.diff(packed.starts)
+        lengths = packed.lengths
         # A clip of at least a window shows a window of its frames at a time, a shorter one all of them.
         weights = np.maximum(lengths, window) if weights is None else weights
         weights = np.asarray(weights, dtype=np.float64)
@@ -90,18 +90,20 @@ class Windows:
     def draw(
         self, count: int, generator: torch.Generator
     ) -> tuple[Float[Tensor, "b t d"], Bool[Tensor, "b t"]]:
-        """Raw features of `count` windows, and which of their frames are real."""
+        """Raw features of `count` windows, and which of their frames are real (no padding)."""
+        # one row of numbers for the clip, one for the first frame, one for mirroring
         u = torch.rand(3, count, generator=generator, dtype=torch.float64)
         clips = draw_weighted(self.weights, u[0])
         lengths = self._lengths[clips]
         first = (u[1] * (lengths - self.window + 1).clamp(min=1)).long()
-        frames = torch.arange(self.window)
-        rows = torch.minimum(first[:, None] + frames, lengths[:, None] - 1) + self._starts[clips][:, None]
+        frame = torch.arange(self.window)
+        # a clip that is shorter than the window repeats its last frame
+        rows = torch.minimum(first[:, None] + frame, lengths[:, None] - 1) + self._starts[clips][:, None]
         x = np.asarray(self.packed.features[rows.numpy()])
         if self.mirror:
             mirrored = (u[2] < 0.5).numpy()
             x[mirrored] = mirror_features(x[mirrored], self.skeleton)
-        return torch.from_numpy(x), frames < lengths[:, None]
+        return torch.from_numpy(x), frame < lengths[:, None]
 
 
 def train_tokenizer(
@@ -180,8 +182,8 @@ def train_tokenizer(
     result = train(tokenizer, batch, loss, config, out, **options)
     if result.saves:
         tokenizer.save_pretrained(Path(out) / "model")
-        with atomic_write(Path(out) / "resets.npy") as part:
-            np.save(part, torch.stack([q.resets for q in tokenizer.quantizers]).cpu().numpy())
+        with atomic_write(Path(out) / "resets.npy") as temporary:
+            np.save(temporary, torch.stack([q.resets for q in tokenizer.quantizers]).cpu().numpy())
     return result
 
 
@@ -208,16 +210,16 @@ def evaluate_tokenizer(
         the codes) and perplexity, means over body parts.
     """
     device = tokenizer.mean.device
-    lengths = np.diff(packed.starts)
-    order = np.argsort(lengths, kind="stable")
+    order = np.argsort(packed.lengths, kind="stable")  # batches of clips of similar length
     sums, tokens = torch.zeros(3, dtype=torch.float64), []
-    for chunk in np.split(order, range(batch_size, len(order), batch_size)):
-        frames = torch.from_numpy(lengths[chunk])
-        rows = np.minimum(np.arange(lengths[chunk].max()), lengths[chunk][:, None] - 1)
-        true = torch.from_numpy(np.asarray(packed.features[rows + packed.starts[chunk][:, None]]))
-        codes = tokenizer.encode(true.to(device), frames.to(device))
-        decoded = tokenizer.decode(codes, frames.to(device))[:, : true.shape[1]].cpu()
-        real = torch.arange(true.shape[1]) < frames[:, None]
+    for clips in np.split(order, range(batch_size, len(order), batch_size)):
+        lengths = packed.lengths[clips]
+        rows = np.minimum(np.arange(lengths.max()), lengths[:, None] - 1) + packed.starts[clips][:, None]
+        true = torch.from_numpy(np.asarray(packed.features[rows]))
+        lengths = torch.from_numpy(lengths)
+        batch = tokenizer.encode(true.to(device), lengths.to(device))
+        decoded = tokenizer.decode(batch, lengths.to(device))[:, : true.shape[1]].cpu()
+        real = torch.arange(true.shape[1]) < lengths[:, None]
         turned = measures.with_turning_of(decoded, true, skeleton)
         errors = (
             measures.mpjpe_local(decoded, true, skeleton),
@@ -226,9 +228,9 @@ def evaluate_tokenizer(
         )
         for column, error in enumerate(errors):
             sums[column] += error[real].sum()
-        counts = -(-frames // tokenizer.config.ratio)
-        tokens += [row[:, :count].cpu() for row, count in zip(codes, counts.tolist(), strict=True)]
-    local, world, turned_world = (sums / lengths.sum()).tolist()
+        counts = -(-lengths // tokenizer.config.ratio)
+        tokens += [row[:, :count].cpu() for row, count in zip(batch, counts.tolist(), strict=True)]
+    local, world, turned_world = (sums / packed.lengths.sum()).tolist()
     reports = codebook_report(tokens, tokenizer.config.codes)
     return {
         "mpjpe_local": local,
@@ -246,7 +248,7 @@ POSITION, SPEED, ACCELERATION = 0.1, 0.5, 5.0  # m, m/s, m/s²: what counts as 1
 def geometry_loss(
     predicted: Float[Tensor, "b t d"],
     true: Float[Tensor, "b t d"],
-    mask: Bool[Tensor, "b t"] | None,
+    real: Bool[Tensor, "b t"] | None,
     weights: tuple[float, float, float, float],
     skeleton: str | Skeleton = "humanml3d",
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
@@ -261,7 +263,7 @@ def geometry_loss(
 
     Args:
         predicted, true: raw features, T at least 3.
-        mask: which frames are real, the first ones of each row; all when None.
+        real: which frames are no padding, the first ones of each row; all when None.
         weights: of position, speed, acceleration and feet, beside a reconstruction loss of about 0.1.
 
     Returns:
@@ -269,7 +271,7 @@ def geometry_loss(
     """
     skeleton = get_skeleton(skeleton)
     metres, fps = CENTIMETRES[skeleton.unit] / 100, skeleton.fps
-    real = torch.ones_like(true[..., 0]) if mask is None else mask.to(true.dtype)
+    counted = torch.ones_like(true[..., 0]) if real is None else real.to(true.dtype)
     joints, true_joints = (features_to_joints(x, skeleton) * metres for x in (predicted, true))
     speed, true_speed = joints.diff(dim=1) * fps, true_joints.diff(dim=1) * fps
     acceleration_error = (speed - true_speed).diff(dim=1) * fps
@@ -277,14 +279,14 @@ def geometry_loss(
     feet = [joint for side in skeleton.feet for joint in side]
     low = true_joints[:, :, feet, 1] < FOOT_HEIGHT / 100
     slow = true_speed[:, :, feet][..., [0, 2]].norm(dim=-1) < FOOT_SPEED / 100
-    standing = (low[:, 1:] & low[:, :-1] & slow) * real[:, 1:, None]
+    standing = (low[:, 1:] & low[:, :-1] & slow) * counted[:, 1:, None]
     # The square root of a sum that may be 0 has no gradient there.
     foot_speed = speed[:, :, feet][..., [0, 2]].square().sum(-1).add(1e-6).sqrt()
 
     terms = (
-        _mean(_smooth_l1(joints / POSITION, true_joints / POSITION), real),
-        _mean(_smooth_l1(speed / SPEED, true_speed / SPEED), real[:, 1:]),
-        _mean((acceleration_error / ACCELERATION).abs().mean((2, 3)), real[:, 2:]),
+        _mean(_smooth_l1(joints / POSITION, true_joints / POSITION), counted),
+        _mean(_smooth_l1(speed / SPEED, true_speed / SPEED), counted[:, 1:]),
+        _mean((acceleration_error / ACCELERATION).abs().mean((2, 3)), counted[:, 2:]),
         _mean(foot_speed / SPEED, standing),
     )
     loss = torch.stack([weight * term for weight, term in zip(weights, terms, strict=True)]).sum()
@@ -296,5 +298,5 @@ def _smooth_l1(x: Float[Tensor, "b t j 3"], y: Float[Tensor, "b t j 3"]) -> Floa
 
 
 def _mean(error: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean, over the items of all processes (`mean_count`)."""
+    """Weighted mean over the batch; `mean_count` is the sum of the weights with one process."""
     return (error * weight).sum() / mean_count(weight.sum()).clamp(min=1)

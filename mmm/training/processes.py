@@ -71,7 +71,7 @@ def from_first_process(x: Tensor) -> Tensor:
     return x
 
 
-def joint_items(x: Shaped[Tensor, "b *shape"]) -> Shaped[Tensor, "joint *shape"]:
+def gather_items(x: Shaped[Tensor, "b *shape"]) -> Shaped[Tensor, "all *shape"]:
     """The items of all slices in the order of the whole batch."""
     if not several_processes():
         return x

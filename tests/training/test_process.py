@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from mmm.training import loop as loop_module
 from mmm.training.config import TrainConfig
 from mmm.training.loop import train
-from mmm.training.processes import joint_items, mean_count, require_equal_shares, take_slice
+from mmm.training.processes import gather_items, mean_count, require_equal_shares, take_slice
 from mmm.training.run_folder import read_metrics
 
 HERE = Path(__file__).parent
@@ -52,7 +52,7 @@ def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_written(tm
 
 def test_one_process_is_left_as_it_is():
     items = torch.arange(6).view(3, 2)
-    assert joint_items(items) is items and mean_count(items) is items
+    assert gather_items(items) is items and mean_count(items) is items
 
 
 def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
