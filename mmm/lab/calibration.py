@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mmm.errors import require
@@ -53,11 +53,6 @@ class Predictions:
     def chosen(self) -> Int64[Tensor, " m"]:
         """The likeliest code of each position."""
         return self.logits.argmax(1)
-
-    def where(self, rows: Bool[Tensor, " m"] | Bool[np.ndarray, " m"]) -> Predictions:
-        """Some of the rows."""
-        keep = torch.as_tensor(rows)
-        return Predictions(*(value[keep] for value in vars(self).values()))
 
     @classmethod
     def join(cls, several: Sequence[Predictions]) -> Predictions:
@@ -198,17 +193,13 @@ def passes_table(
         exact code), final (no later pass changes it).
     """
     real = inside(sizes, truth.shape[2])[:, None].expand_as(truth)
-    masks = [(step.canvas == MASK) & real for step in trace]
-    later = [*masks[1:], torch.zeros_like(real)]
+    where = ["item", "part", "position"]
     tables = []
-    for number, (step, masked, again) in enumerate(zip(trace, masks, later, strict=True), start=1):
-        row, part, position = masked.nonzero().unbind(1)
-        code = step.tokens[masked]
-        tables.append(
-            pd.DataFrame({
-                "number": number, "item": row, "part": part, "position": position, "code": code,
-                "confidence": step.confidence[masked].double(), "right": code == truth[masked],
-                "final": ~again[masked],
-            })
-        )  # fmt: skip
-    return pd.concat(tables, ignore_index=True)
+    for number, step in enumerate(trace, start=1):
+        masked = (step.canvas == MASK) & real
+        table = pd.DataFrame(masked.nonzero().numpy(), columns=where)
+        code, confidence = step.tokens[masked].numpy(), step.confidence[masked].double().numpy()
+        right = code == truth[masked].numpy()
+        tables.append(table.assign(number=number, code=code, confidence=confidence, right=right))
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(final=~table.duplicated(where, keep="last"))

@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from pandas import DataFrame, Series
+from pandas import DataFrame, Series, concat
 from torch import Tensor
 
 from mmm.calibration import Bins
@@ -203,7 +203,7 @@ def plot_rules(tables: Mapping[str, DataFrame], better: Mapping[str, str] | None
 
 @styled
 def plot_known_truth(
-    curves: Mapping[str, tuple[Numbers, Numbers]],
+    curves: Mapping[str, DataFrame],
     distances: DataFrame,
     example: tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]],
     title: str,
@@ -212,17 +212,17 @@ def plot_known_truth(
     """Probabilities against true frequencies, how far apart they are, and one program position by position.
 
     Args:
-        curves: label → mean predicted probability and mean true frequency, bin by bin.
+        curves: label → columns predicted and true, a row for each bin (`by_probability`).
         distances: rows (what was shown), columns (which prediction): total variation from the true frequencies.
         example: true frequencies and predicted probabilities (N, K) of one program, of which the `codes` most frequent
             codes are shown.
     """
     figure, (diagram, bars, *matrices) = panels((12.5, 3.7), 1, 4, width_ratios=[1.1, 1.1, 1, 1])
-    values = np.concatenate([np.asarray(x) for pair in curves.values() for x in pair])
-    lowest = float(values[values > 0].min())
+    values = concat(curves.values())[["predicted", "true"]].to_numpy()
+    lowest = values[values > 0].min()
     diagram.plot([lowest, 1], [lowest, 1], **DASHED, label="calibrated")
-    for label, (predicted, true) in curves.items():
-        diagram.plot(predicted, true, "o-", markersize=3, label=label)
+    for label, bins in curves.items():
+        diagram.plot(bins["predicted"], bins["true"], "o-", markersize=3, label=label)
     diagram.set(xscale="log", yscale="log", xlabel="predicted probability", ylabel="true frequency")
     diagram.set_title("every code at every position")
     diagram.legend()

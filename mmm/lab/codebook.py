@@ -42,7 +42,8 @@ def quantisation_distances(tokenizer: Tokenizer, clips: Sequence[Clip]) -> Float
     """Distance of each encoder output to its code, over all tokens of raw clips."""
     distances = []
     for clip in clips:
-        outputs, _ = tokenizer.encoder_outputs(_frames(clip).float().to(tokenizer.mean.device)[None])
+        frames = torch.tensor(np.asarray(clip), dtype=torch.float32, device=tokenizer.mean.device)
+        outputs, _ = tokenizer.encoder_outputs(frames[None])
         pairs = zip(tokenizer.quantizers, outputs, strict=True)
         distances.append(torch.stack([(z - q.lookup(q.nearest(z)))[0].norm(dim=1) for q, z in pairs]))
     return torch.cat(distances, 1).cpu()
@@ -106,7 +107,7 @@ def meanings(
     sums = torch.zeros(3, len(rows[0]), codes, dtype=torch.float64)
     counts = torch.zeros(len(rows[0]), codes, dtype=torch.float64)
     for number, (row, clip) in enumerate(zip(rows, clips, strict=True)):
-        frames = _frames(clip).double()[: row.shape[1] * ratio]
+        frames = torch.tensor(np.asarray(clip), dtype=torch.float64)[: row.shape[1] * ratio]
         require(
             len(frames) > (row.shape[1] - 1) * ratio,
             f"clip {number} has {len(frames)} frames for {row.shape[1]} tokens of {ratio}; give tokens of these clips",
@@ -169,22 +170,22 @@ def transition_entropy(rows: Sequence[Int[Tensor, "p _n"]], seed: int = 0) -> li
     Raises:
         ValueError: no clip has two tokens.
     """
-    first, then = _pairs(rows)
-    mixed = shuffled(rows, seed)
+    pairs, mixed = _pairs(rows), _pairs(shuffled(rows, seed))
     return [
-        Succession(float(entropy(torch.bincount(b))), known, known_mixed, float((a == b).double().mean()))
-        for a, b, known, known_mixed in zip(
-            first, then, _entropy_after(rows), _entropy_after(mixed), strict=True
+        Succession(
+            float(entropy(torch.bincount(then))),
+            _entropy_after(first, then),
+            _entropy_after(*(side[part] for side in mixed)),
+            float((first == then).double().mean()),
         )
+        for part, (first, then) in enumerate(zip(*pairs, strict=True))
     ]
 
 
-def _entropy_after(rows: Sequence[Tensor]) -> list[float]:
-    """H(pair) - H(first) of each part."""
-    first, then = _pairs(rows)
-    codes = int(torch.maximum(first, then).max()) + 1
-    pairs = [part.unique(return_counts=True)[1] for part in first * codes + then]
-    return [float(entropy(p) - entropy(torch.bincount(a))) for p, a in zip(pairs, first, strict=True)]
+def _entropy_after(first: Tensor, then: Tensor) -> float:
+    """H(pair) - H(first)."""
+    _, pairs = torch.stack([first, then]).unique(dim=1, return_counts=True)
+    return float(entropy(pairs) - entropy(torch.bincount(first)))
 
 
 def _pairs(rows: Sequence[Tensor]) -> tuple[Int64[Tensor, "p m"], Int64[Tensor, "p m"]]:
@@ -192,8 +193,3 @@ def _pairs(rows: Sequence[Tensor]) -> tuple[Int64[Tensor, "p m"], Int64[Tensor, 
     first = torch.cat([row[:, :-1].long() for row in rows], 1)
     require(first.numel(), "no clip has two tokens, so that none follows another; give longer clips")
     return first, torch.cat([row[:, 1:].long() for row in rows], 1)
-
-
-def _frames(clip: Clip) -> Tensor:
-    """A tensor. Arrays are copied: torch warns of read-only memory maps."""
-    return clip if isinstance(clip, Tensor) else torch.from_numpy(np.array(clip))

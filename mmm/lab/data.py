@@ -181,6 +181,7 @@ def plot_combinations(
     for text in ax.texts:
         text.set_color(HELD_OUT if "|" in text.get_text() else "black")
     ax.set(xlabel="arms", ylabel="legs")
+    ax.tick_params(axis="y", rotation=0)
     ax.set_title("clips in train; framed: none in train | in test_compositional")
     return figure
 

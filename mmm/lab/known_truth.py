@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -88,21 +89,16 @@ def dance_often(
         ValueError: fewer than 2 times.
     """
     require(times >= 2, f"times is {times}, expected 2 or more: one dance has no frequencies")
-    return [
-        _dance_often(tokenizer, program, times)
-        for program in tqdm(programs, "dances", unit="program", disable=not progress)
-    ]
-
-
-def _dance_often(tokenizer: Tokenizer, program: Program, times: int) -> Dances:
-    clips = []
-    for number in range(1, times + 1):
-        joints, _ = dance(replace(program, seed=program.seed + number * 10 * MOST_DRAWS))
-        clips.append(joints_to_features(joints.astype(np.float32)))
-    features = torch.from_numpy(np.stack(clips)).to(tokenizer.mean.device)
-    tokens = torch.cat([tokenizer.encode(some)[:, 0].cpu() for some in features.split(BATCH)])
-    caption = max((c.text for c in captions(program, CAPTIONS)), key=len)
-    return Dances(program, caption, features.shape[1], tokens)
+    studied = []
+    for program in tqdm(programs, "dances", unit="program", disable=not progress):
+        seeds = [program.seed + number * 10 * MOST_DRAWS for number in range(1, times + 1)]
+        joints = np.stack([dance(replace(program, seed=seed))[0] for seed in seeds])
+        features = torch.from_numpy(joints_to_features(joints.astype(np.float32)))
+        device = tokenizer.mean.device
+        tokens = torch.cat([tokenizer.encode(some.to(device))[:, 0].cpu() for some in features.split(BATCH)])
+        caption = max((c.text for c in captions(program, CAPTIONS)), key=len)
+        studied.append(Dances(program, caption, features.shape[1], tokens))
+    return studied
 
 
 @torch.no_grad()
@@ -138,19 +134,17 @@ def followers(
         have the token.
     """
     tokens, length = dances.tokens, dances.tokens.shape[1]
-    # The empty ones make the shapes right if no token is frequent enough.
-    canvases, after = [torch.empty(0, length, dtype=torch.int64)], []
-    frequencies = [torch.empty(0, codes)]
+    cases = []
     for position in range(length - 1):
         shown, counts = tokens[:, position].unique(return_counts=True)
-        for code in shown[counts >= least]:
-            canvas = torch.full((1, length), MASK)
-            canvas[0, position] = code
-            canvases.append(canvas)
-            after.append(position + 1)
-            have_it = tokens[:, position] == code
-            frequencies.append(_frequencies(tokens[have_it, position + 1 : position + 2], codes))
-    return torch.cat(canvases), torch.tensor(after, dtype=torch.int64), torch.cat(frequencies)
+        cases += [(position, int(code)) for code in shown[counts >= least]]
+    canvases, frequencies = torch.full((len(cases), length), MASK), torch.empty(len(cases), codes)
+    for row, (position, code) in enumerate(cases):
+        canvases[row, position] = code
+        have_it = tokens[:, position] == code
+        frequencies[row] = _frequencies(tokens[have_it, position + 1 : position + 2], codes)[0]
+    after = torch.tensor([position + 1 for position, _ in cases], dtype=torch.int64)
+    return canvases, after, frequencies
 
 
 def _frequencies(tokens: Int64[Tensor, "v n"], codes: int) -> Float[Tensor, "n k"]:
@@ -177,15 +171,14 @@ def by_probability(
     predicted: Float[Tensor, "*batch k"],
     frequencies: Float[Tensor, "*batch k"],
     edges: Sequence[float] | Float[np.ndarray, " edges"],
-) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"], Int64[np.ndarray, " bins"]]:
+) -> pd.DataFrame:
     """Mean predicted probability, mean true frequency, and how many codes, in bins of the predicted probability.
 
     Args:
         edges: of the bins; empty ones are left out.
+    Returns:
+        columns predicted, true, codes; a row for each bin.
     """
-    p, f = predicted.flatten().double().numpy(), frequencies.flatten().double().numpy()
-    bins = np.digitize(p, edges)
-    counts = np.bincount(bins, minlength=len(edges) + 1)
-    sums = [np.bincount(bins, weights, len(edges) + 1) for weights in (p, f)]
-    used = counts > 0
-    return sums[0][used] / counts[used], sums[1][used] / counts[used], counts[used]
+    pairs = {"predicted": predicted.flatten().double(), "true": frequencies.flatten().double()}
+    groups = pd.DataFrame(pairs).groupby(np.digitize(pairs["predicted"], edges))
+    return groups.mean().assign(codes=groups.size())

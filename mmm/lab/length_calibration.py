@@ -24,8 +24,8 @@ from mmm.transformer.length import LengthEstimator, point_errors
 from mmm.transformer.tokens import TokenSet
 from mmm.viz.style import panels, styled
 
-Probabilities = Float[np.ndarray, "n m"] | Float[Tensor, "n m"]
-Lengths = Int[np.ndarray, " lengths"] | Int[Tensor, " lengths"]
+Probabilities = Float[np.ndarray, "n m"]
+Lengths = Int[np.ndarray, " n"]
 
 LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))  # of the intervals of the calibration error
 
@@ -50,7 +50,10 @@ def predict_lengths(
 
 
 def marginal(
-    lengths: Lengths, max_tokens: int, count: int = 1, smoothing: float = 0.5
+    lengths: Int[np.ndarray, " clips"] | Int[Tensor, " clips"],
+    max_tokens: int,
+    count: int = 1,
+    smoothing: float = 0.5,
 ) -> Float[np.ndarray, "n m"]:
     """The distribution of all lengths together, which needs no text: `count` equal rows.
 
@@ -63,7 +66,7 @@ def marginal(
 
 def log_loss(probabilities: Probabilities, lengths: Lengths) -> float:
     """Mean −log p of the true lengths, in nats: lower is better. A proper score: the true distribution is best."""
-    p, n = _checked(probabilities, lengths)
+    p, n = _normalised(probabilities), lengths
     with np.errstate(divide="ignore"):  # infinite where the true length has probability 0
         return float(-np.log(p[np.arange(len(n)), n - 1]).mean())
 
@@ -73,7 +76,7 @@ def entropy(probabilities: Probabilities) -> float:
 
     Below the log loss: over-confident.
     """
-    p = _probabilities(probabilities)
+    p = _normalised(probabilities)
     return float(-(p * np.log(np.where(p > 0, p, 1))).sum(1).mean())
 
 
@@ -84,9 +87,9 @@ def pit_bounds(
 
     If calibrated, all these intervals together cover [0, 1] evenly.
     """
-    p, n = _checked(probabilities, lengths)
-    high = np.minimum(p.cumsum(1)[np.arange(len(n)), n - 1], 1)
-    return np.maximum(high - p[np.arange(len(n)), n - 1], 0), high
+    p, item = _normalised(probabilities), np.arange(len(lengths))
+    high = np.minimum(p.cumsum(1)[item, lengths - 1], 1)
+    return np.maximum(high - p[item, lengths - 1], 0), high
 
 
 def pit_histogram(
@@ -109,7 +112,6 @@ def coverage(
 
     The edges of an interval lie within a token, which then counts in part.
     """
-    require(all(0 < level < 1 for level in levels), f"levels are {list(levels)}, expected between 0 and 1")
     bounds = pit_bounds(probabilities, lengths)
     return np.array([_inside(*bounds, (1 - level) / 2, (1 + level) / 2) for level in levels])
 
@@ -121,7 +123,7 @@ def coverage_error(probabilities: Probabilities, lengths: Lengths, levels: Seque
 
 def interval(probabilities: Probabilities, level: float = 0.8) -> Float[np.ndarray, "n 2"]:
     """Both ends of the central interval of each distribution, in tokens of time (0 … m)."""
-    p = _probabilities(probabilities)
+    p = _normalised(probabilities)
     cumulative = np.concatenate([np.zeros((len(p), 1)), p.cumsum(1)], 1)
     ends = ((1 - level) / 2, (1 + level) / 2)
     return np.array([np.interp(ends, row, np.arange(len(row))) for row in cumulative]).reshape(-1, 2)
@@ -133,13 +135,28 @@ def width(probabilities: Probabilities, level: float = 0.8) -> float:
 
 
 def calibration_report(probabilities: Probabilities, lengths: Lengths) -> dict[str, float]:
-    """All of the above as flat numbers; tokens and nats."""
+    """All of the above as flat numbers; tokens and nats.
+
+    Raises:
+        ValueError: no probabilities, or lengths outside 1 to m.
+    """
+    most = probabilities.shape[1]
+    require(
+        (probabilities >= 0).all() and np.allclose(probabilities.sum(1), 1, atol=1e-4),
+        f"rows sum to {probabilities.sum(1).min():.4g} to {probabilities.sum(1).max():.4g} and the smallest number is "
+        f"{probabilities.min():.4g}; expected probabilities that sum to 1",
+    )
+    require(
+        1 <= lengths.min() and lengths.max() <= most,
+        f"lengths run from {lengths.min()} to {lengths.max()} tokens, expected 1 to {most}: leave the others out",
+    )
+    errors = point_errors(_normalised(probabilities), lengths)
     levels = (0.5, 0.8, 0.9)
     covered = coverage(probabilities, lengths, levels)
     return {
         "nll": log_loss(probabilities, lengths),
         "entropy": entropy(probabilities),
-        **{f"error_{name}": value for name, value in point_errors(*_checked(probabilities, lengths)).items()},
+        **{f"error_{name}": value for name, value in errors.items()},
         **{f"coverage_{100 * level:.0f}": float(ratio) for level, ratio in zip(levels, covered, strict=True)},
         "coverage_error": coverage_error(probabilities, lengths),
         "width_80": width(probabilities),
@@ -154,27 +171,10 @@ def _inside(low: Float[np.ndarray, " n"], high: Float[np.ndarray, " n"], start: 
     return float(np.where(size > 0, part / np.where(size > 0, size, 1), point).mean())
 
 
-def _probabilities(probabilities: Probabilities) -> Float[np.ndarray, "n m"]:
-    p = np.asarray(torch.as_tensor(probabilities).detach().cpu(), np.float64)
-    total = p.sum(1)
-    require(
-        bool((p >= 0).all() and np.isfinite(p).all() and (np.abs(total - 1) < 1e-4).all()),
-        f"rows sum to {total.min():.4g} to {total.max():.4g} and the smallest number is {p.min():.4g}; expected "
-        "probabilities that sum to 1",
-    )
-    return p / total[:, None]
-
-
-def _checked(
-    probabilities: Probabilities, lengths: Lengths
-) -> tuple[Float[np.ndarray, "n m"], Int[np.ndarray, " n"]]:
-    p, n = _probabilities(probabilities), np.asarray(torch.as_tensor(lengths).cpu())
-    require(len(p) == len(n), f"{len(p)} distributions for {len(n)} lengths: give one for each")
-    require(
-        1 <= n.min() and n.max() <= p.shape[1],
-        f"lengths run from {n.min()} to {n.max()} tokens, expected 1 to {p.shape[1]}: leave the others out",
-    )
-    return p, n
+def _normalised(probabilities: Probabilities) -> Float[np.ndarray, "n m"]:
+    """In double precision, so that every row sums to 1 more exactly than float32 allows."""
+    p = probabilities.astype(np.float64)
+    return p / p.sum(1, keepdims=True)
 
 
 @styled

@@ -7,12 +7,14 @@ of the gap are compared with those of the clip. `mmm evaluate --remask` evaluate
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int64
+from scipy.stats import sem
 from torch import Tensor
 
 from mmm.motion import measures
@@ -83,18 +85,17 @@ def compare_rules(
     """
     canvas = cut_gap(truth, sizes, ratio)
     errors: dict[tuple[str, int], np.ndarray] = {}
-    for count in steps:
-        for rule in rules:
-            if count == 1 and rule != rules[0]:
-                errors[rule, count] = errors[rules[0], count]
-                continue
-            by_seed = []
-            for seed in seeds:
-                own = [seed * len(truth) + i for i in range(len(truth))]
-                how = {"steps": count, "remask": rule, "seeds": own, "group": GROUP, **options}
-                filled = fill(transformer, canvas, sizes, text, **how).tokens
-                by_seed.append(gap_errors(tokenizer, filled, canvas, motions, skeleton))
-            errors[rule, count] = np.mean(by_seed, axis=0)
+    for count, rule in product(steps, rules):
+        if count == 1 and rule != rules[0]:
+            errors[rule, count] = errors[rules[0], count]
+            continue
+        by_seed = []
+        for seed in seeds:
+            own = [seed * len(truth) + i for i in range(len(truth))]
+            how = {"steps": count, "remask": rule, "seeds": own, "group": GROUP, **options}
+            filled = fill(transformer, canvas, sizes, text, **how).tokens
+            by_seed.append(gap_errors(tokenizer, filled, canvas, motions, skeleton))
+        errors[rule, count] = np.mean(by_seed, axis=0)
     return errors
 
 
@@ -117,12 +118,7 @@ def rules_table(
         change, less = values - errors[rule, 1], errors[against, count] - values
         rows[rule, count] = {
             "error": values.mean(),
-            "change": change.mean(), "change_half": _half(change),
-            "less": less.mean(), "less_half": _half(less),
+            "change": change.mean(), "change_half": 1.96 * sem(change),
+            "less": less.mean(), "less_half": 1.96 * sem(less),
         }  # fmt: skip
     return pd.DataFrame(rows).T.rename_axis(["rule", "passes"])
-
-
-def _half(values: Float[np.ndarray, " n"]) -> float:
-    """Half of the 95 % interval of a mean."""
-    return float(1.96 * values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

@@ -65,7 +65,7 @@ truth is known.""",
 }
 
 
-def ship(run: Path, data: Path, out: Path, bits: int = 16) -> dict[str, float]:
+def ship(run: Path, data: Path, out: Path, bits: Literal[8, 16] = 16) -> dict[str, float]:
     """Write the model folder `out`, whole or not at all, and return its evaluation.
 
     Args:
@@ -74,7 +74,6 @@ def ship(run: Path, data: Path, out: Path, bits: int = 16) -> dict[str, float]:
         FileNotFoundError: the run is not complete.
         ValueError: the data have other splits than the run's, the weights exceed 14 MB, `out` is no model folder.
     """
-    require(bits in (8, 16), f"bits is {bits}, expected 8 or 16")
     folder, trained = MotionFolder.open(data), MMM.from_pretrained(run / "model_run")
     # Its decoders may have been trained further, with the same codes.
     tokenizer = load_tokenizer(run / FOLDERS["tokenizer"])

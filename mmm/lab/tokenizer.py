@@ -42,7 +42,11 @@ Clip = Float[Tensor, "_t _d"] | Float[np.ndarray, "_t _d"]
 BANDS = (0.0, 0.5, 1.0, 2.0, 4.0, 10.0)  # Hz; at 20 frames a second nothing is faster than 10
 NOTHING = 1e-6  # cm; a band in which less moves than this holds only rounding errors
 EMA = 0.99
-FLAGS = tuple(product((True, False), repeat=3))  # narrow, EMA, reset of each combination
+KINDS = {
+    "narrow": {True: "narrow", False: "wide"},
+    "ema": {True: "EMA", False: "gradient"},
+    "reset": {True: "reset", False: "no reset"},
+}
 
 
 # ---------------------------------------------------------------------- by joint and action
@@ -52,8 +56,8 @@ def joint_errors(
     reconstructions: Sequence[Clip], clips: Sequence[Clip], skeleton: str | Skeleton = "humanml3d"
 ) -> Float[Tensor, " bones"]:
     """Mean error of each joint but the root over all frames, cm; its mean is the local MPJPE."""
-    errors = _errors(reconstructions, clips, skeleton)
-    return torch.from_numpy(np.linalg.norm(np.concatenate(errors), axis=-1).mean(0))
+    copies, originals = (np.concatenate(_positions(some, skeleton)) for some in (reconstructions, clips))
+    return torch.from_numpy(np.linalg.norm(copies - originals, axis=-1).mean(0))
 
 
 def clip_errors(
@@ -61,7 +65,7 @@ def clip_errors(
 ) -> list[Float[Tensor, " _t"]]:
     """The local error of every frame of each clip, cm."""
     pairs = zip(reconstructions, clips, strict=True)
-    return [measures.mpjpe_local(*map(_tensor, pair), skeleton) for pair in pairs]
+    return [measures.mpjpe_local(*(torch.tensor(np.asarray(x)) for x in pair), skeleton) for pair in pairs]
 
 
 def frame_actions(program: dict[str, Any] | None, captions: Sequence[Caption], frames: int) -> list[str]:
@@ -123,19 +127,14 @@ def error_by_frequency(
         a band is reconstructed, at 1 leaving it out would be as good. A reconstruction that moves less than the clip
         has lost movement, one that moves more has added it.
 
-    Raises:
-        ValueError: the edges do not rise.
     """
-    rising = len(edges) >= 2 and bool((np.diff(edges) > 0).all())
-    require(rising, f"edges are {tuple(edges)} Hz, expected two or more that rise")
-    errors = _errors(reconstructions, clips, skeleton)
-    originals, copies = ([_positions(x, skeleton) for x in some] for some in (clips, reconstructions))
-    mean_pose = np.concatenate(originals).mean(0)
+    originals, copies = (_positions(some, skeleton) for some in (clips, reconstructions))
+    every_frame = np.concatenate(originals)
+    mean_pose, count = every_frame.mean(0), every_frame[..., 0].size  # of frames and joints
     powers = [
-        np.stack([_powers(signal, fps, edges) for signal in (a - mean_pose, b - mean_pose, c)])
-        for a, b, c in zip(originals, copies, errors, strict=True)
+        np.stack([_powers(signal, fps, edges) for signal in (a - mean_pose, b - mean_pose, b - a)])
+        for a, b in zip(originals, copies, strict=True)
     ]
-    count = sum(len(error) for error in errors) * errors[0].shape[1]
     names = ["mean pose", *(f"{low:g}–{high:g} Hz" for low, high in zip(edges, edges[1:], strict=False))]
     columns = ["clip", "reconstruction", "error"]
     table = pd.DataFrame(np.sqrt(sum(powers) / count).T, index=names, columns=columns)
@@ -155,41 +154,38 @@ def _powers(signal: np.ndarray, fps: float, edges: Sequence[float]) -> np.ndarra
     return powers
 
 
-def _errors(
-    reconstructions: Sequence[Clip], clips: Sequence[Clip], skeleton: str | Skeleton
-) -> list[np.ndarray]:
-    """(T, J-1, 3) of each clip, cm."""
-    pairs = zip(reconstructions, clips, strict=True)
-    return [_positions(copy, skeleton) - _positions(clip, skeleton) for copy, clip in pairs]
-
-
-def _positions(clip: Clip, skeleton: str | Skeleton) -> np.ndarray:
+def _positions(clips: Sequence[Clip], skeleton: str | Skeleton) -> list[np.ndarray]:
+    """Local positions (T, J-1, 3) of each clip, cm."""
     body = get_skeleton(skeleton)
-    local = _tensor(clip)[:, feature_slices(body)["positions"]]
-    return local.double().numpy().reshape(len(clip), -1, 3) * CENTIMETRES[body.unit]
-
-
-def _tensor(clip: Clip) -> Tensor:
-    return clip if isinstance(clip, Tensor) else torch.from_numpy(np.array(clip))
+    where = feature_slices(body)["positions"]
+    return [
+        np.asarray(clip)[:, where].astype(np.float64).reshape(len(clip), -1, 3) * CENTIMETRES[body.unit]
+        for clip in clips
+    ]
 
 
 # ---------------------------------------------------------------------- collapse on purpose
 
 
-def combinations(preset: str) -> dict[str, dict[str, Any]]:
-    """By name ("narrow · EMA · reset"): changes to the preset's `TokenizerConfig`.
+def combinations() -> pd.DataFrame:
+    """The eight combinations: index name ("narrow · EMA · reset"); columns narrow, ema, reset (True or False)."""
+    table = pd.DataFrame(product((True, False), repeat=3), columns=list(KINDS))
+    return table.set_axis(in_words(table).agg(" · ".join, axis=1))
+
+
+def in_words(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns narrow, ema and reset as words."""
+    return table[list(KINDS)].apply(lambda column: column.map(KINDS[column.name]))
+
+
+def switches(preset: str, flags: pd.Series) -> dict[str, Any]:
+    """A row of `combinations` as changes to the preset's `TokenizerConfig`.
 
     Narrow is the preset's own code width, wide is as wide as its network (no factorisation).
     """
-    sizes, changes = PRESETS[preset], {}
-    for narrow, ema, reset in FLAGS:
-        words = "narrow" if narrow else "wide", "EMA" if ema else "gradient", "reset" if reset else "no reset"
-        changes[" · ".join(words)] = {
-            "code_dim": sizes.code_dim if narrow else sizes.width,
-            "ema": EMA if ema else 0.0,
-            "reset": "dead" if reset else "none",
-        }
-    return changes
+    sizes = PRESETS[preset]
+    width = sizes.code_dim if flags.narrow else sizes.width
+    return {"code_dim": width, "ema": EMA if flags.ema else 0.0, "reset": "dead" if flags.reset else "none"}
 
 
 def race(
@@ -210,15 +206,14 @@ def race(
         a row for each combination: narrow, ema, reset (True or False); usage (ratio of the codes), perplexity,
         mpjpe_local and mpjpe_global (cm) of val. And the `usage_history` of each, by name.
     """
-    rows, histories = {}, {}
-    for (name, switches), (narrow, ema, reset) in zip(combinations(preset).items(), FLAGS, strict=True):
+    table, metrics, histories = combinations(), {}, {}
+    for name, flags in table.iterrows():
         run = Path(out) / name.replace(" · ", "-").replace(" ", "-")
-        model = {**switches, "codes": codes}
+        model = switches(preset, flags) | {"codes": codes}
         result = fit_tokenizer(folder, run, preset, model=model, options=dict(options or {}), **changes)
-        flags = {"narrow": narrow, "ema": ema, "reset": reset}
-        rows[name] = flags | {key.removeprefix("val/"): value for key, value in result.metrics.items()}
+        metrics[name] = {key.removeprefix("val/"): value for key, value in result.metrics.items()}
         histories[name] = usage_history(run)
-    return pd.DataFrame(rows).T.drop(columns="turn_share").infer_objects(), histories
+    return table.join(pd.DataFrame(metrics).T.drop(columns="turn_share")), histories
 
 
 def usage_history(run: str | os.PathLike) -> pd.DataFrame:

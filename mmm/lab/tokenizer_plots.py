@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 from torch import Tensor
 
+from mmm.lab.tokenizer import in_words
 from mmm.motion import Skeleton, get_skeleton
 from mmm.viz.body import body_shapes
 from mmm.viz.camera import Camera, facing
@@ -192,18 +193,13 @@ def plot_race(table: DataFrame, histories: Mapping[str, DataFrame], codes: int) 
     Args:
         table, histories: of `mmm.lab.tokenizer.race`. codes: in each codebook.
     """
-    flags = {
-        "code space": table["narrow"].map({True: "narrow", False: "wide"}),
-        "learning": table["ema"].map({True: "EMA", False: "gradient"}),
-        "dead codes": table["reset"].map({True: "reset", False: "no reset"}),
-    }
-    epochs = pd.concat(histories, names=["name"]).join(DataFrame(flags), on="name")
+    epochs = pd.concat(histories, names=["name"]).join(in_words(table), on="name")
     figure, (curves, *others) = panels((11.5, 4.0), 1, 4, width_ratios=[2.1, 0.8, 0.8, 0.8])
     sns.lineplot(
         epochs, x="epoch", y="perplexity", ax=curves, marker="o", ms=3, mec="none", errorbar=None,
-        hue="code space", palette={"narrow": GOOD, "wide": BAD},
-        style="learning", dashes={"EMA": "", "gradient": (4, 2)},
-        size="dead codes", sizes={"reset": 2.2, "no reset": 0.9},
+        hue="narrow", palette={"narrow": GOOD, "wide": BAD},
+        style="ema", dashes={"EMA": "", "gradient": (4, 2)},
+        size="reset", sizes={"reset": 2.2, "no reset": 0.9},
     )  # fmt: skip
     curves.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     curves.axhline(codes, color=MARK, lw=1, ls=":")

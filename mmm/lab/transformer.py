@@ -162,6 +162,7 @@ def plot_word_attention(attention: Float[Tensor, "n s"], words: Sequence[str]) -
     colours = {"cmap": "Blues", "vmin": 0, "cbar_kws": {"label": "weight"}}
     sns.heatmap(attention.T.numpy(), yticklabels=words, xticklabels=10, ax=ax, **colours)
     ax.set(xlabel="position", title="attention of every position to every word")
+    ax.tick_params(axis="y", rotation=0)
     return figure
 
 

@@ -79,7 +79,7 @@ def test_known_truth_shows_the_most_frequent_codes_first():
     truth = np.array([[0.0, 0.2, 0.8], [0.0, 0.6, 0.4]])
     predicted = np.array([[0.5, 0.5, 0.0], [0.5, 0.0, 0.5]])
     distances = pd.DataFrame({"model": [0.6, 0.4], "chance": [0.1, 0.1]}, index=["nothing", "one token"])
-    lines = {"nothing shown": (np.array([0.01, 0.5]), np.array([0.02, 0.4]))}
+    lines = {"nothing shown": pd.DataFrame({"predicted": [0.01, 0.5], "true": [0.02, 0.4]})}
     example = truth, predicted
     diagram, bars, *matrices = drawn(plots.plot_known_truth(lines, distances, example, "bows", 2))[:4]
     for ax, values in zip(matrices, example, strict=True):

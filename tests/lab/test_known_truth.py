@@ -87,16 +87,15 @@ def test_predictions_against_frequencies_by_hand():
     predicted = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
     truth = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
     assert known_truth.impossible(predicted, truth).tolist() == pytest.approx([0.5, 0.1])
-    p, f, counts = known_truth.by_probability(predicted, truth, [0.15, 0.45])
-    assert counts.tolist() == [2, 2, 2]
-    np.testing.assert_allclose(p, [0.1, 0.25, 0.65], rtol=1e-6)
-    np.testing.assert_allclose(f, [0.25, 0.0, 0.75], rtol=1e-6)
+    table = known_truth.by_probability(predicted, truth, [0.15, 0.45])
+    expected = [[0.1, 0.25, 2], [0.25, 0.0, 2], [0.65, 0.75, 2]]  # predicted, true, codes
+    np.testing.assert_allclose(table, expected, rtol=1e-6)
 
 
 def test_a_model_that_predicts_the_frequencies_lies_on_the_line():
     tokens = torch.randint(0, 5, (200, 4), generator=torch.Generator().manual_seed(0))
     truth = dances(tokens).frequencies(8)
-    p, f, _ = known_truth.by_probability(truth, truth, np.geomspace(1e-3, 1, 7))
-    np.testing.assert_allclose(p, f, rtol=1e-6)
+    table = known_truth.by_probability(truth, truth, np.geomspace(1e-3, 1, 7))
+    np.testing.assert_allclose(table["predicted"], table["true"], rtol=1e-6)
     assert known_truth.total_variation(truth, truth).max() == 0
     assert known_truth.impossible(truth, truth).max() == 0

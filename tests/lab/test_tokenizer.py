@@ -133,8 +133,6 @@ def test_bands_are_the_requested_ones():
     assert table.index.tolist() == ["mean pose", "1–2 Hz", "2–5 Hz"]
     doubled = study.error_by_frequency([clip()], [swing(3.0, 2.0)], fps=40.0)
     assert doubled["clip"].idxmax() == "4–10 Hz"  # the same frames shown twice as fast
-    with pytest.raises(ValueError, match=r"\(2, 1\) Hz"):
-        study.error_by_frequency([clip()], [clip()], edges=(2, 1))
 
 
 # ---------------------------------------------------------------------- collapse on purpose
@@ -153,11 +151,11 @@ ALL = {
 
 
 def test_the_eight_combinations_are_what_their_names_say():
-    changes = study.combinations("tiny")
+    changes = {name: study.switches("tiny", flags) for name, flags in study.combinations().iterrows()}
     assert {name: (c["code_dim"], c["ema"], c["reset"]) for name, c in changes.items()} == ALL
     for switches in changes.values():
         replace(PRESETS["tiny"], **switches)  # each is a field of TokenizerConfig
-    assert study.combinations("paper")["wide · EMA · reset"]["code_dim"] == 512
+    assert study.switches("paper", study.combinations().loc["wide · EMA · reset"])["code_dim"] == 512
 
 
 @pytest.fixture(scope="module")
