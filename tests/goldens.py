@@ -53,17 +53,13 @@ def compare(name: str, ours: Any, reference: Any, tolerance: float) -> Differenc
     assert ours.shape == reference.shape, (name, ours.shape, reference.shape)
     if reference.dtype.kind in "iub":
         return Difference(name, float((ours != reference).sum()), tolerance, reference.size)
-    return Difference(
-        name, float(np.abs(ours.astype(np.float64) - reference).max()), tolerance, reference.size
-    )
+    largest = float(np.abs(ours.astype(np.float64) - reference).max())
+    return Difference(name, largest, tolerance, reference.size)
 
 
 def state_of(arrays: Arrays, prefix: str = "state/") -> dict[str, torch.Tensor]:
-    return {
-        name.removeprefix(prefix): torch.from_numpy(arrays[name])
-        for name in arrays
-        if name.startswith(prefix)
-    }
+    names = [name for name in arrays if name.startswith(prefix)]
+    return {name.removeprefix(prefix): torch.from_numpy(arrays[name]) for name in names}
 
 
 def features(arrays: Arrays) -> Iterator[Difference]:
@@ -186,10 +182,8 @@ def main() -> int:
     width = max(len(each.name) for _, each in rows)
     print(f"{'golden':<20} {'array':<{width}} {'numbers':>8} {'largest difference':>19} {'tolerance':>10}")
     for name, each in rows:
-        line = (
-            f"{name:<20} {each.name:<{width}} {each.size:>8} {each.difference:>19.2g} {each.tolerance:>10g}"
-        )
-        print(line + ("" if each.within else "  ABOVE"))
+        line = f"{name:<20} {each.name:<{width}} {each.size:>8} {each.difference:>19.2g}"
+        print(f"{line} {each.tolerance:>10g}" + ("" if each.within else "  ABOVE"))
     above = sum(not each.within for _, each in rows)
     print(f"{above} above tolerance" if above else "all within tolerance")
     return int(above > 0)

@@ -1,5 +1,7 @@
 """Files and folders are complete or absent, and the old ones survive a failure."""
 
+import os
+
 import pytest
 
 from mmm.errors import atomic_dir, atomic_write, check_replaceable, require
@@ -45,8 +47,6 @@ def test_a_folder_appears_only_when_it_is_complete_and_is_replaced_as_a_whole(tm
 
 
 def test_the_old_folder_is_restored_when_the_new_one_cannot_be_renamed(tmp_path, monkeypatch):
-    import os
-
     path = tmp_path / "set"
     with atomic_dir(path, "[abc]") as part:
         (part / "a").write_text("one")

@@ -53,9 +53,7 @@ def test_a_wrong_profile_is_refused(tmp_path, text, named):
         read_profile("nope", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("stesp", 1), ("steps", 1.5), ("steps", "many"), ("steps", True), ("lr", "high")]
-)
+@pytest.mark.parametrize(("name", "value"), [("stesp", 1), ("steps", 1.5), ("steps", True), ("lr", "high")])
 def test_unknown_names_and_wrong_kinds_are_refused(tmp_path, name, value):
     path = profile(tmp_path, 'settings: {"02": {steps: 5, lr: 0.1, shown: true}}\n')
     with pytest.raises(ValueError, match=name):
@@ -77,7 +75,7 @@ def test_overrides_go_to_the_chapters_that_know_them():
     assert route_overrides({"steps": 1}, CONTENT, chapters) == both
     assert route_overrides({"03.steps": 1}, CONTENT, chapters) == {"01": {}, "02": {}, "03": {"steps": 1}}
     for unknown in ("stesp", "01.steps", "04.steps"):
-        with pytest.raises(ValueError, match=rf"--set {unknown}: .* 02.lr, 02.preset, 02.steps"):
+        with pytest.raises(ValueError, match=rf"{unknown}: .* 02.lr, 02.preset, 02.steps"):
             route_overrides({unknown: 1}, CONTENT, chapters)
     with pytest.raises(ValueError, match="steps"):
         route_overrides({"steps": "x"}, CONTENT, chapters)

@@ -122,11 +122,8 @@ def test_every_import_has_its_requirement(everywhere):
 def test_no_requirement_is_idle():
     needed = names(PROJECT["dependencies"])
     providers = metadata.packages_distributions()
-    used = {
-        canonicalize_name(name) for module in third_party_imports(True) for name in providers.get(module, [])
-    }
-    indirect = {"pillow"}  # writes matplotlib's PNG and GIF
-    assert needed - used - indirect == set()
+    used = names(sum((providers.get(module, []) for module in third_party_imports(True)), []))
+    assert needed - used <= {"pillow"}  # writes matplotlib's PNG and GIF
 
 
 def test_skipped_tests_fail_ci_only_where_the_shared_folder_is(tmp_path):
@@ -145,12 +142,7 @@ def test_skipped_tests_fail_ci_only_where_the_shared_folder_is(tmp_path):
 
 
 def test_git_carries_no_data_sets_and_no_runs():
-    kept = [
-        "data/README.md",
-        "data/pretrained/x/config.json",
-        "mmm/data/folder.py",
-        "tests/golden/metrics.npz",
-    ]
+    kept = ["data/README.md", "data/pretrained/x/config.json", "mmm/data/folder.py"]
     ignored = ["data/bandai/Mean.npy", "data/synthetic/train.txt", "runs/a/b.json", ".venv/bin/python"]
     command = ["git", "check-ignore", "--no-index", *kept, *ignored]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -5,7 +5,7 @@ import pytest
 from made_up import bvh as made_up
 
 from mmm.bvh.capture import load_motion, read_source
-from mmm.bvh.placement import AXES, Placement, guess_up, metres_of, stand_on
+from mmm.bvh.placement import AXES, guess_up, stand_on
 from mmm.motion import features_to_joints, joints_to_features
 
 TREES = made_up.TREES
@@ -36,21 +36,11 @@ def test_any_body_returns_to_its_world(tmp_path, tree, unit, up, fps, size):
     times = np.arange(81) / 20
     for number, (name, other, weight) in enumerate(captured.source.joint_map.joints.values()):
         meant = world[name] * (1 - weight) + world[other] * weight
-        meant = np.stack(
-            [np.interp(times, np.arange(frames) / fps, meant[:, axis]) for axis in range(3)], axis=1
-        )
+        meant = np.stack([np.interp(times, np.arange(frames) / fps, axis) for axis in meant.T], axis=1)
         # all joints to 2 cm: a biped's collar bones hang on its neck, so their distance from the chest varies
         assert np.linalg.norm(back[:, number] - meant, axis=-1).max() < (0.001 if number == 0 else 0.02), name
     own = captured.placement.to_file(joints)
     assert np.abs(own - captured.source.joints).max() * unit < 0.01  # the user's unit and axes again
-
-
-def test_joints_and_features_agree(tmp_path):
-    made_up.write(tmp_path / "a.bvh", TREES["mixamo"], 90)
-    captured = load_motion(tmp_path / "a.bvh")
-    features = joints_to_features(captured.source.joints * np.float32(0.01))
-    assert np.abs(captured.motion.features - features).max() < 1e-4
-    assert np.abs(features_to_joints(features) - captured.motion.joints[:-1]).max() < 1e-5
 
 
 def test_a_real_capture(shared_dir, tmp_path):
@@ -59,28 +49,12 @@ def test_a_real_capture(shared_dir, tmp_path):
         archive.extract(next(m for m in archive if m.name.endswith(name)), tmp_path, filter="data")
     captured = load_motion(next(tmp_path.rglob(name)))
     assert (captured.source.joint_map.name, captured.unit, captured.placement.up) == ("bandai", "cm", "y")
-    back = captured.placement.to_world(
-        features_to_joints(captured.motion.features)
-    )  # as an edit would give it
+    back = captured.placement.to_world(features_to_joints(captured.motion.features))  # as after an edit
     away = np.linalg.norm(back - captured.source.joints[:-1] / 100, axis=-1)
     assert away[:, 0].max() < 1e-4 and away.max() < 0.005
     golden = np.load(shared_dir / "golden" / "features.npz")["dataset-1_walk_normal_001/features"]
     assert np.abs(captured.motion.features - golden).max() < 1e-4
     assert "130 at 20 fps" in captured.report() and "cm (guessed): the body is 1.28 m" in captured.report()
-
-
-def test_unit_and_axis_can_be_given(tmp_path):
-    path = tmp_path / "a.bvh"
-    made_up.write(path, TREES["mixamo"], 30, unit=0.01)
-    captured = load_motion(path, unit="0.02", up="y")
-    assert captured.placement.scale == pytest.approx(2 * load_motion(path).placement.scale)
-    assert (
-        "unit    0.02 (as given): the body is 2.8" in captured.report()
-        and "up      y (as given)" in captured.report()
-    )
-    for wrong in ({"unit": "ell"}, {"up": "w"}):
-        with pytest.raises(ValueError, match="'ell'|'w'"):
-            load_motion(path, **wrong)
 
 
 def test_an_impossible_size_and_a_lying_body_are_refused(tmp_path):
@@ -129,26 +103,21 @@ def test_arrays_of_joints_and_features(golden, tmp_path):
         np.full((5, 22, 3), np.nan),
         np.array(["a"] * 4),
         np.zeros((5, 22, 3)),  # no axis points up
-        b"not an array",
     ],
 )
 def test_unusable_arrays_are_refused(tmp_path, content):
-    if isinstance(content, bytes):
-        (tmp_path / "a.npy").write_bytes(content)
-    else:
-        np.save(tmp_path / "a.npy", content)
+    np.save(tmp_path / "a.npy", content)
     with pytest.raises(ValueError, match="a.npy"):
         load_motion(tmp_path / "a.npy")
 
 
-def test_other_files_are_refused(tmp_path):
-    (tmp_path / "a.fbx").write_text("")
-    made_up.write(tmp_path / "pose.bvh", TREES["mixamo"], 1)
-    for name in ("a.fbx", "pose.bvh"):
-        with pytest.raises(ValueError, match=name):
-            load_motion(tmp_path / name)
-    with pytest.raises(FileNotFoundError, match="nowhere.bvh"):
-        load_motion("nowhere.bvh")
+@pytest.mark.parametrize("name", ["a.npy", "a.fbx", "pose.bvh"])
+def test_other_files_are_refused(tmp_path, name):
+    (tmp_path / name).write_text("no array")
+    if name == "pose.bvh":
+        made_up.write(tmp_path / name, TREES["mixamo"], frames=1)
+    with pytest.raises(ValueError, match=name):
+        load_motion(tmp_path / name)
 
 
 def test_bones_of_no_length_are_refused(tmp_path):
@@ -158,14 +127,6 @@ def test_bones_of_no_length_are_refused(tmp_path):
     (tmp_path / "my.yaml").write_text("\n".join(lines))  # without the joints halfway between two
     with pytest.raises(ValueError, match="a.bvh: spine1, left_collar, right_collar "):
         load_motion(path, tmp_path / "my.yaml")
-
-
-def test_placement_in_the_world():
-    placement = Placement(scale=2.0, start=(1.0, -0.5, 3.0), heading=np.pi / 2)
-    joints = np.zeros((1, 22, 3), np.float32)
-    joints[0, 0] = (0, 1, 1)  # a metre up, a metre ahead
-    assert np.allclose(placement.to_world(joints)[0, 0], (3, 1.5, 3), atol=1e-6)
-    assert metres_of("inch") == 0.0254
 
 
 def test_stand_on_undoes_a_turn_and_a_shift():

@@ -7,9 +7,7 @@ from mmm.bvh.feet import _legs, _update_features, fix_feet, plant_feet, standing
 from mmm.motion import HUMANML3D, KIT, Motion, feature_slices, features_to_joints
 from mmm.motion.measures import floor_penetration, foot_skating
 
-LEGS = {
-    name: [j for leg in _legs(s) for j in leg[1:]] for name, s in (("humanml3d", HUMANML3D), ("kit", KIT))
-}
+LEGS = {s.name: [joint for leg in _legs(s) for joint in leg[1:]] for s in (HUMANML3D, KIT)}
 
 
 def standing_body(skeleton=HUMANML3D, frames=40, forward=0.0, bend=0.07):
@@ -138,16 +136,6 @@ def test_a_leg_that_cannot_reach_yields_without_a_snap():
     assert (raised[:, 4, 2] - sunk[:, 4, 2]).min() > 0.05  # a straight leg bends forward
 
 
-def test_legs_keep_their_lengths_while_they_swing_and_stretch():
-    joints = standing_body(frames=80, forward=0.2, bend=0.03)  # almost straight
-    sway = 0.1 * np.sin(np.arange(80) / 3)[:, None]
-    joints[:, [1, 2], 0] += sway
-    joints[:, [4, 5], 0] += sway / 2
-    planted = plant_feet(joints)
-    assert np.abs(planted - joints).max() > 0.05
-    np.testing.assert_allclose(bones(planted), bones(joints), atol=1e-5)
-
-
 @pytest.mark.parametrize("seed", [0, 1])
 def test_generated_clips_keep_their_frames_and_their_upper_body(model, seed):
     motion = model.generate("a person walks", length=60, seed=seed)
@@ -175,8 +163,8 @@ def test_updated_features_agree_with_their_definition(golden, clip):
 
 
 def test_a_motion_of_joints_gives_joints():
-    motion = Motion.from_joints(standing_body(forward=0.2), 25.0, "glides")
-    joints = np.random.default_rng(0).normal(0, 1e-3, motion.joints.shape).astype(np.float32) + motion.joints
+    joints = standing_body(forward=0.2)
+    joints += np.random.default_rng(0).normal(0, 1e-3, joints.shape).astype(np.float32)
     motion = Motion.from_joints(joints, 25.0, "glides")
     before = fix_feet(motion).joints
     assert len(motion.features) == len(motion) - 1
@@ -187,9 +175,8 @@ def test_a_motion_of_joints_gives_joints():
 
 
 def test_the_rate_of_frames_does_not_matter():
-    at_20, at_40 = (
-        plant_feet(standing_body(frames=n, forward=0.2), fps) for n, fps in ((41, 20.0), (81, 40.0))
-    )
+    at_20 = plant_feet(standing_body(frames=41, forward=0.2), 20.0)
+    at_40 = plant_feet(standing_body(frames=81, forward=0.2), 40.0)
     np.testing.assert_allclose(at_20, at_40[::2], atol=0.003)
 
 
@@ -198,16 +185,3 @@ def test_short_clips(frames):
     joints = standing_body(frames=frames, forward=0.01)
     assert fix_feet(Motion.from_joints(joints)).joints.shape == joints.shape
     assert len(fix_feet(Motion(np.zeros((frames, 263), np.float32)))) == frames
-
-
-@pytest.mark.parametrize(
-    "joints",
-    [
-        np.zeros((5, 21, 3), np.float32),
-        np.zeros((0, 22, 3), np.float32),
-        np.full((5, 22, 3), np.inf, np.float32),
-    ],
-)
-def test_unusable_joints_are_refused(joints):
-    with pytest.raises(ValueError):
-        plant_feet(joints)

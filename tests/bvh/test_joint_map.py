@@ -39,9 +39,8 @@ def test_the_joints_of_many_programs_are_recognised(tmp_path, tree):
         position = named[name] * (1 - weight) + named[other] * weight
         meant = np.array(made_up.PLACES[MEANT[joint]]) * (-1 if joint.startswith("right") else 1, 1, 1)
         errors.append(np.linalg.norm(position - meant))
-    assert (
-        max(errors) < 0.13 and sum(error < 1e-6 for error in errors) >= 16
-    )  # near it where a file lacks the joint
+    # near it where a file lacks the joint
+    assert max(errors) < 0.13 and sum(error < 1e-6 for error in errors) >= 16
     joints = chosen.apply(motion)
     bones = np.linalg.norm(joints[:, 1:] - joints[:, list(HUMANML3D.parents[1:])], axis=-1)
     assert bones.min() > 0.02  # no bone of no length
@@ -55,14 +54,8 @@ def test_a_prefix_of_all_names_is_ignored(tmp_path, prefix):
 
 def test_helpers_of_animators_are_no_bones(tmp_path):
     tree = made_up.TREES["unreal"] | {}
-    helpers = {
-        "ik_foot_root": "root",
-        "ik_foot_l": "ik_foot_root",
-        "ik_hand_l": "root",
-        "calf_twist_01_l": "calf_l",
-        "index_01_l": "hand_l",
-        "head_end": "head",
-    }
+    helpers = {"ik_foot_root": "root", "ik_foot_l": "ik_foot_root", "ik_hand_l": "root"}
+    helpers |= {"calf_twist_01_l": "calf_l", "index_01_l": "hand_l", "head_end": "head"}
     for name, parent in helpers.items():
         tree[name] = (parent, tree[parent][1] + 0.01)
     joints = choose_map(make(tmp_path, tree)).joints
@@ -93,13 +86,6 @@ def test_a_rig_without_hands_and_head(tmp_path):
     chosen = choose_map(make(tmp_path, tree)).joints
     assert chosen["head"][0] == "face" and chosen["left_wrist"][0] == "forearm.L/end"
     assert (chosen["right_collar"][0], chosen["right_shoulder"][0]) == ("shoulder.R", "upper_arm.R")
-
-
-def test_our_own_files_need_no_guess(tmp_path, golden):
-    from mmm.motion.clip import Motion
-
-    path = Motion.from_joints(golden("features_free")["0/recovered_joints"]).save(tmp_path / "a.bvh")
-    assert choose_map(read_bvh(path)).name == "humanml3d"
 
 
 def test_unrecognisable_names_need_a_map(tmp_path):
@@ -149,20 +135,13 @@ def test_an_unusable_map_is_refused(tmp_path, change, named):
 @pytest.mark.parametrize(
     ("name", "side", "rest"),
     [
-        ("LeftUpLeg", "left", "up leg"),
         ("mixamorig:RightHand", "right", "hand"),
-        ("Bip01 L Thigh", "left", "bip 01 thigh"),
-        ("LHipJoint", "left", "hip joint"),
-        ("thigh.R", "right", "thigh"),
-        ("rShin", "right", "shin"),
         ("rightupleg", "right", "upleg"),
         ("lfoot", "left", "foot"),
-        ("AnkleLeft", "left", "ankle"),
-        ("Neck", "", "neck"),
         ("leg", "", "leg"),
         ("lowerback", "", "lowerback"),
         ("UPPERARM_L", "left", "upperarm"),
     ],
-)
+)  # other spellings occur in the trees of many programs
 def test_sides_of_names(name, side, rest):
     assert split_side(name) == (side, rest)

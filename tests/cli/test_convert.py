@@ -1,35 +1,16 @@
 import numpy as np
-import pytest
 import torch
 from made_up import clip as made_up_clip
 from made_up import release as made_up
-
-from mmm.cli import main
-
-
-def run(*args) -> int:
-    """Exit code of `mmm ARGS`."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(arg) for arg in args])
-    return stop.value.code
+from made_up.command import exit_code as run
 
 
 def test_checkpoints_become_a_model_that_generates(tmp_path, capsys):
     vq, net = made_up.make_parts()
     tokenizer, transformer, meta = made_up.write_release(tmp_path / "release", vq, net)
     clip, out = made_up_clip.write_clip(tmp_path / "clip"), tmp_path / "model"
-    arguments = [
-        "convert",
-        "--tokenizer",
-        tokenizer,
-        "--transformer",
-        transformer,
-        "--out",
-        out,
-        "--heads",
-        4,
-    ]
-    assert run(*arguments, "--mean-std", meta, "--text", clip) == 0
+    files = ["--tokenizer", tokenizer, "--transformer", transformer, "--mean-std", meta]
+    assert run("convert", *files, "--out", out, "--heads", 4, "--text", clip) == 0
     printed = capsys.readouterr().out
     for words in ("width 16", "4 heads", "not used", f"mmm train length --data DATA --model {out}"):
         assert words in printed

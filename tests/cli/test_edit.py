@@ -1,12 +1,16 @@
 """`mmm edit`: from the user's file to files; what is kept stays where it was."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from made_up.command import exit_code
 from PIL import Image
 
 from mmm.bvh.reading import read_bvh
-from mmm.cli import main
 from mmm.motion import Motion
+
+run = partial(exit_code, "edit")
 
 
 @pytest.fixture
@@ -16,20 +20,12 @@ def source(golden, tmp_path):
     return path
 
 
-def run(*args):
-    with pytest.raises(SystemExit) as stopped:
-        main(["edit", *map(str, args)])
-    return stopped.value.code
-
-
 def test_in_between_from_file_to_files(trained, source, tmp_path, capsys):
     outs = [tmp_path / f"new{suffix}" for suffix in (".npy", ".bvh")]
     common = ["--model", trained / "model_run", "--seed", 3]
     flags = [flag for path in outs for flag in ("--out", path)] + ["--compare", tmp_path / "both.gif"]
-    assert (
-        run("inbetween", source, "--gap", 30, 50, "--gap", 60, 70, "--text", "a person bows", *common, *flags)
-        == 0
-    )
+    gaps = ["--gap", 30, 50, "--gap", 60, 70, "--text", "a person bows"]
+    assert run("inbetween", source, *gaps, *common, *flags) == 0
     made, old = np.load(outs[0]), Motion(np.load(source)).joints
     away = np.linalg.norm(made - old, axis=-1).max(1)
     kept = np.ones(89, bool)
@@ -82,11 +78,10 @@ def test_outpaint_and_long(trained, source, tmp_path):
     model, out = ["--model", trained / "model_run"], tmp_path / "a.npy"
     assert run("outpaint", source, "--length", 120, "--side", "before", *model, "--out", out) == 0
     assert np.load(out).shape == (120, 22, 3)
-    assert run("long", "a person walks, then bows", "--length", 40, "--length", 44, *model, "--out", out) == 0
+    lengths = ["--length", 40, "--length", 44]
+    assert run("long", "a person walks, then bows", *lengths, *model, "--out", out) == 0
     assert np.load(out).shape == (84, 22, 3)
-    assert (
-        run("long", "walks", "bows", "--length", 40, "--length", 44, "--fix-feet", *model, "--out", out) == 0
-    )
+    assert run("long", "walks", "bows", *lengths, "--fix-feet", *model, "--out", out) == 0
 
 
 @pytest.mark.parametrize(

@@ -4,35 +4,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up.command import exit_code as run
+from made_up.users import write_layout
 
-from mmm.cli import main
 from mmm.datasets.humanml3d_check import BY_NAME
-
-LINE = "a man walks#a/DET man/NOUN walk/VERB#0.0#0.0\n"
-
-
-def run(*args: object) -> int:
-    with pytest.raises(SystemExit) as stop:
-        main([str(arg) for arg in args])
-    return stop.value.code
 
 
 @pytest.fixture
 def users(tmp_path: Path, monkeypatch) -> Path:
     """30 clips of which 6 have a hole, and Windows line ends."""
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
-    path = tmp_path / "HumanML3D"
-    for part in ("new_joint_vecs", "texts"):
-        (path / part).mkdir(parents=True)
-    np.save(path / "Mean.npy", np.zeros(263, np.float32))
-    np.save(path / "Std.npy", np.ones(263, np.float32))
-    ids = [f"{number:06d}" for number in range(30)]
-    for number, clip in enumerate(ids):
-        values = np.zeros((60, 263), np.float32)
-        values[7] = np.nan if number % 5 == 0 else 0
-        np.save(path / f"new_joint_vecs/{clip}.npy", values)
-        (path / f"texts/{clip}.txt").write_text(LINE)
-    for split, chosen in {"train": ids[:20], "val": ids[20:25], "test": ids[25:]}.items():
+    clips = {f"{number:06d}": np.zeros((60, 263), np.float32) for number in range(30)}
+    ids = list(clips)
+    for clip in ids[::5]:
+        clips[clip][7] = np.nan
+    splits = {"train": ids[:20], "val": ids[20:25], "test": ids[25:]}
+    path = write_layout(tmp_path / "HumanML3D", clips, splits)
+    for split, chosen in splits.items():
         (path / f"{split}.txt").write_bytes("".join(f"{clip}\r\n" for clip in chosen).encode())
     return path
 

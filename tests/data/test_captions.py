@@ -15,9 +15,7 @@ def test_a_line_is_read_and_written_back():
 def test_every_word_of_an_untagged_caption_can_be_read_by_others():
     caption = untagged("A person's walking left/right, über-fast 2 times.")
     _, tokens, *_ = format_caption(caption).split("#")
-    words = [
-        token.split("/") for token in tokens.split(" ")
-    ]  # as the loaders of Guo et al. and of T2M-GPT do
+    words = [token.split("/") for token in tokens.split(" ")]  # as Guo et al.'s and T2M-GPT's loaders do
     expected = ["a", "person's", "walking", "left", "right", "über", "fast", "2", "times"]
     assert words == [[word, "OTHER"] for word in expected]
     assert parse_captions(format_caption(caption)) == [caption]

@@ -98,9 +98,8 @@ def test_the_content_hash_covers_features_and_captions_but_not_tags(folder, tmp_
     text, rest = first.captions[0].text, first.captions[1:]
 
     def content_hash(**changes):
-        return write_folder(
-            tmp_path / "other", [replace(first, **changes), *others], SPLITS, INFO
-        ).content_hash
+        changed = [replace(first, **changes), *others]
+        return write_folder(tmp_path / "other", changed, SPLITS, INFO).content_hash
 
     assert content_hash(captions=[untagged(text), *rest]) == folder.content_hash
     assert content_hash(captions=[Caption(text, end=1.0), *rest]) != folder.content_hash
@@ -131,7 +130,7 @@ def test_the_hash_of_the_splits_follows_their_lists_alone(folder, tmp_path, gold
 )
 def test_a_damaged_description_is_refused(folder, text, named):
     (folder.path / "dataset.json").write_text(text)
-    with pytest.raises(ValueError, match=f"dataset.json.*{named}.*mmm prepare"):
+    with pytest.raises(ValueError, match=f"dataset.json.*{named}"):
         MotionFolder.open(folder.path)
 
 
@@ -157,40 +156,17 @@ def test_a_pack_of_another_frame_rate_is_another_pack(folder):
     assert len(MotionFolder.open(folder.path).pack("train").clip(1)) == 56
 
 
-def test_missing_std_is_named(folder):
-    (folder.path / "Std.npy").unlink()
-    with pytest.raises(FileNotFoundError, match="Std.npy"):
-        MotionFolder.open(folder.path)
-
-
-@pytest.mark.parametrize("fault", ["NaN", "cannot be read"])
-def test_bad_clips_are_refused(folder, fault):
-    path = folder.path / "new_joint_vecs/000002.npy"
-    if fault == "NaN":
-        np.save(path, np.full((50, 263), np.nan, np.float32))
-    else:
-        path.write_bytes(path.read_bytes()[:5000])
-    for use in (lambda: folder.features("000002"), lambda: folder.pack("val")):
-        with pytest.raises(ValueError, match=f"000002.npy.*{fault}"):
-            use()
-
-
 def test_nothing_is_left_when_writing_fails(tmp_path, golden):
     with pytest.raises(ValueError, match="nobody"):
         write_folder(tmp_path / "toy", clips(golden), SPLITS | {"val": ["nobody"]}, INFO)
     assert not list(tmp_path.iterdir())
 
 
-def test_other_peoples_folders_are_not_overwritten(tmp_path, golden):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("two years")
-    with pytest.raises(ValueError, match="mine exists"):
-        write_folder(tmp_path / "mine", clips(golden), SPLITS, INFO)
-    assert (tmp_path / "mine" / "thesis.txt").read_text() == "two years"
-
-
-def test_unknown_split_and_folder(folder, tmp_path):
+def test_what_is_missing_is_named(folder, tmp_path):
     with pytest.raises(ValueError, match="'tset'"):
         folder.ids("tset")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         MotionFolder.open(tmp_path / "nowhere")
+    (folder.path / "Std.npy").unlink()
+    with pytest.raises(FileNotFoundError, match="Std.npy"):
+        MotionFolder.open(folder.path)

@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from mmm.data.reading import Unusable, load_array, read_ids, read_text, to_features
+from mmm.data.reading import load_array, read_text
 
 
 @pytest.mark.parametrize(
@@ -24,43 +24,6 @@ def test_text_in_any_encoding(tmp_path, data, content, odd):
     path.write_bytes(data)
     text, oddities = read_text(path)
     assert text == content and [reason for reason, *_ in oddities] == odd
-
-
-def test_the_byte_that_is_not_utf8_is_named(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"one\ntwo\ncaf\xe9\nna\xefve\n")
-    [(_, where, done)] = read_text(path)[1]
-    assert (where, done) == ("byte 0xE9 in line 3", "read as Windows-1252, 'é'")
-
-
-@pytest.mark.parametrize(
-    ("values", "reason"),
-    [
-        (np.zeros((60, 4), np.int32), "not floating-point numbers"),
-        (np.zeros((60, 4), np.complex64), "not floating-point numbers"),
-        (np.zeros((60, 4), "U4"), "not floating-point numbers"),
-        (np.zeros((60, 3), np.float32), "wrong shape"),
-        (np.zeros(4, np.float32), "wrong shape"),
-        (np.zeros((1, 60, 4), np.float32), "wrong shape"),
-        (np.full((60, 4), 1e300), "infinite numbers"),  # more than float32 holds
-        (np.full((60, 4), np.nan, np.float16), "NaN"),
-    ],
-)
-def test_features_that_cannot_be_used(values, reason):
-    with pytest.raises(Unusable) as refused:
-        to_features(values, 4)
-    assert refused.value.reason == reason
-
-
-def test_features_are_converted_to_float32():
-    features = to_features(np.ones((60, 4), ">f2"), 4)
-    assert features.dtype == np.float32 and features.flags.c_contiguous and (features == 1).all()
-
-
-def test_ids_once_each_without_spaces(tmp_path):
-    path = tmp_path / "train.txt"
-    path.write_bytes(b"\xef\xbb\xbf000002\r\n  000001\t\r\n\r\n000002\r\n000003")
-    assert read_ids(path) == ["000002", "000001", "000003"]
 
 
 def test_an_array_in_whatever_state_is_read_or_refused_in_one_sentence(tmp_path):

@@ -10,12 +10,7 @@ from safetensors.torch import save_file
 from mmm.data.text_cache import StaleCache, TextCache, text_source
 from mmm.text import TextEmbedding, TextEncoder
 
-CAPTIONS = [
-    "a person walks",
-    "someone waves with the left hand, then sits down",
-    "jump",
-    "a man kicks — twice",
-]
+CAPTIONS = ["a person walks", "someone waves the left hand, then sits down", "jump", "a man kicks — twice"]
 
 
 class LetterEncoder(TextEncoder):
@@ -55,7 +50,7 @@ def test_what_is_looked_up_is_what_the_encoder_gave(encoder: LetterEncoder, tmp_
     path = tmp_path / "text.safetensors"
     built = TextCache.build(path, [*CAPTIONS, CAPTIONS[0]], encoder, batch_size=2)
     assert [len(batch) for batch in encoder.batches] == [2, 2]  # each caption once
-    assert [len(text) for batch in encoder.batches for text in batch] == [4, 14, 19, 48]  # of similar length
+    assert [len(text) for batch in encoder.batches for text in batch] == [4, 14, 19, 43]  # of similar length
     loaded = TextCache.load(path, "letters", CAPTIONS)
     assert loaded.captions == CAPTIONS and (loaded.name, loaded.width, len(loaded)) == ("letters", 3, 4)
     texts = [CAPTIONS[3], CAPTIONS[0], CAPTIONS[3]]
@@ -75,7 +70,7 @@ def test_what_is_looked_up_is_what_the_encoder_gave(encoder: LetterEncoder, tmp_
 def test_another_encoder_and_other_captions_are_refused(encoder: LetterEncoder, tmp_path: Path):
     path = tmp_path / "text.safetensors"
     TextCache.build(path, CAPTIONS, encoder)
-    with pytest.raises(StaleCache, match="letters, expected minilm"):
+    with pytest.raises(StaleCache, match="letters.*minilm"):
         TextCache.load(path, "minilm")
     with pytest.raises(StaleCache, match="fly"):
         TextCache.load(path, "letters", ["jump", "fly"])
@@ -141,10 +136,3 @@ def test_an_encoder_that_now_does_something_else_makes_the_cache_stale(
         TextCache.load(path, "letters", how=changed.how)
     assert_same(text_source(CAPTIONS, changed, path).lookup(CAPTIONS), changed.encode(CAPTIONS))
     assert TextCache.load(path).how == "half as large"
-
-
-def test_progress_bar_only_on_request(encoder: LetterEncoder, tmp_path: Path, capfd):
-    TextCache.build(tmp_path / "a.safetensors", CAPTIONS, encoder)
-    assert capfd.readouterr().err == ""
-    TextCache.build(tmp_path / "a.safetensors", CAPTIONS, encoder, progress=True)
-    assert "captions (letters): 100%" in capfd.readouterr().err

@@ -8,14 +8,11 @@ from mmm.datasets.grammar import inflect, phrase_table
     [
         ("be", "is", "being"),
         ("carry", "carries", "carrying"),
-        ("go", "goes", "going"),
         ("have", "has", "having"),
         ("punch", "punches", "punching"),
-        ("run", "runs", "running"),
         ("say", "says", "saying"),
         ("see", "sees", "seeing"),
         ("side-step", "side-steps", "side-stepping"),
-        ("wave", "waves", "waving"),
     ],
 )
 def test_verb_forms(verb, third, ing):

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up.users import LINE, SPLITS
 
 from mmm.data import MotionFolder
 from mmm.datasets.humanml3d import check_folder, prepare
-
-LINE = "a man walks#a/DET man/NOUN walk/VERB#0.0#0.0"
-SPLITS = {"train": ["000001", "M000001", "000002", "000003"], "val": ["000004"], "test": ["000005", "000006"]}
 
 
 def contents(path: Path) -> dict[str, tuple[bytes, int]]:
@@ -37,10 +35,6 @@ def test_a_good_folder(make_users, kind):
 # ---- the folder as a whole
 
 
-def remove_val(users: Path) -> None:
-    (users / "val.txt").unlink()
-
-
 def zip_texts(users: Path) -> None:
     (users / "texts").rename(users / "elsewhere")
     (users / "texts.zip").write_bytes(b"PK")
@@ -50,23 +44,15 @@ def shorten_val(users: Path) -> None:
     save_clip(users, "000004", np.zeros((39, 263), np.float32))
 
 
-def repeat_test_as_val(users: Path) -> None:
-    (users / "val.txt").write_text("000005\n")
-
-
-def empty_val(users: Path) -> None:
-    (users / "val.txt").write_text("\n")
-
-
 @pytest.mark.parametrize(
     ("change", "error", "named"),
     [
-        (shutil.rmtree, FileNotFoundError, "no folder .*users"),
-        (remove_val, FileNotFoundError, "val.txt"),
+        (shutil.rmtree, FileNotFoundError, "users"),
+        (lambda users: (users / "val.txt").unlink(), FileNotFoundError, "val.txt"),
         (zip_texts, FileNotFoundError, "texts.zip"),
         (shorten_val, ValueError, "val.txt .*000004 .*39 frames"),
-        (repeat_test_as_val, ValueError, "val.txt .*000005 .*test.txt"),
-        (empty_val, ValueError, "val.txt .*0 are listed"),
+        (lambda users: (users / "val.txt").write_text("000005\n"), ValueError, "val.txt .*000005 .*test.txt"),
+        (lambda users: (users / "val.txt").write_text("\n"), ValueError, "val.txt"),
     ],
 )
 def test_a_folder_that_cannot_be_used_leaves_nothing(users: Path, tmp_path: Path, change, error, named):

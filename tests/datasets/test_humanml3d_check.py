@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up.users import LINE as GOOD
+from made_up.users import write_layout
 
 from mmm.data import MotionFolder
 from mmm.datasets.humanml3d import check_folder, prepare
 from mmm.datasets.humanml3d_check import BY_NAME, head
 
-GOOD = "a man walks#a/DET man/NOUN walk/VERB#0.0#0.0"
 IN_TRAIN = [f"0001{number:02d}" for number in range(33)] + ["M000140", "007975", "../../outside"]
 
 # Texts that are not GOOD (None: no file), and the shapes, types and values of clips that are not float32 (60, 263).
@@ -90,18 +91,18 @@ LEFT_OUT = [clip for section, clip, *_ in FAULTS if section == CLIP]
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory) -> Path:
-    path, rng = tmp_path_factory.mktemp("planted") / "HumanML3D", np.random.default_rng(0)
-    for folder in ("new_joint_vecs", "texts"):
-        (path / folder).mkdir(parents=True)
-    np.save(path / "Mean.npy", np.zeros(263))
-    np.save(path / "Std.npy", np.ones(263, np.float32))
+    rng, clips = np.random.default_rng(0), {}
     for clip in [*IN_TRAIN[:-1], "000140", "000141", "000142"]:
         values = rng.normal(size=SHAPES.get(clip, (60, 263))).astype(TYPES.get(clip, np.float32))
         if clip in HOLES:
             values[3:5, 100] = HOLES[clip]
-        if clip not in ("000100", "000117"):
-            np.save(path / f"new_joint_vecs/{clip}.npy", values)
-        text = TEXTS.get(clip, f"{GOOD}\n".encode())
+        clips[clip] = values
+    path = write_layout(tmp_path_factory.mktemp("planted") / "HumanML3D", clips, {})
+    np.save(path / "Mean.npy", np.zeros(263))
+    for clip in ("000100", "000117"):
+        (path / f"new_joint_vecs/{clip}.npy").unlink()
+    for clip, text in TEXTS.items():
+        (path / f"texts/{clip}.txt").unlink()
         if text is not None:
             (path / f"texts/{clip}.txt").write_bytes(text)
     truncated = path / "new_joint_vecs/000114.npy"
@@ -231,14 +232,11 @@ def test_parts_and_malformed_lines_of_one_clip(users: Path):
     (users / "texts/000005.txt").write_text("\n\n".join(lines))
     report = check_folder(users)
     where = [f"texts/000005.txt, line {2 * number + 1}" for number in range(len(LINES))]
-    faults = [(fault.where, fault.reason) for fault in report.captions]
-    assert faults == [
-        (w, reason) for w, (_, reason) in zip(where, LINES, strict=True) if reason not in (None, "cut")
-    ]
-    cut = [(fault.where, fault.reason) for fault in report.used]
-    assert cut == [
-        (w, "part outside the clip") for w, (_, reason) in zip(where, LINES, strict=True) if reason == "cut"
-    ]
+    reasons = dict(zip(where, (reason for _, reason in LINES), strict=True))
+    faults = {fault.where: fault.reason for fault in report.captions}
+    assert faults == {place: reason for place, reason in reasons.items() if reason not in (None, "cut")}
+    cut = {fault.where: fault.reason for fault in report.used}
+    assert cut == {place: "part outside the clip" for place in where if reasons[place] == "cut"}
     kept = [line for line, (_, reason) in zip(lines, LINES, strict=True) if reason in (None, "cut")]
     assert report.clips == [] and report.mended == {"000005": kept} and report.segments == 5
 

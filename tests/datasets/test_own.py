@@ -36,22 +36,14 @@ ALL = [f"take {number}.bvh,a person sways number {number}" for number in range(6
 
 
 def test_a_folder_and_a_table_become_a_data_set(takes, tmp_path):
-    csv = table(
-        takes, *ALL, '"take 0","someone, sways"', "dance.bvh,un dansé à deux", "take 0.bvh,someone sways"
-    )
+    more = '"take 0","someone, sways"', "dance.bvh,un dansé à deux", "take 0.bvh,someone sways"
+    csv = table(takes, *ALL, *more)
     folder = own.prepare(tmp_path / "mine", takes, csv)
     lengths = {clip: len(folder.features(clip)) for clip in folder.ids("all")}
-    assert {clip: n for clip, n in lengths.items() if "dance" in clip} == {
-        "long_dance_a": 140,
-        "long_dance_b": 140,
-        "long_dance_c": 140,
-    }
+    assert {clip[-1]: n for clip, n in lengths.items() if "long_dance_" in clip} == dict.fromkeys("abc", 140)
     assert lengths["take_3"] == 52
-    assert [c.text for c in folder.captions("take_0")] == [
-        "a person sways number 0",
-        "someone, sways",
-        "someone sways",
-    ]
+    texts = [caption.text for caption in folder.captions("take_0")]
+    assert texts == ["a person sways number 0", "someone, sways", "someone sways"]
     assert folder.captions("take_0")[0].words[2] == ("sways", "OTHER")
     assert folder.info["name"] == "own" and folder.info["left_out"] == {}
     assert folder.info["understood"] == ["7 takes: joint map mixamo, 20 fps, unit cm, up y"]
@@ -67,13 +59,8 @@ def test_a_folder_and_a_table_become_a_data_set(takes, tmp_path):
 
 
 def test_parts_become_clips_of_their_own(takes, tmp_path):
-    rows = [f"{row},," for row in ALL]
-    rows += [
-        "dance,she turns,1.5,4",
-        "dance,she turns around,1.5,4",
-        "dance,a hop,0,0.9",
-        "dance,the end,18,30",
-    ]
+    dance = ["she turns,1.5,4", "she turns around,1.5,4", "a hop,0,0.9", "the end,18,30"]
+    rows = [f"{row},," for row in ALL] + [f"dance,{row}" for row in dance]
     csv = table(takes, *rows, header="File, Caption, start, end")
     folder = own.prepare(tmp_path / "mine", takes, csv)
     parts = {clip: len(folder.features(clip)) for clip in folder.ids("all") if "dance" in clip}
@@ -81,12 +68,8 @@ def test_parts_become_clips_of_their_own(takes, tmp_path):
     assert [c.text for c in folder.captions("long_dance_1.5-4s")] == ["she turns", "she turns around"]
     assert folder.info["left_out"] == {"shorter than 24 frames at 20 fps": ["long_dance_0-0.9s"]}
     assert not folder.captions("long_dance_1.5-4s")[0].is_part
-    assert folder.program("long_dance_1.5-4s") == {
-        "dataset": "own",
-        "path": "long_dance",
-        "first": 30,
-        "last": 81,
-    }
+    program = folder.program("long_dance_1.5-4s")
+    assert program == {"dataset": "own", "path": "long_dance", "first": 30, "last": 81}
 
 
 def test_a_few_takes_are_enough_and_what_has_no_caption_is_left_out_by_name(takes, tmp_path):
@@ -114,9 +97,7 @@ def test_a_take_that_lies_down_is_read_like_the_others(takes, tmp_path):
     assert folder.info["understood"] == ["4 takes: HumanML3D's own joints, 20 fps, unit m, up y"]
     joints = np.load(tmp_path / "mine" / "new_joints" / "0.npy")
     body = joints[:, 15] - joints[:, [7, 8]].mean(1)  # from the ankles to the head
-    assert (
-        np.abs(body[:, 1]).max() < 0.4 and np.linalg.norm(body[:, [0, 2]], axis=1).min() > 1.3
-    )  # still lying
+    assert np.abs(body[:, 1]).max() < 0.4 and np.linalg.norm(body[:, [0, 2]], axis=1).min() > 1.3
 
 
 def test_each_skeleton_has_its_own_unit(takes, tmp_path):
@@ -139,19 +120,14 @@ TIMED = "file,caption,start,end"
         (ALL, "file,text", "column caption"),
         (ALL, "datei;text", "column file and caption"),
         ([], "file,caption", "captions.csv"),
-        ([*ALL, "take 0.bvh,"], "file,caption", "line 8.* take 0.bvh"),
         ([*ALL, "take 0.bvh, ... "], "file,caption", "line 8.* take 0.bvh"),
         ([*ALL, "take 0.bvh,he turns, then walks"], "file,caption", "line 8"),
         ([*ALL, "take 0.bvh,take #2"], "file,caption", "take #2"),
         ([*ALL, ",waves"], "file,caption", "line 8"),
-        (
-            [*(f"{name}.bvh,x" for name in "abcd"), *ALL],
-            "file,caption",
-            "4 file.s. .* a.bvh, b.bvh, c.bvh, …",
-        ),
+        ([*(f"{name}.bvh,x" for name in "abcd"), *ALL], "file,caption", "4 .* a.bvh, b.bvh, c.bvh, …"),
         (["dance,x,2,1"], TIMED, "line 2: .*'2' and '1'"),
         (["dance,x,2,"], TIMED, "line 2: .*'2' and ''"),
-        (["dance,x,30,40"], TIMED, "line 2: .*30 s, but dance ends at 21.0 s"),
+        (["dance,x,30,40"], TIMED, "line 2: .*30 s.* 21.0 s"),
         (["dance,x,30"], "file,caption,start", "start and end"),
     ],
 )
@@ -201,11 +177,10 @@ def test_ids_are_names_for_every_file_system(tmp_path):
 
 def test_a_table_saved_by_a_spreadsheet(tmp_path):
     path = tmp_path / "captions.csv"
-    path.write_bytes(
-        '\ufeffFile,Caption\r\n"a.bvh","he says ""hi"",\n twice"\r\n\r\nb.bvh, bows\r\n'.encode()
-    )
+    text = '\ufeffFile,Caption\r\n"a.bvh","he says ""hi"",\n twice"\r\n\r\nb.bvh, bows\r\n'
+    path.write_bytes(text.encode())
     rows = read_captions(path)
     assert [(row.file, row.text) for row in rows] == [("a.bvh", 'he says "hi", twice'), ("b.bvh", "bows")]
     path.write_bytes("file,caption\na,größe".encode("latin-1"))
-    with pytest.raises(ValueError, match="is not text in UTF-8"):
+    with pytest.raises(ValueError, match="captions.csv"):
         read_captions(path)

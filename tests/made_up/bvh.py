@@ -178,14 +178,8 @@ def write(
         for child in children[name]:
             tell(child, "JOINT", depth + 1)
         if not children[name]:
-            lines.extend(
-                [
-                    f"{tab}\tEnd Site",
-                    f"{tab}\t{{",
-                    f"{tab}\t\tOFFSET 0 0 {ends * size / unit:.8f}",
-                    f"{tab}\t}}",
-                ]
-            )
+            lines.extend([f"{tab}\tEnd Site", f"{tab}\t{{"])
+            lines.extend([f"{tab}\t\tOFFSET 0 0 {ends * size / unit:.8f}", f"{tab}\t}}"])
         lines.append(f"{tab}}}")
 
     tell(next(iter(joints)), "ROOT", 0)

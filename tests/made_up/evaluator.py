@@ -1,8 +1,20 @@
-"""An evaluator that knows nothing, for the tests and for the processes that they start."""
+"""Evaluators that know nothing, for the tests and for the processes that they start."""
 
 import hashlib
 
 import torch
+
+from mmm.evaluation.evaluator import EvaluatorConfig, MotionTextEvaluator, TrainedEvaluator
+
+
+def write_untrained(folder, data):
+    """A small untrained evaluator of a data set, as a folder that `mmm evaluate` takes."""
+    info = {"data": data.name, "data_hash": data.content_hash, "splits_hash": data.splits_hash}
+    info |= {"licence": "none", "text_encoder": "minilm", "hash": ""}
+    config, statistics = EvaluatorConfig(width=8, hidden=32, layers=1), (data.mean, data.std)
+    network = MotionTextEvaluator(config, *map(torch.from_numpy, statistics))
+    TrainedEvaluator(network, info).save_pretrained(folder, "{data}", 0)
+    return folder
 
 
 class RandomEvaluator:
@@ -14,9 +26,8 @@ class RandomEvaluator:
 
     def embed_text(self, captions):
         seeds = [int(hashlib.sha256(c.text.encode()).hexdigest()[:12], 16) for c in captions]
-        return torch.stack(
-            [torch.randn(self.width, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        )
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return torch.stack([torch.randn(self.width, generator=generator) for generator in generators])
 
     def embed_motion(self, features, lengths):
         rows = torch.arange(len(features))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mmm.tokenizer import Tokenizer, TokenizerConfig
+from mmm.tokenizer.parts import relative_height_statistics
 
 SMALL = TokenizerConfig(width=16, depth=2, codes=32, code_dim=8)
 
@@ -23,6 +24,9 @@ def random_tokenizer(config: TokenizerConfig = SMALL, seed: int = 0) -> Tokenize
         model = Tokenizer(config)
     model.set_normalisation(noise(config.features, seed=1), noise(config.features, seed=2).exp())
     model.train()(noise(8, 64, config.features, seed=3), generator=seeded())
+    if config.parts == 2:
+        heights = relative_height_statistics(random_features(model, 500))
+        model.set_normalisation(model.mean, model.std, heights)
     return model.eval()
 
 

@@ -60,13 +60,8 @@ def test_saves_to_every_suffix(tmp_path, joints, suffix):
     path = tmp_path / "new" / f"a{suffix.upper()}"
     assert Motion.from_joints(joints[:6], text="goes").save(path) == path
     assert [p.name for p in path.parent.iterdir()] == [path.name]
-    magic = {
-        ".gif": b"GIF8",
-        ".png": b"\x89PNG",
-        ".html": b"<!doctype",
-        ".npy": b"\x93NUMPY",
-        ".bvh": b"HIERARCHY",
-    }
+    magic = {".gif": b"GIF8", ".png": b"\x89PNG", ".html": b"<!doctype", ".npy": b"\x93NUMPY"}
+    magic[".bvh"] = b"HIERARCHY"
     assert path.read_bytes().startswith(magic[suffix])
 
 
@@ -82,7 +77,7 @@ def test_npy_and_bvh_hold_the_joints(tmp_path, joints):
 def test_unknown_suffixes_are_refused(tmp_path, joints):
     motion = Motion.from_joints(joints)
     for name in ("a.fbx", "a"):
-        with pytest.raises(ValueError, match=f"{name} .*" + ", ".join(SUFFIXES)):
+        with pytest.raises(ValueError, match=name):
             motion.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 

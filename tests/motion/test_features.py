@@ -86,9 +86,8 @@ def test_velocities_and_contacts_are_those_of_the_joints(skeleton, moving_body):
     steps = np.diff(joints, axis=0)
     velocities = features[:-1, parts["velocities"]].reshape(steps.shape)
     scale = 1000 if skeleton.unit == "mm" else 1
-    np.testing.assert_allclose(
-        np.linalg.norm(velocities, axis=-1), np.linalg.norm(steps, axis=-1), atol=1e-5 * scale
-    )
+    speeds = np.linalg.norm(velocities, axis=-1)
+    np.testing.assert_allclose(speeds, np.linalg.norm(steps, axis=-1), atol=1e-5 * scale)
     feet = [joint for side in skeleton.feet for joint in side]
     squared = (steps[:, feet] ** 2).sum(-1)
     clear = np.abs(squared / skeleton.contact_threshold - 1) > 0.01
@@ -143,10 +142,8 @@ def test_batched_torch_equals_numpy_one_by_one(skeleton, moving_body):
     assert batched.shape == (2, 3, 59, skeleton.num_features) and batched.dtype == torch.float32
     np.testing.assert_allclose(batched.reshape(single.shape).numpy(), single, rtol=1e-5, atol=1e-5)
     back = features_to_joints(batched, skeleton)
-    for features, joints in zip(single, back.reshape(6, *back.shape[2:]), strict=True):
-        np.testing.assert_allclose(
-            joints.numpy(), features_to_joints(features, skeleton), rtol=1e-5, atol=1e-5
-        )
+    one_by_one = np.stack([features_to_joints(features, skeleton) for features in single])
+    np.testing.assert_allclose(back.reshape(one_by_one.shape).numpy(), one_by_one, rtol=1e-5, atol=1e-5)
 
 
 def test_types_are_kept(moving_body):
@@ -158,11 +155,8 @@ def test_types_are_kept(moving_body):
 
 def test_recovery_is_differentiable(moving_body):
     features = torch.from_numpy(joints_to_features(moving_body(HUMANML3D, frames=5))).double()
-    used = torch.cat((features[:, :4], features[:, 4:10]), dim=-1).requires_grad_()
-    rest = features[:, 10:]
-    assert torch.autograd.gradcheck(
-        lambda x: features_to_joints(torch.cat((x, rest), dim=-1))[:, :3], used, atol=1e-6
-    )
+    used, rest = features[:, :10].requires_grad_(), features[:, 10:]
+    assert torch.autograd.gradcheck(lambda x: features_to_joints(torch.cat((x, rest), -1))[:, :3], used)
 
 
 def test_gradients_reach_the_joints(moving_body):
@@ -171,40 +165,17 @@ def test_gradients_reach_the_joints(moving_body):
     assert joints.grad.isfinite().all() and (joints.grad.abs().sum((0, 2)) > 0).all()
 
 
-def nan_at(joints: np.ndarray) -> np.ndarray:
-    joints = joints.copy()
-    joints[3, 4, 1] = np.nan
-    return joints
-
-
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda x: x[:1], r"\(1, 22, 3\)"),
         (lambda x: x[:, :21], r"\(60, 21, 3\).*22, 3\)"),
-        (lambda x: x[..., :2], r"\(60, 22, 2\)"),
-        (nan_at, "1 of 3960"),
+        (lambda x: np.where(x == x[3, 4, 1], np.nan, x), "1 of 3960"),
         (np.zeros_like, "left_hip, right_hip"),
     ],
 )
 def test_wrong_joints_are_refused(change, named, moving_body):
     with pytest.raises(ValueError, match=named):
         joints_to_features(change(moving_body(HUMANML3D)))
-
-
-def test_wrong_features_are_refused():
-    with pytest.raises(ValueError, match=r"\(9, 262\).* 263\)"):
-        features_to_joints(np.zeros((9, 262), np.float32))
-    with pytest.raises(ValueError, match="2 of 526"):
-        features_to_joints(np.pad(np.full((2, 1), np.inf, np.float32), ((0, 0), (0, 262))))
-
-
-def test_wrong_target_offsets_are_refused(moving_body):
-    with pytest.raises(ValueError, match="kit"):
-        joints_to_features(moving_body(KIT), "kit")
-    for target, named in (("sauce", "sauce"), (np.ones((21, 3)), r"\(21, 3\)")):
-        with pytest.raises(ValueError, match=f"target_offsets .*{named}"):
-            joints_to_features(moving_body(HUMANML3D), target_offsets=target)
 
 
 def test_as_reference_false_recovers_a_motion_that_keeps_turning(golden):

@@ -60,12 +60,6 @@ def test_batches_and_tensors_give_what_single_clips_give():
             torch.testing.assert_close(batch[i], measure(pairs[0, i], pairs[1, i]))
 
 
-@pytest.mark.parametrize("measure", [measures.mpjpe_local, measures.mpjpe_global, measures.with_turning_of])
-def test_unequal_lengths_are_refused(measure):
-    with pytest.raises(ValueError, match=r"\(10, 263\) and \(9, 263\)"):
-        measure(still(10), still(9))
-
-
 def feet_moving(step, height, frames=11, joint=10):
     """Joints (T, 22, 3) high above the floor, but for one foot that slides by `step` metres a frame."""
     joints = np.ones((frames, 22, 3), np.float32)
@@ -206,22 +200,6 @@ def test_all_physical_measures_of_a_clip():
     assert all(type(value) is float and value > 0 for value in measured.values())
     slower = measures.physical(torch.from_numpy(joints), 10.0)
     assert slower["jerk_peak"] == pytest.approx(measured["jerk_peak"] / 8) and slower["skating"] == 0
-
-
-@pytest.mark.parametrize(
-    ("measure", "shape", "named"),
-    [
-        (measures.jerk, (3, 22, 3), "3 frame"),
-        (measures.foot_skating, (1, 22, 3), "1 frame"),
-        (measures.bone_length_drift, (1, 22, 3), "1 frame"),
-        (measures.bone_length_drift, (5, 21, 3), "21 joints"),
-        (measures.floor_penetration, (0, 22, 3), "0 frame"),
-        (measures.physical, (3, 22, 3), "3 frame"),
-    ],
-)
-def test_clips_that_cannot_be_measured_are_refused(measure, shape, named):
-    with pytest.raises(ValueError, match=named):
-        measure(np.zeros(shape))
 
 
 def test_a_clip_with_nan_is_refused():

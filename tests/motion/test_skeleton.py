@@ -43,9 +43,8 @@ def test_rest_pose_is_symmetric(skeleton):
 @BOTH
 def test_named_joints_are_what_they_are_called(skeleton):
     name = skeleton.joints
-    assert [name[joint] for joint in skeleton.face] == [
-        *("right_hip", "left_hip", "right_shoulder", "left_shoulder"),
-    ]
+    face = [name[joint] for joint in skeleton.face]
+    assert face == ["right_hip", "left_hip", "right_shoulder", "left_shoulder"]
     assert all("left" in name[joint] for joint in skeleton.feet[0])
     assert all("right" in name[joint] for joint in skeleton.feet[1])
     assert [name[joint].split("_")[1] for joint in skeleton.legs] == ["knee", "ankle"]

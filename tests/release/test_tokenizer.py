@@ -4,17 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_up.tokenizer import SMALL, random_features, random_tokenizer
+from made_up.tokenizer import SMALL, random_tokenizer
 
 from mmm.release.tokenizer import from_release_state, release_names, to_release_state
-from mmm.tokenizer.parts import relative_height_statistics
 
 
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("prefix", ["", "vqvae.", "trans_base.vqvae."])
 def test_release_names_both_ways(parts, prefix):
     model = random_tokenizer(replace(SMALL, parts=parts))
-    model.set_normalisation(model.mean, model.std, relative_height_statistics(random_features(model, 500)))
     state = {prefix + name: value for name, value in to_release_state(model).items()}
     state["trans_base.tok_emb.weight"] = torch.zeros(3)  # other entries of a checkpoint are ignored
     again = from_release_state(state, model.mean, model.std)
@@ -24,13 +22,3 @@ def test_release_names_both_ways(parts, prefix):
             assert torch.equal(value, again.state_dict()[name]), name
     learned = {name for name, _ in model.named_parameters()}
     assert learned < set(release_names(model.config))
-
-
-def test_a_state_that_does_not_fit_is_refused():
-    state, name = to_release_state(random_tokenizer()), "decoder.model.6.bias"
-    with pytest.raises(ValueError, match="0 tokenizers"):
-        from_release_state({"weight": torch.zeros(2)})
-    with pytest.raises(ValueError, match=f"missing: {name}"):
-        from_release_state({key: value for key, value in state.items() if key != name})
-    with pytest.raises(ValueError, match=rf"{name} \(9,\) instead of \(263,\)"):
-        from_release_state({**state, name: torch.zeros(9)})

@@ -74,9 +74,8 @@ def test_padding_counts_in_no_term_and_gets_no_gradient(motion):
     predicted = (true + 0.01).requires_grad_()
     loss, terms = geometry_loss(predicted, true, mask, WEIGHTS)
     loss.backward()
-    assert (
-        predicted.grad.isfinite().all() and not predicted.grad[1, 33:].any() and predicted.grad[1, :32].any()
-    )
+    grad = predicted.grad
+    assert grad.isfinite().all() and not grad[1, 33:].any() and grad[1, :32].any()
     changed = torch.where(mask[..., None], predicted.detach(), predicted.detach() + 7)
     _, other = geometry_loss(changed, true, mask, WEIGHTS)
     assert all(float(other[name]) == pytest.approx(float(terms[name]), rel=1e-6) for name in terms)

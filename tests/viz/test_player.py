@@ -67,11 +67,9 @@ def test_kit_is_drawn_in_metres():
     pose = np.random.default_rng(0).normal(900, 300, (1, 21, 3))
     data = contents(player_html(Motion.from_joints(pose, 12.5, skeleton="kit")))
     np.testing.assert_allclose(unpack(data["clips"][0], 21), pose / 1000, atol=0.00051)
-    sides = {
-        name: {limb[1] for limb in data["bodies"]["kit"]["limbs"] if limb[4] == name}
-        for name in ("left", "right")
-    }
-    assert sides["left"] < set(KIT.left) and sides["right"] < set(KIT.right)
+    for side in ("left", "right"):
+        drawn = {limb[1] for limb in data["bodies"]["kit"]["limbs"] if limb[4] == side}
+        assert drawn and drawn < set(getattr(KIT, side))
 
 
 def test_texts_cannot_break_the_page(motion):

@@ -1,7 +1,5 @@
 """A small synthetic data set: legs that walk or run, arms that act on the spot."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from made_up.evaluator import RandomEvaluator
@@ -13,21 +11,14 @@ from mmm.datasets.synthetic.program import Action, Program, Segment
 from mmm.lab.edits.held_out import EditConfig, HeldOut
 from mmm.motion.features import features_to_joints, joints_to_features
 
-HERE = Path(__file__).resolve().parent
-
 WALK, RUN, STAND = Action("walk", direction="forward"), Action("run", direction="forward"), Action("stand")
-MARCH, SQUAT, KICK = (
-    Action("march", direction="forward"),
-    Action("squat", count=2),
-    Action("kick", side="left", count=2),
-)
 SIDES = ("left", "right", "both")
 VAL = {
     "walk": (WALK, None, 90),
     "run": (RUN, None, 80),
-    "march": (MARCH, None, 96),
-    "squat": (SQUAT, None, 84),
-    "kick": (KICK, None, 76),
+    "march": (Action("march", direction="forward"), None, 96),
+    "squat": (Action("squat", count=2), None, 84),
+    "kick": (Action("kick", side="left", count=2), None, 76),
     "wave-left": (STAND, Action("wave", side="left", count=3), 80),
     "bow": (Action("bow", count=1), None, 88),
 }
@@ -47,14 +38,7 @@ def danced_folder(tmp_path_factory):
     """Val: three clips that walk or run, four that do not; train: other actions of the arms, walking with a clap."""
     clips = [danced(name, *what, seed) for seed, (name, what) in enumerate({**VAL, **TRAIN}.items())]
     splits = {"train": list(TRAIN), "val": list(VAL), "test": ["walk"]}
-    info = {
-        "name": "synthetic",
-        "fps": 20.0,
-        "skeleton": "humanml3d",
-        "source": "",
-        "licence": "MIT",
-        "seed": 0,
-    }
+    info = {"name": "synthetic", "fps": 20.0, "skeleton": "humanml3d", "source": "", "licence": "", "seed": 0}
     return write_folder(tmp_path_factory.mktemp("danced") / "danced", clips, splits, info)
 
 

@@ -1,19 +1,20 @@
 """`mmm evaluate --edits`: what is written, read again, and refused."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from made_up.evaluator import RandomEvaluator
+from made_up.command import exit_code
+from made_up.evaluator import RandomEvaluator, write_untrained
 from PIL import Image
 
-from mmm.cli import main
-from mmm.evaluation.evaluator import EvaluatorConfig, MotionTextEvaluator, TrainedEvaluator
 from mmm.lab.edits import EditConfig, evaluate_edits, load_edits
 from mmm.lab.edits.gaps import Gap
 from mmm.lab.edits.run import STUDIES, markdown
+
+run = partial(exit_code, "evaluate")
 
 FILES = {"results.json", "results.md", "rows.csv", "figure.png", "manifest.json"}
 SMALL = EditConfig(clips=1, pool=3)
@@ -31,28 +32,9 @@ def few(monkeypatch):
 def flags(danced_folder, trained, tmp_path_factory):
     """Flags of `mmm evaluate` for the danced clips, with an untrained evaluator."""
     data = danced_folder
-    info = {"data": data.name, "data_hash": data.content_hash, "splits_hash": data.splits_hash}
-    info |= {"licence": "none", "text_encoder": "minilm", "hash": ""}
-    network = MotionTextEvaluator(
-        EvaluatorConfig(width=8, hidden=32, layers=1), torch.from_numpy(data.mean), torch.from_numpy(data.std)
-    )
-    evaluator = tmp_path_factory.mktemp("evaluator") / "model"
-    TrainedEvaluator(network, info).save_pretrained(evaluator, "{data}", 0)
-    values = {
-        "model": trained / "model_run",
-        "data": data.path,
-        "evaluator": evaluator,
-        "pool": 3,
-        "clips": 1,
-    }
-    return [str(word) for name, value in values.items() for word in (f"--{name}", value)] + ["--other-splits"]
-
-
-def run(*args):
-    """Exit code of `mmm evaluate ARGS`."""
-    with pytest.raises(SystemExit) as stop:
-        main(["evaluate", *map(str, args)])
-    return stop.value.code
+    evaluator = write_untrained(tmp_path_factory.mktemp("evaluator") / "model", data)
+    files = ["--model", trained / "model_run", "--data", data.path, "--evaluator", evaluator]
+    return [*files, "--pool", 3, "--clips", 1, "--other-splits"]
 
 
 @pytest.mark.parametrize("kind", list(STUDIES))
@@ -125,9 +107,8 @@ def test_damaged_results_are_refused(tmp_path, content, error):
 
 
 def test_a_table_in_markdown():
-    table = pd.DataFrame(
-        {"gap": ["8"], "clips": [5], "fid": [0.1234], "fid_half": [0.01], "jerk": [np.nan], "x": [9]}
-    )
+    row = {"gap": "8", "clips": 5, "fid": 0.1234, "fid_half": 0.01, "jerk": np.nan}
+    table = pd.DataFrame([row])
     assert markdown(table, ("gap", "clips", "fid", "jerk", "missing")).splitlines() == [
         "| gap | clips | fid | jerk |",
         "| --- | --- | ---: | ---: |",

@@ -28,8 +28,12 @@ def test_clips_of_a_folder(dances, tmp_path, capsys):
     assert "action                100.0 %  6 of 6" in capsys.readouterr().out
 
 
-def test_motions_of_a_model_are_judged_on_what_their_caption_names(dances, model):
+def test_motions_of_a_model_are_judged_on_what_their_caption_names(dances, model, monkeypatch):
+    calls, generate = [], model.generate_bulk
+    monkeypatch.setattr(model, "generate_bulk", lambda *a, **kw: calls.append(kw) or generate(*a, **kw))
     result = evaluate_folder(dances, ("test",), model, limit=3, progress=False)
+    evaluate_folder(dances, ("test",), model, limit=3, progress=False, guidance=1.5)
+    assert calls == [{}, {"guidance": 1.5}]
     again = evaluate_folder(dances, ("test",), model, limit=3, progress=False)
     assert result["clips"] == 3 and result["generated"] is True
     assert result["actions"] == again["actions"]
@@ -38,14 +42,6 @@ def test_motions_of_a_model_are_judged_on_what_their_caption_names(dances, model
         assert row["judged"] <= whole["attributes"][name]["judged"]
     assert result["attributes"]["action"]["judged"] == 3
     assert "generated motions" in as_text(result)
-
-
-def test_guidance_is_passed_to_the_sampler(dances, model, monkeypatch):
-    calls, generate = [], model.generate_bulk
-    monkeypatch.setattr(model, "generate_bulk", lambda *a, **kw: calls.append(kw) or generate(*a, **kw))
-    evaluate_folder(dances, ("val",), model, progress=False)
-    evaluate_folder(dances, ("val",), model, progress=False, guidance=1.5)
-    assert calls == [{}, {"guidance": 1.5}]
 
 
 def test_reconstructions_of_a_tokenizer(dances, trained, monkeypatch, capsys):
@@ -61,9 +57,8 @@ def test_reconstructions_of_a_tokenizer(dances, trained, monkeypatch, capsys):
 
 
 def test_what_cannot_be_evaluated_is_refused(toy, dances, model, trained):
-    assert (
-        evaluate_folder(toy, ("test",), progress=False)["questions"] == {}
-    )  # has classes, none of them Bandai's
+    result = evaluate_folder(toy, ("test",), progress=False)
+    assert result["questions"] == {}, "it has classes, none of them Bandai's"
     with pytest.raises(ValueError, match="guidance"):
         Command(dances.path, ("val",), guidance=1.5).run()
     with pytest.raises(ValueError, match="a model and a tokenizer"):

@@ -123,20 +123,6 @@ def test_a_body_that_does_not_move_stands():
     assert str(recognise(still)) == "stand"
 
 
-@pytest.mark.parametrize(
-    ("joints", "fps", "named"),
-    [
-        (np.zeros((30, 21, 3)), 20.0, r"\(30, 21, 3\)"),
-        (np.zeros((8, 22, 3)), 20.0, "8 frames"),
-        (np.full((30, 22, 3), np.nan), 20.0, "NaN"),
-        (np.zeros((30, 22, 3)), 0.0, "fps is 0.0"),
-    ],
-)
-def test_bad_input_is_refused(joints, fps, named):
-    with pytest.raises(ValueError, match=named):
-        recognise(joints, fps)
-
-
 def test_captured_motion(shared_dir):
     captured = np.load(shared_dir / "golden" / "features.npz")
     walk, wave = (

@@ -35,16 +35,9 @@ def wave(**change):
         ([WALK, wave(side="both")], [WALK, WAVE], [True, False, True, True, True]),
         ([WALK, wave(count=4)], [WALK, WAVE], [True, True, False, True, True]),
         ([WALK, wave(speed="slow")], [WALK, WAVE], [True, True, True, True, False]),
-        (
-            [WALK],
-            [WALK, WAVE],
-            [False, False, False, True, False],
-        ),  # a missing segment is wrong on all it has
-        (
-            [WALK, WAVE, KICK],
-            [WALK, WAVE],
-            [False, True, True, True, True],
-        ),  # one too many is a wrong action only
+        # a missing segment is wrong on all it has; one too many is a wrong action only
+        ([WALK], [WALK, WAVE], [False, False, False, True, False]),
+        ([WALK, WAVE, KICK], [WALK, WAVE], [False, True, True, True, True]),
     ],
 )
 def test_scores(seen, program, expected):
@@ -61,9 +54,7 @@ def test_at_once_is_not_one_after_the_other():
     assert score([WALK, WAVE], [BOTH])["action"] is False
     judged = verdict([WALK], [BOTH]).judged  # the walk is seen, the wave is not
     assert ("walk", "action", True) in judged and ("wave", "action", False) in judged
-    assert not any(row[:2] == ("wave", "speed") for row in judged), (
-        "arms beside moving legs have no own speed"
-    )
+    assert not any(row[:2] == ("wave", "speed") for row in judged), "arms beside moving legs have none"
 
 
 def test_only_what_is_named_is_judged():
@@ -72,9 +63,8 @@ def test_only_what_is_named_is_judged():
 
 
 def test_accuracy_counts_clips_and_actions():
-    table = accuracy(
-        [verdict([WAVE], [WAVE]), verdict([wave(side="right")], [WAVE]), verdict([WALK], [WALK])]
-    )
+    pairs = [(WAVE, WAVE), (wave(side="right"), WAVE), (WALK, WALK)]
+    table = accuracy([verdict([seen], [program]) for seen, program in pairs])
     assert table["clips"] == 3
     assert table["attributes"]["side"] == {"right": 1, "judged": 2, "share": 0.5}
     assert table["all"] == {"right": 2, "judged": 3, "share": 0.6667}
