@@ -42,17 +42,19 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         FileNotFoundError: the block ended without writing the temporary file.
     """
     final = Path(path)
-    part = _temporary(final)
+    temporary = _temporary(final)
     try:
-        yield part
+        yield temporary
         require(
-            part.is_file(), f"{final}: nothing was written to its temporary file {part}", FileNotFoundError
+            temporary.is_file(),
+            f"{final}: nothing was written to its temporary file {temporary}",
+            FileNotFoundError,
         )
-        with part.open("rb") as written:
+        with temporary.open("rb") as written:
             os.fsync(written.fileno())  # the bytes must be on disk before the file gets its name
-        os.replace(part, final)
+        os.replace(temporary, final)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -70,20 +72,20 @@ def atomic_dir(path: str | os.PathLike[str], mark: str) -> Iterator[Path]:
     """
     final = Path(path)
     check_replaceable(final, mark)
-    part, old = _temporary(final), _temporary(final)
-    part.mkdir()
+    temporary, old = _temporary(final), _temporary(final)
+    temporary.mkdir()
     try:
-        yield part
+        yield temporary
         if final.exists():
             os.replace(final, old)
         try:
-            os.replace(part, final)
+            os.replace(temporary, final)
         except OSError:
             if old.exists():
                 os.replace(old, final)
             raise
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         if final.exists():  # never remove the only copy
             shutil.rmtree(old, ignore_errors=True)
 

@@ -18,12 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mmm.errors import atomic_dir, require
+from mmm.errors import atomic_dir, listed, require
 
 SHARD_SIZE = "16MB"
 INDEX = "model.safetensors.index.json"
 SCALE = ".row_scale"  # of a weight stored in 8 bits: the factor of each of its rows
-LISTED = 8  # names of arrays that a message lists for each fault
 
 
 def save_module(
@@ -53,10 +52,10 @@ def save_module(
             state[name] = value.to(torch.float16 if dtype == torch.int8 else dtype)
         else:
             state[name] = value
-    with atomic_dir(folder, mark="config.json") as part:
-        save_torch_state_dict(state, part, max_shard_size=SHARD_SIZE)
+    with atomic_dir(folder, mark="config.json") as temporary:
+        save_torch_state_dict(state, temporary, max_shard_size=SHARD_SIZE)
         text = json.dumps(dataclasses.asdict(config), indent=2)
-        (part / "config.json").write_text(text + "\n", encoding="utf-8")
+        (temporary / "config.json").write_text(text + "\n", encoding="utf-8")
 
 
 def load_config(kind: type, folder: str | os.PathLike[str]) -> Any:
@@ -112,12 +111,7 @@ def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
             if state[name].shape != expected[name].shape
         ],
     }
-    return "; ".join(f"{fault}: {_listed(names)}" for fault, names in faults.items() if names)
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+    return "; ".join(f"{fault}: {listed(names)}" for fault, names in faults.items() if names)
 
 
 def _files(folder: Path) -> list[str]:

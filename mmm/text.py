@@ -1,8 +1,10 @@
 """From captions to embeddings: a frozen text encoder.
 
-An encoder gives two things for each caption: `words`, one vector for each position of the text, which the
-transformer's cross-attention reads; and `sentence`, one vector for all of it, which is put in front of the motion
-tokens. `mmm.data.text_cache` keeps the embeddings of a data set, so that training does not run the encoder.
+An encoder gives two things for each caption: `words`, which the transformer's cross-attention reads, and `sentence`,
+one vector for the whole text, which is put in front of the motion tokens. `words` has one vector for each *word piece*:
+"walks" is one piece, a rare word is several, and begin and end of the text are pieces too. With CLIP it has one for
+each of 77 positions, the padding included. `mmm.data.text_cache` keeps the embeddings of a data set, so that training
+does not run the encoder.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from mmm.errors import require
 
 HUB_IDS = {"minilm": "sentence-transformers/all-MiniLM-L6-v2", "clip": "openai/clip-vit-base-patch32"}
 WIDTHS = {"minilm": 384, "clip": 512}  # of words and sentences, known before anything is loaded
-MAX_WORDS = 256  # longer texts are cut, as the model card of all-MiniLM-L6-v2 says
-# The id with which OpenAI's tokenizer fills the positions behind END; it is the id of "!". The paper's transformer
-# reads these positions as words. The tokenizer of transformers fills them with END (49407), which gives other words.
+MAX_WORDS = 256  # word pieces; longer texts are cut, as the model card of all-MiniLM-L6-v2 says
+# The id with which OpenAI's tokenizer fills the positions behind CLIP's end-of-text token; it is the id of "!". The
+# paper's transformer reads these positions as words. The tokenizer of the library transformers fills them with the
+# end-of-text token itself (49407), which gives other words.
 CLIP_PADDING = 0
 # Before it splits a text, OpenAI's tokenizer repairs it with ftfy. These are its rules for curled quotes.
 QUOTES = str.maketrans({"‘": "'", "’": "'", "‚": "'", "‛": "'", "“": '"', "”": '"', "„": '"', "‟": '"'})
@@ -37,7 +40,10 @@ QUOTES = str.maketrans({"‘": "'", "’": "'", "‚": "'", "‛": "'", "“": '
 
 @dataclass(frozen=True)
 class TextEmbedding:
-    """Embeddings of B captions, padded at the end to the longest; `mask` is True at words and False at padding."""
+    """Embeddings of B captions, padded at the end to the longest; `mask` is True at word pieces, False at padding.
+
+    CLIP's own padding is read as words, so its mask is True everywhere.
+    """
 
     words: Float[Tensor, "b s e"]
     mask: Bool[Tensor, "b s"]
@@ -55,13 +61,14 @@ class TextEmbedding:
         return TextEmbedding(self.words.to(device), self.mask.to(device), self.sentence.to(device))
 
     @staticmethod
-    def stack(parts: Sequence[TextEmbedding]) -> TextEmbedding:
+    def stack(batches: Sequence[TextEmbedding]) -> TextEmbedding:
         """Several batches as one, in order, padded to the longest of all."""
-        longest = max(part.words.shape[1] for part in parts)
-        pads = [longest - part.words.shape[1] for part in parts]
-        words = [F.pad(part.words, (0, 0, 0, pad)) for part, pad in zip(parts, pads, strict=True)]
-        masks = [F.pad(part.mask, (0, pad)) for part, pad in zip(parts, pads, strict=True)]
-        return TextEmbedding(torch.cat(words), torch.cat(masks), torch.cat([part.sentence for part in parts]))
+        longest = max(batch.words.shape[1] for batch in batches)
+        words = [F.pad(batch.words, (0, 0, 0, longest - batch.words.shape[1])) for batch in batches]
+        masks = [F.pad(batch.mask, (0, longest - batch.mask.shape[1])) for batch in batches]
+        return TextEmbedding(
+            torch.cat(words), torch.cat(masks), torch.cat([batch.sentence for batch in batches])
+        )
 
 
 @runtime_checkable
@@ -115,8 +122,8 @@ class TextEncoder:
             )
         ids = self._ids(texts)
         with torch.inference_mode():
-            parts = [self._forward(ids[i : i + batch_size]) for i in range(0, len(ids), batch_size)]
-        return TextEmbedding.stack(parts)
+            batches = [self._forward(ids[i : i + batch_size]) for i in range(0, len(ids), batch_size)]
+        return TextEmbedding.stack(batches)
 
     def lookup(self, captions: list[str]) -> TextEmbedding:
         """As `TextSource.lookup`, for any captions."""
@@ -146,11 +153,12 @@ class ClipTextEncoder(TextEncoder):
     """CLIP's text tower as the paper uses it, equal to OpenAI's own code with the same weights (in float32).
 
     Words: the last hidden states (after the final layer norm, not projected) of all 77 positions, without a mask;
-    the ids behind END are `CLIP_PADDING`. Sentence: the END position, projected, not normalised. CLIP's attention is
-    causal, so the padding changes only the words behind END. A longer text is cut and keeps its END.
+    the ids behind the end-of-text token are `CLIP_PADDING`. Sentence: the position of that token, projected, not
+    normalised. CLIP's attention is causal, so the padding changes only the vectors behind that token. A longer text is
+    cut and keeps it.
     """
 
-    # Stored in every cache: other words here would make the caches of all users stale.
+    # Stored in every cache: another wording would make the caches of all users stale. END is the end-of-text token.
     how = f"77 places, those behind END filled with {CLIP_PADDING}, sentence END projected; quotes and entities mended"
 
     def count_words(self, texts: list[str]) -> list[int]:

@@ -17,7 +17,7 @@ from mmm.data.captions import Caption, format_caption, parse_line
 from mmm.errors import atomic_dir, require
 
 PACK_FORMAT = 3  # of the files of a pack; it is part of the hash in a pack's name
-MARK = "pack.json"
+PACK_FILE = "pack.json"
 
 
 def draw_weighted(weights: Float[np.ndarray, " n"], u: Float[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
@@ -90,8 +90,8 @@ def pack(folder: Path, clips: Iterator[tuple[str, np.ndarray, list[Caption]]]) -
     """
     if not folder.is_dir():
         new = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
-        with atomic_dir(new, MARK) as part:
-            _write(part, clips, folder)
+        with atomic_dir(new, PACK_FILE) as temporary:
+            _write(temporary, clips, folder)
         try:
             new.rename(folder)
         except OSError:
@@ -102,9 +102,9 @@ def pack(folder: Path, clips: Iterator[tuple[str, np.ndarray, list[Caption]]]) -
     return _load(folder)
 
 
-def _write(part: Path, clips: Iterator[tuple[str, np.ndarray, list[Caption]]], folder: Path) -> None:
+def _write(temporary: Path, clips: Iterator[tuple[str, np.ndarray, list[Caption]]], folder: Path) -> None:
     ids, lengths, counts, lines, width = [], [], [], [], 0
-    with (part / "features.f32").open("wb") as file:
+    with (temporary / "features.f32").open("wb") as file:
         for clip, features, captions in clips:
             features.tofile(file)
             ids.append(clip)
@@ -113,14 +113,14 @@ def _write(part: Path, clips: Iterator[tuple[str, np.ndarray, list[Caption]]], f
             lines += [format_caption(caption) for caption in captions]
             width = features.shape[1]
     require(bool(ids), f"the split has no clips, so there is nothing to pack into {folder}.")
-    np.save(part / "starts.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
-    (part / "captions.txt").write_bytes("".join(f"{line}\n" for line in lines).encode())
+    np.save(temporary / "starts.npy", np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    (temporary / "captions.txt").write_bytes("".join(f"{line}\n" for line in lines).encode())
     about = {"width": width, "ids": ids, "caption_ends": np.cumsum(counts).tolist()}
-    (part / MARK).write_text(json.dumps(about))
+    (temporary / PACK_FILE).write_text(json.dumps(about))
 
 
 def _load(folder: Path) -> PackedSplit:
-    file = folder / MARK
+    file = folder / PACK_FILE
     try:
         about = json.loads(file.read_text())
         ids, ends, width = about["ids"], about["caption_ends"], int(about["width"])

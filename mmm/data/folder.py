@@ -24,7 +24,7 @@ from mmm.data.reading import (
 from mmm.errors import require
 from mmm.motion.skeleton import get_skeleton
 
-MARK = "dataset.json"  # marks a folder that this project wrote and may replace
+INFO_FILE = "dataset.json"  # in every folder that this project wrote, which it may therefore replace
 SPLITS = ("train", "val", "test")
 MIN_FRAMES = {skeleton: shortest for skeleton, (shortest, _) in FRAMES.items()}  # also of a part of a clip
 LAYOUT = "new_joint_vecs/, texts/, Mean.npy, Std.npy, train.txt, val.txt, test.txt"
@@ -38,8 +38,8 @@ def cache_dir() -> Path:
 
 def hash_splits(splits: dict[str, list[str]]) -> str:
     """Hash of the ids in train, val and test, in their order; other splits do not count."""
-    listed = json.dumps([splits[name] for name in SPLITS])
-    return hashlib.sha256(listed.encode()).hexdigest()[:16]
+    lists = json.dumps([splits[name] for name in SPLITS])
+    return hashlib.sha256(lists.encode()).hexdigest()[:16]
 
 
 def _read_info(path: Path) -> dict:
@@ -48,7 +48,7 @@ def _read_info(path: Path) -> dict:
     Raises:
         ValueError: the file is cut off or damaged, or lacks name, fps or skeleton.
     """
-    file = path / MARK
+    file = path / INFO_FILE
     if not file.is_file():
         return {"name": path.name, "fps": 20.0, "skeleton": "humanml3d"}
     try:
@@ -67,8 +67,17 @@ def _read_info(path: Path) -> dict:
 class MotionFolder:
     """A data set on disk; open one with `MotionFolder.open(path)`.
 
-    A prepared HumanML3D or KIT-ML folder holds only our files; `source` is then the user's folder with the features,
-    which `dataset.json` names as "features_from" and which is never altered.
+    There are three kinds:
+    - ours: this project wrote everything (synthetic, Bandai, a user's BVH files).
+    - prepared: `mmm prepare` checked a user's HumanML3D or KIT-ML folder and wrote `path`, which holds only what it had
+      to add or correct. `source` is the user's folder; it has the features and is never altered.
+    - a user's folder that was not prepared, without `dataset.json`. Each file is checked when it is read.
+
+    Attributes:
+        path: the folder. source: the folder with the features, `path` itself unless prepared.
+        info: the content of `dataset.json`, from which name, fps and skeleton are taken.
+        mean, std: (D,) of the raw features.
+        splits: the clip ids of every split.
     """
 
     def __init__(
@@ -100,7 +109,7 @@ class MotionFolder:
             try:
                 statistics[name] = to_statistics(load_array(where), name, width)
             except Unusable as error:
-                remedy = "run `mmm prepare` again" if (path / MARK).is_file() else "copy it again"
+                remedy = "run `mmm prepare` again" if (path / INFO_FILE).is_file() else "copy it again"
                 raise ValueError(f"{where} {error.detail}; {remedy}.") from None
         splits = {file.stem: read_ids(file) for file in sorted(path.glob("*.txt"))}
         for name in SPLITS:
@@ -115,12 +124,12 @@ class MotionFolder:
 
     @property
     def is_checked(self) -> bool:
-        """Whether this project wrote or checked the folder, so that it is not a user's folder as it is."""
-        return (self.path / MARK).is_file()
+        """Whether the folder is ours or prepared."""
+        return (self.path / INFO_FILE).is_file()
 
     @property
     def is_ours(self) -> bool:
-        """Whether this project wrote the folder with its features."""
+        """Whether this project wrote everything in the folder."""
         return self.is_checked and self.source == self.path
 
     @property
@@ -154,7 +163,9 @@ class MotionFolder:
     def captions(self, clip: str) -> list[Caption]:
         """Captions of a clip. Raises FileNotFoundError if it has none, ValueError for a line that cannot be used."""
         path, remedy = self.path / "texts" / f"{clip}.txt", self._remedy
-        if not path.is_file():  # our copy, which lacks the lines that cannot be used, comes before the user's
+        if (
+            not path.is_file()
+        ):  # a prepared folder has a corrected copy of the texts that need one, and no others
             path = self.source / "texts" / f"{clip}.txt"
         require(path.is_file(), f"clip {clip} has no captions: expected {path}; {remedy}.", FileNotFoundError)
         captions = parse_captions(read_text(path)[0], str(path), remedy)
@@ -175,7 +186,7 @@ class MotionFolder:
         """
         ids = self.ids(split)
         stamp = self._stamp(ids)
-        return pack(cache_dir() / "packed" / f"{self.name}-{split}-{stamp}", self._pieces(split))
+        return pack(cache_dir() / "packed" / f"{self.name}-{split}-{stamp}", self._training_clips(split))
 
     def _stamp(self, ids: list[str]) -> str:
         """Hash of the size and time of every file in a pack, so that a rewritten file makes another pack.
@@ -183,22 +194,22 @@ class MotionFolder:
         The times of the folders would not do: overwriting a file in place does not change them. Hashing the content
         would take too long (HumanML3D has 4 GB).
         """
-        seen = [f"{PACK_FORMAT} {self.fps} {self.skeleton} {self.path.resolve()}"]
-        mended = set()
+        states = [f"{PACK_FORMAT} {self.fps} {self.skeleton} {self.path.resolve()}"]
+        corrected = set()  # texts of a prepared folder, see `captions`
         if self.source != self.path and (self.path / "texts").is_dir():
-            mended = set(os.listdir(self.path / "texts"))
+            corrected = set(os.listdir(self.path / "texts"))
         for clip in ids:
-            texts = self.path if f"{clip}.txt" in mended else self.source
+            texts = self.path if f"{clip}.txt" in corrected else self.source
             # plain strings: Path objects for 29,232 files take ten times as long
             for file in (f"{self.source}/new_joint_vecs/{clip}.npy", f"{texts}/texts/{clip}.txt"):
                 try:
                     state = os.stat(file)
-                    seen.append(f"{clip} {state.st_size} {state.st_mtime_ns}")
+                    states.append(f"{clip} {state.st_size} {state.st_mtime_ns}")
                 except OSError:
-                    seen.append(f"{clip} missing")
-        return hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16]
+                    states.append(f"{clip} missing")
+        return hashlib.sha256("\n".join(states).encode()).hexdigest()[:16]
 
-    def _pieces(self, split: str) -> Iterator[tuple[str, np.ndarray, list[Caption]]]:
+    def _training_clips(self, split: str) -> Iterator[tuple[str, np.ndarray, list[Caption]]]:
         """Id, features and captions of each clip for training.
 
         As in Guo et al.'s loaders, a caption with start and end becomes a clip of its own (`ID@1` is the first),

@@ -1,8 +1,11 @@
 """Embeddings of a data set's captions, computed once and stored in one safetensors file.
 
 Captions are few and the encoder is frozen, so training looks captions up and never runs the encoder. Words are stored
-without their padding and in float16 (10,000 captions of MiniLM: about 110 MB). Where this is still too much
+in float16 and without the padding of a batch (10,000 captions of MiniLM: about 110 MB). Where this is still too much
 (HumanML3D with CLIP's 77 positions: 7 GB) `text_source` gives the encoder itself.
+
+Captions have different numbers of words, so the words of all of them lie one after another in one array: caption i has
+rows starts[i] to starts[i + 1].
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ def text_source(
     max_bytes: int = 2_000_000_000,
     progress: bool = False,
 ) -> TextSource:
-    """The cache at `path` if it fits encoder and captions, otherwise a new one there; the encoder above `max_bytes`.
+    """The cache at `path` if it fits encoder and captions, otherwise a new one there.
+
+    The encoder itself if a cache would take more than `max_bytes`.
 
     Raises:
         ValueError: the file at `path` is damaged or no text cache (it is not overwritten).
@@ -59,9 +64,9 @@ class TextCache:
     Args:
         name, how: of the encoder (see `TextEncoder`).
         captions: the C captions, each once.
-        words: the words of all captions one after another.
-        starts: where each caption's words start; the last number is the number of words.
-        sentence: one row for each caption.
+        words: (rows, E) the words of all captions one after another.
+        starts: (C + 1,) where each caption's words start; the last number is the number of rows.
+        sentence: (C, E).
     """
 
     def __init__(
@@ -95,7 +100,8 @@ class TextCache:
         rows = torch.tensor([self._row[caption] for caption in captions])
         starts, ends = self._starts[rows], self._starts[rows + 1]
         words = [self._words[start:end].float() for start, end in zip(starts, ends, strict=True)]
-        mask = torch.arange(int((ends - starts).max())) < (ends - starts)[:, None]
+        counts = ends - starts
+        mask = torch.arange(int(counts.max())) < counts[:, None]
         return TextEmbedding(pad_sequence(words, batch_first=True), mask, self._sentence[rows].float())
 
     @staticmethod
@@ -119,10 +125,10 @@ class TextCache:
                 rows = order[start : start + batch_size]
                 embedding = encoder.encode([unique[row] for row in rows]).to("cpu")
                 sentence[rows] = embedding.sentence.half()
-                for row, item, mask in zip(rows, embedding.words.half(), embedding.mask, strict=True):
-                    words[row] = item[mask]
+                for row, padded, mask in zip(rows, embedding.words.half(), embedding.mask, strict=True):
+                    words[row] = padded[mask]
                 bar.update(len(rows))
-        starts = torch.tensor([0] + [len(item) for item in words]).cumsum(0)
+        starts = torch.tensor([0] + [len(rows) for rows in words]).cumsum(0)
         cache = TextCache(encoder.name, unique, torch.cat(words), starts, sentence, encoder.how)
         require(
             bool(cache._words.isfinite().all() and sentence.isfinite().all()),
@@ -130,8 +136,8 @@ class TextCache:
         )
         text = torch.frombuffer(bytearray(json.dumps(unique).encode()), dtype=torch.uint8)
         tensors = {"words": cache._words, "starts": starts, "sentence": sentence, "captions": text}
-        with atomic_write(path) as part:
-            save_file(tensors, part, {"format": FORMAT, "encoder": encoder.name, "how": encoder.how})
+        with atomic_write(path) as temporary:
+            save_file(tensors, temporary, {"format": FORMAT, "encoder": encoder.name, "how": encoder.how})
         return cache
 
     @staticmethod
@@ -166,9 +172,9 @@ class TextCache:
             "give another path",
         )
         known = json.loads(tensors["captions"].numpy().tobytes())
-        stored = metadata["encoder"], metadata.get("how", "")
+        name, stored_how = metadata["encoder"], metadata.get("how", "")
         missing = sorted(set(captions or ()) - set(known))
-        for expected, actual in zip((encoder, how), stored, strict=True):
+        for expected, actual in ((encoder, name), (how, stored_how)):
             require(
                 expected in (None, actual),
                 f"{path} is of another text encoder ({actual}, expected {expected}): delete it, it is built again",
@@ -179,5 +185,4 @@ class TextCache:
             f"{path} lacks {len(missing)} captions, such as {missing[:1]}: delete it, it is built again",
             StaleCache,
         )
-        arrays = tensors["words"], tensors["starts"], tensors["sentence"]
-        return TextCache(stored[0], known, *arrays, stored[1])
+        return TextCache(name, known, tensors["words"], tensors["starts"], tensors["sentence"], stored_how)

@@ -44,19 +44,23 @@ def misspell(text: str, seed: int = 0, ratio: float = 0.2) -> str:
     first letters stay as they are.
     """
     rng = random.Random(f"{seed} {text}")
-    words = re.split(r"([A-Za-z]{4,})", text)  # the odd ones are words
-    positions = range(1, len(words), 2)
+    pieces = re.split(r"([A-Za-z]{4,})", text)  # 0, 2, … lie between words; 1, 3, … are words
+    positions = range(1, len(pieces), 2)
     chosen = [position for position in positions if rng.random() < ratio]
-    for position in chosen or [rng.choice(positions)] if positions else []:
-        words[position] = _mistype(words[position], rng)
-    return "".join(words)
+    if positions and not chosen:
+        chosen = [rng.choice(positions)]
+    for position in chosen:
+        pieces[position] = _mistype(pieces[position], rng)
+    return "".join(pieces)
 
 
 def _mistype(word: str, rng: random.Random) -> str:
     at, kind = rng.randrange(1, len(word) - 1), rng.choice(KINDS)
     if kind == "swap" and word[at] != word[at + 1]:
         return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    if kind in ("swap", "drop"):
+    if kind in ("swap", "drop"):  # two equal letters cannot be swapped visibly: one is left out
         return word[:at] + word[at + 1 :]
     key = rng.choice(NEIGHBOURS.get(word[at].lower(), word[at]))
-    return word[:at] + (word[at] if kind == "double" else key) + word[at + (kind == "next") :]
+    if kind == "double":
+        return word[: at + 1] + word[at:]
+    return word[:at] + key + word[at + 1 :]

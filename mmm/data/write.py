@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mmm.data.captions import Caption, format_caption
-from mmm.data.folder import MARK, MotionFolder, hash_splits
+from mmm.data.folder import INFO_FILE, MotionFolder, hash_splits
 from mmm.errors import atomic_dir, check_replaceable, require
 from mmm.motion.features import feature_slices
 
@@ -52,7 +52,7 @@ def check_out(out: str | os.PathLike, sources: Iterable[Path]) -> None:
             Path(out).resolve() not in (path.resolve(), *path.resolve().parents),
             f"the source {path} lies in --out {out}, which is replaced as a whole: name another folder.",
         )
-    check_replaceable(out, MARK)
+    check_replaceable(out, INFO_FILE)
 
 
 def write_folder(
@@ -71,17 +71,17 @@ def write_folder(
         ValueError: no clip of the train split, a split names a clip that is missing, or `out` is not a data set.
     """
     train, digest, seen, rows = set(splits["train"]), hashlib.sha256(), [], []
-    with atomic_dir(out, MARK) as part:
+    with atomic_dir(out, INFO_FILE) as temporary:
         for folder in ("new_joint_vecs", "new_joints", "texts", "programs"):
-            (part / folder).mkdir()
+            (temporary / folder).mkdir()
         for clip in clips:
-            np.save(part / "new_joint_vecs" / f"{clip.id}.npy", clip.features)
-            np.save(part / "new_joints" / f"{clip.id}.npy", clip.joints)
+            np.save(temporary / "new_joint_vecs" / f"{clip.id}.npy", clip.features)
+            np.save(temporary / "new_joints" / f"{clip.id}.npy", clip.joints)
             lines = "\n".join(format_caption(caption) for caption in clip.captions) + "\n"
-            (part / "texts" / f"{clip.id}.txt").write_text(lines, encoding="utf-8")
+            (temporary / "texts" / f"{clip.id}.txt").write_text(lines, encoding="utf-8")
             if clip.program is not None:
                 text = json.dumps(clip.program, indent=1)
-                (part / "programs" / f"{clip.id}.json").write_text(text, encoding="utf-8")
+                (temporary / "programs" / f"{clip.id}.json").write_text(text, encoding="utf-8")
             digest.update(_hashed(clip))
             seen.append(clip.id)
             if clip.id in train:
@@ -90,16 +90,16 @@ def write_folder(
         require(bool(rows), "there is no clip of the train split, so Mean and Std cannot be computed.")
         require(not missing, f"the splits name {len(missing)} clips that are missing: {missing[:1]}.")
         mean, std = mean_std(np.concatenate(rows), info["skeleton"])
-        np.save(part / "Mean.npy", mean)
-        np.save(part / "Std.npy", std)
+        np.save(temporary / "Mean.npy", mean)
+        np.save(temporary / "Std.npy", std)
         splits = splits | {"train_val": [*splits["train"], *splits["val"]], "all": seen}
         for name, ids in splits.items():
-            (part / f"{name}.txt").write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")
+            (temporary / f"{name}.txt").write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")
         hashes = {"content_hash": digest.hexdigest()[:16], "splits_hash": hash_splits(splits)}
         info = info | {"clips": len(seen)} | hashes
-        (part / MARK).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
-        if not any((part / "programs").iterdir()):
-            shutil.rmtree(part / "programs")
+        (temporary / INFO_FILE).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+        if not any((temporary / "programs").iterdir()):
+            shutil.rmtree(temporary / "programs")
     return MotionFolder.open(out)
 
 

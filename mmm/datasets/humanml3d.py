@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mmm.data.folder import LAYOUT, MARK, SPLITS, MotionFolder, hash_splits
+from mmm.data.folder import INFO_FILE, LAYOUT, SPLITS, MotionFolder, hash_splits
 from mmm.data.reading import Unusable, load_array, to_statistics
 from mmm.data.write import check_out
 from mmm.datasets.humanml3d_check import Fault, Report, check_clip, check_splits
@@ -92,14 +92,14 @@ def prepare(
     }
     splits = report.splits | {"train_val": report.splits["train"] + report.splits["val"], "all": ids}
     files = {
-        MARK: json.dumps(info, indent=1) + "\n",
+        INFO_FILE: json.dumps(info, indent=1) + "\n",
         "report.md": report.to_markdown(),
         "report.json": json.dumps(report.to_dict(), indent=1) + "\n",
     }
     lists = {f"{split}.txt": clips for split, clips in splits.items()}
     lists |= {f"texts/{clip}.txt": lines for clip, lines in report.mended.items()}
     files |= {name: "".join(f"{line}\n" for line in lines) for name, lines in lists.items()}
-    with atomic_dir(out, MARK) as part:
+    with atomic_dir(out, INFO_FILE) as part:
         (part / "texts").mkdir()
         for name, content in files.items():
             (part / name).write_text(content, encoding="utf-8")
