@@ -17,7 +17,6 @@ from mmm.calibration import Bins
 from mmm.viz.style import BAD, DASHED, GOOD, MASKED, NEUTRAL, grouped_bars, lines, panels, styled
 
 NEAR_COLOUR = "#6a4c93"
-DIAGONAL = {**DASHED, "label": "calibrated: accuracy = confidence"}
 RULES = {
     "least": (GOOD, "least confident remasked"),
     "random": (NEUTRAL, "random ones remasked"),
@@ -167,7 +166,7 @@ def plot_temperature(
 def _draw_reliability(ax: Axes, bins: Bins) -> None:
     """Confidence against accuracy: a dot for each bin, its area is the ratio of the answers in the bin."""
     confidence, accuracy, ratio = bins
-    ax.plot([0, 1], [0, 1], **DIAGONAL)
+    ax.plot([0, 1], [0, 1], **DASHED, label="calibrated: accuracy = confidence")
     ax.vlines(confidence, confidence, accuracy, color=BAD, linewidth=5, alpha=0.55, label="gap")
     ax.scatter(confidence, accuracy, s=20 + 600 * ratio, color=GOOD, zorder=3)
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", aspect="equal")

@@ -111,9 +111,9 @@ def plot_knobs(tables: Mapping[str, DataFrame], marks: Mapping[str, Mapping[str,
         names = [f"{setting:g}" if isinstance(setting, float) else str(setting) for setting in table.index]
         for ax, metric in zip(row, metrics, strict=True):
             ax.bar(names, table[metric], width=0.6 * len(table) / widest, color=GOOD)
-            for style, (name, values) in zip(LINES, marks.items(), strict=False):
+            for number, (name, values) in enumerate(marks.items()):
                 if metric in values:
-                    lines[name] = ax.axhline(values[metric], color=BAD, linestyle=style)
+                    lines[name] = ax.axhline(values[metric], color=BAD, linestyle=LINES[number])
             ax.set(xlabel=option, xlim=(-0.5, len(table) - 0.5))
             ax.grid(axis="y", alpha=0.3)
     for ax, metric in zip(axes[0], metrics, strict=True):

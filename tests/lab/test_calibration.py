@@ -16,7 +16,7 @@ from mmm.transformer import MASK, MaskedTransformer, preset
 
 CAPTIONS = ("a person walks", "someone bows", "a man runs", "a woman waves")
 LENGTHS = torch.tensor([5, 9, 3, 9])
-TWO_PARTS = replace(tokenizers.SMALL, depth=1, parts=2)
+SMALL = replace(tokenizers.SMALL, depth=1)
 
 
 def clips(parts=1):
@@ -76,20 +76,16 @@ def test_one_pass_of_the_sampler_gives_the_same_codes_and_confidence():
     np.testing.assert_allclose(filled.confidence[where].numpy(), confidence, rtol=1e-4)
 
 
-def test_some_clips_and_some_rows():
+def test_some_clips_and_the_rows_of_several():
     predictions = study.predict_hidden(transformer(), clips(), TEXT, 1.0, clips=[3, 1])
-    assert predictions.clip.unique().tolist() == [1, 3]
+    assert predictions.clip.unique().tolist() == [1, 3] and len(predictions) == 18
     both = study.Predictions.join([predictions, predictions])
-    assert len(predictions) == 18 and len(both) == 36
     assert both.clip.tolist() == 2 * predictions.clip.tolist()
 
 
 @pytest.mark.parametrize("parts", [1, 2])
 def test_the_error_of_a_choice_is_what_decoding_it_in_its_position_changes(parts):
-    tokenizer, tokens = (
-        tokenizers.random_tokenizer(tokenizers.SMALL if parts == 1 else TWO_PARTS),
-        clips(parts),
-    )
+    tokenizer, tokens = tokenizers.random_tokenizer(replace(SMALL, parts=parts)), clips(parts)
     clip, position = torch.tensor([1, 3, 1, 0, 1]), torch.tensor([0, 8, 4, 2, 4])
     part = torch.full_like(clip, parts - 1)
     truth = tokens.tokens[clip, part, position].long()
@@ -108,10 +104,7 @@ def test_the_error_of_a_choice_is_what_decoding_it_in_its_position_changes(parts
 
 @pytest.mark.parametrize(("parts", "count"), [(1, 26), (1, 6), (2, 52)])
 def test_the_error_of_every_code_and_which_is_the_true_one(parts, count):
-    tokenizer, tokens = (
-        tokenizers.random_tokenizer(tokenizers.SMALL if parts == 1 else TWO_PARTS),
-        clips(parts),
-    )
+    tokenizer, tokens = tokenizers.random_tokenizer(replace(SMALL, parts=parts)), clips(parts)
     errors, truth = study.synonyms(tokenizer, tokens, count, seed=1)
     assert errors.shape == (count, 32) and (errors[np.arange(count), truth] == 0).all()
     assert ((errors == 0).sum(1) == 1).all(), "no second code of a random codebook decodes to the same"
@@ -125,18 +118,11 @@ def test_the_error_of_every_code_and_which_is_the_true_one(parts, count):
 
 def test_a_decode_pass_by_pass():
     truth, sizes = torch.tensor([[[1, 2, 3]], [[5, 6, 0]]]), torch.tensor([3, 2])
-    steps = [
-        Step(
-            torch.tensor([[[MASK, MASK, 3]], [[5, MASK, 0]]]),
-            torch.tensor([[[1, 9, 3]], [[5, 6, 0]]]),
-            torch.tensor([[[0.9, 0.2, 1.0]], [[1.0, 0.3, 0.0]]]),
-        ),
-        Step(
-            torch.tensor([[[1, MASK, 3]], [[5, 6, 0]]]),
-            torch.tensor([[[1, 2, 3]], [[5, 6, 0]]]),
-            torch.tensor([[[0.9, 0.5, 1.0]], [[1.0, 0.3, 0.0]]]),
-        ),
+    passes = [  # canvas, tokens and confidence of both items
+        ([[MASK, MASK, 3], [5, MASK, 0]], [[1, 9, 3], [5, 6, 0]], [[0.9, 0.2, 1.0], [1.0, 0.3, 0.0]]),
+        ([[1, MASK, 3], [5, 6, 0]], [[1, 2, 3], [5, 6, 0]], [[0.9, 0.5, 1.0], [1.0, 0.3, 0.0]]),
     ]
+    steps = [Step(*(torch.tensor(values)[:, None] for values in one)) for one in passes]
     table = study.passes_table(steps, truth, sizes)
     assert table.number.tolist() == [1, 1, 1, 2]
     assert list(zip(table["item"], table.position, strict=True)) == [(0, 0), (0, 1), (1, 1), (0, 1)]

@@ -90,12 +90,3 @@ def test_predictions_against_frequencies_by_hand():
     table = known_truth.by_probability(predicted, truth, [0.15, 0.45])
     expected = [[0.1, 0.25, 2], [0.25, 0.0, 2], [0.65, 0.75, 2]]  # predicted, true, codes
     np.testing.assert_allclose(table, expected, rtol=1e-6)
-
-
-def test_a_model_that_predicts_the_frequencies_lies_on_the_line():
-    tokens = torch.randint(0, 5, (200, 4), generator=torch.Generator().manual_seed(0))
-    truth = dances(tokens).frequencies(8)
-    table = known_truth.by_probability(truth, truth, np.geomspace(1e-3, 1, 7))
-    np.testing.assert_allclose(table["predicted"], table["true"], rtol=1e-6)
-    assert known_truth.total_variation(truth, truth).max() == 0
-    assert known_truth.impossible(truth, truth).max() == 0

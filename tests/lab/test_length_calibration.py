@@ -31,26 +31,34 @@ def test_draws_from_the_distributions_themselves_are_calibrated():
     assert calibration.log_loss(predicted, lengths) == pytest.approx(calibration.entropy(predicted), abs=0.03)
 
 
-def test_wrong_distributions_are_detected():
-    narrow, lengths = bells(spread=2.0)
+@pytest.mark.parametrize(
+    (
+        "spread",
+        "shift",
+        "first",
+        "last",
+    ),  # spread of the predictions, delay of the lengths, density at both ends
+    [
+        (2.0, 0, (2, 9), (2, 9)),
+        (8.0, 0, (0, 0.3), (0, 0.3)),
+        (4.0, 2, (0, 0.6), (1.5, 9)),
+        (4.0, -2, (1.5, 9), (0, 0.6)),
+    ],
+)
+def test_wrong_distributions_show_at_the_ends_of_the_pit(spread, shift, first, last):
+    predicted, lengths = bells(spread)
+    density = calibration.pit_histogram(predicted, np.clip(lengths + shift, 1, 49))
+    assert first[0] <= density[0] < first[1] and last[0] <= density[-1] < last[1]
+
+
+def test_wrong_distributions_have_more_loss_and_another_coverage():
+    (true, lengths), (narrow, _), (broad, _) = (bells(spread) for spread in (4.0, 2.0, 8.0))
     # Of a normal density with half the true spread: the 80 % interval is ± 1.28 × 2, so ± 0.64 of the true one.
     expected = 2 * stats.norm.cdf(0.5 * stats.norm.ppf([0.75, 0.9, 0.95])) - 1
     np.testing.assert_allclose(calibration.coverage(narrow, lengths, LEVELS), expected, atol=0.03)
-    density = calibration.pit_histogram(narrow, lengths)
-    assert density[0] > 2 and density[-1] > 2 and density[4] < 0.8
     assert calibration.coverage_error(narrow, lengths) > 0.15
     assert calibration.log_loss(narrow, lengths) > calibration.entropy(narrow) + 0.5
-
-    broad, _ = bells(spread=8.0)
-    assert calibration.coverage(broad, lengths, [0.5])[0] > 0.75
-    density = calibration.pit_histogram(broad, lengths)
-    assert density[0] < 0.3 and density[-1] < 0.3 and density[4] > 1.4
     assert calibration.log_loss(broad, lengths) < calibration.entropy(broad)
-
-    true, _ = bells()
-    late = calibration.pit_histogram(true, np.clip(lengths + 2, 1, 49))
-    early = calibration.pit_histogram(true, np.clip(lengths - 2, 1, 49))
-    assert late[0] < 0.6 and late[-1] > 1.5 and early[0] > 1.5 and early[-1] < 0.6
     # The true distribution has the least loss, and among the calibrated ones the sharp one is better.
     flat = calibration.marginal(lengths, 49, len(lengths))
     losses = [calibration.log_loss(predicted, lengths) for predicted in (true, broad, narrow, flat)]

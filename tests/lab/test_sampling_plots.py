@@ -29,25 +29,18 @@ TWO_PARTS = [
 ]
 
 
+# Without the passes that an item does not need, and without padding.
 @pytest.mark.parametrize(
-    ("trace", "item", "length", "part", "rows"),
+    ("trace", "item", "part", "rows"),
     [
-        (ONE_PART, 0, 3, 0, [[NAN, NAN, NAN], [0.9, 0.2, 0.4], [0.9, NAN, NAN], [0.9, 0.5, 0.6]]),
-        (
-            ONE_PART,
-            1,
-            2,
-            0,
-            [[1.0, NAN], [1.0, 0.3]],
-        ),  # without the pass that it does not need, and without padding
-        (TWO_PARTS, 0, 2, 0, [[NAN, 1.0], [0.8, 1.0], [0.8, 1.0], [0.8, 1.0]]),
-        (TWO_PARTS, 0, 2, 1, [[NAN, NAN], [0.1, 0.7], [NAN, 0.7], [0.6, 0.7]]),
+        (ONE_PART, 0, 0, [[NAN, NAN, NAN], [0.9, 0.2, 0.4], [0.9, NAN, NAN], [0.9, 0.5, 0.6]]),
+        (ONE_PART, 1, 0, [[1.0, NAN], [1.0, 0.3]]),
+        (TWO_PARTS, 0, 0, [[NAN, 1.0], [0.8, 1.0], [0.8, 1.0], [0.8, 1.0]]),
+        (TWO_PARTS, 0, 1, [[NAN, NAN], [0.1, 0.7], [NAN, 0.7], [0.6, 0.7]]),
     ],
 )
-def test_rows_of_a_decode_show_mask_and_confidence_before_and_after_each_pass(
-    trace, item, length, part, rows
-):
-    np.testing.assert_allclose(plots.filling_rows(trace, item, length, part), rows, rtol=1e-6)
+def test_rows_of_a_decode_show_mask_and_confidence_before_and_after_each_pass(trace, item, part, rows):
+    np.testing.assert_allclose(plots.filling_rows(trace, item, len(rows[0]), part), rows, rtol=1e-6)
 
 
 def test_filling_has_a_panel_for_each_item_and_part():

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mmm.viz.style import LEFT, bare, rgb, small_png
+from mmm.viz.style import LEFT, bare, panels, rgb, small_png, styled
 
 
 @pytest.mark.parametrize(("options", "hidden"), [({}, {"top", "right"}), ({"sides": ["left"]}, {"left"})])
@@ -17,6 +17,11 @@ def test_bare_hides_frame_lines(options, hidden):
         assert {name for name, spine in ax.spines.items() if not spine.get_visible()} == hidden
     bare(axes[0], "all")
     assert not any(spine.get_visible() for spine in axes[0].spines.values())
+
+
+def test_the_style_is_that_of_one_function():
+    framed = [make((1, 1))[1].spines["top"].get_visible() for make in (styled(panels), panels)]
+    assert framed == [False, True], "the style of other figures stays as it is"
 
 
 def test_rgb_mixes_with_white():
