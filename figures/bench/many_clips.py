@@ -18,8 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from mmm.viz.table import markdown_table
 
@@ -56,9 +58,12 @@ def make_folder(path: Path, clips: int = CLIPS, copies: bool = False) -> None:
             (part / folder).mkdir()
         for clip in chosen:
             np.save(part / "different" / f"{clip.id}.npy", clip.features)
-        link = _copy if copies else _link
         for number, (name, clip) in enumerate(zip(ids, itertools.cycle(chosen))):
-            link(part / "different" / f"{clip.id}.npy", part / "new_joint_vecs" / f"{name}.npy")
+            there, here = part / "different" / f"{clip.id}.npy", part / "new_joint_vecs" / f"{name}.npy"
+            try:
+                (shutil.copyfile if copies else os.link)(there, here)
+            except OSError:  # no hard links here, or too many of one file
+                shutil.copyfile(there, here)
             captions = list(clip.captions[:3])
             if number % 50 == 0:  # as in HumanML3D, some captions describe a part of their clip
                 captions.append(dataclasses.replace(captions[0], start=0.5, end=3.0))
@@ -74,17 +79,6 @@ def make_folder(path: Path, clips: int = CLIPS, copies: bool = False) -> None:
         (part / "made-up.json").write_text(json.dumps({"clips": clips, "copies": copies}))
 
 
-def _copy(there: Path, here: Path) -> None:
-    shutil.copyfile(there, here)
-
-
-def _link(there: Path, here: Path) -> None:
-    try:
-        os.link(there, here)
-    except OSError:  # no hard links here, or too many of one file
-        _copy(there, here)
-
-
 def step(name: str, source: str, data: str) -> dict[str, Any]:
     """Seconds of one step in this process, and its peak memory in bytes, everything from the imports on.
 
@@ -94,71 +88,58 @@ def step(name: str, source: str, data: str) -> dict[str, Any]:
     """
     from mmm.lab.bench.memory import PeakMemory
 
-    marks = {"": time.perf_counter()}
+    begin = time.perf_counter()
     with PeakMemory() as memory:
         if name == "prepare":
-            from mmm.datasets import humanml3d
-
-            marks["import"] = time.perf_counter()
-            humanml3d.prepare(source, data)
-            marks["prepare"] = time.perf_counter()
+            from mmm.datasets.humanml3d import prepare
         else:
             from mmm.data import MotionFolder
-
-            marks["import"] = time.perf_counter()
+        imported = time.perf_counter()
+        if name == "prepare":
+            prepare(source, data)
+        else:
             folder = MotionFolder.open(data)
             for packed in [folder.pack(split) for split, _ in SPLITS]:
                 last = len(packed) - 1
-                found = packed.clip(last).any() and packed.captions[last][0].text
-                assert found, f"the last of {last + 1} clips is empty"
-            marks["load"] = time.perf_counter()
-    times = {name: marks[name] - marks[before] for before, name in itertools.pairwise(marks)}
-    return times | {"peak": memory.peak}
+                assert packed.clip(last).any() and packed.captions[last][0].text, f"clip {last} is empty"
+        end = time.perf_counter()
+    return {"import": imported - begin, name: end - imported, "peak": memory.peak}
 
 
-def _in_a_process(name: str, source: str, data: str) -> dict[str, Any]:
+def step_apart(name: str, source: str, data: str) -> dict[str, Any]:
     """`step` in a process of its own; also `process`, its seconds from start to end."""
     code = (
         "import sys, json; from figures.bench.many_clips import step; print(json.dumps(step(*sys.argv[1:])))"
     )
-    begin = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code, name, source, data], stdout=subprocess.PIPE, check=True
-    )
+    command, begin = [sys.executable, "-c", code, name, source, data], time.perf_counter()
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout) | {"process": time.perf_counter() - begin}
 
 
 def measure(
-    out: Path, clips: int = CLIPS, copies: bool = False, repeats: int = REPEATS, isolate: bool = True
+    out: Path, clips: int = CLIPS, copies: bool = False, repeats: int = REPEATS, run: Callable = step_apart
 ) -> dict[str, list[dict[str, Any]]]:
     """Write a folder in `out`, prepare it, load it once cold and `repeats` times warm; then remove it.
 
     Cold is the first time, with nothing packed; warm is every later start, of which the first does not count.
 
     Args:
-        isolate: a fresh process for each step; in this process, imports and memory would not count.
+        run: `step_apart`, or `step` for tests: in this process, imports and memory do not count.
 
     Returns:
         For each run of "prepare", "cold" and "warm", what `step` returns.
     """
-    run = _in_a_process if isolate else step
     out.mkdir(parents=True, exist_ok=True)
-    before = os.environ.get("MMM_CACHE")
     with tempfile.TemporaryDirectory(prefix="clips-", dir=out) as scratch:
         source, data = f"{scratch}/HumanML3D", f"{scratch}/data"
-        os.environ["MMM_CACHE"] = f"{scratch}/cache"
-        try:
+        with mock.patch.dict(os.environ, {"MMM_CACHE": f"{scratch}/cache"}):
             make_folder(Path(source), clips, copies)
-            found = {"prepare": [run("prepare", source, data)], "cold": [run("load", source, data)]}
-            found["warm"] = [run("load", source, data) for _ in range(1 + repeats)][1:]
-        finally:
-            os.environ.pop("MMM_CACHE")
-            if before is not None:
-                os.environ["MMM_CACHE"] = before
-    return found
+            runs = {"prepare": [run("prepare", source, data)], "cold": [run("load", source, data)]}
+            runs["warm"] = [run("load", source, data) for _ in range(1 + repeats)][1:]
+    return runs
 
 
-def table(found: dict[str, list[dict[str, Any]]], clips: int) -> str:
+def table(runs: dict[str, list[dict[str, Any]]], clips: int) -> str:
     """The figures as Markdown, and whether warm loading stays within `WARM` and `MEMORY`."""
     titles = {
         "prepare": ("mmm prepare", "prepare"),
@@ -167,21 +148,16 @@ def table(found: dict[str, list[dict[str, Any]]], clips: int) -> str:
     }
     rows = []
     for name, (title, key) in titles.items():
-        runs = found[name]
-        seconds = [run[key] for run in runs]
-        spread = f" ({min(seconds):.2f} to {max(seconds):.2f})" if len(runs) > 1 else ""
-        whole = statistics.median(run["import"] + run[key] for run in runs)
-        rows.append((title, f"{statistics.median(seconds):.2f}{spread}", f"{whole:.2f}", _peak(runs)))
-    warm = statistics.median(run["load"] for run in found["warm"])
-    kept = warm < WARM and _peak(found["warm"]) < MEMORY
+        seconds = [run[key] for run in runs[name]]
+        spread = f" ({min(seconds):.2f} to {max(seconds):.2f})" if len(seconds) > 1 else ""
+        median = statistics.median(seconds)
+        whole = statistics.median(run["import"] + run[key] for run in runs[name])
+        peak = round(max(run["peak"] or 0 for run in runs[name]) / 1e6)  # 0 if unknown, see `PeakMemory`
+        rows.append((title, f"{median:.2f}{spread}", f"{whole:.2f}", peak))
+    kept = median < WARM and peak < MEMORY  # of the last row, warm
     limits = f"Warm, at most {WARM:g} s and {MEMORY} MB: {'kept' if kept else 'NOT KEPT'}."
     head = ("", "seconds", "with imports", "peak memory, MB")
     return "\n\n".join((f"{clips:,} clips", markdown_table(head, rows), limits))
-
-
-def _peak(runs: list[dict[str, Any]]) -> int:
-    """In MB; 0 if it is not known, see `PeakMemory`."""
-    return round(max(run["peak"] or 0 for run in runs) / 1e6)
 
 
 @dataclasses.dataclass
@@ -201,11 +177,11 @@ class Arguments:
         from mmm.training import run_folder
 
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        found = measure(self.out, self.clips, self.copies, self.repeats)
+        runs = measure(self.out, self.clips, self.copies, self.repeats)
         settings = {"clips": self.clips, "copies": self.copies, "load_before": load, "cores": os.cpu_count()}
         run_folder.write_manifest(self.out / "manifest.json", {"device": "cpu", "seed": 0, **settings})
-        run_folder.write_json(self.out / "many_clips.json", found)
-        print(table(found, self.clips))
+        run_folder.write_json(self.out / "many_clips.json", runs)
+        print(table(runs, self.clips))
         if load is not None and load > 0.5:
             print(f"The load of this machine was {load:.1f} to begin with: times are too long.")
 

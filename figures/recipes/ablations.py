@@ -26,8 +26,7 @@ from mmm.errors import require
 from mmm.evaluation.evaluator import Evaluator, load_evaluator
 from mmm.evaluation.metrics import fid
 from mmm.evaluation.protocol import ProtocolConfig, evaluate
-from mmm.evaluation.rows import reconstruct
-from mmm.evaluation.spread import evaluate_motions
+from mmm.evaluation.rows import evaluate_motions, reconstruct
 from mmm.fit import fit_tokenizer, fit_transformer, load_tokenizer
 from mmm.model import SHIPPED
 from mmm.recipes import PresetName, Recipe, get_recipe

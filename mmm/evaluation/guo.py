@@ -150,13 +150,8 @@ class GuoEvaluator:
     """
 
     def __init__(self, network: GuoNetwork, words: WordVectorizer) -> None:
-        sizes = network.sizes
-        require(
-            words.width == sizes.word,
-            f"the word vectors have width {words.width}, the evaluator reads {sizes.word}; give the vocabulary of its "
-            "training.",
-        )
-        self.network, self.words, self.width = network.eval().requires_grad_(False), words, sizes.width
+        self.network, self.words = network.eval().requires_grad_(False), words
+        self.width = network.sizes.width
         digest = hashlib.sha256(words.content_hash.encode())
         for name, value in sorted(network.state_dict().items()):
             digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
@@ -180,11 +175,9 @@ class GuoEvaluator:
         """
         embedded = []
         for first in range(0, len(captions), CAPTIONS):
-            words = self.words(captions[first : first + CAPTIONS])
+            vectors, classes, lengths = self.words(captions[first : first + CAPTIONS])
             with _exact():
-                encoded = self.network.text_encoder(
-                    words.vectors.to(self.device), words.classes.to(self.device), words.lengths
-                )
+                encoded = self.network.text_encoder(vectors.to(self.device), classes.to(self.device), lengths)
             embedded.append(encoded)
         return torch.cat(embedded)
 
@@ -198,14 +191,9 @@ class GuoEvaluator:
         convolutions read the first of these frames, so that padding to the longest of a batch would change the result.
 
         Raises:
-            ValueError: frames of another width, or a motion of fewer than 4 or more than 196 frames.
+            ValueError: a motion of fewer than 4 or more than 196 frames.
         """
-        network, width = self.network, self.network.sizes.features
-        require(
-            features.shape[2] == width,
-            f"motions have {features.shape[2]} numbers a frame, but the evaluator {self.name} reads {width}; give "
-            "the checkpoint of the data set (t2m: 263, kit: 251).",
-        )
+        network = self.network
         shortest, longest = int(lengths.min()), int(lengths.max())
         require(
             UNIT <= shortest and longest <= min(MAX_FRAMES, features.shape[1]),
@@ -234,15 +222,21 @@ class GuoEvaluator:
             meta: folder with mean.npy and std.npy, those of the evaluator, not of the data set.
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: a file is damaged or would run code, has missing or unknown arrays, or Mean and Std are of
-                another width.
+            ValueError: a file is damaged or would run code, has missing or unknown arrays, or vocabulary, Mean and
+                Std are of another width.
         """
-        network = _network(read_checkpoint(checkpoint), str(checkpoint))
+        network, words = _network(read_checkpoint(checkpoint), str(checkpoint)), WordVectorizer.load(glove)
+        width = words.vectors.shape[1]
+        require(
+            width == network.sizes.word,
+            f"the word vectors in {glove} have width {width}, the evaluator reads {network.sizes.word}; give the "
+            "vocabulary of its training.",
+        )
         remedy = "give the meta folder that came with the checkpoint"
         mean, std = read_mean_std(meta, network.sizes.features, remedy)
         network.mean.copy_(torch.from_numpy(mean))
         network.std.copy_(torch.from_numpy(std))
-        return cls(network, WordVectorizer.load(glove)).to(device)
+        return cls(network, words).to(device)
 
 
 def load_guo(
@@ -258,11 +252,11 @@ def load_guo(
     missing = what_is_missing(folder, *files)
     require(not missing, missing, FileNotFoundError)
     evaluator, width = GuoEvaluator.load(*files, device), len(folder.mean)
-    found = evaluator.network.sizes.features
+    own = evaluator.network.sizes.features
     require(
-        found == width,
-        f"{files[0]} reads motions of {found} numbers a frame, but {folder.path} has {width}; give the checkpoint of "
-        "this data set.",
+        own == width,
+        f"{files.checkpoint} reads motions of {own} numbers a frame, but {folder.path} has {width}; give the "
+        "checkpoint of this data set (t2m: 263, kit: 251).",
     )
     return evaluator
 

@@ -70,25 +70,17 @@ def find_files(folder: MotionFolder, place: str | os.PathLike[str]) -> GuoFiles:
     )
 
 
-def what_is_missing(
-    folder: MotionFolder,
-    checkpoint: str | os.PathLike[str] | None = None,
-    glove: str | os.PathLike[str] | None = None,
-    meta: str | os.PathLike[str] | None = None,
-) -> str:
+def what_is_missing(folder: MotionFolder, checkpoint: Path, glove: Path, meta: Path) -> str:
     """A message that lists the missing files of the evaluator and says where to get them; "" if none is missing.
 
     Args:
         folder: HumanML3D or KIT-ML, whose evaluators differ (or data with the skeleton of one of them).
-        checkpoint, glove, meta: see `GuoFiles`; None: not known, and therefore missing.
+        checkpoint, glove, meta: see `GuoFiles`.
     """
     archive = ARCHIVES[folder.skeleton]
-    files = [(archive, Path(checkpoint or Path(archive, CHECKPOINT)), checkpoint)]
-    files += [(archive, Path(meta or Path(archive, META), name), meta) for name in STATISTICS]
-    files += [("glove", Path(glove or "glove", name), glove) for name in FILES]
-    missing = [
-        f"{file} (of {source}.zip)" for source, file, named in files if named is None or not file.is_file()
-    ]
+    files = [(archive, checkpoint), *((archive, meta / name) for name in STATISTICS)]
+    files += [("glove", glove / name) for name in FILES]
+    missing = [f"{file} (of {source}.zip)" for source, file in files if not file.is_file()]
     if not missing:
         return ""
     return (
@@ -104,24 +96,21 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, dict[str, Tensor]
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, would run code, or is a checkpoint of something else.
     """
-    found = read_torch_file(path, f"get it again from {SOURCE}")
-    missing = [
-        name
-        for name in NETWORKS
-        if not isinstance(found, Mapping) or not isinstance(found.get(name), Mapping)
-    ]
+    content = read_torch_file(path, f"get it again from {SOURCE}")
+    content = content if isinstance(content, Mapping) else {}
+    missing = [name for name in NETWORKS if not isinstance(content.get(name), Mapping)]
     require(
         not missing,
         f"{path} has no {', '.join(missing)}: it is no checkpoint of the evaluator of Guo et al.; give {CHECKPOINT}.",
     )
-    return {name: dict(found[name]) for name in NETWORKS}
+    return {name: dict(content[name]) for name in NETWORKS}
 
 
 VECTORS, WORDS, INDEX = "our_vab_data.npy", "our_vab_words.pkl", "our_vab_idx.pkl"
 FILES = (VECTORS, WORDS, INDEX)
 MAX_WORDS = 20  # between sos and eos
 POSITIONS = MAX_WORDS + 2
-START, END, UNKNOWN = ("sos", "OTHER"), ("eos", "OTHER"), ("unk", "OTHER")
+START, END, UNKNOWN = "sos", "eos", "unk"
 
 CLASSES = (
     *("VERB", "NOUN", "DET", "ADP", "NUM", "AUX", "PRON", "ADJ", "ADV"),
@@ -149,20 +138,6 @@ class Words(NamedTuple):
     lengths: Int64[Tensor, " b"]
 
 
-def framed(caption: Caption) -> list[tuple[str, str]]:
-    """The words of a caption between sos and eos; at most 20 of them, the rest is cut off.
-
-    Raises:
-        ValueError: the caption has a text but no words with parts of speech.
-    """
-    require(
-        caption.words,
-        f"the caption {caption.text!r} has no words with parts of speech, which Guo et al. need; give "
-        "it as HumanML3D does: text#word/POS word/POS#start#end.",
-    )
-    return [START, *caption.words[:MAX_WORDS], END]
-
-
 class WordVectorizer:
     """A GloVe vocabulary and the classes of words.
 
@@ -174,11 +149,6 @@ class WordVectorizer:
     def __init__(self, vectors: Float[np.ndarray, "n w"], index: dict[str, int]) -> None:
         self.vectors = torch.from_numpy(np.array(vectors, np.float32))
         self.index = index
-
-    @property
-    def width(self) -> int:
-        """w, the length of a word's vector."""
-        return self.vectors.shape[1]
 
     @property
     def content_hash(self) -> str:
@@ -194,20 +164,24 @@ class WordVectorizer:
         return CLASS_OF.get(word) or (tag if tag in CLASSES else "OTHER")
 
     def __call__(self, captions: Sequence[Caption]) -> Words:
-        """Captions, padded with `unk/OTHER` to 22 positions.
+        """Words between sos and eos (at most 20, the rest is cut off), padded with `unk/OTHER` to 22 positions.
 
         Raises:
             ValueError: a caption has no words with parts of speech.
         """
-        unknown = self.index[UNKNOWN[0]]
-        rows = torch.full((len(captions), POSITIONS), unknown)
+        rows = torch.full((len(captions), POSITIONS), self.index[UNKNOWN])
         classes = torch.full((len(captions), POSITIONS), CLASSES.index("OTHER"))
         lengths = torch.zeros(len(captions), dtype=torch.int64)
         for i, caption in enumerate(captions):
-            pairs = framed(caption)
-            lengths[i] = len(pairs)
-            for position, (word, tag) in enumerate(pairs):
-                rows[i, position] = self.index.get(word, unknown)
+            require(
+                caption.words,
+                f"the caption {caption.text!r} has no words with parts of speech, which Guo et al. need; give "
+                "it as HumanML3D does: text#word/POS word/POS#start#end.",
+            )
+            framed = [(START, "OTHER"), *caption.words[:MAX_WORDS], (END, "OTHER")]
+            lengths[i] = len(framed)
+            for position, (word, tag) in enumerate(framed):
+                rows[i, position] = self.index.get(word, self.index[UNKNOWN])
                 classes[i, position] = CLASSES.index(self.word_class(word, tag))
         return Words(self.vectors[rows], torch.eye(len(CLASSES))[classes], lengths)
 
@@ -220,13 +194,6 @@ class WordVectorizer:
             ValueError: one is damaged, would run code, or they do not fit each other.
         """
         folder = Path(folder)
-        missing = [name for name in FILES if not (folder / name).is_file()]
-        require(
-            not missing,
-            f"the GloVe folder {folder} lacks {', '.join(missing)}; unpack glove.zip of text-to-motion by Guo et al. "
-            "there.",
-            FileNotFoundError,
-        )
         vectors = load_array(folder / VECTORS)
         require(
             vectors.ndim == 2 and vectors.dtype.kind == "f" and np.isfinite(vectors).all(),
@@ -240,20 +207,17 @@ class WordVectorizer:
         )
         require(isinstance(index, dict), f"{folder / INDEX} holds no word → row; copy it again.")
         require(
-            UNKNOWN[0] in words,
-            f"{folder / WORDS} does not contain {UNKNOWN[0]!r}, which stands for all unknown words; copy it again.",
+            UNKNOWN in words,
+            f"{folder / WORDS} does not contain {UNKNOWN!r}, which stands for all unknown words; copy it again.",
         )
-        without_row = [
-            word
-            for word in words
-            if not isinstance(index.get(word), int) or not 0 <= index[word] < len(vectors)
-        ]
+        rows = {word: row for word, row in index.items() if isinstance(row, int) and 0 <= row < len(vectors)}
+        without_row = [word for word in words if word not in rows]
         require(
             not without_row,
             f"the files in {folder} do not fit each other: {len(without_row)} of {len(words)} words have no row in the "
             f"{len(vectors)} vectors ({', '.join(map(repr, without_row[:3]))}); copy all three again.",
         )
-        return cls(vectors, {word: index[word] for word in words})
+        return cls(vectors, {word: rows[word] for word in words})
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -262,29 +226,22 @@ class _PlainUnpickler(pickle.Unpickler):
     Everything that must be imported is refused, and nothing can be called without an import."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise _WouldRunCode(f"{module}.{name}")
+        raise pickle.UnpicklingError(f"it needs an import of {module}.{name}; do not trust it")
 
 
-class _WouldRunCode(Exception):
-    """A pickle needs an import."""
-
-
-def read_plain_pickle(path: str | os.PathLike[str]) -> Any:
+def read_plain_pickle(path: Path) -> Any:
     """The content of a pickle of lists, dicts, strings and numbers.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged or needs an import; nothing of it was run.
     """
-    path = Path(path)
     require(path.is_file(), f"there is no file {path}.", FileNotFoundError)
     try:
         with path.open("rb") as file:
             return _PlainUnpickler(file).load()
-    except _WouldRunCode as error:
-        raise ValueError(
-            f"{path} needs an import of {error}, but only lists, dicts, strings and numbers are read from a "
-            "pickle; do not trust this file, get it again from its source."
-        ) from None
     except Exception as error:  # a damaged pickle can fail in any way
-        raise ValueError(f"{path} is damaged or no pickle ({error}); copy it again.") from error
+        raise ValueError(
+            f"{path} cannot be read as a pickle of lists, dicts, strings and numbers ({error}); get it again from its "
+            "source."
+        ) from error

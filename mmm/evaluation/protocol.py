@@ -40,8 +40,7 @@ from mmm.evaluation.config import ProtocolConfig
 from mmm.evaluation.draws import Draw, motion_seeds
 from mmm.evaluation.evaluator import OFFICIAL, Evaluator
 from mmm.evaluation.results import Results, collect, missing_repeats, read_config, save_repeat
-from mmm.evaluation.rows import Setup
-from mmm.evaluation.spread import Evaluated
+from mmm.evaluation.rows import Evaluated, Setup
 from mmm.evaluation.timing import device_name, time_sampling
 from mmm.model import MMM
 from mmm.sampling import check_options

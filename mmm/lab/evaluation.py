@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float, Int64
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -37,6 +36,10 @@ def content_of(program: dict | None) -> str:
             actions.append(" + ".join(name for name in names if name != "stand" or len(names) == 1))
         return ", ".join(dict.fromkeys(actions))
     return program.get("content", "all")
+
+
+def _content(folder: MotionFolder, packed: PackedSplit, clip: int) -> str:
+    return content_of(folder.program(packed.ids[clip].split("@")[0]))  # ID@1 is a piece of ID
 
 
 def ranks(
@@ -63,10 +66,7 @@ def content_table(
                 "this evaluation has pools of batch mates, so a text has no rank in a pool of its own; look at "
                 "results.table() instead."
             )
-        names = [
-            content_of(folder.program(packed.ids[clip].split("@")[0])) for clip in stored["clip"].tolist()
-        ]
-        line = {"content": names}
+        line = {"content": [_content(folder, packed, clip) for clip in stored["clip"].tolist()]}
         for row in rows:
             counts = count_closer(stored["text"], stored[row], stored[row], stored["distractors"])
             line |= {f"{row}/r{k}": hits(*counts, k).tolist() for k in (1, 3)}
@@ -93,24 +93,15 @@ def best_and_worst(
 ) -> tuple[list[Example], list[Example]]:
     """The motions nearest to their texts and farthest from them, one of each action class."""
     packed, stored = folder.pack(results.config["protocol"]["split"]), results.stored(repeat)
-    distance = (stored["text"] - stored[row]).norm(dim=1)
-    rank = (
-        ranks(stored["text"], stored[row], stored["distractors"])
-        if "distractors" in stored
-        else torch.zeros_like(stored["clip"])
-    )
-    examples = [
-        Example(
-            item,
-            packed.captions[clip][caption].text,
-            content_of(folder.program(packed.ids[clip].split("@")[0])),
-            int(rank[item]),
-            float(distance[item]),
-        )
-        for item, (clip, caption) in enumerate(
-            zip(stored["clip"].tolist(), stored["caption"].tolist(), strict=True)
-        )
-    ]
+    distance = (stored["text"] - stored[row]).norm(dim=1).tolist()
+    rank = [0] * len(distance)
+    if "distractors" in stored:
+        rank = ranks(stored["text"], stored[row], stored["distractors"]).tolist()
+    drawn = enumerate(zip(stored["clip"].tolist(), stored["caption"].tolist(), strict=True))
+    examples = []
+    for item, (clip, caption) in drawn:
+        text = packed.captions[clip][caption].text
+        examples.append(Example(item, text, _content(folder, packed, clip), rank[item], distance[item]))
     ordered = sorted(examples, key=lambda example: example.distance)
     return _one_of_each(ordered, count), _one_of_each(ordered[::-1], count)
 
@@ -132,20 +123,13 @@ def motions_of(
 ) -> tuple[list[Motion], list[Motion]]:
     """The motions, generated again from their seeds, and the real clips of their captions."""
     stored, protocol = results.stored(repeat), results.config["protocol"]
-    items = [example.item for example in examples]
-    texts = [example.text for example in examples]
-    options = {
-        name: protocol[name] for name in ("steps", "guidance", "temperature", "batch_size", "precision")
-    }
-    options["remask"] = protocol.get("remask", "least")
+    items, texts = [example.item for example in examples], [example.text for example in examples]
+    names = ("steps", "guidance", "temperature", "remask", "batch_size", "precision")
+    options = {name: protocol[name] for name in names if name in protocol}  # older results have no remask
     if options["guidance"] is None:
         del options["guidance"]
-    features = model.generate_bulk(
-        model.embed(texts),
-        stored[f"{row}.frames"][items].tolist(),
-        stored[f"{row}.seeds"][items].tolist(),
-        **options,
-    )
+    frames, seeds = (stored[f"{row}.{name}"][items].tolist() for name in ("frames", "seeds"))
+    features = model.generate_bulk(model.embed(texts), frames, seeds, **options)
     about = {"fps": model.info["fps"], "skeleton": model.info["skeleton"]}
     generated = [Motion(x, text=text, **about) for x, text in zip(features, texts, strict=True)]
     real = [
@@ -185,13 +169,7 @@ def sweep(
     return pd.DataFrame(lines).T
 
 
-COLOURS = {
-    "real": "black",
-    "real_real": "grey",
-    "reconstruction": "C0",
-    "given": "C3",
-    "estimated": "C1",
-}
+COLOURS = {"real": "black", "real_real": "grey", "reconstruction": "C0", "given": "C3", "estimated": "C1"}
 
 
 def plot_results(

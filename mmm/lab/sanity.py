@@ -12,7 +12,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,81 +91,57 @@ def check_evaluator(
     real = embed_clips(evaluator, clips)
     result: dict[str, Any] = {"evaluator": evaluator.name, "split": split, "clips": len(clips)}
     draws = [_draw(folder, packed, step_generator(seed, repeat)) for repeat in range(REPEATS)]
-    plain = [_rate(evaluator, draw, real, 0.0) for draw in draws]
+    plain = [_score(evaluator, draw, real, 0.0) for draw in draws]
     result["real"] = {key: list(interval([each[key] for each in plain])) for key in plain[0]}
     halves = [split_half_fid(real, real, step_generator(seed, i, 1)) for i in range(REPEATS)]
     result["floor"] = list(interval(halves))
-    bar = tqdm(total=sum(len(doses) for _, doses, _ in DAMAGES.values()), disable=not progress, unit="dose")
-    for name, (_, doses, change) in DAMAGES.items():
-        rows = []
-        for dose in doses:
-            damaged = _damage(evaluator, folder, clips, real, name, dose, change, seed)
-            wrong = dose if name == "captions" else 0.0
-            rated = [_rate(evaluator, draw, damaged, wrong) for draw in draws]
-            means = {key: float(np.mean([each[key] for each in rated])) for key in rated[0]}
-            rows.append({"dose": dose, "fid": fid(real, damaged), **means})
-            bar.update()
-        result[name] = {key: [row[key] for row in rows] for key in rows[0]}
-        result[name]["in_order"] = [
-            key
-            for key in METRICS
-            if in_order(
-                result[name][key], key.startswith("r"), 0.0 if key == "fid" else result["real"][key][1]
-            )
-        ]
-    bar.close()
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in DAMAGES}
+    steps = [(name, dose) for name, (_, doses, _) in DAMAGES.items() for dose in doses]
+    for name, dose in tqdm(steps, disable=not progress, unit="dose"):
+        wrong, damaged = dose, real  # wrong captions, motion as it is
+        if name != "captions":
+            wrong, damaged = 0.0, embed_clips(evaluator, damage(clips, name, dose, folder.skeleton, seed))
+        scores = [_score(evaluator, draw, damaged, wrong) for draw in draws]
+        means = {key: float(np.mean([each[key] for each in scores])) for key in scores[0]}
+        rows[name].append({"dose": dose, "fid": fid(real, damaged), **means})
+    noise = {"fid": 0.0} | {key: half for key, (_, half) in result["real"].items()}
+    for name, of_doses in rows.items():
+        series = {key: [row[key] for row in of_doses] for key in of_doses[0]}
+        worse = [key for key in METRICS if in_order(series[key], key.startswith("r"), noise[key])]
+        result[name] = series | {"in_order": worse}
     return result
 
 
-def _damage(
-    evaluator: Evaluator,
-    folder: MotionFolder,
-    clips: list[np.ndarray],
-    real: Tensor,
-    name: str,
-    dose: float,
-    change: Callable[..., Joints] | None,
-    seed: int,
-) -> Tensor:
-    """Embeddings of the clips with one kind of damage."""
+def damage(clips: Sequence[np.ndarray], name: str, dose: float, skeleton: str, seed: int) -> list[np.ndarray]:
+    """The features (T, D) of the clips with one kind of damage."""
     rng = np.random.default_rng([seed, 7])
-    if name == "captions":
-        return real
     if name == "mirrored":
         chosen = set(rng.permutation(len(clips))[: round(dose * len(clips))].tolist())
-        return embed_clips(
-            evaluator,
-            [mirror_features(clip, folder.skeleton) if i in chosen else clip for i, clip in enumerate(clips)],
-        )
-    damaged = []
-    for clip in clips:
-        joints = change(features_to_joints(clip, folder.skeleton).astype(np.float64), dose, rng)
-        # The features have one frame less, with or without damage.
-        damaged.append(joints_to_features(joints.astype(np.float32), folder.skeleton))
-    return embed_clips(evaluator, damaged)
+        return [mirror_features(clip, skeleton) if i in chosen else clip for i, clip in enumerate(clips)]
+    change = DAMAGES[name][2]
+    # The features have one frame less, with or without damage.
+    changed = (change(features_to_joints(clip, skeleton).astype(np.float64), dose, rng) for clip in clips)
+    return [joints_to_features(joints.astype(np.float32), skeleton) for joints in changed]
 
 
-class _Draw(NamedTuple):
-    """One repeat: a caption of each clip, its distractors, and the order in which captions become wrong."""
-
-    captions: list[Caption]
-    others: Tensor
-    order: Tensor
+# One repeat: a caption of each clip, its distractors, and the order in which captions become wrong.
+Draw = tuple[list[Caption], Tensor, Tensor]
 
 
-def _draw(folder: MotionFolder, packed: PackedSplit, generator: torch.Generator) -> _Draw:
+def _draw(folder: MotionFolder, packed: PackedSplit, generator: torch.Generator) -> Draw:
     captions = draw_captions(packed, generator)
     others = draw_distractors(folder, packed.ids, [caption.text for caption in captions], generator)
-    return _Draw(captions, others, torch.randperm(len(captions), generator=generator))
+    return captions, others, torch.randperm(len(captions), generator=generator)
 
 
-def _rate(evaluator: Evaluator, draw: _Draw, motion: Tensor, wrong: float) -> dict[str, float]:
+def _score(evaluator: Evaluator, draw: Draw, motion: Tensor, wrong: float) -> dict[str, float]:
     """R-precision and MM-Dist, with that ratio of the captions wrong."""
-    captions = list(draw.captions)
-    for i in draw.order[: round(wrong * len(captions))].tolist():
-        captions[i] = draw.captions[int(draw.others[i, 0])]  # that of a clip which shows something else
+    own, others, order = draw
+    captions = list(own)
+    for i in order[: round(wrong * len(captions))].tolist():
+        captions[i] = own[int(others[i, 0])]  # that of a clip which shows something else
     text = evaluator.embed_text(captions).cpu()
-    precision = r_precision(text, motion, distractors=draw.others)
+    precision = r_precision(text, motion, distractors=others)
     return {f"r{k}": value for k, value in enumerate(precision, 1)} | {"mm_dist": mm_dist(text, motion)}
 
 
@@ -180,12 +156,13 @@ def plot_sanity(result: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(13, 4.6), layout="constrained")
     axes = figure.subplots(2, len(DAMAGES), sharex="col")  # FID has its own scale in each panel
     for column, (name, (label, _, _)) in enumerate(DAMAGES.items()):
-        found, (above, below) = result[name], axes[:, column]
-        above.plot(found["dose"], found["fid"], "o-", color="C3")
+        series, (above, below) = result[name], axes[:, column]
+        above.plot(series["dose"], series["fid"], "o-", color="C3")
         for key, color in (("r1", "C0"), ("r3", "C2")):
-            below.plot(found["dose"], found[key], "o-", color=color, label=f"R@{key[1]}")
+            below.plot(series["dose"], series[key], "o-", color=color, label=f"R@{key[1]}")
         below.set(xlabel=label, ylim=(0, 1.03))
-        above.set(title=name, ylim=(-0.05 * (top := max(1.0, *found["fid"])), 1.05 * top))
+        top = max(1.0, *series["fid"])
+        above.set(title=name, ylim=(-0.05 * top, 1.05 * top))
     axes[0, 0].set(ylabel="FID")
     axes[1, 0].set(ylabel="R-precision")
     axes[1, 0].legend()

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -182,22 +183,16 @@ def test_a_folder_of_something_else_is_refused(model, toy, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match=str(tmp_path)):
         run(model, toy, tmp_path, resume=False)
-    assert (tmp_path / "thesis.txt").is_file()
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-def test_the_remasking_rule_reaches_the_sampler(model, toy, tmp_path):
+def test_without_resume_it_starts_again_and_the_remasking_rule_reaches_the_sampler(model, toy, tmp_path):
     stored = {
-        rule: run(model, toy, tmp_path / rule, replace(steps=4, remask=rule)).stored(0)["given"]
+        rule: run(model, toy, tmp_path, replace(steps=4, remask=rule), resume=False).stored(0)["given"]
         for rule in ("least", "most", "random")
     }
     assert not torch.equal(stored["least"], stored["most"])
     assert not torch.equal(stored["least"], stored["random"])
-
-
-def test_without_resume_it_starts_again(model, toy, tmp_path):
-    first = run(model, toy, tmp_path, replace())
-    other = run(model, toy, tmp_path, replace(seed=1), resume=False)
-    assert first.rows["given"] != other.rows["given"] and "multimodality" not in other.rows["given"]
 
 
 IN_A_PROCESS = f"""
@@ -221,25 +216,18 @@ print("results" if found else "helped")
 def test_two_processes_give_the_numbers_of_one(whole, trained, toy, tmp_path):
     code = IN_A_PROCESS.replace("CONFIG", repr(dataclasses.asdict(SMALL) | {"repeats": 1}))
     launch = [sys.executable, "-c", code, str(trained / "model_run"), str(toy.path), str(tmp_path / "out")]
-    shared = {
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": free_port(),
-    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     shared |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            launch,
-            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    said = [process.communicate(timeout=900)[0] for process in processes]
+    processes = []
+    for rank in ("0", "1"):
+        environment = os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank}
+        processes.append(subprocess.Popen(launch, env=environment, stdout=subprocess.PIPE, text=True))
+    printed = [process.communicate(timeout=900)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    assert [text.split()[-1] for text in said] == ["results", "helped"]
+    assert [text.split()[-1] for text in printed] == ["results", "helped"]
     found = load_results(tmp_path / "out")
     assert found.rows == {
         row: {name: values[:1] for name, values in numbers.items()} for row, numbers in whole.rows.items()
@@ -247,14 +235,6 @@ def test_two_processes_give_the_numbers_of_one(whole, trained, toy, tmp_path):
     one, two = found.stored(0), whole.stored(0)
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["processes"] == 2
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return str(door.getsockname()[1])
 
 
 def test_the_official_protocol_draws_real_motion_in_every_repeat(model, toy, tmp_path):
@@ -268,29 +248,21 @@ def test_the_official_protocol_draws_real_motion_in_every_repeat(model, toy, tmp
     assert "batch mates" in results.report()
 
 
-def test_estimated_lengths_may_be_evaluated_alone(model, toy, tmp_path):
-    assert list(run(model, toy, tmp_path, replace(lengths=("estimated",))).rows)[3:] == ["estimated"]
-
-
-def test_aits_times_the_same_clips_both_ways(model, toy, tmp_path):
-    timing = run(model, toy, tmp_path, replace(aits=True)).timing
-    assert timing["clips"] == 22 and timing["aits"] == pytest.approx(timing["one_by_one"] / 22)
-    assert timing["speed_up"] == pytest.approx(timing["one_by_one"] / (timing["text"] + timing["bulk"]))
-    assert timing["seconds"][0]["total"] > timing["seconds"][0]["given"] > 0
-
-
-def test_a_model_of_other_splits_is_refused_unless_allowed(model, toy, tmp_path):
-    other = changed(model, splits_hash="0" * 16)
-    with pytest.raises(ValueError, match="other_splits=True"):
-        run(other, toy, tmp_path / "out", replace())
-    assert not (tmp_path / "out").exists()
-    assert run(other, toy, tmp_path / "out", replace(), other_splits=True).clips == 22
-
-
 def changed(model, length=True, **info):
     """The model with another info, or without its length estimator."""
     estimator = model.length if length else None
     return MMM(model.tokenizer, model.transformer, estimator, model.info | info, model.encoder)
+
+
+def test_other_splits_can_be_allowed_estimated_lengths_alone_and_aits(model, toy, tmp_path):
+    other, config = changed(model, splits_hash="0" * 16), replace(lengths=("estimated",), aits=True)
+    results = run(other, toy, tmp_path, config, other_splits=True)
+    assert list(results.rows)[3:] == ["estimated"] and "multimodality" not in results.rows["estimated"]
+    timing = results.timing
+    assert timing["clips"] == results.clips == 22
+    assert timing["aits"] == pytest.approx(timing["one_by_one"] / 22)
+    assert timing["speed_up"] == pytest.approx(timing["one_by_one"] / (timing["text"] + timing["bulk"]))
+    assert timing["seconds"][0]["total"] > timing["seconds"][0]["estimated"] > 0
 
 
 @pytest.mark.parametrize(
@@ -301,6 +273,7 @@ def changed(model, length=True, **info):
         ({}, {"remask": "worst"}, "'worst'"),
         ({"length": False}, {"lengths": ("given", "estimated")}, "length estimator"),
         ({"skeleton": "kit"}, {}, "skeleton kit"),
+        ({"splits_hash": "0" * 16}, {}, "other_splits=True"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(
@@ -312,19 +285,15 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    "setting",
+    ("name", "value"),
     [
-        {"repeats": 0},
-        {"pool": 1},
-        {"lengths": ()},
-        {"lengths": ("long",)},
-        {"multimodality": "some"},
-        {"precision": "fp8"},
+        *(("repeats", 0), ("pool", 1), ("lengths", ()), ("lengths", ("long",))),
+        *(("multimodality", "some"), ("precision", "fp8")),
     ],
 )
-def test_settings_out_of_range(setting):
-    with pytest.raises(ValueError, match=next(iter(setting))):
-        ProtocolConfig(**setting)
+def test_settings_out_of_range(name, value):
+    with pytest.raises(ValueError, match=name):
+        ProtocolConfig(**{name: value})
 
 
 def test_one_weight_changes_the_models_hash(trained):

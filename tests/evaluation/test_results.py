@@ -78,15 +78,8 @@ def test_the_report_holds_tables_and_how_they_were_made(tmp_path):
     results = collect(write(tmp_path))
     report = (tmp_path / "results.md").read_text()
     assert report == results.report()
-    for said in (
-        results.table(),
-        results.physical_table(),
-        "bandai-12345678",
-        "244 clips",
-        "| 30 s |",
-        "abc",
-    ):
-        assert said in report
+    facts = ("bandai-12345678", "244 clips", "| 30 s |", "abc")
+    assert all(text in report for text in (results.table(), results.physical_table(), *facts))
     assert "31 that it does not describe" in report and "(122 clips each)" in report
     assert "AITS" not in report
     times = {"clips": 244, "aits": 0.0364, "one_by_one": 8.9, "text": 1.0, "bulk": 2.0}
@@ -100,18 +93,16 @@ def test_results_are_read_as_they_were_written(tmp_path):
     results = collect(write(tmp_path))
     for path in (tmp_path, tmp_path / "results.json"):
         assert load_results(path) == results
-    told = json.loads((tmp_path / "results.json").read_text())["rows"]["given"]
-    assert told["fid"]["values"] == list(FID) and told["fid"]["half"] == interval(FID).half
-    assert told["multimodality"]["half"] is None  # one value says nothing about its spread
-
-
-def test_stored_embeddings(tmp_path):
-    results = collect(write(tmp_path))
+    given = json.loads((tmp_path / "results.json").read_text())["rows"]["given"]
+    assert given["fid"]["values"] == list(FID) and given["fid"]["half"] == interval(FID).half
+    assert given["multimodality"]["half"] is None  # one value says nothing about its spread
     kept = results.stored(2)
     assert kept["given"][0, 0] == 2 and kept["real"][0, 0] == 1 and kept["reconstruction"][0, 0] == 0
     (tmp_path / "repeats" / "001.safetensors").write_bytes(b"cut")
     with pytest.raises(ValueError, match="001.safetensors is damaged"):
         results.stored(1)
+    single = collect(write(tmp_path / "single", repeats=1))
+    assert "±" not in single.table() and "no intervals" in single.report()
 
 
 def test_published_rows_stand_only_beside_guos_evaluator_on_the_papers_data(tmp_path):
@@ -133,11 +124,6 @@ def test_the_published_tables_are_whole(data):
     assert all(row["r1"] < row["r2"] < row["r3"] < 1 for row in table.values())
     assert all("aits" not in row and "multimodality" not in row for row in [table["real motion"]])
     assert all(row["mm_dist"] > table["real motion"]["mm_dist"] - 0.06 for row in table.values())
-
-
-def test_a_single_repeat_has_no_interval(tmp_path):
-    results = collect(write(tmp_path, repeats=1))
-    assert "±" not in results.table() and "no intervals" in results.report()
 
 
 def test_what_is_missing_or_damaged_is_named(tmp_path):

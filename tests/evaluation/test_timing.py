@@ -1,4 +1,5 @@
 import pytest
+from made_up.clock import stop_clock
 
 from mmm.evaluation import timing
 from mmm.evaluation.timing import repeat, summary, timed
@@ -6,19 +7,7 @@ from mmm.evaluation.timing import repeat, summary, timed
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that moves only when a test says so: `clock(seconds)`."""
-    now = [0.0]
-
-    class Time:
-        perf_counter = staticmethod(lambda: now[0])
-
-    monkeypatch.setattr(timing, "time", Time)
-
-    def move(seconds: float) -> float:
-        now[0] += seconds
-        return seconds
-
-    return move
+    return stop_clock(monkeypatch, timing)
 
 
 @pytest.mark.parametrize(

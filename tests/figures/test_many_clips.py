@@ -32,7 +32,7 @@ def test_the_folder_is_a_good_one_of_real_sizes(folder):
     assert report.segments == 2
 
 
-def test_files_are_links_unless_copies_are_asked_for(folder, tmp_path):
+def test_files_are_links_unless_copies_are_requested(folder, tmp_path):
     files = list((folder / "new_joint_vecs").iterdir())
     assert len({path.stat().st_ino for path in files}) == many_clips.DIFFERENT
     make_folder(tmp_path / "copies", clips=70, copies=True)
@@ -43,12 +43,12 @@ def test_files_are_links_unless_copies_are_asked_for(folder, tmp_path):
 
 def test_each_step_is_measured_and_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
-    found = measure(tmp_path / "out", clips=70, repeats=2, isolate=False)
-    assert [len(found[name]) for name in ("prepare", "cold", "warm")] == [1, 1, 2]
-    assert all(run[key] > 0 for runs in found.values() for run in runs for key in ("import", "peak"))
-    assert found["cold"][0]["load"] > max(run["load"] for run in found["warm"])
+    runs = measure(tmp_path / "out", clips=70, repeats=2, run=many_clips.step)
+    assert [len(runs[name]) for name in ("prepare", "cold", "warm")] == [1, 1, 2]
+    assert all(run[key] > 0 for runs in runs.values() for run in runs for key in ("import", "peak"))
+    assert runs["cold"][0]["load"] > max(run["load"] for run in runs["warm"])
     assert list(tmp_path.iterdir()) == [tmp_path / "out"] and not list((tmp_path / "out").iterdir())
-    assert json.loads(json.dumps(found)) == found
+    assert json.loads(json.dumps(runs)) == runs
 
 
 @pytest.mark.parametrize(

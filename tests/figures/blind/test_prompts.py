@@ -60,8 +60,5 @@ def test_a_prompt_that_cannot_be_judged_is_named(tmp_path, change, named):
 def test_a_file_of_something_else_is_refused(tmp_path, prompts):
     with pytest.raises(ValueError, match="prompts.json"):
         read_prompts(written(tmp_path, *prompts))
-
-
-def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing.json"):
         read_prompts(tmp_path / "nothing.json")

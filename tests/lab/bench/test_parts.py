@@ -1,5 +1,6 @@
 import pytest
 import torch
+from made_up.clock import stop_clock
 from torch import nn
 
 from mmm.lab.bench import parts
@@ -10,18 +11,7 @@ from mmm.training.loop import train
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that moves only when a test says so: `clock(seconds)`."""
-    now = [0.0]
-
-    class Time:
-        perf_counter = staticmethod(lambda: now[0])
-
-    monkeypatch.setattr(parts, "time", Time)
-
-    def move(seconds: float) -> None:
-        now[0] += seconds
-
-    return move
+    return stop_clock(monkeypatch, parts)
 
 
 def train_timed(out, timer, step_seconds):
