@@ -7,6 +7,8 @@ Source: MMM (arXiv 2312.03596), section 3.4. An edit (`edit`) has four steps:
 3. Decode all tokens.
 4. Join the decoded motion with the kept frames (`mmm.seams.join`), so that no jump is left between them.
 
+A run of frames that are not kept is a *gap*; the positions of its tokens are *open*, that is, MASK in the canvas.
+
 The tasks differ only in what they keep (`prepare`): in-betweening keeps the frames outside the gaps, outpainting adds
 empty frames before or after the motion, body-part editing also keeps the other body part. Long sequences are in
 `mmm.sequences`.
@@ -39,8 +41,9 @@ from mmm.tokenizer.parts import LOWER, LOWER_JOINTS, UPPER
 from mmm.transformer import MASK, MaskedTransformer
 
 BODY_PARTS = ("whole", "upper", "lower")
-# These numbers of a frame describe the step to the next frame, so they reveal the next frame.
-STEP_GROUPS = ("root_angular", "root_linear", "velocities", "contacts")
+UPPER_ROW, LOWER_ROW = 0, 1  # rows of `kept` and of the canvas, in a model with two body parts
+# These features of a frame describe the movement to the next frame, so they reveal the next frame.
+NEXT_FRAME_GROUPS = ("root_angular", "root_linear", "velocities", "contacts")
 CONTEXT = 12  # kept tokens (2.4 s) before an open run that are shown in a window of a long canvas
 
 
@@ -76,16 +79,16 @@ def edit(
 ) -> Edit:
     """Regenerate what is not kept, as `text` says and as the kept frames allow.
 
-    Kept frames come back bit for bit, except the numbers with which the last frame before a gap describes its step into
-    the gap. (If only the upper body is kept, its heights follow the root of the new lower body.) The world joints of
-    kept frames do not change either, also after a gap. If frames before the first kept frame are regenerated, the world
-    starts with them, because features start at the origin.
+    Kept frames come back bit for bit, except the numbers with which the last frame before a gap describes the movement
+    into the gap (`NEXT_FRAME_GROUPS`). (If only the upper body is kept, its heights follow the root of the new lower
+    body.) The world joints of kept frames do not change either, also after a gap. If frames before the first kept frame
+    are regenerated, the world starts with them, because features start at the origin.
 
     Args:
         features: raw. Their values in gaps do not reach the network, but their path through a gap says where the motion
             continues after it.
         kept: one row for each body part of the tokenizer (upper, lower).
-        text: one text, or None: then only the kept frames decide, and guidance is 0.
+        text: one text, or None: then only the kept frames decide (guidance is 0, which ignores the text).
         blend: frames over which the kept motion fades out in a gap (`mmm.seams.join`).
         options: of `mmm.sampling.fill` (steps, guidance, temperature, argmax, schedule, remask).
     Raises:
@@ -146,9 +149,9 @@ def prepare(
         kept = keep_outside(len(features), gaps)
     rows = kept.repeat(parts, 1)
     if part == "upper":
-        rows[1] = True
+        rows[LOWER_ROW] = True  # the upper body is regenerated, so the lower body is kept
     elif part == "lower":
-        rows[0] = True
+        rows[UPPER_ROW] = True
     return features, rows
 
 
@@ -221,10 +224,10 @@ def frames_to_add(frames: int, length: int, side: str) -> tuple[int, int]:
 # ---------------------------------------------------------------------- the four steps
 
 
-def step_numbers(skeleton: str | Skeleton) -> list[int]:
-    """The indices of STEP_GROUPS in a frame's features."""
+def next_frame_indices(skeleton: str | Skeleton) -> list[int]:
+    """The indices of NEXT_FRAME_GROUPS among the features of a frame."""
     slices = feature_slices(skeleton)
-    return [number for name in STEP_GROUPS for number in range(slices[name].start, slices[name].stop)]
+    return [index for name in NEXT_FRAME_GROUPS for index in range(slices[name].start, slices[name].stop)]
 
 
 def encode_kept(
@@ -235,8 +238,8 @@ def encode_kept(
 ) -> Int64[Tensor, "1 p n"]:
     """The canvas of an edit: codes where all frames of a token are kept, MASK elsewhere.
 
-    No frame of a gap changes a code. The last frame before a gap contains its step to the first frame of the gap
-    (STEP_GROUPS), so the step before is repeated there.
+    No frame of a gap changes a code. The last frame before a gap contains the movement to the first frame of the gap
+    (NEXT_FRAME_GROUPS), so these numbers are copied from the frame before it.
 
     Args:
         features: raw, of the whole clip; values in gaps are not used.
@@ -247,9 +250,10 @@ def encode_kept(
     frames, ratio = len(features), tokenizer.config.ratio
     count = -(-frames // ratio)
     canvas = torch.full((1, len(kept), count), MASK, device=features.device)
-    steps = step_numbers(skeleton)
+    to_next = next_frame_indices(skeleton)
     for part, row in enumerate(kept):
         for start, stop in runs(row):
+            # The tokens first … last - 1 lie in the run as a whole. The last token of a clip may be an incomplete one.
             first, last = -(-start // ratio), count if stop == frames else stop // ratio
             require(
                 first < last,
@@ -258,7 +262,7 @@ def encode_kept(
             )
             segment = features[first * ratio : min(frames, last * ratio)].clone()
             if last * ratio < frames and len(segment) > 1:
-                segment[-1, steps] = segment[-2, steps]
+                segment[-1, to_next] = segment[-2, to_next]
             canvas[0, part, first:last] = tokenizer.encode(segment[None])[0, part]
     return canvas
 
@@ -275,7 +279,8 @@ def fill_windows(
     """`fill` for one canvas of any width. If it is wider than the model's, it is filled window by window from the left.
 
     A window starts `context` positions before its first open position (more if the open run is short, so that the
-    tokens after it are seen too), and ends before another open run that does not fit into it as a whole.
+    tokens after it are seen too), and ends before another open run that does not fit into it as a whole. An open run
+    that is too long for one window is filled over several windows; each sees the end of what the last one has filled.
 
     Returns:
         tokens, confidence.
@@ -284,13 +289,13 @@ def fill_windows(
     tokens, confidence = canvas.clone(), (canvas != MASK).float()
     generator = torch.Generator().manual_seed(int(seed))
     while open_runs := runs((tokens[0] == MASK).any(0)):
-        first, last = open_runs[0]
-        before = max(context, (width - (last - first)) // 2)
+        first, end = open_runs[0]
+        before = max(context, (width - (end - first)) // 2)
         start = max(0, min(first - before, count - width)) if count > width else 0
         stop = min(count, start + width)
-        for other, end in open_runs[1:]:
-            if other < stop < end:
-                stop = other
+        for other_first, other_end in open_runs[1:]:
+            if other_first < stop < other_end:
+                stop = other_first
         window = tokens[:, :, start:stop]
         size = torch.tensor([stop - start], device=canvas.device)
         filled = fill(transformer, window, size, text, generators=[generator], **options)
@@ -330,14 +335,16 @@ def restore_kept(
     skeleton: str | Skeleton = "humanml3d",
 ) -> None:
     """Copy the kept numbers of `source` into `result`, bit for bit; `edit` says which numbers these are."""
-    steps = torch.tensor(step_numbers(skeleton))
+    to_next = torch.tensor(next_frame_indices(skeleton))
     if len(kept) == 1:
-        owned = [(kept[0], range(result.shape[1]))]
-    else:  # the numbers of the upper body depend on the lower body too
-        owned = [(kept[1], LOWER), (kept.all(0), UPPER)]
-    for row, numbers in owned:
+        copied = [(kept[0], range(result.shape[1]))]
+    else:
+        # The heights and velocities of the upper joints contain the root, which belongs to the lower body. So the upper
+        # numbers are copied only where both parts are kept.
+        copied = [(kept[LOWER_ROW], LOWER), (kept.all(0), UPPER)]
+    for row, indices in copied:
         before_gap = row & ~torch.cat((row[1:], row.new_ones(1)))
-        own = torch.zeros(result.shape, dtype=torch.bool)
-        own[:, list(numbers)] = row[:, None]
-        own[before_gap.nonzero(), steps] = False
-        result[own] = source[own]
+        chosen = torch.zeros(result.shape, dtype=torch.bool)
+        chosen[:, list(indices)] = row[:, None]
+        chosen[before_gap.nonzero(), to_next] = False
+        result[chosen] = source[chosen]

@@ -130,6 +130,7 @@ def fit_transformer(
             (`held_out_clips`); the length estimator sees them.
         init: a model to start from (run or model folder) instead of random weights. It must have been trained on this
             tokenizer's codes, and keeps its sizes and text dropout.
+        length_steps: steps of the length estimator; by default those of `length_training`, at most the transformer's.
         options: for `mmm.training.loop.train` (resume, cpu, progress).
     Raises:
         ValueError: OUT is a tokenizer's run; init was trained on other codes or another text encoder, or `model`
@@ -152,19 +153,23 @@ def fit_transformer(
 
     # 3. The transformer. Initial weights come from torch's own generator.
     torch.manual_seed(config.seed)
-    transformer, start, manifest = _first_transformer(
-        tokenizer, text_encoder, preset, recipe, model or {}, init
+    transformer, init_config, init_manifest = _first_transformer(
+        tokenizer, text_encoder, preset, recipe.text_dropout, model or {}, init
     )
     visible = train.select(~held_out_clips(train.ids, held_out)) if held_out else train
-    run, about = out / "transformer", {"manifest": facts(folder) | manifest, "config_extra": start}
+    run = out / "transformer"
+    about = {"manifest": facts(folder) | init_manifest, "config_extra": init_config}
     result = train_transformer(visible, text, transformer, config, run, val, recipe, **about, **options)
 
     # 4. The length estimator.
     length_data = length_sets(folder, tokenizer.config.ratio, transformer.config.max_tokens)
-    length = length_training(len(length_data[0]))
-    steps = min(length.steps, config.steps) if length_steps is None else length_steps
-    length = dataclasses.replace(length, steps=steps, seed=config.seed)
-    estimator, _ = _train_length(folder, length_data, text, transformer, length, out / "length", options)
+    length_config = length_training(len(length_data[0]))
+    # In a trial of a few steps the estimator gets no more steps than the transformer, so that the trial stays short.
+    steps = min(length_config.steps, config.steps) if length_steps is None else length_steps
+    length_config = dataclasses.replace(length_config, steps=steps, seed=config.seed)
+    estimator, _ = _train_length(
+        folder, length_data, text, transformer, length_config, out / "length", options
+    )
 
     # 5. All of it as one model.
     guidance = recipe.guidance if transformer.config.text_dropout else 1.0
@@ -259,37 +264,40 @@ def load_tokenizer(path: str | os.PathLike) -> Tokenizer:
 
 
 def pretrained_tokenizer(
-    path: str | os.PathLike, folder: MotionFolder, model: dict[str, Any], mean_std: str | os.PathLike | None
+    path: str | os.PathLike, folder: MotionFolder, changes: dict[str, Any], mean_std: str | os.PathLike | None
 ) -> Tokenizer:
-    """A tokenizer to start from; `model` and `mean_std` must not contradict it."""
+    """A tokenizer to start from; `changes` to its sizes and `mean_std` must not contradict it."""
     tokenizer = load_tokenizer(path)
     require(mean_std is None, f"the tokenizer in {path} keeps its own Mean and Std; leave mean_std out.")
-    _check_sizes(path, tokenizer.config, {"features": len(folder.mean), **model})
+    _check_sizes(path, tokenizer.config, {"features": len(folder.mean), **changes})
     return tokenizer
 
 
 def _first_transformer(
     tokenizer: Tokenizer,
-    encoder: TextEncoder,
+    text_encoder: TextEncoder,
     preset: str,
-    recipe: Recipe,
-    model: dict[str, Any],
+    text_dropout: float,
+    changes: dict[str, Any],
     init: str | os.PathLike | None,
 ) -> tuple[MaskedTransformer, dict[str, str], dict[str, str]]:
-    """The transformer that training starts from; what says so in the run's configuration and in its manifest."""
+    """The transformer that training starts from, and what configuration and manifest of the run say about `init`."""
     if init is not None:
-        transformer, run = pretrained_transformer(init, tokenizer, encoder, model)
+        transformer, run = pretrained_transformer(init, tokenizer, text_encoder, changes)
         return transformer, {"init": fingerprint(transformer)}, {"init": str(run)}
     parts, codes, code_dim = tokenizer.codebook.shape
-    sizes = {"parts": parts, "codes": codes, "code_dim": code_dim, "text_dim": encoder.width}
-    sizes |= get_preset(preset)["transformer"] | {"text_dropout": recipe.text_dropout} | model
+    sizes = {"parts": parts, "codes": codes, "code_dim": code_dim, "text_dim": text_encoder.width}
+    sizes |= get_preset(preset)["transformer"] | {"text_dropout": text_dropout} | changes
     return MaskedTransformer(TransformerConfig(**sizes), tokenizer.codebook.detach().cpu()), {}, {}
 
 
 def pretrained_transformer(
-    path: str | os.PathLike, tokenizer: Tokenizer, encoder: TextEncoder, model: dict[str, Any]
+    path: str | os.PathLike, tokenizer: Tokenizer, text_encoder: TextEncoder, changes: dict[str, Any]
 ) -> tuple[MaskedTransformer, Path]:
-    """The transformer of a run or model folder to start from, and the folder that says how it was trained."""
+    """The transformer of a run or model folder to start from, and the folder that says how it was trained.
+
+    `changes` to its sizes must not contradict it.
+    """
     run = Path(path) / "transformer"
     candidates = (run / "model", Path(path) / "model" / "transformer", run)
     places = [place for place in candidates if (place / "config.json").is_file()]
@@ -304,7 +312,7 @@ def pretrained_transformer(
         f"the transformer in {path} was trained with another tokenizer's codebook; give the tokenizer it was "
         "trained with.",
     )
-    _check_sizes(path, transformer.config, {"text_dim": encoder.width, **model})
+    _check_sizes(path, transformer.config, {"text_dim": text_encoder.width, **changes})
     return transformer, run
 
 
@@ -350,4 +358,4 @@ def _info(folder: MotionFolder, encoder: TextEncoder, guidance: float, held_out:
         "text_encoder": encoder.name,
         "guidance": guidance,
     }
-    return info | ({"held_back": held_out} if held_out else {})
+    return info | ({"held_back": held_out} if held_out else {})  # "held_back" is the stored name of held_out

@@ -137,6 +137,7 @@ class MMM:
 
     @property
     def encoder(self) -> TextEncoder:
+        """The text encoder, loaded at its first use. (`encode` turns a motion into tokens.)"""
         if self._encoder is None:
             self._encoder = load_text_encoder(self.info["text_encoder"], self.device)
         return self._encoder
@@ -353,7 +354,9 @@ class MMM:
     # ------------------------------------------------------------------ texts, tokens, lengths
 
     def embed(self, texts: Sequence[str]) -> TextEmbedding:
-        """Text embeddings. Each text is encoded alone, so that batch mates cannot change its last bits.
+        """Text embeddings, from the text encoder (`encoder`).
+
+        Each text is encoded alone, so that batch mates cannot change its last bits.
 
         Raises:
             ValueError: a text is empty.
@@ -361,7 +364,7 @@ class MMM:
         return TextEmbedding.stack([self.encoder.encode([text]) for text in texts]).to(self.device)
 
     def encode(self, motion: Motion) -> Int64[Tensor, "1 p n"]:
-        """Tokens of a motion."""
+        """Tokens of a motion, from the tokenizer. (Texts go to the text encoder: `embed`.)"""
         features = torch.from_numpy(np.asarray(motion.features))[None].to(self.device)
         return self.tokenizer.encode(features)
 

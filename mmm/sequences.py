@@ -77,7 +77,7 @@ class _Canvas(NamedTuple):
 def long_tokens(
     transformer: MaskedTransformer,
     text: TextEmbedding,
-    lengths: Sequence[int],
+    frames: Sequence[int],
     *,
     ratio: int = 4,
     seed: int = 0,
@@ -91,7 +91,7 @@ def long_tokens(
     (`both_texts`).
 
     Args:
-        text: one for each action. lengths: frames of each action.
+        text: one for each action. frames: length of each action.
         seed: action i has seed + i, the transition after it seed + 1,000,000 + i.
         transition: tokens, an even number; 0 leaves the actions as they are. At most a fifth of an action is opened at
             either end, so transitions beside short actions are shorter.
@@ -99,17 +99,17 @@ def long_tokens(
     Returns:
         tokens, and the positions at which the actions start, followed by N.
     Raises:
-        ValueError: not as many lengths as texts; transition is odd.
+        ValueError: not as many lengths (`frames`) as texts; transition is odd.
     """
     require(
-        len(text) == len(lengths) > 0,
-        f"{len(lengths)} lengths for {len(text)} texts; give one length, in frames, for each text.",
+        len(text) == len(frames) > 0,
+        f"{len(frames)} lengths for {len(text)} texts; give one length, in frames, for each text.",
     )
     require(
         transition >= 0 and transition % 2 == 0,
         f"transition is {transition} tokens, expected 0, 2, 4, …: half of it lies in either action.",
     )
-    bounds = segment_bounds(lengths, ratio)
+    bounds = segment_bounds(frames, ratio)
     shape = (transformer.config.parts, bounds[-1])
     empty = torch.full(shape, MASK, device=transformer.device)
     actions = [
@@ -118,11 +118,11 @@ def long_tokens(
     tokens = torch.cat(_fill_in_groups(transformer, actions, options), dim=1)
     if transition == 0:
         return tokens, bounds
-    sizes = [b - a for a, b in itertools.pairwise(bounds)]
+    sizes = [b - a for a, b in itertools.pairwise(bounds)]  # tokens of each action
     canvases, open_positions = [], []
-    for i, seam in enumerate(bounds[1:-1]):
+    for i, seam in enumerate(bounds[1:-1]):  # between the actions i and i + 1
         half = max(1, min(transition // 2, *(size // 5 for size in sizes[i : i + 2])))
-        # Only the nearer half of each action is shown: the next transition will open the other end.
+        # Of each action only the half beside the seam is shown: the other end belongs to another transition.
         most = (transformer.config.max_tokens - 2 * half) // 2
         left, right = (min(most, max(1, size // 2 - half)) for size in sizes[i : i + 2])
         canvas = tokens[:, seam - half - left : seam + half + right].clone()
@@ -136,9 +136,9 @@ def long_tokens(
     return tokens, bounds
 
 
-def segment_bounds(lengths: Sequence[int], ratio: int) -> list[int]:
-    """Where actions of these numbers of frames start and end, in tokens: rounded, so that errors do not add up."""
-    ends = [0, *itertools.accumulate(lengths)]
+def segment_bounds(frames: Sequence[int], ratio: int) -> list[int]:
+    """Where actions of so many frames start and end, in tokens. Sums are rounded, so that errors do not add up."""
+    ends = [0, *itertools.accumulate(frames)]
     return [round(end / ratio) for end in ends[:-1]] + [-(-ends[-1] // ratio)]
 
 
@@ -153,7 +153,7 @@ def both_texts(left: TextEmbedding, right: TextEmbedding) -> TextEmbedding:
 
 def _fill_in_groups(
     transformer: MaskedTransformer, canvases: Sequence[_Canvas], options: dict[str, Any]
-) -> list[Tensor]:
+) -> list[Int64[Tensor, "p _"]]:
     """Tokens of canvases of different widths, filled GROUP at a time."""
     tokens: list[Tensor] = []
     for first in range(0, len(canvases), GROUP):

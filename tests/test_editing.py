@@ -7,14 +7,14 @@ import pytest
 import torch
 from made_up.tokenizer import SMALL, random_features, random_tokenizer
 
-from mmm.editing import edit, encode_kept, fill_windows, keep_outside, step_numbers
+from mmm.editing import edit, encode_kept, fill_windows, keep_outside, next_frame_indices
 from mmm.motion import Motion, features_to_joints
 from mmm.motion.runs import runs
 from mmm.sampling import fill
 from mmm.tokenizer import parts
 from mmm.transformer import MASK
 
-STEPS = step_numbers("humanml3d")
+TO_NEXT = next_frame_indices("humanml3d")
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_nothing_in_a_gap_changes_a_code(count):
     changed[~kept[0]] = random_features(tokenizer, int((~kept[0]).sum()), seed=99)
     # the last kept frames' steps lead into the gaps: another first frame of the gap means another step
     for last in (27, 71):
-        changed[last, STEPS] += 3.0
+        changed[last, TO_NEXT] += 3.0
     assert torch.equal(encode_kept(tokenizer, features, kept), encode_kept(tokenizer, changed, kept))
 
 
@@ -103,7 +103,7 @@ def test_kept_frames_come_back(model, clip, gaps):
     kept = keep_outside(len(clip), gaps)
     result = run(model, clip, kept[None])
     same = result.features == clip
-    assert same[kept][:, [n for n in range(263) if n not in STEPS]].all()
+    assert same[kept][:, [n for n in range(263) if n not in TO_NEXT]].all()
     not_before_gap = kept.clone()
     not_before_gap[[start - 1 for start, _ in gaps]] = False
     assert same[not_before_gap].all()

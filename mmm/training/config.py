@@ -35,7 +35,8 @@ class TrainConfig:
     warmup: int = 0
     """Steps in which the rate rises linearly from 0 to `lr`; at most a tenth of `steps`."""
     schedule: str = "constant"
-    """"constant"; "milestones" (times `gamma` from each of `milestones` on); "cosine" (to 0 at the end)."""
+    """Of the learning rate: "constant"; "milestones" (times `gamma` from each of `milestones` on); "cosine" (to 0 at
+    the end)."""
     milestones: tuple[float, ...] = ()
     """Fractions of `steps`, in (0, 1)."""
     gamma: float = 0.05

@@ -42,9 +42,14 @@ def has_mirrored(folder: MotionFolder) -> bool:
 def balanced_weights(
     folder: MotionFolder, packed: PackedSplit, amounts: np.ndarray, power: float
 ) -> np.ndarray:
-    """How often to draw each clip: each action class in proportion to its total amount ** power, its clips to theirs.
+    """How often to draw each clip: amount · total ** (power − 1), where `total` is the sum of its action class.
 
+    So a class is drawn in proportion to total ** power, and the clips of a class in proportion to their own amounts.
     The action class is the `content` of a clip's program (Bandai); all clips without one are one class.
+
+    Args:
+        amounts: of each clip: its frames, or 1.
+        power: 1 leaves the data as they are, 0 makes all classes equally frequent.
     """
     programs = [folder.program(clip) or {} for clip in packed.ids]
     classes = [(program.get("dataset"), program.get("content")) for program in programs]
@@ -82,7 +87,7 @@ def held_out_clips(ids: Sequence[str], ratio: float) -> Bool[np.ndarray, " clips
     """Which clips the transformer does not see in training, so that its confidence can be calibrated on them.
 
     Whole takes are held out: a clip, its mirror image (M…) and its pieces (…@1) together. A hash of their names
-    chooses them, so that it is always the same ones.
+    chooses them, so it is always the same takes.
 
     Args:
         ratio: of the takes, in [0, 1); at least one take where it is above 0.

@@ -1,8 +1,9 @@
 """One loop for every network that is trained (tokenizer, transformer, length estimator, evaluator), on accelerate.
 
-Reproducible by construction: everything random in step s is drawn from generators seeded by (seed, s) alone. So there
-is no position of a sampler to save, the step *is* the position, and a resumed run continues bit for bit on a CPU.
-Several processes (`accelerate launch`) draw the same batch and take a slice each.
+A *step* is one step of the optimizer, on one batch. Everything random in step s is drawn from generators that are
+seeded by (seed, s) alone. So a checkpoint needs no state of a data loader or a generator, only the number of the step,
+and a resumed run continues bit for bit on a CPU. Several processes (`accelerate launch`) draw the same batch and take a
+slice each.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from mmm.errors import require
 from mmm.training import checkpoints, run_folder
 from mmm.training.config import FREE_SETTINGS, TrainConfig, learning_rate
 from mmm.training.launch import make_accelerator
-from mmm.training.processes import interruptible, require_equal_shares, take_slice
+from mmm.training.processes import interruptible, require_equal_slices, take_slice
 from mmm.training.seeds import step_generator, step_seed
 
 Batch = Callable[[int, torch.Generator], dict[str, Any]]
@@ -89,7 +90,7 @@ def train(
         KeyboardInterrupt: after Ctrl-C or SIGTERM; the step is finished and a checkpoint written first.
     """
     accelerator = make_accelerator(config.precision, cpu)
-    require_equal_shares(config.batch_size, accelerator.num_processes)
+    require_equal_slices(config.batch_size, accelerator.num_processes)
     # As JSON gives it back, so that it can be compared with what a checkpoint holds.
     settings = json.loads(json.dumps({"train": dataclasses.asdict(config), **(config_extra or {})}))
     run = _Run(module, config, settings, Path(out), accelerator)
@@ -169,6 +170,7 @@ class _Run:
     ) -> None:
         self.config, self.settings, self.out, self.accelerator = config, settings, out, accelerator
         self.device, self.main = accelerator.device, accelerator.is_main_process
+        # The network itself (`module`), and the same as several processes train it, wrapped (`model`).
         self.module = self.model = module.to(self.device)
         if accelerator.num_processes > 1:
             self.model = accelerator.prepare_model(module)

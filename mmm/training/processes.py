@@ -1,11 +1,12 @@
-"""What several training processes must agree on, so that together they learn what one would from the whole batch.
+"""Several processes that train together learn what one process would learn from the whole batch.
 
-Every process holds a slice of each batch (`take_slice`): every count-th item, as many as any other. Gradients and
-logged numbers are means over processes. This is right for a mean over *items*; what is counted otherwise (real
-frames, chosen codes) needs the functions below. With one process they change nothing.
+Each process holds a slice of each batch (`take_slice`): every count-th item, equally many in each. Gradients and logged
+numbers are means over the processes. This is right for a mean over *items*. What is counted differently (real frames,
+chosen codes) needs the functions below. With one process they change nothing.
 
-Each is a collective call: all processes must make it, or those that do wait forever. So they belong in a training
-step, never in what the main process does alone (evaluating, saving).
+`sum_over_processes`, `mean_count`, `from_first_process` and `gather_items` are collective calls: all processes must make
+them, or those that do wait forever. So they belong in a training step, never in what the main process does alone
+(evaluating, saving).
 
 Quantizer and sampler import this file, so it does not import accelerate; `mmm.training.launch` does.
 """
@@ -85,7 +86,7 @@ def take_slice(data: dict[str, Any], rank: int, count: int) -> dict[str, Any]:
     return {name: value[rank::count] for name, value in data.items()}
 
 
-def require_equal_shares(batch_size: int, count: int) -> None:
+def require_equal_slices(batch_size: int, count: int) -> None:
     """Refuse a batch that `count` processes cannot divide equally: the mean over processes would weigh items unequally.
 
     Raises:

@@ -75,7 +75,7 @@ def train_transformer(
     ) -> tuple[Tensor, dict[str, Tensor]]:
         # A model without text dropout has no vector for "no text".
         drop_text = data["drop_text"] if sizes.text_dropout else None
-        value, hits, masked = _predict(model, data, recipe, drop_text)
+        value, hits, masked = _predict(model, data, recipe.loss_on, drop_text)
         return value.mean(), {"accuracy_masked": hits / mean_count(masked).clamp(min=1)}
 
     def evaluate(model: nn.Module) -> dict[str, float]:
@@ -131,12 +131,12 @@ def _embeddings(text: TextSource, captions: list[str]) -> dict[str, Tensor]:
 
 
 def _predict(
-    model: nn.Module, data: dict[str, Tensor], recipe: Recipe, drop_text: Tensor | None = None
+    model: nn.Module, data: dict[str, Tensor], loss_on: str, drop_text: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The loss, the number of masked positions that are predicted correctly, and the number of masked positions."""
     canvas, tokens, lengths = data["canvas"], data["tokens"], data["lengths"]
     logits = model(canvas, lengths, data["words"], data["word_mask"], data["sentence"], drop_text)
-    value = masked_loss(logits, tokens, lengths, recipe.loss_on, canvas)
+    value = masked_loss(logits, tokens, lengths, loss_on, canvas)
     with torch.no_grad():
         predicted_parts = logits.shape[1]
         masked = canvas[:, :predicted_parts] == MASK
@@ -182,7 +182,7 @@ def evaluate_transformer(
                 *val.batch(variants), transformer.config.codes, recipe, generator, masked_parts
             )
             data = {name: tensor.to(transformer.device) for name, tensor in (data | embeddings).items()}
-            batch_loss, batch_hits, batch_masked = _predict(transformer, data, recipe)
+            batch_loss, batch_hits, batch_masked = _predict(transformer, data, recipe.loss_on)
             loss[task] += float(batch_loss) * len(variants)
             hits[task] += float(batch_hits)
             masked[task] += float(batch_masked)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from mmm.training import loop as loop_module
 from mmm.training.config import TrainConfig
 from mmm.training.loop import train
-from mmm.training.processes import gather_items, mean_count, require_equal_shares, take_slice
+from mmm.training.processes import gather_items, mean_count, require_equal_slices, take_slice
 from mmm.training.run_folder import read_metrics
 
 HERE = Path(__file__).parent
@@ -42,7 +42,7 @@ def test_processes_share_a_batch():
 
 
 def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_written(tmp_path, monkeypatch):
-    require_equal_shares(128, 4)
+    require_equal_slices(128, 4)
     three = SimpleNamespace(num_processes=3, device=torch.device("cpu"), is_main_process=True)
     monkeypatch.setattr(loop_module, "make_accelerator", lambda precision, cpu: three)
     with pytest.raises(ValueError, match="batch_size is 16 for 3 processes .* such as 18"):
