@@ -4,11 +4,12 @@ Each process holds a slice of each batch (`take_slice`): every count-th item, eq
 numbers are means over the processes. This is right for a mean over *items*. What is counted differently (real frames,
 chosen codes) needs the functions below. With one process they change nothing.
 
-`sum_over_processes`, `mean_count`, `from_first_process` and `gather_items` are collective calls: all processes must make
-them, or those that do wait forever. So they belong in a training step, never in what the main process does alone
+`sum_over_processes`, `mean_count`, `from_first_process` and `gather_items` are collective calls: all processes must
+make them, or those that do wait forever. So they belong in a training step, never in what the main process does alone
 (evaluating, saving).
 
-Quantizer and sampler import this file, so it does not import accelerate; `mmm.training.launch` does.
+`mmm.tokenizer.quantizer` and `mmm.sampling_many` import this file, so it does not import accelerate;
+`mmm.training.launch` does.
 """
 
 from __future__ import annotations
