@@ -23,13 +23,6 @@ def walk(tmp_path) -> Path:
     return path
 
 
-def test_help_teaches(capsys):
-    assert run("--help") == 0
-    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    for word in ("file,caption", "`left_hip: LeftUpLeg`", "--unit", "mmm import walk.bvh --out walk.html"):
-        assert word in shown
-
-
 def test_the_report_on_one_file(walk, tmp_path, capsys):
     outs = [tmp_path / "out" / f"walk.{suffix}" for suffix in ("npy", "html", "bvh", "png")]
     assert run(walk, *(word for out in outs for word in ("--out", out))) == 0

@@ -80,11 +80,6 @@ def test_without_mean_and_std_nothing_can_be_used(users: Path, tmp_path: Path, n
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_kind(users: Path):
-    with pytest.raises(ValueError, match="babel.*humanml3d, kit"):
-        check_folder(users, "babel")
-
-
 # ---- prepare
 
 

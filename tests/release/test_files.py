@@ -47,11 +47,8 @@ def test_a_name_that_is_used_twice_is_still_named(tmp_path):
 
 @pytest.mark.parametrize("write", [WRITERS["zip"], WRITERS["old"]])
 def test_arrays_are_read(tmp_path, write):
-    value = {
-        "net": {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2).half()},
-        "epoch": 3,
-        "names": ["x"],
-    }
+    arrays = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(2).half()}
+    value = {"net": arrays, "epoch": 3, "names": ["x"]}
     write(value, tmp_path / "net.pth")
     found = read_torch_file(tmp_path / "net.pth", "")
     assert torch.equal(found["net"]["a"], value["net"]["a"]) and found["net"]["b"].dtype == torch.float16

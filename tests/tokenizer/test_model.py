@@ -176,8 +176,7 @@ def test_loss_by_hand():
     assert not any(term.requires_grad for term in terms.values())
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize("ema", [0.99, 0.0])
+@pytest.mark.parametrize(("parts", "ema"), [(1, 0.99), (2, 0.0)])
 def test_it_learns_also_in_bfloat16(parts, ema):
     config = replace(SMALL, parts=parts, ema=ema, width=32)
     model = random_tokenizer(config).train()

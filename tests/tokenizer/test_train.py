@@ -159,10 +159,9 @@ def test_recovered_joints_are_learned_and_a_run_without_that_loss_is_another(tmp
         decoded = tokenizer.decode(tokenizer.encode(x))[:, : x.shape[1]]
         losses[name], _ = geometry_loss(decoded, x, None, GEOMETRY)
     assert losses["with"] < 0.9 * losses["without"]
+    run = tmp_path / "without"
     with pytest.raises(ValueError, match="geometry"):
-        train_tokenizer(
-            Windows(split), None, tokenizer, config, tmp_path / "without", GEOMETRY, progress=False
-        )
+        train_tokenizer(Windows(split), None, tokenizer, config, run, GEOMETRY, progress=False)
 
 
 def test_a_run_is_not_continued_on_other_data(tmp_path):
