@@ -156,6 +156,13 @@ def test_a_pack_of_another_frame_rate_is_another_pack(folder):
     assert len(MotionFolder.open(folder.path).pack("train").clip(1)) == 56
 
 
+def test_a_damaged_clip_is_named(folder):
+    path = folder.path / "new_joint_vecs/000002.npy"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="000002.npy"):
+        folder.pack("val")
+
+
 def test_nothing_is_left_when_writing_fails(tmp_path, golden):
     with pytest.raises(ValueError, match="nobody"):
         write_folder(tmp_path / "toy", clips(golden), SPLITS | {"val": ["nobody"]}, INFO)

@@ -106,3 +106,8 @@ def test_the_tables(results, held, monkeypatch):
     assert less.loc[("4 tokens", "0 tokens", "seam_peak"), "less"] == pytest.approx(expected)
     expected = summary.loc[RELEASE, "fid"] - summary.loc["4 tokens", "fid"]
     assert less.loc[("4 tokens", RELEASE, "fid"), "less"] == pytest.approx(expected)
+
+
+def test_models_of_two_parts_are_evaluated_too(of_parts, held):
+    rows, _ = evaluate_long(of_parts(), held(1), (2,), progress=False)
+    assert set(rows["kind"]) == {"2 tokens", *KINDS[2:]}
