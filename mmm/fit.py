@@ -22,7 +22,7 @@ from mmm.data.reading import read_mean_std
 from mmm.data.typos import with_variants
 from mmm.errors import require
 from mmm.model import MMM
-from mmm.recipes import LENGTH_MODEL, Recipe, get_preset, get_recipe, length_training, training
+from mmm.recipes import LENGTH_MODEL, OURS, Recipe, get_preset, get_recipe, length_training, training
 from mmm.text import TextEncoder, TextSource, load_text_encoder
 from mmm.tokenizer import Tokenizer, TokenizerConfig
 from mmm.tokenizer.train import Windows, train_tokenizer
@@ -40,6 +40,7 @@ from mmm.training.launch import main_process_first
 from mmm.training.loop import TrainResult
 from mmm.training.processes import resolve_precision
 from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer, TransformerConfig
+from mmm.transformer.compose import Composer
 from mmm.transformer.tokens import TokenSet
 from mmm.transformer.train import train_length, train_transformer
 
@@ -146,8 +147,12 @@ def fit_transformer(
 
     # 1. The data set as tokens, 2. the embeddings of its captions.
     train, val = sets or token_sets(folder, tokenizer.to(device), recipe, progress)
+    visible = train.select(~held_out_clips(train.ids, held_out)) if held_out else train
+    sizes = get_preset(preset)["transformer"] | (model or {})
+    composer = _composer(folder, visible, sizes.get("max_tokens", TransformerConfig.max_tokens), recipe)
     text_encoder = load_text_encoder(encoder, device)
-    captions = with_variants(train.texts()) if recipe.typos else train.texts()
+    captions = train.texts() + (composer.texts() if composer else [])
+    captions = with_variants(captions) if recipe.typos else captions
     with main_process_first(cpu):
         text = captions_source(folder, captions + val.texts(), text_encoder, progress)
 
@@ -156,10 +161,11 @@ def fit_transformer(
     transformer, init_config, init_manifest = _first_transformer(
         tokenizer, text_encoder, preset, recipe.text_dropout, model or {}, init
     )
-    visible = train.select(~held_out_clips(train.ids, held_out)) if held_out else train
     run = out / "transformer"
     about = {"manifest": facts(folder) | init_manifest, "config_extra": init_config}
-    result = train_transformer(visible, text, transformer, config, run, val, recipe, **about, **options)
+    result = train_transformer(
+        visible, text, transformer, config, run, val, recipe, composer, **about, **options
+    )
 
     # 4. The length estimator.
     length_data = length_sets(folder, tokenizer.config.ratio, transformer.config.max_tokens)
@@ -168,7 +174,7 @@ def fit_transformer(
     steps = min(length_config.steps, config.steps) if length_steps is None else length_steps
     length_config = dataclasses.replace(length_config, steps=steps, seed=config.seed)
     estimator, _ = _train_length(
-        folder, length_data, text, transformer, length_config, out / "length", options
+        folder, length_data, text, transformer, length_config, out / "length", options, recipe
     )
 
     # 5. All of it as one model.
@@ -207,11 +213,12 @@ def fit_length(
     )
     with main_process_first(options.get("cpu", False)):
         sets = length_sets(folder, whole.tokenizer.config.ratio, whole.transformer.config.max_tokens)
-        captions = sets[0].texts() + sets[1].texts()
+        composer = _composer(folder, sets[0], whole.transformer.config.max_tokens, OURS)
+        captions = sets[0].texts() + sets[1].texts() + (composer.texts() if composer else [])
         text = captions_source(folder, captions, whole.encoder, options.get("progress", True))
     config = resolve(length_training(len(sets[0])), **{**changes, "precision": "no"})
     torch.manual_seed(config.seed)
-    estimator, saves = _train_length(folder, sets, text, whole.transformer, config, Path(out), options)
+    estimator, saves = _train_length(folder, sets, text, whole.transformer, config, Path(out), options, OURS)
     if saves:
         inner = path / "model"
         estimator.save_pretrained((inner if (inner / "transformer").is_dir() else path) / "length")
@@ -226,12 +233,15 @@ def _train_length(
     config: TrainConfig,
     out: Path,
     options: dict[str, Any],
+    recipe: Recipe,
 ) -> tuple[LengthEstimator, bool]:
     """A length estimator for the transformer's texts and longest motion, and whether this process saves it."""
     sizes = LengthConfig(transformer.config.text_dim, transformer.config.max_tokens, **LENGTH_MODEL)
     estimator = LengthEstimator(sizes)
     train, val = sets
-    result = train_length(train, text, estimator, config, out, val, manifest=facts(folder), **options)
+    composer = _composer(folder, train, transformer.config.max_tokens, recipe)
+    about = {"manifest": facts(folder)}
+    result = train_length(train, text, estimator, config, out, val, composer, recipe, **about, **options)
     return estimator, result.saves
 
 
@@ -335,6 +345,14 @@ def _check_sizes(
             f"the model in {path} has {name} {own}, but {name} {value} is requested; start from a model that fits, "
             "leave that out, or start without init.",
         )
+
+
+def _composer(folder: MotionFolder, tokens: TokenSet, longest: int, recipe: Recipe) -> Composer | None:
+    """Crops and composes clips, if the data set says how and the recipe how often."""
+    table = folder.compositions()
+    if table is None or not any((recipe.crop, recipe.then, recipe.at_once, recipe.repeat)):
+        return None
+    return Composer(tokens, table, longest)
 
 
 def _check_folder(out: Path, options: dict[str, Any]) -> None:

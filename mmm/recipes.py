@@ -73,6 +73,16 @@ class TransformerOptions(_Optimizer):
     edit follows the text and not the visible part (`mmm.transformer.masking.borrow_visible_part`)."""
     both_parts: float
     """With two body parts: chance that both are masked, as in generation; otherwise one is, as in editing."""
+    crop: float
+    """Chance that a clip of an action that any piece of it shows (walking) is cropped, so that the length of a motion
+    and its action become independent. This and the next three need a data set with compositions.json
+    (`mmm.transformer.compose`)."""
+    then: float
+    """Chance that another action follows, with a caption of both."""
+    at_once: float
+    """With two body parts: chance that an action of the legs gets the arms of another clip, with a caption of both."""
+    repeat: float
+    """Chance that a clip of a repeated action is joined with another of it, so that long ones are not rare."""
     typos: float
     """Ratio of the captions that are shown misspelled, for users who type fast. Each caption is embedded three times
     for it."""

@@ -46,6 +46,26 @@ class PrepareBandai:
 
 
 @dataclasses.dataclass
+class PrepareUnion:
+    """Join several data sets to one, to train one model on all of them:
+    `mmm prepare union --data data/bandai --data data/cmu --share 0.6 --share 0.4 --out data/everyday`
+
+    The splits are those of the sources; val_NAME and test_NAME list the clips of one source."""
+
+    data: UseAppendAction[tuple[Path, ...]]
+    """A data folder; give the option two or more times."""
+    share: UseAppendAction[tuple[float, ...]] = ()
+    """How often training draws this source, once for each --data; by default all alike."""
+    out: Path = Path("data/union")
+    """Folder to write."""
+
+    def run(self) -> None:
+        from mmm.datasets import union
+
+        _report(union.prepare(self.out, self.data, self.share or None, progress=True))
+
+
+@dataclasses.dataclass
 class _PrepareUsers:
     source: Path
     """Your folder; it is checked and never altered."""
@@ -83,6 +103,7 @@ class Prepare:
     what: (
         Annotated[PrepareSynthetic, subcommand("synthetic")]
         | Annotated[PrepareBandai, subcommand("bandai")]
+        | Annotated[PrepareUnion, subcommand("union")]
         | Annotated[PrepareHumanML3D, subcommand("humanml3d")]
         | Annotated[PrepareKIT, subcommand("kit")]
     )

@@ -26,6 +26,8 @@ from mmm.motion.skeleton import get_skeleton
 
 INFO_FILE = "dataset.json"  # in every folder that this project wrote, which it may therefore replace
 SPLITS = ("train", "val", "test")
+COMPOSITIONS_FILE = "compositions.json"  # see `mmm.datasets.compositions`
+SOURCE_END = "-"  # behind the name of its source, in the id of a clip of several (`mmm prepare union`)
 MIN_FRAMES = {skeleton: shortest for skeleton, (shortest, _) in FRAMES.items()}  # also of a part of a clip
 LAYOUT = "new_joint_vecs/, texts/, Mean.npy, Std.npy, train.txt, val.txt, test.txt"
 
@@ -176,6 +178,27 @@ class MotionFolder:
         """Facts about a clip beside its captions (programs/ID.json), or None."""
         path = self.path / "programs" / f"{clip}.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+    def compositions(self) -> dict | None:
+        """How clips combine (see `mmm.datasets.compositions`), or None if the folder does not say.
+
+        Raises:
+            ValueError: the file is damaged or incomplete.
+        """
+        file = self.path / COMPOSITIONS_FILE
+        if not file.is_file():
+            return None
+        try:
+            table = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{file} is not valid JSON ({error}); run `mmm prepare` again.") from error
+        missing = [key for key in ("actions", "clips", "then", "while") if key not in table]
+        require(not missing, f"{file} lacks {', '.join(missing)}; run `mmm prepare` again.")
+        return table
+
+    def source_of(self, clip: str) -> str | None:
+        """The name of the data set that a clip comes from, in a union of several; None in any other folder."""
+        return clip.split(SOURCE_END)[0].removeprefix("M") if "sources" in self.info else None
 
     def pack(self, split: str) -> PackedSplit:
         """The split as one memory-mapped array, written once to the user's cache folder (see `cache_dir`).

@@ -28,21 +28,26 @@ class Clip:
     program: dict | None = None
 
 
-def mean_std(
-    features: Float[np.ndarray, "n d"], skeleton: str = "humanml3d"
-) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+Statistics = tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]  # Mean and Std
+
+
+def mean_std(features: Float[np.ndarray, "n d"], skeleton: str = "humanml3d") -> Statistics:
     """Mean per number and Std averaged within the feature groups 1|2|1|63|126|66|4, as HumanML3D computes them.
 
     Raises:
         ValueError: a group does not vary at all, so that its Std would be 0.
     """
-    mean, std = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
+    std = features.std(0, dtype=np.float64)
+    return features.mean(0, dtype=np.float64).astype(np.float32), grouped_std(std, skeleton)
+
+
+def grouped_std(std: Float[np.ndarray, " d"], skeleton: str = "humanml3d") -> Float[np.ndarray, " d"]:
+    """Std of each number → Std averaged within the feature groups, float32; ValueError as `mean_std`."""
+    std = std.copy()
     for name, where in feature_slices(skeleton).items():
         std[where] = std[where].mean()
-        require(
-            std[where][0] > 0, f"the {name} features of these {len(features)} frames never change; add clips."
-        )
-    return mean.astype(np.float32), std.astype(np.float32)
+        require(std[where][0] > 0, f"the {name} features of these clips never change; add clips.")
+    return std.astype(np.float32)
 
 
 def check_out(out: str | os.PathLike, sources: Iterable[Path]) -> None:
@@ -56,7 +61,11 @@ def check_out(out: str | os.PathLike, sources: Iterable[Path]) -> None:
 
 
 def write_folder(
-    out: str | os.PathLike, clips: Iterable[Clip], splits: dict[str, list[str]], info: dict
+    out: str | os.PathLike,
+    clips: Iterable[Clip],
+    splits: dict[str, list[str]],
+    info: dict,
+    statistics: Statistics | None = None,
 ) -> MotionFolder:
     """Write a data set in HumanML3D's layout and open it; the folder appears only when it is complete.
 
@@ -67,6 +76,7 @@ def write_folder(
         clips: clips in any order; an iterator is enough, they are written one by one.
         splits: ids of each split: train, val, test and any others.
         info: name, fps, skeleton, source, licence, seed of `dataset.json`.
+        statistics: Mean and Std; by default those of the train split.
     Raises:
         ValueError: no clip of the train split, a split names a clip that is missing, or `out` is not a data set.
     """
@@ -84,12 +94,12 @@ def write_folder(
                 (temporary / "programs" / f"{clip.id}.json").write_text(text, encoding="utf-8")
             digest.update(_hashed(clip))
             seen.append(clip.id)
-            if clip.id in train:
+            if clip.id in train and statistics is None:
                 rows.append(clip.features)
         missing = sorted({i for ids in splits.values() for i in ids} - set(seen))
-        require(bool(rows), "there is no clip of the train split, so Mean and Std cannot be computed.")
+        require(bool(train), "there is no clip of the train split, so Mean and Std cannot be computed.")
         require(not missing, f"the splits name {len(missing)} clips that are missing: {missing[:1]}.")
-        mean, std = mean_std(np.concatenate(rows), info["skeleton"])
+        mean, std = statistics or mean_std(np.concatenate(rows), info["skeleton"])
         np.save(temporary / "Mean.npy", mean)
         np.save(temporary / "Std.npy", std)
         splits = splits | {"train_val": [*splits["train"], *splits["val"]], "all": seen}

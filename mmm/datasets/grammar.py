@@ -31,3 +31,10 @@ def inflect(verb: str, form: str) -> str:
             return verb + verb[-1] + "ing"
         return verb[:-1] + "ing" if verb.endswith("e") and not verb.endswith("ee") else verb + "ing"
     return verb
+
+
+# The possessive of a subject whose last word is one of these; of any other it is "their".
+OWNER = dict.fromkeys(
+    "man boy guy gentleman thug hooligan king grandpa grandfather lad bloke dad".split(), "his"
+)
+OWNER |= dict.fromkeys("woman lady girl queen grandma grandmother mom ballerina".split(), "her")

@@ -45,20 +45,29 @@ def balanced_weights(
     """How often to draw each clip: amount · total ** (power − 1), where `total` is the sum of its action class.
 
     So a class is drawn in proportion to total ** power, and the clips of a class in proportion to their own amounts.
-    The action class is the `content` of a clip's program (Bandai); all clips without one are one class.
+    The action class is the `content` of a clip's program (Bandai, CMU); all clips without one are one class. In a
+    union of several data sets each source is balanced by itself, and is drawn as often as its share says.
 
     Args:
         amounts: of each clip: its frames, or 1.
         power: 1 leaves the data as they are, 0 makes all classes equally frequent.
     """
     programs = [folder.program(clip) or {} for clip in packed.ids]
-    classes = [(program.get("dataset"), program.get("content")) for program in programs]
+    sources = [folder.source_of(clip) for clip in packed.ids]
+    classes = [
+        (source, program.get("dataset"), program.get("content"))
+        for source, program in zip(sources, programs, strict=True)
+    ]
     total: dict[tuple, float] = defaultdict(float)
     for name, amount in zip(classes, amounts, strict=True):
         total[name] += amount
-    return np.array(
+    weights = np.array(
         [amount * total[name] ** (power - 1) for name, amount in zip(classes, amounts, strict=True)]
     )
+    for name, about in folder.info.get("sources", {}).items():
+        of_source = np.array(sources) == name
+        weights[of_source] *= about["share"] / weights[of_source].sum()
+    return weights
 
 
 def captions_source(
@@ -127,5 +136,6 @@ def _length_set(packed: PackedSplit, ratio: int, max_tokens: int, mirror: bool) 
         lengths = lengths.repeat(2)
         captions = captions + [[mirror_text(text) for text in texts] for texts in captions]
         ids = ids + [f"M{name}" for name in ids]
-    tokens = torch.zeros(len(ids), 1, 1, dtype=torch.int16)
+    # as many as the lengths say, in two parts, so that they can be composed; a view of one number
+    tokens = torch.zeros(1, 1, 1, dtype=torch.int16).expand(len(ids), 2, max_tokens)
     return TokenSet(tokens, lengths, torch.arange(len(ids) + 1), captions, np.ones(len(ids)), ids)

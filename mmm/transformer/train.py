@@ -1,8 +1,8 @@
 """Training and evaluation of the masked transformer and of the length estimator (paper, section 3.2).
 
 `train_transformer` gives the one training loop (`mmm.training.loop.train`) three functions: `batch` draws clips and
-captions and masks the tokens (`masked_batch`), `loss` predicts the tokens and compares (`_predict`), and `evaluate`
-does the same on val. All options are those of the `recipe`.
+captions, crops and composes some (`mmm.transformer.compose`) and masks the tokens (`masked_batch`), `loss` predicts
+the tokens and compares (`_predict`), and `evaluate` does the same on val. All options are those of the `recipe`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mmm.training.config import TrainConfig
 from mmm.training.loop import TrainResult, train
 from mmm.training.processes import mean_count
 from mmm.training.seeds import step_generator
+from mmm.transformer.compose import Composer
 from mmm.transformer.length import LengthEstimator, length_loss, point_errors
 from mmm.transformer.masking import (
     MASK,
@@ -45,6 +46,7 @@ def train_transformer(
     out: str | Path,
     val: TokenSet | None = None,
     recipe: Recipe = OURS,
+    composer: Composer | None = None,
     **options: Any,
 ) -> TrainResult:
     """Train `transformer` on `tokens` and write it to `out/model`; with `config.ema`, the averaged weights.
@@ -54,6 +56,7 @@ def train_transformer(
     Args:
         text: embeddings of the captions; with typos it must know `mmm.data.typos.with_variants` of them.
         val: evaluated every `config.eval_every` steps and at the end (`evaluate_transformer`).
+        composer: crops and composes clips of `tokens` as the recipe says; `text` must know its captions.
         options: passed to `mmm.training.loop.train` (resume, config_extra, manifest, cpu, progress, stop).
     """
     sizes = transformer.config
@@ -61,12 +64,16 @@ def train_transformer(
     def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         clips, variants = tokens.draw(config.batch_size, generator)
         captions = tokens.draw_captions(clips, generator)
+        if composer is None:
+            true, lengths = tokens.batch(variants)
+        else:
+            true, lengths, captions = composer.draw(clips, variants, captions, recipe, generator)
         if recipe.typos:
             captions = draw_misspelled(captions, recipe.typos, generator)
         masked_parts = draw_masked_parts(
             config.batch_size, sizes.predicted_parts, recipe.both_parts, generator
         )
-        data = masked_batch(*tokens.batch(variants), sizes.codes, recipe, generator, masked_parts)
+        data = masked_batch(true, lengths, sizes.codes, recipe, generator, masked_parts)
         drop_text = torch.rand(config.batch_size, generator=generator) < sizes.text_dropout
         return data | _embeddings(text, captions) | {"drop_text": drop_text}
 
@@ -88,6 +95,7 @@ def train_transformer(
         },
         "text": text.name,
         "data": tokens.fingerprint,
+        "compositions": composer and composer.fingerprint,
         # Tokens of another codebook mean something else.
         "codebook": hashlib.sha256(transformer.codebook.cpu().numpy().tobytes()).hexdigest()[:16],
         **options.pop("config_extra", {}),
@@ -203,17 +211,23 @@ def train_length(
     config: TrainConfig,
     out: str | Path,
     val: TokenSet | None = None,
+    composer: Composer | None = None,
+    recipe: Recipe = OURS,
     **options: Any,
 ) -> TrainResult:
     """Train the length estimator on the captions and lengths of `tokens` and write it to `out/model`.
 
-    Clips are drawn by weight as for the transformer, but not of similar length: the length is what is learned.
+    Clips are drawn by weight as for the transformer, but not of similar length: the length is what is learned. They
+    are composed as the recipe says, but neither cropped nor repeated: a crop's length says nothing about the action.
     """
+    recipe = dataclasses.replace(recipe, crop=0.0, repeat=0.0)
 
     def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         clips, variants = tokens.draw(config.batch_size, generator, like_length=False)
-        sentence = text.lookup(tokens.draw_captions(clips, generator)).sentence
-        return {"lengths": tokens.lengths[variants], "sentence": sentence}
+        captions, lengths = tokens.draw_captions(clips, generator), tokens.lengths[variants]
+        if composer is not None:
+            _, lengths, captions = composer.draw(clips, variants, captions, recipe, generator)
+        return {"lengths": lengths, "sentence": text.lookup(captions).sentence}
 
     def loss(
         model: nn.Module, data: dict[str, Tensor], generator: torch.Generator
@@ -224,6 +238,7 @@ def train_length(
         return evaluate_length(model, val, text)
 
     settings = {"length": dataclasses.asdict(estimator.config), "text": text.name, "data": tokens.fingerprint}
+    settings |= {"compositions": composer and composer.fingerprint}
     options |= {"evaluate": evaluate if val else None, "config_extra": settings}
     result = train(estimator, batch, loss, config, out, **options)
     if result.saves:

@@ -1,0 +1,224 @@
+"""Captions as people would write them: one action, one after another, or two at once.
+
+The wording is hand-written and lies in `phrases/*.yaml`: 60 or more phrasings for every action class of Bandai-Namco's
+and CMU's data, and subjects, adjectives and manners for every style. This module only inflects and combines it.
+
+A phrase with `<verb>` is a verb phrase; the others are whole captions ("hands up!"). SIDE is left or right, `{the}`
+the article or a possessive.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from mmm.datasets.bandai_captions import ACTION_CLASSES, STYLES
+from mmm.datasets.grammar import OWNER, inflect
+from mmm.datasets.synthetic.captions import PARALLEL, TWICE
+from mmm.datasets.synthetic.phrases import SUBJECTS
+from mmm.errors import require
+
+FOLDER = Path(__file__).parent / "phrases"
+SIDES = ("left", "right")
+_VERB = re.compile(r"<([a-z-]+)>")
+_CLAUSE = re.compile(r"\b([AB]):(third|ing|base|pronoun)")
+_LIMB = re.compile(r"\b([LR])(:ing)?(?![a-z])")
+_PLURAL = {"they": "base", "he": "third", "she": "third"}
+
+# S subject, H pronoun, A action with the form of its verbs, M manner; the number says how often.
+ONE = [
+    ("S A:third M", 8),
+    ("S is A:ing M", 4),
+    ("A:ing M", 3),
+    ("A:base M", 3),
+    ("M, S A:third", 1),
+    ("S M A:third", 0.7),
+    ("there is S who A:third M", 0.5),
+    ("we see S A:ing M", 0.5),
+    ("S who is A:ing M", 0.5),
+]
+TWO = [
+    *TWICE,
+    ("A:third and then B:third", 1),
+    ("A:base, then B:base", 2),
+    ("A:base and then B:base", 2),
+    ("first A:base, then B:base", 1),
+    ("A:base before B:ing", 0.5),
+    ("A:ing, then B:ing", 1),
+    ("A:ing and afterwards B:ing", 0.5),
+    ("S A:third, stops and B:third", 0.7),
+    ("S A:third and finally B:third", 0.7),
+    ("once H is done A:ing, S B:third", 0.3),
+    ("S A:third and B:third", 1.5),
+]
+AT_ONCE = [("S A:third", 6), ("S is A:ing", 3), ("A:ing", 2), ("A:base", 2)]
+WHILE = [*PARALLEL, ("L and R", 1), ("L as H R:pronoun", 0.5)]
+WHOLE_CAPTIONS = 0.5  # how often a phrase without a verb is drawn, against one with a verb
+
+
+@functools.cache
+def phrases() -> dict[str, list[str]]:
+    """Verb phrases and whole captions of every action class, those of `bandai_captions` first."""
+    table = {action: list(own) for action, own in ACTION_CLASSES.items()}
+    for name in _tables():
+        for action, own in yaml.safe_load(name.read_text(encoding="utf-8")).items():
+            for side in SIDES if "SIDE" in action else ("",):
+                known = table.setdefault(action.replace("SIDE", side), [])
+                known += [new for phrase in own if (new := phrase.replace("SIDE", side)) not in known]
+    return table
+
+
+def _tables() -> list[Path]:
+    return [path for path in sorted(FOLDER.glob("*.yaml")) if path.stem not in ("styles", "actions")]
+
+
+@functools.cache
+def styles() -> dict[str, tuple[list[str], list[str], list[str]]]:
+    """(subjects, adjectives, manners) of every style, those of `bandai_captions` first."""
+    more = yaml.safe_load((FOLDER / "styles.yaml").read_text(encoding="utf-8"))
+    kinds = ("subjects", "adjectives", "manners")
+    return {
+        style: tuple(
+            list(dict.fromkeys([*own, *(more.get(_same(style), {}).get(kind) or [])]))
+            for own, kind in zip(known, kinds, strict=True)
+        )
+        for style, known in STYLES.items()
+    }
+
+
+def _same(style: str) -> str:
+    return "masculine" if style == "masculinity" else style
+
+
+@functools.cache
+def actions() -> dict[str, dict[str, Any]]:
+    """How each action class combines with others: the entries of phrases/actions.yaml, SIDE replaced."""
+    table = {}
+    for action, rules in yaml.safe_load((FOLDER / "actions.yaml").read_text(encoding="utf-8")).items():
+        for side in SIDES if "SIDE" in action else ("",):
+            holding = [phrase.replace("SIDE", side) for phrase in rules.get("holding", [])]
+            defaults = {"repeats": False, "start": "stand", "end": "stand"}
+            table[action.replace("SIDE", side)] = defaults | rules | {"holding": holding}
+    return table
+
+
+def one(action: str, style: str, rng: np.random.Generator, styled: bool) -> str:
+    """A caption of one action; with `styled` it shows the style, in subject, manner or both."""
+    options = phrases()[action]
+    weights = np.array([1.0 if "<" in phrase else WHOLE_CAPTIONS for phrase in options])
+    phrase = str(rng.choice(options, p=weights / weights.sum()))
+    subject, pronoun, manner = _subject(style, rng, styled)
+    if "<" not in phrase:
+        if manner:
+            return f"{phrase.rstrip('!')}{rng.choice([', ', ' '])}{manner}"
+        return phrase
+    pattern = _pick(rng, ONE if manner else [(text, often) for text, often in ONE if "M," not in text])
+    return _render(pattern, [phrase], subject, pronoun, rng, manner)
+
+
+def then(first: str, second: str, rng: np.random.Generator) -> str:
+    """A caption of two actions, one after the other."""
+    subject, pronoun, _ = _subject("normal", rng, False)
+    return _render(_pick(rng, TWO), [_verbs(first, rng), _verbs(second, rng)], subject, pronoun, rng, "")
+
+
+def at_once(legs: str, arms: str, rng: np.random.Generator) -> str:
+    """A caption of an action of the legs and one of the arms at the same time."""
+    subject, pronoun, _ = _subject("normal", rng, False)
+    walks, holding = _verbs(legs, rng), actions()[arms]["holding"]
+    if holding and rng.random() < 0.45:
+        phrase = f"{walks} {rng.choice(holding)}"
+    else:
+        waves = _verbs(arms, rng)
+        parts = {("L", None): walks, ("R", None): waves}
+        ing = {("L", ":ing"): walks, ("R", ":ing"): waves}
+        parts |= {key: _VERB.sub(lambda verb: inflect(verb[1], "ing"), text) for key, text in ing.items()}
+        pattern = _pick(rng, WHILE).replace("R:pronoun", "R").replace("H", pronoun)
+        phrase = _LIMB.sub(lambda limb: parts[limb[1], limb[2]], pattern)
+    return _render(_pick(rng, AT_ONCE), [phrase], subject, pronoun, rng, "")
+
+
+def different(write: Any, count: int, tries: int = 60) -> list[str]:
+    """`count` different texts of `write()`; ValueError if it has fewer."""
+    texts: dict[str, None] = {}
+    for _ in range(tries * count):
+        if len(texts) == count:
+            break
+        texts[write()] = None
+    require(
+        len(texts) == count, f"{count} different captions are requested, but there are only {len(texts)}."
+    )
+    return list(texts)
+
+
+def captions_of(action: str, style: str, rng: np.random.Generator, count: int) -> list[str]:
+    """`count` different captions; the first names the style (unless it is "normal"), the last does not."""
+    first = one(action, style, rng, style != "normal")
+    rest = different(lambda: one(action, style, rng, rng.random() < 0.5 and style != "normal"), count)
+    last = one(action, "normal", rng, False)
+    return list(dict.fromkeys([first, *rest[: max(0, count - 2)], last]))
+
+
+def _verbs(action: str, rng: np.random.Generator) -> str:
+    """A verb phrase of the action, without clauses of its own that a second action would confuse."""
+    options = [phrase for phrase in phrases()[action] if "<" in phrase]
+    short = [
+        phrase for phrase in options if "," not in phrase and " then " not in phrase and len(phrase) < 60
+    ]
+    return str(rng.choice(short or options))
+
+
+def _subject(style: str, rng: np.random.Generator, styled: bool) -> tuple[str, str, str]:
+    """Subject, pronoun and manner."""
+    own, adjectives, manners = styles()[style]
+    where = int(rng.integers(3)) if styled else -1  # the style shows in subject (0), manner (1) or both (2)
+    pronoun = str(rng.choice(["he", "she", "they"], p=[0.25, 0.2, 0.55]))
+    subject, manner = str(rng.choice(SUBJECTS[pronoun])), ""
+    if where in (0, 2) and (own or adjectives):
+        if own and (not adjectives or rng.random() < 0.5):
+            subject = str(rng.choice(own))
+        else:
+            noun = {"he": "man", "she": "woman"}.get(pronoun) or rng.choice(
+                ["person", "figure", "human", "person"]
+            )
+            adjective = str(rng.choice(adjectives))
+            subject = f"{'an' if adjective[0] in 'aeiou' else 'a'} {adjective} {noun}"
+        pronoun = _pronoun(subject)
+    if where in (1, 2) or (styled and subject in SUBJECTS[pronoun]):
+        manner = str(rng.choice(manners))
+    return subject, pronoun, manner
+
+
+def _pronoun(subject: str) -> str:
+    owner = OWNER.get(subject.split()[-1], "their")
+    return {"his": "he", "her": "she"}.get(owner, "they")
+
+
+def _pick(rng: np.random.Generator, options: list[tuple[str, float]]) -> str:
+    weights = np.array([often for _, often in options])
+    return options[rng.choice(len(options), p=weights / weights.sum())][0]
+
+
+def _render(
+    pattern: str, clauses: list[str], subject: str, pronoun: str, rng: np.random.Generator, manner: str
+) -> str:
+    """The pattern with its clauses, their verbs inflected, their possessives those of the subject."""
+    owner = {"he": "his", "she": "her", "they": "their"}[pronoun]
+    if not re.search(r"\b[SH]\b", pattern) and pronoun == "they":
+        owner = "your" if ":base" in pattern and rng.random() < 0.5 else "the"
+
+    def fill(match: re.Match) -> str:
+        form = _PLURAL[pronoun] if match[2] == "pronoun" else match[2]
+        return _VERB.sub(lambda verb: inflect(verb[1], form), clauses["AB".index(match[1])])
+
+    # subject and pronoun go in before the clauses, whose letters are not to be replaced
+    text = re.sub(r"\bH is\b", "they are" if pronoun == "they" else f"{pronoun} is", pattern)
+    text = re.sub(r"\bH\b", pronoun, re.sub(r"\bS\b", subject, re.sub(r"\bM\b", "{manner}", text)))
+    text = _CLAUSE.sub(fill, text).replace("{manner}", manner)
+    text = re.sub(r"\{the\}", lambda _: owner if rng.random() < 0.6 else "the", text)
+    return re.sub(r"\s+", " ", text).replace(" ,", ",").strip(" ,")
