@@ -6,7 +6,7 @@ import re
 
 # Verbs that double their last letter before -ing.
 DOUBLED = set(
-    "clap cut get hit hop jab jog lob put run scan sidestep sit spin squat step strut tip trot".split()
+    "clap cut get hit hop jab jog leg lob put run scan sidestep sit spin squat step strut tip trot".split()
 )
 
 
