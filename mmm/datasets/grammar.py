@@ -6,7 +6,10 @@ import re
 
 # Verbs that double their last letter before -ing.
 DOUBLED = set(
-    "clap cut get hit hop jab jog leg lob put run scan sidestep sit spin squat step strut tip trot".split()
+    """
+    bid chop clap cut dip drop fan flag flap get hit hop jab jog leg let lob pop put run scan
+    sidestep sit slug spar spin squat step strut tip trot wag whip
+    """.split()
 )
 
 
