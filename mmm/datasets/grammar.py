@@ -7,8 +7,9 @@ import re
 # Verbs that double their last letter before -ing.
 DOUBLED = set(
     """
-    bid chop clap cut dip drop fan flag flap get hit hop jab jog leg let lob pop put run scan
-    sidestep sit slug spar spin squat step strut tip trot wag whip
+    begin bid cap chop chug clap control cut dip drop fan flag flap flop forget get grab grip hit
+    hop jab jog leg let lob plop pop prop put recap rub run scan scrub shut sidestep sip sit slug
+    spar spin split squat step stop strut swig tap tip trot uncap wag wet whip
     """.split()
 )
 
