@@ -7,9 +7,10 @@ import re
 # Verbs that double their last letter before -ing.
 DOUBLED = set(
     """
-    begin bid cap chop chug clap control cut dip drop fan flag flap flop forget get grab grip hit
-    hop jab jog leg let lob plop pop prop put recap rub run scan scrub shut sidestep sip sit slug
-    spar spin split squat step stop strut swig tap tip trot uncap wag wet whip
+    begin bid bob cap chop chug clap control cut dig dip drop fan flag flap flip flit flop forget
+    get grab grip hit hop jab jog leg let lob pat plod plop pop prop put recap rub run scan scrub
+    set shut sidestep sip sit skip slam slap slip slug spar spin split squat step stop strut swig
+    tap tip trek trip trot uncap wag wet whip zip
     """.split()
 )
 
