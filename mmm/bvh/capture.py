@@ -107,8 +107,8 @@ def load_motion(
 
     Args:
         path: .bvh of any skeleton, or .npy with joints (T, 22, 3) or features (T, 263) of HumanML3D at 20 fps.
-        joint_map: path of a YAML map, "cmu", "mixamo", "bandai" or "humanml3d"; by default the known one that
-            fits, else guessed from names and tree.
+        joint_map: path of a YAML map, a name of `joint_map.KNOWN` ("cmu", "mixamo", …); by default the known
+            one that fits, else guessed from names and tree.
         unit: cm, m, mm, inch or metres per unit; by default guessed from the size of the body.
         up: x, y, z, -x, -y or -z; by default guessed: where the head is above the feet.
     Raises:

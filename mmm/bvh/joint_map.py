@@ -28,7 +28,7 @@ from mmm.bvh.reading import BvhMotion
 from mmm.errors import listed, require
 from mmm.motion.skeleton import HUMANML3D
 
-KNOWN = ("mixamo", "cmu", "bandai", "humanml3d")
+KNOWN = ("mixamo", "cmu", "daz", "bandai", "humanml3d")
 HOW = "give a map of your own with --map my.yaml (one line for each of the 22 joints, such as `left_hip: LeftUpLeg`)"
 
 
@@ -37,7 +37,7 @@ class JointMap:
     """Where HumanML3D's joints are in a file.
 
     Attributes:
-        name: "cmu", "mixamo", "bandai", "humanml3d", the path of a user's map, or "guessed".
+        name: one of KNOWN, the path of a user's map, or "guessed".
         joints: (name, other name, weight of the other) for each of the 22 joints; the same name twice for one joint.
     """
 

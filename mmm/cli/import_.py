@@ -30,7 +30,7 @@ class Import:
     captions: Path | None = None
     """Of a folder: the table of captions, CSV in UTF-8 with the columns file,caption or file,caption,start,end."""
     map: str | None = None
-    """Joint map: your YAML file, or cmu, mixamo, bandai, humanml3d. By default the known one that fits, else
+    """Joint map: your YAML file, or cmu, daz, mixamo, bandai, humanml3d. By default the known one that fits, else
     guessed. A line for each of HumanML3D's joints: `left_hip: LeftUpLeg`, `spine2: [Spine, Chest]` (halfway),
     `left_foot: LeftFoot/end` (End Site)."""
     unit: str | None = None

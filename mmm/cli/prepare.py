@@ -46,6 +46,33 @@ class PrepareBandai:
 
 
 @dataclasses.dataclass
+class PrepareCMU:
+    """Convert CMU's motion capture (BVH, everyday motion, free for any use) with the captions of this project.
+
+    The takes are those of the Daz-friendly BVH release at cgspeed.com, as published (120 fps) or reduced to 20 fps;
+    give all of it or some subjects. The captions describe pieces of 131 takes of subjects 1 to 14. Takes without a
+    caption are left out.
+    """
+
+    source: UseAppendAction[tuple[Path, ...]]
+    """Folder (searched recursively) or .zip / .tar.xz archive of SUBJECT_NUMBER.bvh; repeat it for several."""
+    out: Path = Path("data/cmu")
+    """Folder to write."""
+    captions: Path | None = None
+    """CSV table of more captions: file,start,end,action,caption, such as
+    `16/16_35.bvh,0.5,2,run,a person runs straight ahead`. Times are seconds from 1/20 s after the first frame of a
+    published take (which is a T-pose), from the first frame of a reduced one. Several lines for a piece are several
+    captions; `action` may be empty."""
+    seed: int = 0
+    """Seed of the splits."""
+
+    def run(self) -> None:
+        from mmm.datasets import cmu
+
+        _report(cmu.prepare(self.out, list(self.source), self.captions, self.seed))
+
+
+@dataclasses.dataclass
 class PrepareUnion:
     """Join several data sets to one, to train one model on all of them:
     `mmm prepare union --data data/bandai --data data/cmu --share 0.6 --share 0.4 --out data/everyday`
@@ -98,11 +125,12 @@ class PrepareKIT(_PrepareUsers):
 
 @dataclasses.dataclass
 class Prepare:
-    """Create or check a data set (synthetic, bandai, humanml3d, kit)."""
+    """Create or check a data set (synthetic, bandai, cmu, humanml3d, kit)."""
 
     what: (
         Annotated[PrepareSynthetic, subcommand("synthetic")]
         | Annotated[PrepareBandai, subcommand("bandai")]
+        | Annotated[PrepareCMU, subcommand("cmu")]
         | Annotated[PrepareUnion, subcommand("union")]
         | Annotated[PrepareHumanML3D, subcommand("humanml3d")]
         | Annotated[PrepareKIT, subcommand("kit")]

@@ -5,26 +5,15 @@ several if it is longer than 196 frames at 20 fps.
 """
 
 import dataclasses
-import filecmp
-import lzma
-import multiprocessing
 import os
 import re
-import tarfile
-import tempfile
-import warnings
-import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from tqdm import tqdm
 
 from mmm.bvh.joint_map import known_map
 from mmm.bvh.reading import BvhMotion, read_bvh, resample
@@ -34,7 +23,7 @@ from mmm.data.write import Clip, check_out, write_folder
 from mmm.datasets.bandai_captions import ACTION_CLASSES, STYLES, write_captions
 from mmm.datasets.compositions import write_compositions
 from mmm.datasets.phrasing import captions_of
-from mmm.datasets.takes import FPS, MIN_FRAMES, cut
+from mmm.datasets.takes import FPS, MIN_FRAMES, convert_all, cut, folders, unique
 from mmm.errors import require
 from mmm.motion.features import features_to_joints, joints_to_features
 
@@ -43,9 +32,7 @@ RICHER = 6  # captions of train clips in everyday wording
 # the wrist moves at 0.08 to 0.23 m/s (median of a clip), in the waves of all other styles at 0.27 to 3.6.
 NOT_SEEN = {(f"wave-{side}-hand", "feminine"): f"raise-up-{side}-hand" for side in ("left", "right")}
 MIN_TAKES = 5  # of an action class, to be divided between the splits
-ARCHIVES = (".zip", ".tar.xz", ".tar.gz", ".tar")
 _NAME = re.compile(r"(dataset-[12])_([a-z-]+)_([a-z-]+)_(\d+)")
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,13 +84,12 @@ def prepare(
     sources = [Path(s) for s in ([source] if isinstance(source, (str, os.PathLike)) else source)]
     check_out(out, sources)
     with ExitStack() as stack:
-        takes = [take for shown, folder in _folders(sources, stack) for take in find_takes(folder, shown)]
-        takes = _unique(takes)
+        found = folders(sources, stack, "Bandai-Namco's data")
+        takes = unique(take for shown, folder in found for take in find_takes(folder, shown))
         if limit:
             takes = _some(takes, limit, seed)
-        clips = dict(
-            zip([take.id for take in takes], _convert_all(takes, seed, captions, processes), strict=True)
-        )
+        jobs = [(take, seed, captions) for take in takes]
+        clips = dict(zip([take.id for take in takes], convert_all(_convert, jobs, processes), strict=True))
     splits = split_takes([take for take in takes if clips[take.id]], seed)
     info = {
         "name": "bandai",
@@ -124,46 +110,6 @@ def prepare(
 
 
 # ---- from sources to takes
-
-
-def _folders(sources: list[Path], stack: ExitStack) -> Iterator[tuple[Path, Path]]:
-    """(source, folder with BVH files) of each folder, and of each archive after unpacking it."""
-    for source in sources:
-        require(
-            source.exists(),
-            f"there is no {source}; give the folder or the archives of Bandai-Namco's data.",
-            FileNotFoundError,
-        )
-        archives, has_files = [source], False
-        if source.is_dir():
-            archives = [path for path in sorted(source.rglob("*")) if path.name.endswith(ARCHIVES)]
-            has_files = any(source.rglob("*.bvh"))
-        require(
-            has_files or archives,
-            f"{source} holds neither .bvh files nor archives ({', '.join(ARCHIVES)}) of them.",
-        )
-        if has_files:
-            yield source, source
-        for archive in archives:
-            into = stack.enter_context(tempfile.TemporaryDirectory(prefix="mmm-bandai-"))
-            yield archive, _unpack(archive, Path(into))
-
-
-def _unpack(source: Path, into: Path) -> Path:
-    try:
-        if zipfile.is_zipfile(source):
-            with zipfile.ZipFile(source) as archive:
-                archive.extractall(into)
-        else:
-            with tarfile.open(source) as archive:
-                archive.extractall(into, filter="data")
-                archive.fileobj.seek(archive.offset)
-                while rest := archive.fileobj.read(1 << 20):  # to its end, where gzip's checksum is
-                    # tarfile takes a damaged header for the end of the archive, and would lose what follows
-                    require(not rest.strip(b"\0"), "a header in it is damaged", tarfile.ReadError)
-    except _DAMAGED as error:
-        raise ValueError(f"{source} cannot be unpacked ({error}); copy or download it again.") from error
-    return into
 
 
 def find_takes(folder: Path, source: Path | None = None) -> list[Take]:
@@ -188,24 +134,6 @@ def find_takes(folder: Path, source: Path | None = None) -> list[Take]:
     return takes
 
 
-def _unique(takes: list[Take]) -> list[Take]:
-    """One take per id, the last one; warns if files of the same id differ."""
-    unique: dict[str, Take] = {}
-    differing = set()
-    for take in takes:
-        other = unique.get(take.id)
-        if other and not filecmp.cmp(other.path, take.path, shallow=False):
-            differing.add(take.id)
-        unique[take.id] = take
-    if differing:
-        warnings.warn(
-            f"{len(differing)} takes have several files that differ, such as {min(differing)}: the last one is used; "
-            "give only one version of the data.",
-            stacklevel=3,
-        )
-    return list(unique.values())
-
-
 def _some(takes: list[Take], limit: int, seed: int) -> list[Take]:
     """At most `limit` takes of each action class of each data set, sorted by id."""
     chosen: dict[tuple[str, str], list[Take]] = defaultdict(list)
@@ -217,18 +145,6 @@ def _some(takes: list[Take], limit: int, seed: int) -> list[Take]:
 
 
 # ---- from takes to clips
-
-
-def _convert_all(takes: list[Take], seed: int, captions: int, processes: int | None) -> list[list[Clip]]:
-    jobs = [(take, seed, captions) for take in takes]
-    bar = {"desc": "BVH → features", "total": len(takes), "unit": "take"}
-    processes = processes or os.cpu_count() or 1
-    if processes == 1:
-        return list(tqdm(map(_convert, jobs), **bar))
-    # spawn, not fork: a forked child of a process whose torch has used its threads can hang
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return list(tqdm(pool.map(_convert, jobs, chunksize=8), **bar))
 
 
 def _convert(job: tuple[Take, int, int]) -> list[Clip]:

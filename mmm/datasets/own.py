@@ -7,9 +7,6 @@ somebody lies on the floor does not show them.
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import math
 import os
 import re
 from collections import Counter, defaultdict
@@ -24,23 +21,11 @@ from mmm.bvh.placement import guess_unit, guess_up
 from mmm.data.captions import untagged
 from mmm.data.folder import MotionFolder
 from mmm.data.write import Clip, check_out, write_folder
-from mmm.datasets.takes import FPS, MIN_FRAMES, cut
+from mmm.datasets.table import Row, read_captions
+from mmm.datasets.takes import FPS, MIN_FRAMES, part, to_clips
 from mmm.errors import require
-from mmm.motion.features import features_to_joints, joints_to_features
 
-COLUMNS, TIMES = ("file", "caption"), ("start", "end")
 MIN_TAKES = 3  # one for each split
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One line of the table: a caption of a file, or of its seconds `start` to `end` (None: of all of it)."""
-
-    file: str
-    text: str
-    start: float | None
-    end: float | None
-    line: int
 
 
 def prepare(
@@ -109,86 +94,6 @@ def prepare(
     }
     ids = {name: [clip.id for take in some for clip in clips[take]] for name, some in splits.items()}
     return write_folder(out, (clip for take in clips for clip in clips[take]), ids, info)
-
-
-# ---- the table of captions
-
-
-def read_captions(path: str | os.PathLike) -> list[Row]:
-    """The rows of a CSV table with the columns file, caption and optionally start and end (seconds).
-
-    Raises:
-        FileNotFoundError: there is no such table.
-        ValueError: it is not UTF-8, a column is missing, there is no row, or a row cannot be used (the message names
-            the line).
-    """
-    path = Path(path)
-    require(
-        path.is_file(),
-        f"there is no table of captions {path}; give a CSV file with {','.join(COLUMNS)}.",
-        FileNotFoundError,
-    )
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8 ({error.reason}); save it as CSV in UTF-8.") from error
-    rows = list(_rows(path, lines))
-    require(
-        rows, f"{path} holds no caption; expected a line {','.join(COLUMNS)}, then one line for each caption."
-    )
-    return rows
-
-
-def _rows(path: Path, lines: list[str]) -> Iterator[Row]:
-    reader = csv.reader(lines, skipinitialspace=True)
-    header = [name.strip().lower() for name in next(reader, [])]
-    missing = [name for name in COLUMNS if name not in header]
-    require(
-        not missing,
-        f"{path} lacks the column {' and '.join(missing)}: its first line is {','.join(header)[:80]!r}, expected "
-        f"{','.join(COLUMNS)} or {','.join(COLUMNS + TIMES)} with commas between.",
-    )
-    require(
-        ("start" in header) == ("end" in header),
-        f"{path} has only one of the columns start and end; a caption of a part needs both.",
-    )
-    for values in reader:
-        if not any(value.strip() for value in values):
-            continue
-        where = f"{path}, line {reader.line_num}"
-        require(
-            len(values) == len(header),
-            f"{where} has {len(values)} values for {len(header)} columns; put a caption that holds commas in quotes.",
-        )
-        row = {name: value.strip() for name, value in zip(header, values, strict=True)}
-        require(row["file"], f"{where} names no file; give one, or remove the line.")
-        text = " ".join(row["caption"].split())
-        require(
-            untagged(text).words,
-            f"{where}: the caption of {row['file']} is empty; write one, or remove the line.",
-        )
-        require(
-            "#" not in text,
-            f"{where}: the caption {text!r} holds '#', which separates the fields of HumanML3D's texts; remove it.",
-        )
-        yield Row(row["file"], text, *_times(where, row), reader.line_num)
-
-
-def _times(where: str, row: dict[str, str]) -> tuple[float | None, float | None]:
-    """Start and end in seconds; None, None where both are left empty."""
-    words = [row.get(name, "") for name in TIMES]
-    if words == ["", ""]:
-        return None, None
-    try:
-        start, end = map(float, words)
-    except ValueError:
-        start, end = 1.0, 0.0
-    require(
-        0 <= start < end < float("inf"),
-        f"{where}: start and end are {words[0]!r} and {words[1]!r}, expected seconds from 0 up, start before end, or "
-        "both empty.",
-    )
-    return start, end
 
 
 # ---- takes, and which rows belong to them
@@ -298,27 +203,21 @@ def _clips(
     parts: dict[tuple[float | None, float | None], list[Row]] = defaultdict(list)
     for row in rows:
         parts[row.start, row.end].append(row)
-    for (start, end), part in parts.items():
-        name, first, last = take, 0, len(joints)
-        if start is not None:
-            seconds = (len(joints) - 1) / FPS
-            require(
-                start < seconds,
-                f"{table}, line {part[0].line}: the part starts at {start:g} s, but {part[0].file} ends at "
-                f"{seconds:.1f} s; correct the times.",
-            )
-            name = f"{take}_{start:g}-{end:g}s"
-            first, last = math.floor(start * FPS), min(math.ceil(end * FPS), len(joints) - 1) + 1
-        if last - first - 1 < MIN_FRAMES:
+    for (start, end), same in parts.items():
+        name = take if start is None else f"{take}_{start:g}-{end:g}s"
+        seconds = (len(joints) - 1) / FPS
+        require(
+            start is None or start < seconds,
+            f"{table}, line {same[0].line}: the part starts at {start or 0:g} s, but {same[0].file} ends at "
+            f"{seconds:.1f} s; correct the times.",
+        )
+        piece = part(start, end, len(joints))
+        if piece.stop - piece.start - 1 < MIN_FRAMES:
             short.append(name)
             continue
         # a part becomes a clip of its own, so that its captions describe all of it
-        captions = [untagged(text) for text in dict.fromkeys(row.text for row in part)]
-        for clip, piece in cut(name, last - first).items():
-            begin, stop = first + piece.start, first + piece.stop
-            features = joints_to_features(joints[begin:stop])
-            program = {"dataset": "own", "path": take, "first": begin, "last": stop}
-            clips.append(Clip(clip, features, features_to_joints(features), captions, program))
+        captions = [untagged(text) for text in dict.fromkeys(row.text for row in same)]
+        clips += to_clips(name, joints, piece, captions, {"dataset": "own", "path": take})
     return clips, short
 
 

@@ -1,14 +1,163 @@
-"""Takes of motion capture (Bandai-Namco's and a user's own): frame rate, lengths, and how a take is cut into clips."""
+"""Takes of motion capture: archives of them, their frame rate, and how they are cut into clips."""
 
 from __future__ import annotations
 
+import filecmp
+import lzma
 import math
+import multiprocessing
+import os
 import string
+import tarfile
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import torch
+from jaxtyping import Float
+from tqdm import tqdm
+
+from mmm.data.captions import Caption
+from mmm.data.write import Clip
+from mmm.errors import require
+from mmm.motion.features import features_to_joints, joints_to_features
 
 FPS = 20.0
 MIN_FRAMES, MAX_FRAMES = 24, 196  # 24 is KIT-ML's minimum, 196 frames are 49 tokens
+ARCHIVES = (".zip", ".tar.xz", ".tar.gz", ".tar")
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError)
+
+
+AnyTake = TypeVar("AnyTake")
+
+
+# ---- from sources to files
+
+
+def folders(sources: list[Path], stack: ExitStack, what: str) -> Iterator[tuple[Path, Path]]:
+    """(source, folder with BVH files) of each folder, and of each archive after unpacking it.
+
+    Args:
+        stack: removes the unpacked files when it is closed.
+        what: whose data are expected, for messages: "Bandai-Namco's data".
+    Raises:
+        FileNotFoundError, ValueError: a source is missing, holds neither BVH files nor archives, or is damaged.
+    """
+    for source in sources:
+        require(
+            source.exists(),
+            f"there is no {source}; give the folder or the archives of {what}.",
+            FileNotFoundError,
+        )
+        archives, has_files = [source], False
+        if source.is_dir():
+            archives = [path for path in sorted(source.rglob("*")) if path.name.endswith(ARCHIVES)]
+            has_files = any(source.rglob("*.bvh"))
+        require(
+            has_files or archives,
+            f"{source} holds neither .bvh files nor archives ({', '.join(ARCHIVES)}) of them.",
+        )
+        if has_files:
+            yield source, source
+        for archive in archives:
+            yield archive, unpack(archive, stack)
+
+
+def unpack(source: Path, stack: ExitStack) -> Path:
+    """The content of an archive in a temporary folder, which `stack` removes.
+
+    Raises:
+        ValueError: it is no archive, or damaged.
+    """
+    into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmm-takes-")))
+    try:
+        if zipfile.is_zipfile(source):
+            with zipfile.ZipFile(source) as archive:
+                archive.extractall(into)
+        else:
+            with tarfile.open(source) as archive:
+                archive.extractall(into, filter="data")
+                archive.fileobj.seek(archive.offset)
+                while rest := archive.fileobj.read(1 << 20):  # to its end, where gzip's checksum is
+                    # tarfile takes a damaged header for the end of the archive, and would lose what follows
+                    require(not rest.strip(b"\0"), "a header in it is damaged", tarfile.ReadError)
+    except _DAMAGED as error:
+        raise ValueError(f"{source} cannot be unpacked ({error}); copy or download it again.") from error
+    return into
+
+
+def unique(takes: Iterable[AnyTake]) -> list[AnyTake]:
+    """One take per `id`, the last one; warns if files (`path`) of the same id differ."""
+    chosen: dict[str, AnyTake] = {}
+    differing = set()
+    for take in takes:
+        other = chosen.get(take.id)
+        if other and not filecmp.cmp(other.path, take.path, shallow=False):
+            differing.add(take.id)
+        chosen[take.id] = take
+    if differing:
+        warnings.warn(
+            f"{len(differing)} takes have several files that differ, such as {min(differing)}: the last one is used; "
+            "give only one version of the data.",
+            stacklevel=3,
+        )
+    return list(chosen.values())
+
+
+def convert_all(convert: Callable, jobs: list, processes: int | None = None) -> list:
+    """`convert(job)` for each job, in their order, by worker processes (None: one per core)."""
+    bar = {"desc": "BVH → features", "total": len(jobs), "unit": "take"}
+    processes = processes or os.cpu_count() or 1
+    if processes == 1:
+        return list(tqdm(map(convert, jobs), **bar))
+    # spawn, not fork: a forked child of a process whose torch has used its threads can hang
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(tqdm(pool.map(convert, jobs, chunksize=8), **bar))
+
+
+# ---- from joints to clips
+
+
+def part(start: float | None, end: float | None, frames: int) -> slice:
+    """The joint frames from `start` to `end` seconds, both included, of a take of `frames`; None: all of them.
+
+    The slice is empty where the take ends before the part begins.
+    """
+    if start is None or end is None:
+        return slice(0, frames)
+    slack = 1e-6  # 0.55 s × 20 is a little more than 11
+    first = math.floor(start * FPS + slack)
+    return slice(first, max(first, min(math.ceil(end * FPS - slack) + 1, frames)))
+
+
+def to_clips(
+    name: str,
+    joints: Float[np.ndarray, "t 22 3"],
+    piece: slice,
+    captions: list[Caption],
+    program: dict,
+) -> list[Clip]:
+    """Clips of a piece of a take: one, or several if it is long. The captions describe all of it.
+
+    Args:
+        joints: of the take, at 20 fps.
+        program: facts to keep; each clip adds its joint frames, `first` to before `last`.
+    """
+    clips = []
+    for clip, inner in cut(name, piece.stop - piece.start).items():
+        first, last = piece.start + inner.start, piece.start + inner.stop
+        features = joints_to_features(joints[first:last])
+        about = program | {"first": first, "last": last}
+        clips.append(Clip(clip, features, features_to_joints(features), captions, about))
+    return clips
 
 
 def cut(name: str, frames: int) -> dict[str, slice]:

@@ -123,6 +123,28 @@ TREES = {
     ),
 }
 
+# CMU's captures on Daz's skeleton: the root lies below the hip joints; toes are End Sites.
+DAZ = {
+    "hip": (None, (0, 0.95, 0)),
+    "abdomen": ("hip", (0, 1.157, -0.007)),
+    "chest": ("abdomen", (0, 1.274, -0.012)),
+    "neck": ("chest", (0, 1.496, -0.034)),
+    "head": ("neck", (0, 1.567, -0.022)),
+}
+for _side, _sign in (("l", 1), ("r", -1)):
+    DAZ |= {
+        f"{_side}Buttock": ("hip", (0.088 * _sign, 0.993, 0.012)),
+        f"{_side}Thigh": (f"{_side}Buttock", (0.088 * _sign, 0.976, -0.01)),
+        f"{_side}Shin": (f"{_side}Thigh", (0.088 * _sign, 0.608, -0.002)),
+        f"{_side}Foot": (f"{_side}Shin", (0.081 * _sign, 0.157, -0.054)),
+        f"{_side}Collar": ("chest", (0.027 * _sign, 1.467, -0.061)),
+        f"{_side}Shldr": (f"{_side}Collar", (0.115 * _sign, 1.447, -0.046)),
+        f"{_side}ForeArm": (f"{_side}Shldr", (0.396 * _sign, 1.43, -0.041)),
+        f"{_side}Hand": (f"{_side}ForeArm", (0.622 * _sign, 1.438, 0.03)),
+    }
+DAZ = {name: (parent, np.array(place)) for name, (parent, place) in DAZ.items()}
+ARMS_DOWN = {"lShldr": (0, 0, -75), "rShldr": (0, 0, 75)}
+
 
 def write(
     path: Path,
@@ -137,12 +159,16 @@ def write(
     size: float = 1.0,
     ends: float = 0.06,
     everywhere: bool = False,
+    pose: dict[str, tuple] | None = None,
+    t_pose: int = 0,
 ) -> dict[str, np.ndarray]:
     """Write a walking, swaying figure; return {name: world places (T, 3)} in metres, y up, facing about +x.
 
     Args:
         ends: metres that End Sites are ahead (z) of joints without children; 0 for none ahead.
         everywhere: position channels on all joints, not only on the root.
+        pose: degrees about x, y, z of joints, on top of the sway.
+        t_pose: so many frames at the start are in T-pose.
     """
     rng = np.random.default_rng(seed)
     turn_up = {"y": Rotation.identity(), "z": Rotation.from_euler("x", 90, degrees=True)}[up]
@@ -151,7 +177,9 @@ def write(
     world_turn, world_place, table, text = {}, {}, {}, {}
     for name, (parent, place) in joints.items():
         sway = rng.uniform(3, 12, 3) * np.sin(rng.uniform(1, 4, 3) * time[:, None] + rng.uniform(0, 6, 3))
-        local = Rotation.from_euler("XYZ", sway, degrees=True)
+        angles = sway + np.array((pose or {}).get(name, (0, 0, 0)))
+        angles[:t_pose] = 0
+        local = Rotation.from_euler("XYZ", angles, degrees=True)
         if parent is None:
             path_ = np.stack([time, 0.95 * size + 0.02 * np.sin(9 * time), 0.3 * time - 2], -1)
             heading = Rotation.from_euler("y", (80 + 10 * time)[:, None], degrees=True)
