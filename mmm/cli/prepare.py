@@ -93,6 +93,33 @@ class PrepareUnion:
 
 
 @dataclasses.dataclass
+class PrepareHumanML3DCMU:
+    """Build the free part of HumanML3D: its 2,913 clips of CMU's captures, and their mirror images.
+
+    It needs no AMASS and no SMPL: the motions come from CMU's captures as BVH, clips, captions and splits from files
+    that HumanML3D publishes under the MIT licence (https://github.com/EricGuo5513/HumanML3D). The skeleton is
+    another one, so results cannot be compared with those on HumanML3D. Clips whose take you do not have are left out.
+    """
+
+    bvh: UseAppendAction[tuple[Path, ...]]
+    """Folder (searched recursively) or .zip / .tar.xz archive of CMU's takes, as for `mmm prepare cmu`; repeat it for
+    several."""
+    index: Path
+    """HumanML3D's index.csv, which says which frames of which take are a clip."""
+    texts: Path
+    """HumanML3D's texts.zip, or the folder of its text files."""
+    splits: Path | None = None
+    """Folder with HumanML3D's train.txt, val.txt and test.txt; by default that of index.csv."""
+    out: Path = Path("data/humanml3d-cmu")
+    """Folder to write."""
+
+    def run(self) -> None:
+        from mmm.datasets import humanml3d_cmu
+
+        _report(humanml3d_cmu.prepare(self.out, list(self.bvh), self.index, self.texts, self.splits))
+
+
+@dataclasses.dataclass
 class _PrepareUsers:
     source: Path
     """Your folder; it is checked and never altered."""
@@ -125,7 +152,7 @@ class PrepareKIT(_PrepareUsers):
 
 @dataclasses.dataclass
 class Prepare:
-    """Create or check a data set (synthetic, bandai, cmu, humanml3d, kit)."""
+    """Create or check a data set (synthetic, bandai, cmu, union, humanml3d, humanml3d-cmu, kit)."""
 
     what: (
         Annotated[PrepareSynthetic, subcommand("synthetic")]
@@ -133,6 +160,7 @@ class Prepare:
         | Annotated[PrepareCMU, subcommand("cmu")]
         | Annotated[PrepareUnion, subcommand("union")]
         | Annotated[PrepareHumanML3D, subcommand("humanml3d")]
+        | Annotated[PrepareHumanML3DCMU, subcommand("humanml3d-cmu")]
         | Annotated[PrepareKIT, subcommand("kit")]
     )
 

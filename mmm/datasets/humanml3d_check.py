@@ -131,15 +131,16 @@ def check_clip(source: Path, clip: str, skeleton: str, known_bad: dict[str, str]
     used = []
     if values.dtype != np.float32:
         used.append(Fault(clip, f"{values.dtype} features", file, "expected float32", "converted to float32"))
-    return _check_text(source, clip, skeleton, features, used)
+    return check_text(source / text, clip, skeleton, features, used)
 
 
-def _check_text(source: Path, clip: str, skeleton: str, features: np.ndarray, used: list[Fault]) -> ClipCheck:
+def check_text(file: Path, clip: str, skeleton: str, features: np.ndarray, used: list[Fault]) -> ClipCheck:
+    """Read the captions of a clip with these features. `used` are its faults that do not prevent its use."""
     text = f"texts/{clip}.txt"
-    if not (source / text).is_file():
+    if not file.is_file():
         return ClipCheck(Fault(clip, "no text", text, f"there is no {text}"))
     try:
-        content, odd = read_text(source / text)
+        content, odd = read_text(file)
     except OSError as error:
         return ClipCheck(Fault(clip, "unreadable text", text, error.strerror or str(error)))
     lines = list(numbered_lines(content))

@@ -89,7 +89,8 @@ def unpack(source: Path, stack: ExitStack) -> Path:
                     # tarfile takes a damaged header for the end of the archive, and would lose what follows
                     require(not rest.strip(b"\0"), "a header in it is damaged", tarfile.ReadError)
     except _DAMAGED as error:
-        raise ValueError(f"{source} cannot be unpacked ({error}); copy or download it again.") from error
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise ValueError(f"{source} cannot be unpacked ({reason}); copy or download it again.") from error
     return into
 
 
