@@ -136,14 +136,12 @@ def find_takes(sources: list[Path], stack: ExitStack) -> list[Take]:
 
 
 def _check_complete(found: list[str], rows: dict[str, list[Row]]) -> None:
-    missing = sorted(set(rows) - set(found))
     require(
         found,
-        f"the source holds none of the {len(rows)} takes that have captions, such as {missing[0]}.bvh; give the "
-        f"folder or the archive of {WHAT}."
-        if missing
-        else "",
+        f"the source holds none of the {len(rows)} takes that have captions, such as {min(rows)}.bvh; give the folder "
+        f"or the archive of {WHAT}.",
     )
+    missing = sorted(set(rows) - set(found))
     if missing:
         warnings.warn(
             f"{len(missing)} of the {len(rows)} takes that have captions are not in the source: {listed(missing, 3)}.",
