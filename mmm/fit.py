@@ -21,6 +21,7 @@ from mmm.data import MotionFolder
 from mmm.data.reading import read_mean_std
 from mmm.data.typos import with_variants
 from mmm.errors import require
+from mmm.known_texts import known_texts
 from mmm.model import MMM
 from mmm.recipes import LENGTH_MODEL, OURS, Recipe, get_preset, get_recipe, length_training, training
 from mmm.text import TextEncoder, TextSource, load_text_encoder
@@ -181,7 +182,9 @@ def fit_transformer(
     guidance = recipe.guidance if transformer.config.text_dropout else 1.0
     info = _info(folder, text_encoder, guidance, held_out)
     text_encoder.model.cpu()
-    whole = MMM(tokenizer.cpu().eval(), transformer.cpu().eval(), estimator.cpu().eval(), info, text_encoder)
+    known = known_texts(visible.texts(), val.texts(), text)
+    networks = (tokenizer.cpu().eval(), transformer.cpu().eval(), estimator.cpu().eval())
+    whole = MMM(*networks, info, text_encoder, known)
     if result.saves:
         whole.save_pretrained(out / "model", dtype=torch.float32)
     return whole

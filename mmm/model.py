@@ -22,8 +22,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from mmm.editing import BODY_PARTS, Edit, edit, frames_to_add, prepare
+from mmm.editing import BODY_PARTS, Edit, edit, frames_to_add, joint_groups, prepare
 from mmm.errors import atomic_dir, require
+from mmm.known_texts import FILE, KnownTexts
 from mmm.motion import Motion, get_skeleton
 from mmm.sampling import Filled, check_predicts_all, fill
 from mmm.sampling_many import generate_many
@@ -48,6 +49,7 @@ class MMM:
         length: None for a model that cannot estimate lengths.
         info: the content of config.json: data, data_hash, licence, fps, skeleton, text_encoder, guidance.
         encoder: loaded when it is first used if not passed (this is most of the start-up time).
+        known: captions that it has learned (`nearest_caption`, `Motion.note`); None for a model without them.
     """
 
     def __init__(
@@ -57,13 +59,18 @@ class MMM:
         length: LengthEstimator | None,
         info: dict[str, Any],
         encoder: TextEncoder | None = None,
+        known: KnownTexts | None = None,
     ):
         require(
             torch.equal(tokenizer.codebook.cpu(), transformer.codebook.cpu()),
             "the transformer was trained with another tokenizer's codebook; give the tokenizer it was trained with.",
         )
+        require(
+            known is None or known.vectors.shape[1] == transformer.config.text_dim,
+            f"{FILE} is of another text encoder than the transformer's; copy the model again, or delete it.",
+        )
         self.tokenizer, self.transformer, self.length, self.info = tokenizer, transformer, length, info
-        self._encoder = encoder
+        self._encoder, self.known = encoder, known
 
     # ------------------------------------------------------------------ on disk
 
@@ -76,19 +83,21 @@ class MMM:
             ValueError: a file is damaged, or parts do not belong together.
         """
         folder = _find_model(Path(folder))
-        has_length = (folder / "length").is_dir()
+        has_length, has_known = (folder / "length").is_dir(), (folder / FILE).is_file()
         model = cls(
             Tokenizer.from_pretrained(folder / "tokenizer"),
             MaskedTransformer.from_pretrained(folder / "transformer"),
             LengthEstimator.from_pretrained(folder / "length") if has_length else None,
             _read_info(folder / "config.json"),
+            known=KnownTexts.load(folder / FILE) if has_known else None,
         )
         return model.to(device)
 
     def save_pretrained(
         self, folder: str | os.PathLike, dtype: torch.dtype = torch.float16, card: str | None = None
     ) -> None:
-        """Write a self-contained model folder: config.json, tokenizer/, transformer/, length/, Mean, Std, README.md.
+        """Write a self-contained model folder: config.json, tokenizer/, transformer/, length/, Mean, Std, README.md,
+        known.safetensors.
 
         Args:
             dtype: of the stored weights; float16 halves the files.
@@ -99,6 +108,8 @@ class MMM:
             self.transformer.save_pretrained(part / "transformer", dtype)
             if self.length is not None:
                 self.length.save_pretrained(part / "length", dtype)
+            if self.known is not None:
+                self.known.save(part / FILE)
             np.save(part / "Mean.npy", self.tokenizer.mean.cpu().numpy())
             np.save(part / "Std.npy", self.tokenizer.std.cpu().numpy())
             (part / "config.json").write_text(json.dumps({"format": "mmm-1", **self.info}, indent=2) + "\n")
@@ -162,6 +173,8 @@ class MMM:
     ) -> Motion | list[Motion]:
         """A motion for a text, or a list of motions for a list of texts.
 
+        The motion of a text that is far from everything learned has a `note` that says so.
+
         Args:
             text: what the person does.
             length: frames (24 to 196), one or one per text; None estimates them from the text.
@@ -175,8 +188,11 @@ class MMM:
         check_predicts_all(self.transformer.config)  # before a missing length estimator is complained about
         texts = [text] if isinstance(text, str) else list(text)
         frames = self.frame_counts(texts, length)
-        filled = self.sample(texts, frames, seed, **options)
+        text_embedding = self.embed(texts)
+        filled = self._sample(text_embedding, frames, seed, options)
         motions = self.decode(filled.tokens, frames, texts)
+        for motion, note in zip(motions, self._notes(texts, text_embedding), strict=True):
+            motion.note = note
         return motions[0] if isinstance(text, str) else motions
 
     def sample(
@@ -191,11 +207,21 @@ class MMM:
         With `trace=True` the result also holds every pass of the sampler. Raises ValueError as `generate` does.
         """
         check_predicts_all(self.transformer.config)
-        canvas, lengths = self.empty_canvas(self.frame_counts(texts, list(frames)))
+        frames = self.frame_counts(texts, list(frames))
+        return self._sample(self.embed(texts), frames, seed, options)
+
+    def _sample(
+        self,
+        text: TextEmbedding,
+        frames: Sequence[int],
+        seed: numbers.Integral | Sequence[int],
+        options: dict[str, Any],
+    ) -> Filled:
+        canvas, lengths = self.empty_canvas(frames)
         if isinstance(seed, numbers.Integral):
-            seed = [int(seed) + i for i in range(len(texts))]
+            seed = [int(seed) + i for i in range(len(text))]
         options = {"guidance": self.guidance, **options}
-        return fill(self.transformer, canvas, lengths, self.embed(texts), seeds=list(seed), **options)
+        return fill(self.transformer, canvas, lengths, text, seeds=list(seed), **options)
 
     def generate_bulk(
         self,
@@ -239,9 +265,12 @@ class MMM:
         frames = self.frame_counts(texts, lengths)
         options = {"guidance": self.guidance, "seed": int(seed), "transition": transition, **options}
         ratio = self.tokenizer.config.ratio
-        tokens, _ = long_tokens(self.transformer, self.embed(texts), frames, ratio=ratio, **options)
+        text_embedding = self.embed(texts)
+        tokens, _ = long_tokens(self.transformer, text_embedding, frames, ratio=ratio, **options)
         features = decode_in_pieces(self.tokenizer, tokens, sum(frames))
-        return self._motion(features, ", then ".join(texts))
+        motion = self._motion(features, ", then ".join(texts))
+        motion.note = " ".join(filter(None, self._notes(texts, text_embedding)))
+        return motion
 
     # ------------------------------------------------------------------ motion → motion
 
@@ -258,7 +287,7 @@ class MMM:
                 for a model that was never trained without one.
         """
         result = self.edit(motion, frames, text=text, seed=seed, **options)
-        return self._motion(result.features, text or motion.text)
+        return self._edited(motion, result, text)
 
     def outpaint(
         self,
@@ -278,7 +307,7 @@ class MMM:
         """
         before, after = frames_to_add(len(motion.features), length, side)
         result = self.edit(motion, before=before, after=after, text=text, seed=seed, **options)
-        return self._motion(result.features, text or motion.text)
+        return self._edited(motion, result, text)
 
     def edit_upper_body(
         self, motion: Motion, text: str | None, frames: Any = None, seed: int = 0, **options: Any
@@ -292,7 +321,7 @@ class MMM:
             ValueError: a model without body parts; as for `inbetween`.
         """
         result = self.edit(motion, frames, part="upper", text=text, seed=seed, **options)
-        return self._motion(result.features, text or motion.text)
+        return self._edited(motion, result, text)
 
     def edit_lower_body(
         self, motion: Motion, text: str | None, frames: Any = None, seed: int = 0, **options: Any
@@ -303,7 +332,7 @@ class MMM:
             ValueError: as for `edit_upper_body`.
         """
         result = self.edit(motion, frames, part="lower", text=text, seed=seed, **options)
-        return self._motion(result.features, text or motion.text)
+        return self._edited(motion, result, text)
 
     def edit(
         self,
@@ -363,6 +392,19 @@ class MMM:
         """
         return TextEmbedding.stack([self.encoder.encode([text]) for text in texts]).to(self.device)
 
+    def nearest_caption(self, text: str) -> tuple[str, float]:
+        """The caption nearest to `text` that the model has learned, and their similarity: the cosine of sentences.
+
+        Raises:
+            ValueError: the text is empty; the model folder has no known.safetensors.
+        """
+        _check_text(text)
+        require(self.known is not None, f"this model has no {FILE}; train it again to know its captions.")
+        return self.known.nearest(self.embed([text]).sentence)[0]
+
+    def _notes(self, texts: Sequence[str], embedding: TextEmbedding) -> list[str]:
+        return [""] * len(texts) if self.known is None else self.known.notes(texts, embedding.sentence)
+
     def encode(self, motion: Motion) -> Int64[Tensor, "1 p n"]:
         """Tokens of a motion, from the tokenizer. (Texts go to the text encoder: `embed`.)"""
         features = torch.from_numpy(np.asarray(motion.features))[None].to(self.device)
@@ -380,8 +422,23 @@ class MMM:
             motions.append(self._motion(features.cpu(), text))
         return motions
 
-    def _motion(self, features: Tensor, text: str) -> Motion:
-        return Motion(features, fps=self.info["fps"], text=text, skeleton=self.info["skeleton"])
+    def _motion(self, features: Tensor, text: str, **options: Any) -> Motion:
+        return Motion.generated(features, self.info["fps"], text, self.info["skeleton"], **options)
+
+    def _edited(self, source: Motion, result: Edit, text: str | None) -> Motion:
+        """The edit with the body of its source; kept joints that were captured stay as they are."""
+        captured = np.zeros((len(result.features), source.captured.shape[1]), bool)
+        for row, joints in zip(
+            result.kept, joint_groups(len(result.kept), get_skeleton(source.skeleton)), strict=True
+        ):
+            captured[:, joints] = row[:, None]
+        if len(captured) == len(source.captured):
+            captured &= source.captured
+        else:  # frames were added: those of the source are the kept ones
+            captured[captured.any(1)] = source.captured
+        motion = self._motion(result.features, text or source.text, body=source.body, captured=captured)
+        motion.note = self._notes([text], self.embed([text]))[0] if text else source.note
+        return motion
 
     def empty_canvas(self, frames: Sequence[int]) -> tuple[Int64[Tensor, "b p n"], Int64[Tensor, " b"]]:
         """Canvases that are all MASK, and their lengths in tokens, for lengths in frames."""

@@ -8,7 +8,7 @@
 walk.npy holds world joints (T, 22, 3) in metres, y up, of HumanML3D's skeleton. Prints the distances between
 the heads of the bones and the joints in cm, over all frames, and renders six poses of the armature with Cycles
 on one core. Those of a generated clip are as far as its joints are from a rigid body; with
-`np.save('rigid.npy', mmm.bvh.writing.fit_rigid(motion.joints).joints)` instead of walk.npy, or with a file that
+`np.save('rigid.npy', mmm.motion.rigid.fit_rigid(motion.joints).joints)` instead of walk.npy, or with a file that
 `mmm.bvh.writing.write_bvh(…, stretch=True)` wrote, they are what Blender makes of the file.
 Written for Blender 3.4, whose Python needs NumPy (Debian: python3-numpy).
 """

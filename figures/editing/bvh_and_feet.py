@@ -8,13 +8,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from tests.motion.test_export import distances, read_with_bvhio
 
 from mmm import MMM
 from mmm.bvh.feet import fix_feet
-from mmm.bvh.writing import fit_rigid, write_bvh
-from mmm.motion import Motion
+from mmm.bvh.writing import write_bvh
+from mmm.motion import Motion, features_to_joints
 from mmm.motion.measures import physical
+from mmm.motion.rigid import fit_rigid
+from tests.bvh.test_writing import distances, read_with_bvhio
 
 MIXED = """a person walks forward|a person waves with the right hand|a person runs forward|a person jumps
 a person dances|a person bows|an old person walks slowly|a person walks and turns left|a person runs in a circle
@@ -32,7 +33,7 @@ a youthful person walks and turns left|a person marches""".replace("\n", "|").sp
 model = MMM.from_pretrained()
 val = Path("data/bandai/val.txt").read_text().split()
 real = [np.load(f"data/bandai/new_joints/{name}.npy") for name in val[::8]]
-mixed = [model.generate(text, 120, seed=i).joints for i, text in enumerate(MIXED)]
+mixed = [features_to_joints(model.generate(text, 120, seed=i).features) for i, text in enumerate(MIXED)]
 walks = [model.generate(text, 120, seed=300 + i) for i, text in enumerate(WALKS)]
 
 

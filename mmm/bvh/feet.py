@@ -41,8 +41,9 @@ def fix_feet(motion: Motion) -> Motion:
     """The motion with feet that do not slide while they stand and do not go through the floor.
 
     Only knees, ankles and toes change. The result has the same number of frames, and its features agree with its
-    joints: of a motion that holds features, the numbers of these joints (positions, rotations, velocities,
-    contacts) are computed again and all others stay; of a motion that holds joints, the result holds joints.
+    joints: of a motion that holds features, the numbers of these joints (positions, rotations, velocities, contacts)
+    are computed again and all others stay, so that those of a generated motion still stretch its upper body; of a
+    motion that holds joints, the result holds joints.
 
     A foot is moved by 25 cm at most. A part of a longer slide remains; a second call makes it shorter. A foot that
     swings low over the floor does not stand, so that part of `measures.foot_skating` remains too.
@@ -60,7 +61,11 @@ def fix_feet(motion: Motion) -> Motion:
     if len(features) > 1 and not np.array_equal(joints, motion.joints):
         changed = [joint for leg in _legs(skeleton) for joint in leg[1:]]
         features = _update_features(features, joints, changed, skeleton)
-    return Motion(features, motion.fps, motion.text, skeleton)
+    if motion._captured is None:
+        return Motion(features, motion.fps, motion.text, skeleton)
+    fixed = Motion.generated(features, motion.fps, motion.text, skeleton, motion.body, motion.captured)
+    fixed._joints, fixed.note = joints, motion.note
+    return fixed
 
 
 def plant_feet(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, subcommand
 
-from mmm.cli.generate import Sampling
+from mmm.cli.generate import Sampling, print_notes
 from mmm.errors import require
 
 Gaps = UseAppendAction[tuple[tuple[int, int], ...]]
@@ -60,6 +60,7 @@ class _EditOfMotion(_Edit, abc.ABC):
         start = time.perf_counter()
         edited = self.edit(model, source.motion)
         print(f"{len(source.motion.features)} frames read, edited in {time.perf_counter() - start:.2f} s")
+        print_notes([edited])
         edited = self.fixed(edited)
         for path in self.outs:
             in_place = path.suffix.lower() == ".bvh" and source.placement is not None
@@ -164,6 +165,7 @@ class Long(_Edit):
         options = {"transition": self.transition, **self.options()}
         motion = self.fixed(model.generate_long(texts, list(self.length) or None, **options))
         print(f"{len(motion)} frames generated in {time.perf_counter() - start:.2f} s")
+        print_notes([motion])
         for path in self.outs:
             motion.save(path)
             _report(path, motion)

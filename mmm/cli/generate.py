@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,6 +72,7 @@ class Generate(Sampling):
         loaded = time.perf_counter()
         motions = model.generate(texts, frames, **self.options())
         sampled = time.perf_counter()
+        print_notes(motions)
         for number, motion in enumerate(motions):
             for path in self.outs:
                 path = path if len(motions) == 1 else path.with_stem(f"{path.stem}-{number}")
@@ -80,6 +82,12 @@ class Generate(Sampling):
             f"loaded in {loaded - start:.1f} s, sampled in {sampled - loaded:.2f} s, "
             f"written in {time.perf_counter() - sampled:.1f} s"
         )
+
+
+def print_notes(motions: Sequence[Any]) -> None:
+    """Each note once, on stderr."""
+    for note in dict.fromkeys(motion.note for motion in motions if motion.note):
+        print(note, file=sys.stderr)
 
 
 def check_device(device: str) -> None:

@@ -77,7 +77,7 @@ def ship(run: Path, data: Path, out: Path, bits: Literal[8, 16] = 16) -> dict[st
     folder, trained = MotionFolder.open(data), MMM.from_pretrained(run / "model_run")
     # Its decoders may have been trained further, with the same codes.
     tokenizer = load_tokenizer(run / FOLDERS["tokenizer"])
-    model = MMM(tokenizer, trained.transformer, trained.length, trained.info)
+    model = MMM(tokenizer, trained.transformer, trained.length, trained.info, known=trained.known)
     training = {name: _history(run / path) for name, path in FOLDERS.items()}
     splits = model.info.get("splits_hash", folder.splits_hash)
     _require_same_splits(splits, folder, run)

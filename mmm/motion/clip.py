@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmm.errors import atomic_write, require
 from mmm.motion.features import features_to_joints, joints_to_features
+from mmm.motion.rigid import rigid_body, rigid_joints
 from mmm.motion.skeleton import Skeleton, get_skeleton
 
 if TYPE_CHECKING:
@@ -26,8 +27,16 @@ class Motion:
     """One clip: features or joints (each is computed from the other when first used), fps and text.
 
     `Motion(features)` has as many joint frames as features. `Motion.from_joints(joints)` keeps the joints
-    unchanged, and its features have one frame less (HumanML3D's pipeline loses the last).
+    unchanged, and its features have one frame less (HumanML3D's pipeline loses the last). `Motion.generated(features)`
+    is a model's: its joints are those of the nearest rigid body.
+
+    Attributes:
+        note: a sentence about the motion for its user, such as that its text is far from everything learned; or "".
     """
+
+    note = ""
+    _body: Float[np.ndarray, "j 3"] | None = None  # of a generated motion: `mmm.motion.rigid`
+    _captured: Bool[np.ndarray, "t j"] | None = None  # joints that are not generated; None: all of them
 
     def __init__(
         self,
@@ -45,6 +54,30 @@ class Motion:
         self._features = _checked("features", features, (body.num_features,))
         self._joints: Float[np.ndarray, "t j 3"] | None = None
         self.fps, self.text, self.skeleton = float(fps), text, body.name
+
+    @classmethod
+    def generated(
+        cls,
+        features: Floats,
+        fps: float | int = 20.0,
+        text: str = "",
+        skeleton: str | Skeleton = "humanml3d",
+        body: Float[np.ndarray, "j 3"] | None = None,
+        captured: Bool[np.ndarray, "t j"] | None = None,
+    ) -> Motion:
+        """A motion from a model's features, whose bones stretch: `joints` are those of the nearest rigid body.
+
+        Args:
+            body: of the rigid body (`body` of another motion); by default measured in these features.
+            captured: joints that an edit has kept of a capture: they stay as the features say.
+        Raises:
+            ValueError: as for `Motion(features)`.
+        """
+        motion = cls(features, fps, text, skeleton)
+        shape = len(motion), get_skeleton(skeleton).num_joints
+        motion._captured = np.zeros(shape, bool) if captured is None else captured
+        motion._body = body
+        return motion
 
     @classmethod
     def from_joints(
@@ -81,7 +114,30 @@ class Motion:
         """World joints (T, J, 3), float32, in the skeleton's unit."""
         if self._joints is None:
             self._joints = np.asarray(features_to_joints(self._features, self.skeleton), np.float32)
+            if self._captured is not None:
+                rigid = rigid_joints(self._joints * self._metre, self.skeleton, self._body, self._captured)
+                self._joints = rigid / np.float32(self._metre)
         return self._joints
+
+    @property
+    def body(self) -> Float[np.ndarray, "j 3"]:
+        """The bones of the features' body in metres (`mmm.motion.rigid.rigid_body`)."""
+        if self._body is None:
+            joints = np.asarray(features_to_joints(self.features, self.skeleton), np.float32)
+            self._body = rigid_body(joints * self._metre, self.skeleton)
+        return self._body
+
+    @property
+    def captured(self) -> Bool[np.ndarray, "t j"]:
+        """Which joints are not generated: for each frame of the features."""
+        if self._captured is None:
+            return np.ones((len(self.features), get_skeleton(self.skeleton).num_joints), bool)
+        return self._captured
+
+    @property
+    def _metre(self) -> float:
+        """Metres in the skeleton's unit of length."""
+        return 0.001 if get_skeleton(self.skeleton).unit == "mm" else 1.0
 
     def __len__(self) -> int:
         """Frames."""
@@ -122,7 +178,7 @@ class Motion:
         """Write the motion in the format of the suffix.
 
         .gif and .mp4 (needs ffmpeg) are animations, .png is a film strip, .html the interactive player in one
-        file, .bvh a motion capture file in centimetres (of the nearest rigid body: `mmm.bvh.writing`), .npy the
+        file, .bvh a motion capture file in centimetres (of the nearest rigid body: `mmm.motion.rigid`), .npy the
         joints (T, J, 3) in the skeleton's unit. The file gets its name only when it is complete; folders above it
         are created.
 
@@ -148,8 +204,7 @@ class Motion:
         elif suffix == ".bvh":
             from mmm.bvh.writing import write_bvh
 
-            body = get_skeleton(self.skeleton)
-            write_bvh(path, self.joints * (0.001 if body.unit == "mm" else 1.0), self.fps, self.skeleton)
+            write_bvh(path, self.joints * self._metre, self.fps, self.skeleton)
         else:
             with atomic_write(path) as target:
                 if suffix == ".html":

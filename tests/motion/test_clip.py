@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from mmm.bvh.reading import read_bvh
-from mmm.bvh.writing import fit_rigid
 from mmm.motion import HUMANML3D, Motion
 from mmm.motion.clip import SUFFIXES
+from mmm.motion.rigid import fit_rigid
 
 
 @pytest.fixture
