@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from mmm import MMM
+from mmm.bvh.feet import fix_feet
 from mmm.motion import HUMANML3D, KIT, Motion, features_to_joints
 from mmm.motion.measures import physical
 from mmm.motion.rigid import fit_rigid, rigid_body, rigid_joints
@@ -131,3 +133,11 @@ def test_an_edit_of_a_generated_motion_keeps_its_poses(model):
 def test_feet_are_not_worse_than_the_features_say(stretched):
     before, after = (physical(joints) for joints in (stretched, rigid_joints(stretched)))
     assert after["bone_length_drift"] < 1e-3 and after["jerk_mean"] < before["jerk_mean"]
+
+
+def test_feet_put_right_keep_the_bones_and_the_note():
+    motion = MMM.from_pretrained().generate("a person walks forward", 60, seed=0)
+    motion.note = "far away"
+    fixed = fix_feet(motion)
+    assert not np.array_equal(fixed.joints, motion.joints) and stretch(fixed.joints) < 0.01
+    assert fixed.note == "far away" and np.array_equal(fixed.body, motion.body) and not fixed.captured.any()
