@@ -48,7 +48,7 @@ import mmm.model
 assert "accelerate" not in sys.modules
 from mmm.cli import main
 try:
-    main(["generate", "a person bows", "--model", {saved!r}, "--length", "24", "--out", {str(out)!r}])
+    main(["generate", "a person walks forward", "--model", {saved!r}, "--length", "24", "--out", {str(out)!r}])
 finally:
     print([name for name in ("mmm.training.loop", "mmm.training.launch", "mmm.fit") if name in sys.modules])
 """
