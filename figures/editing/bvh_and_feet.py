@@ -58,12 +58,15 @@ def exported(clips):
 
 
 def feet(motions):
-    """Means over clips before and after fix_feet, and the mean change of all joints, cm."""
+    """Means over clips before and after fix_feet, and the mean change of all joints, cm.
+
+    The slip is a mean over the clips that go somewhere.
+    """
     fixed = [fix_feet(motion) for motion in motions]
     found = {}
     for name, clips in (("before", motions), ("after", fixed)):
         rows = [physical(clip.joints) for clip in clips]
-        found[name] = {measure: np.mean([row[measure] for row in rows]) for measure in rows[0]}
+        found[name] = {measure: np.nanmean([row[measure] for row in rows]) for measure in rows[0]}
     change = [
         100 * np.linalg.norm(a.joints - b.joints, axis=-1).mean() for a, b in zip(motions, fixed, strict=True)
     ]

@@ -36,6 +36,7 @@ from mmm.data.folder import cache_dir
 from mmm.data.text_cache import text_source
 from mmm.errors import require
 from mmm.evaluation import rows
+from mmm.evaluation.actions import action_classes, by_class
 from mmm.evaluation.config import ProtocolConfig
 from mmm.evaluation.draws import Draw, motion_seeds
 from mmm.evaluation.evaluator import OFFICIAL, Evaluator
@@ -116,7 +117,7 @@ def evaluate(
 def _run_repeat(
     setup: Setup, text: TextSource, repeat: int, real: dict[str, Evaluated], bar: tqdm
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Numbers of a repeat (rows, clips, seconds), and tensors to keep; only the main process has the rows.
+    """Numbers of a repeat (rows, classes, clips, seconds), and tensors to keep; only the main process has the rows.
 
     The tensors: what was drawn (clip, caption, start, frames, distractors), `text` and each row's embeddings, and for
     generated rows `ROW.frames` and `ROW.seeds`, from which `MMM.generate_bulk` generates the motions again.
@@ -147,12 +148,18 @@ def _run_repeat(
     table = rows.scores(setup, repeat, draw, tensors["text"], real, generated)
     for row, value in various.items():
         table[row]["multimodality"] = value
+    compared = {"reconstruction": real["reconstruction"], **generated}
+    classes = by_class(
+        action_classes(setup.folder, [setup.packed.ids[i] for i in draw.clips]),
+        real["real"].numbers,
+        {row: evaluated.numbers for row, evaluated in compared.items()},
+    )
     stored = dict(generated)
     if setup.official or repeat == 0:
         stored |= {name: real[name] for name in ("real", "reconstruction")}
     tensors |= {row: evaluated.embeddings for row, evaluated in stored.items()}
     seconds["total"] = time.perf_counter() - begin
-    return {"rows": table, "clips": len(draw), "seconds": seconds}, tensors
+    return {"rows": table, "classes": classes, "clips": len(draw), "seconds": seconds}, tensors
 
 
 def _evaluate_real(setup: Setup, draw: Draw) -> dict[str, Evaluated]:

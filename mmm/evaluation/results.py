@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmm.errors import atomic_write, require
+from mmm.evaluation.actions import class_table, mean_tables
+from mmm.evaluation.config import LENGTHS
 from mmm.evaluation.metrics import Interval, interval
 from mmm.training.run_folder import write_json
 from mmm.viz.table import markdown_table
@@ -90,14 +92,21 @@ QUALITY = {
 }
 PHYSICAL = {
     "skating": "foot skating",
+    "slip": "foot slip (cm per m)",
     "jerk_mean": "jerk, mean (m/s³)",
     "jerk_peak": "jerk, peak (m/s³)",
     "bone_length_drift": "bone length drift (cm)",
+    "bone_stretch": "bone stretch (cm)",
     "floor_penetration": "floor penetration (cm)",
     "mpjpe_local": "MPJPE local (cm)",
     "mpjpe_global": "MPJPE global (cm)",
     "pa_mpjpe": "PA-MPJPE (cm)",
 }
+CLASSES = (
+    "How actions are done, by action class: median of real motions → median of the row “{}” (Wasserstein "
+    "distance). Speed is of the root, turning is in all and positive to the left, lean is the amplitude of the "
+    "trunk's, an arm's angle is its highest (0 hanging, 180 upright)."
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,7 @@ class Results:
         clips: motions of each repeat.
         timing: AITS and related times (`mmm.evaluation.timing`), and `seconds` of every repeat.
         manifest: code, packages and machine.
+        classes: means over the repeats of `mmm.evaluation.actions.by_class`; empty for data without action classes.
     """
 
     folder: Path
@@ -119,6 +129,7 @@ class Results:
     clips: int
     timing: dict[str, Any]
     manifest: dict[str, Any]
+    classes: dict[str, Any] = field(default_factory=dict)
 
     def interval(self, row: str, metric: str) -> Interval | None:
         """Mean and half of the 95 % interval over the repeats; None if the row does not have the metric."""
@@ -150,6 +161,12 @@ class Results:
         """Foot skating, jerk and related numbers in Markdown; for the reconstruction also its error."""
         rows = {ROWS[row]: self._cells(row, PHYSICAL) for row in self.rows}
         return _table(PHYSICAL, {name: cells for name, cells in rows.items() if cells})
+
+    def class_table(self, row: str | None = None) -> str:
+        """How actions are done, by action class, in Markdown: of `row`, by default the first generated one."""
+        row = row or next(name for name in self.rows if name in LENGTHS)
+        table = class_table(self.classes, row)
+        return f"{CLASSES.format(ROWS[row])}\n\n{table}" if table else ""
 
     def speed_table(self) -> str:
         """AITS and the wall time in Markdown; these differ from run to run."""
@@ -197,8 +214,8 @@ class Results:
             "of different numbers of clips."
         )
         machine = "Git revision {git_revision}, device {device}, {threads} threads.".format(**manifest)
-        parts = ["# Evaluation", text, self.table(), self.physical_table(), self.speed_table(), machine]
-        return "\n\n".join(parts) + "\n"
+        tables = [self.table(), self.physical_table(), self.class_table(), self.speed_table()]
+        return "\n\n".join(["# Evaluation", text, *filter(None, tables), machine]) + "\n"
 
     def save(self) -> None:
         """Write results.json and results.md into the folder."""
@@ -207,7 +224,7 @@ class Results:
             for row, metrics in self.rows.items()
         }
         content = {"format": FORMAT, "config": self.config, "clips": self.clips, "rows": rows}
-        content |= {"timing": self.timing, "manifest": self.manifest}
+        content |= {"classes": self.classes, "timing": self.timing, "manifest": self.manifest}
         write_json(self.folder / "results.json", content)
         with atomic_write(self.folder / "results.md") as part:
             part.write_text(self.report(), encoding="utf-8")
@@ -264,7 +281,9 @@ def collect(folder: str | os.PathLike[str]) -> Results:
                 rows.setdefault(row, {}).setdefault(name, []).append(value)
     timing = _read(folder / "timing.json") if (folder / "timing.json").is_file() else {}
     timing["seconds"] = [repeat["seconds"] for repeat in repeats]
-    results = Results(folder, config, rows, repeats[0]["clips"], timing, _read(folder / "manifest.json"))
+    manifest = _read(folder / "manifest.json")
+    classes = mean_tables([repeat.get("classes", {}) for repeat in repeats])
+    results = Results(folder, config, rows, repeats[0]["clips"], timing, manifest, classes)
     results.save()
     return results
 
@@ -293,7 +312,7 @@ def load_results(path: str | os.PathLike[str]) -> Results:
         for row, metrics in content["rows"].items()
     }
     parts = (content[name] for name in ("clips", "timing", "manifest"))
-    return Results(file.parent, content["config"], rows, *parts)
+    return Results(file.parent, content["config"], rows, *parts, content.get("classes", {}))
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from mmm.data import MotionFolder, PackedSplit
 from mmm.evaluation import metrics
+from mmm.evaluation.actions import MEASURES
 from mmm.evaluation.config import ProtocolConfig
 from mmm.evaluation.draws import Draw, draw_repeat, generator, motion_seeds
 from mmm.evaluation.evaluator import Evaluator
@@ -103,7 +104,7 @@ def evaluate_motions(
         folder: data set of the motions; it says frames per second and skeleton.
         batch_size: motions that are embedded together.
         ground_truth: n × (T, D); adds mpjpe_local, mpjpe_global and pa_mpjpe, in cm.
-        physical: compute foot skating, jerk and so on (`mmm.motion.measures.physical`).
+        physical: compute foot skating, jerk and so on (`mmm.motion.measures`: `physical` and `movement`).
     """
     order = np.argsort(frames, kind="stable")
     chunks = np.split(order, range(batch_size, len(order), batch_size))
@@ -132,7 +133,7 @@ def evaluate_motions(
 def motion_numbers(
     features: np.ndarray, folder: MotionFolder, ground_truth: np.ndarray | None, physical: bool
 ) -> dict[str, float]:
-    """Physical numbers of one motion (T, D), and its errors against the ground truth."""
+    """Physical numbers and MEASURES of one motion (T, D), and its errors against the ground truth."""
     numbers: dict[str, float] = {}
     if not physical and ground_truth is None:
         return numbers
@@ -141,6 +142,7 @@ def motion_numbers(
     joints = [features_to_joints(motion, skeleton) for motion in motions]
     if physical:
         numbers |= measures.physical(joints[0], folder.fps, skeleton)
+        numbers |= measures.movement(joints[0], folder.fps, skeleton)
     if ground_truth is not None:
         numbers["mpjpe_local"] = float(measures.mpjpe_local(*motions, skeleton).mean())
         numbers["mpjpe_global"] = float(measures.mpjpe_global(*motions, skeleton).mean())
@@ -265,7 +267,7 @@ def scores(
 def _score(
     setup: Setup, repeat: int, draw: Draw, text: Tensor, evaluated: Evaluated, real: Evaluated | None = None
 ) -> dict[str, float]:
-    """All metrics of a row but MultiModality; FID against `real`. MPJPE is a mean over frames, as in training."""
+    """All metrics of a row but MultiModality; FID against `real`."""
     config, motion = setup.config, evaluated.embeddings
     precision = metrics.r_precision(text, motion, 3, config.pool, draw.distractors)
     score = {f"r{k}": value for k, value in enumerate(precision, 1)}
@@ -276,10 +278,24 @@ def _score(
             score["fid_halves"] = _split_half_fid(setup, repeat, real, evaluated)
     random = generator(config.seed, repeat, "diversity")
     score["diversity"] = metrics.diversity(motion, random, config.diversity_pairs)
-    for name, values in evaluated.numbers.items():
-        weights = draw.frames if "mpjpe" in name else None
-        score[name] = float(np.average(values, weights=weights))
-    return score
+    return score | mean_numbers(evaluated.numbers, draw.frames)
+
+
+def mean_numbers(
+    numbers: dict[str, Float[np.ndarray, " n"]], frames: Int64[np.ndarray, " n"]
+) -> dict[str, float]:
+    """The mean of each number over n motions; of MPJPE over their frames, as in training.
+
+    The slip of motions that go nowhere is NaN; they do not count, and if none goes anywhere the row has no slip.
+    MEASURES are left out: they are compared by action class, and their mean over all would say nothing.
+    """
+    means = {}
+    for name, values in numbers.items():
+        known = ~np.isnan(values)
+        if name not in MEASURES and known.any():
+            weights = frames[known] if "mpjpe" in name else None
+            means[name] = float(np.average(values[known], weights=weights))
+    return means
 
 
 def _split_half_fid(setup: Setup, repeat: int, real: Evaluated, other: Evaluated) -> float:

@@ -83,7 +83,7 @@ def assert_same(one, other):
 
 def test_every_row_has_its_metrics(whole):
     quality, physical = {"r1", "r2", "r3", "mm_dist", "diversity"}, {"skating", "jerk_mean", "jerk_peak"}
-    physical |= {"bone_length_drift", "floor_penetration"}
+    physical |= {"slip", "bone_length_drift", "bone_stretch", "floor_penetration"}
     errors = {"mpjpe_local", "mpjpe_global", "pa_mpjpe"}
     against_real = quality | physical | {"fid", "fid_halves"}
     generated = against_real | {"multimodality"}
@@ -121,6 +121,16 @@ def test_real_motion_and_reconstruction_clip_by_clip(whole, toy, model):
     joints = [features_to_joints(np.array(packed.clip(int(i)))) for i in kept["clip"]]
     skating = np.mean([float(measures.foot_skating(clip)) for clip in joints])
     assert whole.rows["real"]["skating"][0] == pytest.approx(skating, abs=1e-6)
+    slips = [float(measures.foot_slip(clip)) for clip in joints]
+    assert whole.rows["real"]["slip"][0] == pytest.approx(np.mean(slips), rel=1e-4)
+    ids = [packed.ids[i] for i in kept["clip"]]
+    walks = [i for i, clip in enumerate(ids) if toy.program(clip)["content"] == "walks forward"]
+    about = whole.classes["walks forward"]
+    assert about["clips"] == len(walks) >= 8
+    speed = np.median([float(measures.root_speed(joints[i])) for i in walks])
+    assert about["real"]["speed"] == pytest.approx(speed, rel=1e-5)
+    moved = {row: about[row]["turning"]["distance"] for row in ("reconstruction", "given", "estimated")}
+    assert min(moved.values()) > 0 and len(set(moved.values())) == 3
     errors = []
     for clip in kept["clip"].tolist():
         true = torch.from_numpy(np.array(packed.clip(clip)))[None]

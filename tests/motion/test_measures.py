@@ -98,6 +98,115 @@ def test_skating_in_millimetres():
     assert measures.foot_skating(joints, 10.0, "kit") == 0  # 45 cm/s
 
 
+def walker(slide=0.1, frames=41, fps=20.0, floor=0.0):
+    """Joints of a root that moves 1 m/s along (0.6, 0.8) on one foot, which slides by `slide` m/s; the other is up."""
+    along = np.array([0.6, 0.0, 0.8]) / fps * np.arange(frames)[:, None]
+    joints = np.ones((frames, 22, 3)) * (0, 1, 0) + along[:, None]
+    joints[:, 10] = slide * along + (3.0, floor, 0.0)
+    return joints
+
+
+def test_the_standing_foot_slips_by_its_own_path_per_metre_of_the_roots():
+    assert float(measures.foot_slip(walker())) == pytest.approx(10)
+    assert float(measures.foot_slip(walker(slide=0.3, frames=81, fps=40.0), 40.0)) == pytest.approx(30)
+    assert float(measures.foot_slip(walker(floor=0.3))) == pytest.approx(
+        10
+    )  # a body that floats has a floor too
+    assert float(measures.foot_slip(walker(slide=0.0))) == 0
+    right = walker()[:, HUMANML3D.mirror]
+    batch = measures.foot_slip(torch.from_numpy(np.stack((right, walker(slide=0.2)))))
+    assert batch.tolist() == pytest.approx([10, 20])
+
+
+def test_a_foot_in_the_air_does_not_slip_nor_one_on_its_way_up():
+    joints = walker(slide=1.0)
+    joints[10:30, 10, 1] = 0.06  # 40 frame pairs, of which 21 touch a frame in the air
+    assert float(measures.foot_slip(joints)) == pytest.approx(100 * 19 / 40)
+    joints = walker(slide=1.0)
+    joints[1::2, 10, 1] = 0.026  # 52 cm/s up and down
+    assert float(measures.foot_slip(joints)) == 0
+    joints[1::2, 10, 1] = 0.024
+    assert float(measures.foot_slip(joints)) == pytest.approx(100)
+
+
+def test_the_lower_foot_is_the_one_that_stands():
+    joints = walker(slide=0.0)
+    joints[:, 11] = joints[:, 10] + np.linspace(0, 1, 41)[:, None] * (1, 0, 0) + (0, 0.01, 0)
+    assert float(measures.foot_slip(joints)) == 0
+    joints[:, 11, 1] = -0.01
+    assert float(measures.foot_slip(joints)) == pytest.approx(50)
+
+
+def test_slip_of_a_path_below_a_metre_is_not_defined():
+    assert math.isnan(float(measures.foot_slip(walker(frames=20))))
+    assert float(measures.foot_slip(walker(frames=22))) == pytest.approx(10)
+
+
+def test_root_speed_is_the_path_on_the_floor_by_time():
+    joints = walker()
+    joints[:, 0, 1] += np.arange(41)  # up does not count
+    assert float(measures.root_speed(joints)) == pytest.approx(1)
+    assert float(measures.root_speed(joints, 10.0)) == pytest.approx(0.5)
+    there_and_back = np.concatenate((joints[:21], joints[19::-1]))
+    assert float(measures.root_speed(there_and_back)) == pytest.approx(1)
+    assert float(measures.root_speed(joints[:, :21] * 1000, 20.0, "kit")) == pytest.approx(1)
+
+
+def rest(frames):
+    """The resting body, facing z+."""
+    joints = np.zeros((frames, 22, 3))
+    for joint in range(1, 22):
+        joints[:, joint] = joints[:, HUMANML3D.parents[joint]] + HUMANML3D.target_offsets[joint]
+    return joints
+
+
+def turned(joints, axis, degrees):
+    """The joints of every frame, turned about an axis through the root."""
+    turns = Rotation.from_rotvec(np.deg2rad(degrees)[:, None] * np.array(axis, float)[None]).as_matrix()
+    return joints @ turns.transpose(0, 2, 1)
+
+
+@pytest.mark.parametrize("angle", [90.0, -90.0, 200.0, -720.0])
+def test_turning_is_signed_and_unwrapped(angle):
+    to_x = turned(rest(30), (0, 1, 0), 170 + np.linspace(0, angle, 30))  # about y+: from z+ to x+, the left
+    assert float(measures.turning(to_x)) == pytest.approx(angle)
+    mirrored = to_x[:, HUMANML3D.mirror] * (-1, 1, 1)
+    assert float(measures.turning(mirrored)) == pytest.approx(-angle)
+
+
+def test_lean_is_the_amplitude_whatever_the_direction_and_the_posture():
+    stooped = rest(20)
+    stooped[:, 12] = stooped[:, 0] + (0, 0.5, 0)
+    for axis in ((1, 0, 0), (0, 0, 1), (-0.6, 0, 0.8)):
+        bow = turned(stooped, axis, 10 + 47 * np.sin(np.linspace(0, np.pi, 21))[:20])
+        assert float(measures.lean(bow)) == pytest.approx(47)
+    assert float(measures.lean(bow[:1])) == 0
+
+
+def test_arm_elevation_is_the_highest_of_each_arm():
+    joints = rest(5)
+    joints[:, [20, 21]] = joints[:, [16, 17]] + (0, -0.5, 0)
+    joints[2, 20] = joints[2, 16] + (0, 0.3, 0)
+    joints[3, 21] = joints[3, 17] + (0.3, 0, -0.4)
+    torch.testing.assert_close(measures.arm_elevation(joints), torch.tensor([180.0, 90.0]).double())
+    names = KIT.joints
+    kit = np.zeros((2, 21, 3))
+    kit[:, names.index("right_wrist")] = (0, 0, 50.0), (0, -100.0, 0)
+    kit[..., names.index("left_wrist"), :] = (100.0, 100.0, 0)
+    assert measures.arm_elevation(kit, "kit").tolist() == pytest.approx([135, 90])
+
+
+def test_movement_holds_all_of_them():
+    joints = turned(rest(41), (0, 1, 0), np.linspace(0, 90, 41)) + walker()[:, :1]
+    joints[:, 20] = joints[:, 16] + (0, 1, 0)
+    joints[-1, 12] = joints[-1, 0] + (0.5, 0.5, 0)
+    found = measures.movement(joints, 10.0)
+    elevation = float(measures.arm_elevation(joints)[1])
+    lean = 45 - np.rad2deg(np.arccos(rest(1)[0, 12, 1] / np.linalg.norm(rest(1)[0, 12])))
+    expected = {"speed": 0.5, "turning": 90, "lean": lean, "left_arm": 180, "right_arm": elevation}
+    assert found == pytest.approx(expected) and all(type(value) is float for value in found.values())
+
+
 def test_jerk_of_a_cubic_path():
     time = np.arange(12) / 20
     joints = np.zeros((12, HUMANML3D.num_joints, 3))
@@ -164,8 +273,10 @@ def test_bones_that_stretch_drift_and_turned_ones_do_not(frames):
     drift = np.linalg.norm(joints[2, 15] - joints[2, 12]) - np.linalg.norm(joints[0, 15] - joints[0, 12])
     expected = 100 * drift / 21 / frames  # one bone of 21 in one frame
     assert expected > 0 and float(measures.bone_length_drift(joints)) == pytest.approx(expected)
-    batch = measures.bone_length_drift(torch.from_numpy(np.stack((rigid, joints))))
-    assert batch.tolist() == pytest.approx([0, expected])
+    both = torch.from_numpy(np.stack((rigid, joints)))
+    assert measures.bone_length_drift(both).tolist() == pytest.approx([0, expected])
+    assert measures.bone_stretch(both).tolist() == pytest.approx([0, 100 * drift])
+    assert measures.bone_stretch(2 * both).tolist() == pytest.approx([0, 200 * drift])
 
 
 def test_depth_below_the_floor_is_the_lowest_joints():
@@ -179,7 +290,7 @@ def test_depth_below_the_floor_is_the_lowest_joints():
 def test_lengths_in_millimetres():
     rng = np.random.default_rng(0)
     metres, others = rng.standard_normal((2, 6, 21, 3))
-    for measure in (measures.bone_length_drift, measures.floor_penetration):
+    for measure in (measures.bone_length_drift, measures.bone_stretch, measures.floor_penetration):
         assert float(measure(metres * 1000, "kit")) == pytest.approx(float(measure(metres, IN_METRES)))
     in_mm = measures.pa_mpjpe(metres * 1000, others * 1000, "kit")
     torch.testing.assert_close(in_mm, measures.pa_mpjpe(metres, others, IN_METRES))
@@ -188,13 +299,16 @@ def test_lengths_in_millimetres():
 def test_all_physical_measures_of_a_clip():
     noise = np.random.default_rng(0).normal(0, 1e-3, (11, 22, 3)).astype(np.float32)
     joints = feet_moving(0.03, -0.02) + noise
+    joints[:, 0, 2] += np.arange(11) * 0.2
     measured = measures.physical(joints, 20.0)
     mean, peak = measures.jerk(joints)
     assert measured == {
         "skating": float(measures.foot_skating(joints)),
+        "slip": float(measures.foot_slip(joints)),
         "jerk_mean": float(mean),
         "jerk_peak": float(peak),
         "bone_length_drift": float(measures.bone_length_drift(joints)),
+        "bone_stretch": float(measures.bone_stretch(joints)),
         "floor_penetration": float(measures.floor_penetration(joints)),
     }
     assert all(type(value) is float and value > 0 for value in measured.values())
