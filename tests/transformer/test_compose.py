@@ -38,7 +38,11 @@ def tokens():
     """Four clips and their mirror images; the code says which clip it is, which part and which position."""
     names = [*LENGTHS, *(f"M{name}" for name in LENGTHS)]
     lengths = torch.tensor([LENGTHS[name.removeprefix("M")] for name in names])
-    ids = torch.arange(len(names))[:, None, None] * 1000 + torch.arange(2)[:, None] * 100 + torch.arange(LONGEST)
+    ids = (
+        torch.arange(len(names))[:, None, None] * 1000
+        + torch.arange(2)[:, None] * 100
+        + torch.arange(LONGEST)
+    )
     starts = torch.arange(len(names) + 1)
     captions = [[name] for name in names]
     return TokenSet(ids.to(torch.int16), lengths, starts, captions, np.ones(len(names)), names)
