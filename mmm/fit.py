@@ -182,7 +182,8 @@ def fit_transformer(
     guidance = recipe.guidance if transformer.config.text_dropout else 1.0
     info = _info(folder, text_encoder, guidance, held_out)
     text_encoder.model.cpu()
-    known = known_texts(visible.texts(), val.texts(), text)
+    learned = visible.texts() + (composer.texts() if composer else [])
+    known = known_texts(learned, val.texts(), text)
     networks = (tokenizer.cpu().eval(), transformer.cpu().eval(), estimator.cpu().eval())
     whole = MMM(*networks, info, text_encoder, known)
     if result.saves:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
+import zlib
 from collections import Counter, defaultdict
 from contextlib import ExitStack
 from importlib import resources
@@ -24,6 +25,8 @@ from mmm.bvh.reading import read_bvh, resample
 from mmm.data.captions import untagged
 from mmm.data.folder import MotionFolder
 from mmm.data.write import Clip, check_out, write_folder
+from mmm.datasets.compositions import write_compositions
+from mmm.datasets.phrasing import captions_of, phrases
 from mmm.datasets.table import Row, read_captions
 from mmm.datasets.takes import FPS, MIN_FRAMES, convert_all, folders, part, to_clips, unique
 from mmm.errors import listed, require
@@ -34,6 +37,12 @@ SOURCE = (
 )
 LICENCE = "free for any use, also commercial (CMU Graphics Lab); captions under this project's licence (MIT)"
 WHAT = "CMU's captures (the Daz-friendly BVH release)"
+# Val and test among the takes of the package's table, so that results stay comparable when takes are added.
+HELD_OUT = {
+    "val": "05_08 05_14 06_03 07_03 08_02 10_02 12_02 13_08 13_11 13_16 13_36 13_40 14_18 14_29 14_34".split(),
+    "test": "05_11 05_19 06_04 07_08 08_09 09_11 10_05 12_03 13_09 13_19 13_42 14_08 14_19 14_22 14_31 14_35".split(),
+}
+RICHER = 5  # captions of train clips in everyday wording, beside those of the table
 BROKEN = ("07_12", "09_10")  # in the conversion the root is up to 1 m too low and the legs do the splits
 _BLEND = 5 / 120  # seconds in which a published take leaves its T-pose
 _ARMS = (20, 18, 16, 17, 19, 21)  # left wrist, elbow, shoulder, right shoulder, elbow, wrist
@@ -57,14 +66,15 @@ def prepare(
 ) -> MotionFolder:
     """Convert the captioned pieces of CMU's takes to a data set in HumanML3D's layout.
 
-    A take is in one split. Takes without a caption and pieces below 24 frames are left out by name (in
-    `dataset.json`). Takes that only the captions name are counted in a warning.
+    A take is in one split; the same takes are always val and test (HELD_OUT). Takes without a caption and pieces
+    below 24 frames are left out by name (in `dataset.json`). Takes that only the captions name are counted in a
+    warning.
 
     Args:
         out: the folder to write.
         source: folders (searched recursively) or archives of BVH files, one or several.
         captions: CSV table of more captions, with the columns file,start,end,action,caption (see `read_captions`).
-        seed: of the splits.
+        seed: of the captions; of the splits if the source has none of the takes of HELD_OUT.
         processes: worker processes (default: one per core).
     Raises:
         FileNotFoundError, ValueError: a source or table is missing, empty or damaged, none of its takes has a caption
@@ -94,11 +104,13 @@ def prepare(
         "left_out": {reason: names for reason, names in left_out.items() if names},
     }
     actions = {take: [clip.program["content"] or "" for clip in made] for take, made in clips.items() if made}
-    ids = {
-        split: [clip.id for take in names for clip in clips[take]]
-        for split, names in split_takes(actions, seed).items()
-    }
-    return write_folder(out, (clip for made in clips.values() for clip in made), ids, info)
+    splits = held_out_takes(actions) or split_takes(actions, seed)
+    for take in splits["train"]:
+        clips[take] = [_richer(clip, seed) for clip in clips[take]]
+    ids = {split: [clip.id for take in names for clip in clips[take]] for split, names in splits.items()}
+    folder = write_folder(out, (clip for made in clips.values() for clip in made), ids, info)
+    write_compositions(folder, seed)
+    return folder
 
 
 def read_rows(more: str | os.PathLike | None = None) -> dict[str, list[Row]]:
@@ -209,6 +221,35 @@ def _convert(take: Take) -> tuple[list[Clip], list[str]]:
         program = {"dataset": "cmu", "content": action, "take": take.id, "path": take.path.name}
         clips += to_clips(name, joints, piece, captions, program)
     return clips, short
+
+
+def _richer(clip: Clip, seed: int) -> Clip:
+    """A clip of the train split, with RICHER captions of many phrasings beside its own."""
+    if clip.program["content"] not in phrases():
+        return clip
+    rng = np.random.default_rng([seed, zlib.crc32(clip.id.encode())])
+    more = captions_of(clip.program["content"], "normal", rng, RICHER)
+    return dataclasses.replace(clip, captions=list(dict.fromkeys([*clip.captions, *map(untagged, more)])))
+
+
+def held_out_takes(actions: dict[str, list[str]]) -> dict[str, list[str]] | None:
+    """Splits by HELD_OUT, or None if the source has none of val or of test.
+
+    A take with an action class that would not remain in train stays in train.
+
+    Args:
+        actions: the action class of each clip, by take.
+    """
+    held = {take for names in HELD_OUT.values() for take in names}
+    known = {action for take, own in actions.items() if take not in held for action in own}
+    splits = {
+        split: [take for take in names if take in actions and known.issuperset(actions[take])]
+        for split, names in HELD_OUT.items()
+    }
+    if not all(splits.values()):
+        return None
+    held = {take for names in splits.values() for take in names}
+    return {"train": sorted(set(actions) - held)} | splits
 
 
 def split_takes(

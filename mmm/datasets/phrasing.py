@@ -1,7 +1,8 @@
 """Captions as people would write them: one action, one after another, or two at once.
 
-The wording is hand-written and lies in `phrases/*.yaml`: 60 or more phrasings for every action class of Bandai-Namco's
-and CMU's data, and subjects, adjectives and manners for every style. This module only inflects and combines it.
+The wording is hand-written and lies in the YAML files of `phrases`: 60 or more phrasings for every action class of
+Bandai-Namco's and CMU's data, and subjects, adjectives and manners for every style. This module only inflects and
+combines it.
 
 A phrase with `<verb>` is a verb phrase; the others are whole captions ("hands up!"). SIDE is left or right, `{the}`
 the article or a possessive.
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from mmm.data.captions import mirror_text
 from mmm.datasets.bandai_captions import ACTION_CLASSES, STYLES
 from mmm.datasets.grammar import OWNER, inflect
 from mmm.datasets.synthetic.captions import PARALLEL, TWICE
@@ -70,7 +72,9 @@ def phrases() -> dict[str, list[str]]:
             for side in SIDES if "SIDE" in action else ("",):
                 known = table.setdefault(action.replace("SIDE", side), [])
                 known += [new for phrase in own if (new := phrase.replace("SIDE", side)) not in known]
-    return table
+    # of an action that was seen to one side only, the other side comes from mirrored clips
+    mirrored = {mirror_text(action): list(map(mirror_text, own)) for action, own in table.items()}
+    return mirrored | table
 
 
 def _tables() -> list[Path]:
@@ -97,7 +101,7 @@ def _same(style: str) -> str:
 
 @functools.cache
 def actions() -> dict[str, dict[str, Any]]:
-    """How each action class combines with others: the entries of phrases/actions.yaml, SIDE replaced."""
+    """How each action class combines with others: the entries of mmm/datasets/phrases/actions.yaml, SIDE replaced."""
     table = {}
     for action, rules in yaml.safe_load((FOLDER / "actions.yaml").read_text(encoding="utf-8")).items():
         for side in SIDES if "SIDE" in action else ("",):
