@@ -118,10 +118,13 @@ def one(action: str, style: str, rng: np.random.Generator, styled: bool) -> str:
     phrase = str(rng.choice(options, p=weights / weights.sum()))
     subject, pronoun, manner = _subject(style, rng, styled)
     if "<" not in phrase:
+        manner = manner or (str(rng.choice(styles()[style][2])) if styled else "")
         if manner:
             return f"{phrase.rstrip('!')}{rng.choice([', ', ' '])}{manner}"
         return phrase
     pattern = _pick(rng, ONE if manner else [(text, often) for text, often in ONE if "M," not in text])
+    if styled and not manner and not re.search(r"\bS\b", pattern):
+        manner = str(rng.choice(styles()[style][2]))  # without a subject, only the manner can show the style
     return _render(pattern, [phrase], subject, pronoun, rng, manner)
 
 

@@ -1,0 +1,107 @@
+"""Captions in everyday wording: enough of them, well inflected, true of their action, and how actions combine."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+from mmm.data.captions import mirror_text
+from mmm.datasets.bandai_captions import ACTION_CLASSES, STYLES
+from mmm.datasets.compositions import follows, together
+from mmm.datasets.phrasing import actions, at_once, captions_of, different, phrases, styles, then
+
+GENERATOR = np.random.default_rng
+
+
+def new_phrases():
+    """The phrases of every class beside those of `bandai_captions`."""
+    return {
+        action: [phrase for phrase in own if phrase not in ACTION_CLASSES.get(action, [])]
+        for action, own in phrases().items()
+    }
+
+
+def test_every_action_has_sixty_phrasings_and_every_style_fifteen():
+    few = {action: len(own) for action, own in new_phrases().items() if len(own) < 60}
+    assert not few
+    poor = {
+        style: count
+        for style, kinds in styles().items()
+        if (count := sum(map(len, kinds)) - sum(map(len, STYLES[style]))) < 15
+    }
+    assert not poor
+
+
+def test_no_phrase_is_written_twice_or_in_a_way_that_files_cannot_hold():
+    for action, own in phrases().items():
+        plain = [" ".join(phrase.lower().split()) for phrase in own]
+        assert len(set(plain)) == len(plain), action
+        for phrase in own:
+            assert phrase == phrase.strip() and "#" not in phrase and "SIDE" not in phrase, phrase
+            assert re.fullmatch(r"[^<>{}]*(?:(?:<[a-z-]+>|\{the\})[^<>{}]*)*", phrase), phrase
+
+
+@pytest.mark.parametrize("action", ["wave-left-hand", "walk-turn-right"])
+def test_sides_are_named_and_swap_with_the_mirror(action):
+    mirrored = mirror_text(action)
+    assert sorted(map(mirror_text, phrases()[action])) == sorted(phrases()[mirrored])
+    other = "right" if "left" in action else "left"
+    assert not any(re.search(rf"\b{other}\b", phrase) for phrase in phrases()[action])
+
+
+def test_captions_name_the_style_first_and_not_last():
+    words = {word for own in styles()["angry"] for word in own if word}
+    for seed in range(20):
+        texts = captions_of("bow", "angry", GENERATOR(seed), 6)
+        assert len(set(texts)) == len(texts) >= 5
+        assert any(word in texts[0] for word in words), texts[0]
+        assert not any(word in texts[-1] for word in words), texts[-1]
+
+
+def test_captions_are_sentences_without_marks_of_the_grammar():
+    rng = GENERATOR(0)
+    pairs = [("walk", "bow"), ("sit-down", "stand-up"), ("run", "wave-right-hand")]
+    texts = [text for action in phrases() for text in captions_of(action, "normal", rng, 4)]
+    texts += [then(a, b, rng) for a, b in pairs for _ in range(40)]
+    texts += [at_once("walk", arms, rng) for arms in ("wave-left-hand", "bye") for _ in range(40)]
+    for text in texts:
+        assert not re.search(r"[<>{}#]|\b[A-Z]\b|  | ,|,$|^,", text), text
+        assert text == text.strip() and len(text.split()) <= 45, text
+
+
+def test_a_sequence_names_both_actions_in_their_order_and_possessives_fit():
+    rng = GENERATOR(1)
+    for _ in range(200):
+        text = then("walk", "bow", rng)
+        if re.match(r"(a|the) (man|guy|boy)\b", text):
+            assert not re.search(r"\b(her|their)\b", text), text
+        if re.match(r"(a|the) (woman|lady|girl)\b", text):
+            assert not re.search(r"\b(his|their)\b", text), text
+
+
+def test_what_does_not_go_together_is_excluded():
+    assert follows("walk", "sit-down") and follows("sit-down", "stand-up") and follows("stand-up", "walk")
+    assert not follows("sit-down", "walk") and not follows("walk", "stand-up")
+    assert not follows("steps-up", "walk") and follows("steps-up", "steps-down")
+    assert together("walk", "wave-left-hand") and not together("wave-left-hand", "walk")
+    assert not together("walk", "bow") and not together("bow", "wave-left-hand")
+
+
+def test_rules_are_of_known_actions_and_every_posture_is_left_again():
+    known = actions()
+    assert set(known) <= set(phrases())
+    assert {entry["part"] for entry in known.values()} == {"legs", "arms", "whole"}
+    assert all(mirror_text(action) in known for action in known)
+    for posture in {entry["end"] for entry in known.values()}:
+        assert any(entry["start"] == posture and entry["end"] != posture for entry in known.values()) or (
+            posture == "stand"
+        )
+    arms = [action for action, entry in known.items() if entry["part"] == "arms"]
+    assert all(isinstance(known[action]["holding"], list) for action in arms)
+
+
+def test_too_few_different_captions_are_refused():
+    words = itertools.cycle("ab")
+    with pytest.raises(ValueError, match="3 different captions"):
+        different(lambda: next(words), 3)
