@@ -281,6 +281,12 @@ class MotionFolder:
         return digest.hexdigest()[:16]
 
     @property
+    def known_splits(self) -> list[str]:
+        """Hashes of the splits that this folder keeps: its own and, of a union, those of its sources."""
+        sources = self.info.get("sources", {}).values()
+        return [self.splits_hash, *(about["splits_hash"] for about in sources if "splits_hash" in about)]
+
+    @property
     def splits_hash(self) -> str:
         """Hash of the train, val and test lists as they are now."""
         return hash_splits(self.splits)

@@ -53,12 +53,21 @@ Text to 3D human motion (22 joints, 20 frames per second, 24 to 196 frames), mas
 | transformer: loss over all positions | {loss:.3f} nats |
 | length estimator: mean error of the median | {error_tokens:.1f} tokens of 4 frames |
 
-{abilities}
+{by_source}{abilities}
 """
 ABILITIES = {
     "bandai": """What it can: walk, run, dash, turn, wave, raise the hands, bow, show the way, in the styles of the
 data. What it cannot: anything the data do not show (sitting, jumping, dancing at length), two actions one after the
 other.""",
+    "bandai-cmu-synthetic": """What it can: walk, run, turn, go backwards and sideways, wave, raise the hands, bow
+and show the way, in the styles of Bandai-Namco's data; sit down, get up, jump, drink, reach, laugh, box, exercise,
+climb steps and ladders, kick, dribble and dance, as CMU's 19 minutes show it; two actions one after the other, and
+arms beside legs. What it cannot: hands, faces and objects, two people, actions that the data do not show (it says so
+and names the nearest caption that it knows), three or more actions in one canvas (`generate_long`).""",
+    "cmu-synthetic": """What it can: what CMU's 19 minutes show (walk, run, sit down, get up, jump, drink, reach,
+laugh, box, exercise, climb steps and ladders, kick, dribble, dance) and the choreographer's actions, one after the
+other and arms beside legs. Free for any use; CMU asks to be acknowledged. What it cannot: styles, bows and waves as
+people do them (it knows these from the choreographer alone), hands, faces and objects, two people.""",
     "synthetic": """What it can: the nineteen actions of the choreographer, one after another and arms beside legs, with
 side, count, direction and speed. It moves as the choreographer does, not as people do: for experiments whose ground
 truth is known.""",
@@ -81,7 +90,11 @@ def ship(run: Path, data: Path, out: Path, bits: Literal[8, 16] = 16) -> dict[st
     training = {name: _history(run / path) for name, path in FOLDERS.items()}
     splits = model.info.get("splits_hash", folder.splits_hash)
     _require_same_splits(splits, folder, run)
-    model.info |= {"data_hash": folder.content_hash, "splits_hash": folder.splits_hash}
+    model.info |= {
+        "data_hash": folder.content_hash,
+        "splits_hash": folder.splits_hash,
+        "known_splits": folder.known_splits,
+    }
     with atomic_dir(out, mark="config.json") as part:
         model.save_pretrained(part, torch.float16 if bits == 16 else torch.int8)
         (part / "training.json").write_text(json.dumps(training, indent=1))
@@ -145,6 +158,7 @@ def _describe(part: Path, name: str, folder: MotionFolder, stored: str) -> dict[
         source=folder.info["source"],
         made=", {clips} clips, seed {seed}".format(**folder.info) if "clips" in folder.info else "",
         terms=": no commercial use, name the source" if "NC" in model.info["licence"] else "",
+        by_source=_by_source(model, folder),
         abilities=ABILITIES.get(folder.name, f"It knows what {folder.name} shows, and nothing else."),
         **(model.info | results | {f"{name}_steps": _steps(history) for name, history in training.items()}),
     )
@@ -153,6 +167,18 @@ def _describe(part: Path, name: str, folder: MotionFolder, stored: str) -> dict[
     for path in part.rglob("*.safetensors"):
         path.chmod(0o644)
     return results
+
+
+def _by_source(model: MMM, folder: MotionFolder) -> str:
+    """The tokenizer on val of each source of a union; nothing for any other data set."""
+    lines = []
+    for name, about in folder.info.get("sources", {}).items():
+        packed = folder.pack(f"val_{name}")
+        errors = evaluate_tokenizer(model.tokenizer, packed, folder.skeleton)
+        share, local, world = about["share"], errors["mpjpe_local"], errors["mpjpe_global"]
+        lines.append(f"| {name} | {len(packed)} | {share:.0%} | {local:.2f} cm | {world:.1f} cm |\n")
+    header = "| source | val clips | share in training | MPJPE local | MPJPE global |\n"
+    return f"{header}| --- | ---: | ---: | ---: | ---: |\n{''.join(lines)}\n" if lines else ""
 
 
 def evaluate(model: MMM, folder: MotionFolder) -> dict[str, float]:
