@@ -10,6 +10,7 @@ Each method is a few lines: it checks what the user passed and calls the module 
 
 from __future__ import annotations
 
+import itertools
 import json
 import numbers
 import os
@@ -270,6 +271,7 @@ class MMM:
         features = decode_in_pieces(self.tokenizer, tokens, sum(frames))
         motion = self._motion(features, ", then ".join(texts))
         motion.note = " ".join(filter(None, self._notes(texts, text_embedding)))
+        motion.segments = list(zip(itertools.accumulate([0, *frames[:-1]]), texts, strict=True))
         return motion
 
     # ------------------------------------------------------------------ motion → motion

@@ -103,6 +103,7 @@ def test_transitions_beside_a_short_action_are_shorter(model):
 
 def test_generate_long_has_the_requested_length_and_a_continuous_path(model):
     motion = model.generate_long(TEXTS, [50, 61, 70], seed=2)
+    assert motion.segments == list(zip([0, 50, 111], TEXTS, strict=True))
     assert motion.features.shape == (181, 263) and motion.text.count(", then ") == 2
     steps = np.linalg.norm(np.diff(motion.joints[:, 0], axis=0), axis=1)
     assert steps.max() < 5 * np.median(steps) + 0.1

@@ -64,7 +64,7 @@ def fix_feet(motion: Motion) -> Motion:
     if motion._captured is None:
         return Motion(features, motion.fps, motion.text, skeleton)
     fixed = Motion.generated(features, motion.fps, motion.text, skeleton, motion.body, motion.captured)
-    fixed._joints, fixed.note = joints, motion.note
+    fixed._joints, fixed.note, fixed.segments = joints, motion.note, motion.segments
     return fixed
 
 

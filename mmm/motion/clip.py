@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,11 @@ class Motion:
 
     Attributes:
         note: a sentence about the motion for its user, such as that its text is far from everything learned; or "".
+        segments: of a sequence of actions: first frame and text of each.
     """
 
     note = ""
+    segments: Sequence[tuple[int, str]] = ()
     _body: Float[np.ndarray, "j 3"] | None = None  # of a generated motion: `mmm.motion.rigid`
     _captured: Bool[np.ndarray, "t j"] | None = None  # joints that are not generated; None: all of them
 
@@ -155,7 +158,9 @@ class Motion:
             ValueError: step is below 1.
         """
         require(step >= 1, f"step is {step}; expected 1 (all frames) or more.")
-        return Motion.from_joints(self.joints[::step], self.fps / step, self.text, self.skeleton)
+        motion = Motion.from_joints(self.joints[::step], self.fps / step, self.text, self.skeleton)
+        motion.segments = [(-(-first // step), text) for first, text in self.segments]
+        return motion
 
     def __repr__(self) -> str:
         text = f"{self.text!r}, " if self.text else ""

@@ -103,9 +103,9 @@ def best_yaw(joints: Float[np.ndarray, "t j 3"], skeleton: Skeleton) -> float:
 
     Best: the person is seen from the front, 20° to 62° off, while they are active (after a turn, the punch counts);
     moving bones lie and swing across the picture rather than towards the viewer (a bow is seen from the side, a
-    wave from the front); moving hands are not in front of or behind the chest; the root moves from left to right;
-    the more active side of the body is the nearer one. The weights were set by eye on real captures of walking,
-    running, bowing, kicking, punching, waving, raising arms and turning.
+    wave from the front); moving hands are not in front of or behind the chest; the root moves from left to right; the
+    side of the body that moves more, or whose hand is raised, is the nearer one. The weights were set by eye on real
+    captures of walking, running, bowing, kicking, punching, waving, raising arms and turning.
     """
     ahead = facing(joints, skeleton)
     left = np.cross(UP, ahead)
@@ -113,14 +113,18 @@ def best_yaw(joints: Float[np.ndarray, "t j 3"], skeleton: Skeleton) -> float:
     pose = joints - joints[:, :1] * [1, 0, 1]
     active = np.abs(np.gradient(pose, axis=0)).sum((1, 2)) + 0.01 if len(pose) > 1 else np.ones(1)
     active = active / active.sum()
-    busy = pose.std(0).sum(-1)
-    busy = busy / (busy.sum() + 1e-6)
-    side = busy[list(skeleton.left)].sum() - busy[list(skeleton.right)].sum()
+    spread = pose.std(0).sum(-1)
+    busy = spread / (spread.sum() + 1e-6)
     bones = (pose - pose[:, list(skeleton.parents)])[:, 1:]
     lengths = np.linalg.norm(bones, axis=-1) + 1e-6
     limbs = skeleton.left + skeleton.right
     hands = [chain[-1] for chain in skeleton.chains if chain[0] and chain[-1] in limbs]
     chest = pose[:, list(skeleton.face)].mean(1, keepdims=True)
+    raised = pose[:, hands, 1] - pose[:, list(skeleton.face[2:]), 1].mean(1, keepdims=True)
+    acts = spread.copy()
+    acts[hands] += 3 * np.maximum(raised, 0).mean(0)
+    acts_left, acts_right = acts[list(skeleton.left)].sum(), acts[list(skeleton.right)].sum()
+    side = (acts_left - acts_right) / (acts_left + acts_right + 1e-6)
     least, most = np.cos(np.radians([62, 20]))
 
     def score(yaw: float) -> float:
@@ -131,8 +135,8 @@ def best_yaw(joints: Float[np.ndarray, "t j 3"], skeleton: Skeleton) -> float:
         swing = (pose @ right).std(0).mean()
         aside = np.minimum(np.abs((pose[:, hands] - chest) @ right), 0.3).mean(0) @ busy[hands]
         moved = np.clip(travel @ right, -2, 2)
-        near = side * (left @ towards) @ active
-        return seen + shown.mean(0) @ busy[1:] + 3 * swing + 2 * aside + 0.05 * moved + 0.2 * near
+        near = side * np.clip(left @ towards, -0.5, 0.5) @ active
+        return seen + shown.mean(0) @ busy[1:] + 3 * swing + 2 * aside + 0.05 * moved + 0.6 * near
 
     first = np.arctan2(ahead[0, 0], ahead[0, 2])
     return float(max(first + np.radians(np.arange(-180, 180, 10) + 5), key=score))

@@ -5,11 +5,12 @@ import stat
 
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
+from PIL import Image, ImageDraw, ImageSequence
 
 from mmm.motion import Motion
-from mmm.viz.animation import animate, animate_beside
+from mmm.viz.animation import FINE, animate, animate_beside
 from mmm.viz.style import LEFT, RIGHT
+from tests.viz.test_strip import moving, standing
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_side_by_side_the_shorter_one_rests(golden, tmp_path):
     with Image.open(path) as gif:
         assert gif.size == (192, 96) and gif.n_frames == 12
         pictures = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(gif)]
-    moved = np.abs(np.diff(np.stack(pictures)[:, :80].astype(int), axis=0)).sum((1, 3))  # without the clocks
+    moved = np.abs(np.diff(np.stack(pictures)[:, 12:].astype(int), axis=0)).sum((1, 3))  # without the clocks
     assert moved[5:, 96:].sum() == 0
     assert moved[5:, :96].sum() > 0
     other_rate = Motion.from_joints(joints, fps=30)
@@ -87,3 +88,92 @@ def test_side_by_side_the_shorter_one_rests(golden, tmp_path):
         with pytest.raises(ValueError):
             animate_beside(motions, tmp_path / "x.gif", titles)
     assert [file.name for file in tmp_path.iterdir()] == ["two.gif"]
+
+
+def _arms_up(frames: int = 12) -> np.ndarray:
+    joints = np.repeat(standing()[None], frames, 0)
+    rise = np.linspace(0, 1, frames)[:, None]
+    for shoulder, elbow, wrist in ((16, 18, 20), (17, 19, 21)):
+        for joint, far in ((elbow, 0.26), (wrist, 0.52)):
+            joints[:, joint] += rise * (joints[0, shoulder] + [0, far, 0] - joints[0, joint])
+    return joints
+
+
+def _jump(frames: int = 12) -> np.ndarray:
+    return standing() + np.sin(np.linspace(0, np.pi, frames))[:, None, None] * [0, 0.9, 0]
+
+
+def _bent(angle: float, frames: int = 12) -> np.ndarray:
+    """Everything above the hips (or, lying, all of the body) falls forward about the root."""
+    joints = np.repeat(standing()[None], frames, 0)
+    root = joints[0, 0]
+    moved = range(22) if angle > np.pi / 2 else [j for j in range(22) if joints[0, j, 1] > root[1]]
+    for frame, turn in enumerate(np.linspace(0, angle, frames)):
+        about = np.array([[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]])
+        for joint in moved:
+            joints[frame, joint] = (joints[0, joint] - root) @ about.T + root
+        joints[frame, :, 1] -= joints[frame, :, 1].min() - 0.05
+    return joints
+
+
+@pytest.mark.parametrize(
+    "joints",
+    [
+        _arms_up(),
+        _jump(),
+        _bent(np.pi / 2),
+        _bent(np.pi * 0.55),
+        moving(np.linspace([0, 0], [0, 5], 40)),
+        moving(np.linspace([0, 0], [9, -5], 20)),  # a dash of 10 m
+        moving(np.linspace([0, 0], [0, 2.1], 20)),  # as far as the camera rests
+    ],
+    ids=["arms up", "jump", "bow", "lie down", "walk 5 m", "dash", "camera at rest"],
+)
+def test_the_body_is_never_cropped(joints, tmp_path, monkeypatch):
+    points, polygon = [], ImageDraw.ImageDraw.polygon
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "polygon", lambda self, p, *rest: points.extend(p) or polygon(self, p, *rest)
+    )
+    animate(
+        joints, tmp_path / "a.gif", title="two lines below, which the body does not cover either", size=160
+    )
+    low, high = np.min(points, 0), np.max(points, 0)
+    fine = 160 * FINE
+    assert low.min() >= 0.04 * fine - 1 and high[0] <= 0.96 * fine + 1 and high[1] <= 0.87 * fine
+    assert ((high - low) / fine).max() > 0.65  # and it is not small
+
+
+def _titles(motion: Motion, tmp_path, monkeypatch) -> list[str]:
+    written = []
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "multiline_text", lambda self, at, text, *_, **__: written.append(text)
+    )
+    animate(motion, tmp_path / "a.gif", size=64)
+    return written
+
+
+def test_a_sequence_shows_the_text_of_the_current_action(joints, tmp_path, monkeypatch):
+    motion = Motion.from_joints(joints[:8], text="walks, then runs")
+    assert _titles(motion, tmp_path, monkeypatch) == ["walks, then runs"] * 8
+    motion.segments = [(0, "walks"), (5, "runs")]
+    assert _titles(motion, tmp_path, monkeypatch) == ["walks"] * 5 + ["runs"] * 3
+    assert _titles(motion.every(2), tmp_path, monkeypatch) == ["walks"] * 3 + ["runs"]
+
+
+def test_rows_of_pictures_and_a_short_one_that_starts_again(tmp_path, joints):
+    long, short = Motion.from_joints(joints[:12]), Motion.from_joints(joints[:4])
+    path = animate_beside([long, short, long], tmp_path / "a.gif", size=80, columns=2, repeat=True)
+    with Image.open(path) as gif:
+        assert gif.size == (160, 160) and gif.n_frames == 12
+        pictures = np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(gif)])
+    np.testing.assert_array_equal(pictures[:4, :80, 80:], pictures[8:, :80, 80:])
+    np.testing.assert_array_equal(pictures[:, :80, :80], pictures[:, 80:, :80])
+    assert (pictures[:, 80:, 80:] == 255).all()
+
+
+def test_files_are_small_at_rest_and_on_the_way(tmp_path):
+    joints = np.repeat(standing()[None], 30, 0)
+    joints[:, 20] += np.stack([0.3 * np.sin(np.arange(30) / 3), np.full(30, 0.8), np.zeros(30)], 1)
+    assert animate(joints, tmp_path / "a.gif", size=320).stat().st_size < 50_000
+    on_the_way = moving(np.linspace([0, 0], [0, 3], 30))
+    assert animate(on_the_way, tmp_path / "a.gif", size=320).stat().st_size < 120_000

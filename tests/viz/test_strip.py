@@ -102,6 +102,29 @@ def test_the_view_shows_the_face_and_the_waving_hand():
         assert np.radians(20) < side * yaw < np.radians(65)
 
 
+def walking(frames: int = 80) -> np.ndarray:
+    """Joints of somebody who walks 4 m ahead and swings legs and arms."""
+    joints = moving(np.linspace([0, 0], [0, 4], frames))
+    swing = 0.3 * np.sin(np.arange(frames) / 4)
+    for left, right, size in ((4, 5, 0.4), (7, 8, 1.0), (10, 11, 1.0), (20, 21, -0.7)):
+        joints[:, left, 2] += size * swing
+        joints[:, right, 2] -= size * swing
+    return joints
+
+
+@pytest.mark.parametrize(("joint", "side"), [(20, 1), (21, -1)])
+def test_who_waves_while_walking_is_seen_from_the_side_that_waves(joint, side):
+    joints = walking()
+    joints[:, [joint, joint - 2]] = standing()[[joint, joint - 2]] + joints[:, :1] * [1, 0, 1]
+    joints[:, joint] += np.stack([0.15 * np.sin(np.arange(80) / 3), np.full(80, 1.0), np.zeros(80)], 1)
+    joints[:, joint - 2, 1] += 0.4
+    assert np.radians(20) < side * best_yaw(joints, HUMANML3D) < np.radians(65)
+
+
+def test_a_walk_is_seen_from_between_front_and_side():
+    assert np.radians(20) < abs(best_yaw(walking(), HUMANML3D)) < np.radians(65)
+
+
 def test_poses_on_a_straight_path_stand_at_their_positions():
     joints = moving(np.linspace([0, 0], [0, 8], 100))
     strip = lay_out(joints, 20.0, HUMANML3D, 7)
