@@ -2,7 +2,7 @@
 
 `python -m figures.blind make` draws film strips of generated and real motions, shuffled, and a key; readers name what
 they see; `score` compares their answers with the key; `page` shows free text with all answers. This folder holds the
-answers to the built-in prompts, ../free-text those to free text.
+answers to the built-in prompts, ../free-text and ../free-text-60 those to free text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Make:
     """A data folder: real clips are drawn from its val split."""
     out: Path = Path("runs/blind")
     prompts: Path | None = None
-    """Free text: a JSON list of {"text", "contents", "kind"}; the built-in prompts by default."""
+    """Free text: a JSON list of {"text", "kind", "actions"}; the built-in prompts by default."""
     seed: int = 0
     """Of the first prompt; the next has one more."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from figures.blind.prompts import KINDS, read_json
+from figures.blind.prompts import KINDS, form_of, read_json, wanted_of
 from figures.blind.score import Strip, score, table, tally
 from mmm.data.reading import load_array
 from mmm.errors import atomic_dir, check_replaceable, require
@@ -29,6 +29,15 @@ GIF_BYTES = 700_000  # all together
 # (pixels, step between frames), tried in this order until the GIFs are small enough: legible before smooth.
 GIF_SIZES = ((200, 2), (160, 2), (160, 3), (140, 3), (120, 3), (100, 4))
 MARK = "gifs/*.gif"  # only a page has them: a folder of strips is never taken for one and replaced
+RULES = {
+    "contents": "**Right**: the answer is one of the requested classes; of two requested actions, both. **Half**: one "
+    "of two actions, or the requested action and another. Readers were not asked for the order of two actions, nor for "
+    "the manner. If no class fits the request, no answer is right.",
+    "actions": "**Right**: the answer is one of the names that were fixed for the request before any motion was made; "
+    "of two requested actions both, in the requested order; for a style also the manner. **Half**: one of two actions, "
+    "both in another order, the requested action beside another, or action without manner and the reverse. Real clips "
+    "are captures of one action; those like a style are right if action and manner are.",
+}
 MARKS = {"right": "✔ **right**", "half": "½ **half**", "wrong": "✘ **wrong**"}
 
 
@@ -148,9 +157,7 @@ def _text(
         f"{real}, were named by {readers} readers who saw no prompt; the most frequent answer counts.",
         "\n".join(f"    {line}" for line in lines),
         counts,
-        "**Right**: the answer is one of the requested classes; of two requested actions, both. **Half**: one of two "
-        "actions, or the requested action and another. Readers were not asked for the order of two actions, nor for "
-        "the manner. If no class fits the request, no answer is right. "
+        f"{RULES[form_of([strip.row['prompt'] for _, strip in prompts.values()])]} "
         f"Model {manifest.get('model')}, data {manifest.get('data')} {manifest.get('data_hash')}, git revision "
         f"{manifest.get('git_revision')}; [key](key.json), [instructions](instructions.md), [result](result.json).",
         _gallery(prompts, shown),
@@ -186,12 +193,22 @@ def _gallery(prompts: dict[int, tuple[str, Strip]], shown: list[int], columns: i
 def _entry(number: int, strip: Strip) -> str:
     """One prompt: the request, what every reader saw, the mark, the strip."""
     prompt = strip.row["prompt"]
-    names = [f"`{name}`" for name in prompt["contents"]]
-    link = f" {prompt.get('order', 'and')} " if prompt["kind"] == "two" else " or "
-    wanted = link.join(names) or "nothing that a class describes"
     saw = ", ".join(f"`{answer}`" for answer in strip.answers)
+    shows = f"{_escaped(prompt['shows'])}\n\n" if "shows" in prompt else ""
     return (
-        f"### {number}. “{_escaped(prompt['text'])}”\n\n"
-        f"{MARKS[strip.mark]} · {prompt['kind']}, requested {wanted} · readers saw {saw}\n\n"
+        f"### {number}. “{_escaped(prompt['text'])}”\n\n{shows}"
+        f"{MARKS[strip.mark]} · {prompt['kind']}, requested {_request(prompt)} · readers saw {saw}\n\n"
         f"![strip of prompt {number}](strips/{number:02d}.png)"
+    )
+
+
+def _request(prompt: dict) -> str:
+    """The right names: "`run` or `dash`, then `kick`"."""
+    either = [" or ".join(f"`{name}`" for name in names) for names in wanted_of(prompt)["actions"]]
+    link = {"then": ", then ", "while": " while ", "any": " and "}[prompt.get("order", "any")]
+    if "contents" in prompt:
+        link = link.replace(",", "")
+    manner = " or ".join(f"`{name}`" for name in prompt.get("manner", []))
+    return (link.join(filter(None, either)) or "nothing that a class describes") + (
+        f"; {manner}" if manner else ""
     )

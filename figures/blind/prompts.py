@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from figures.blind.answers import ACTIONS, MANNERS
 from mmm.data import mirror_text
 from mmm.errors import require
 
@@ -70,16 +71,20 @@ PROMPTS = {
     "guide": ("a man shows a guest the way", "someone leads a visitor with the right arm"),
 }
 
-OTHER = "other"  # free text only: the motion fits none of the classes
 KINDS = {
     "plain": "one action, in everyday words",
+    "single": "one action",
     "style": "one action and how it is done",
     "order": "one action, the words in an unusual order",
     "typo": "one action, misspelt",
     "two": "two actions",
+    "sequence": "two actions, one after the other",
+    "while": "two actions at once",
+    "everyday": "one action of everyday life, sport or dance",
+    "odd": "in odd words: misspelt, shouted, or in an unusual order",
     "beyond": "something that the data do not show",
 }
-ORDERS = ("then", "while")
+ORDERS = ("then", "while", "any")
 
 
 def read_json(path: str | os.PathLike[str], kind: type, expected: str) -> Any:
@@ -102,35 +107,57 @@ def read_json(path: str | os.PathLike[str], kind: type, expected: str) -> Any:
 
 
 def read_prompts(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Free text to be judged: a JSON list of objects with text, contents (classes that are right) and kind.
+    """Free text to be judged: a JSON list of objects with text, kind, actions and, where they count, order and manner.
 
-    A prompt of kind "two" has two contents, and perhaps the order in which they come.
+    See `figures.blind.answers` for actions, order and manner. The key "shows" (what the text requests, in plain words)
+    is for the page. Earlier prompts have "contents" (classes that are right) in place of actions; of kind "two" they
+    have two contents, in any order. All prompts of a file have the same form.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: no list, or a prompt that cannot be judged, which the message names.
     """
-    prompts = read_json(path, list, 'a list of {"text": …, "contents": […], "kind": …}')
+    prompts = read_json(path, list, 'a list of {"text": …, "kind": …, "actions": [[…]]}')
     require(prompts, f"{path} holds no prompt; give at least one.")
+    form = form_of(prompts)
     texts: set[str] = set()
     for number, prompt in enumerate(prompts, 1):
         where = f"{path}: prompt {number}"
-        _check(where, prompt)
+        _check(where, prompt, form)
         require(prompt["text"] not in texts, f"{where} ({prompt['text']!r}) is there twice; leave one out.")
         texts.add(prompt["text"])
     return prompts
 
 
-def _check(where: str, prompt: Any) -> None:
+def form_of(prompts: list[Any]) -> str:
+    """ "actions", or "contents" for the form of the earlier prompts."""
+    return "contents" if any(isinstance(p, dict) and "contents" in p for p in prompts) else "actions"
+
+
+def wanted_of(prompt: dict[str, Any]) -> dict[str, Any]:
+    """What the strip of a prompt should show, as `figures.blind.answers.mark_of` takes it."""
+    if "contents" not in prompt:
+        return prompt
+    contents = prompt["contents"]
+    return {"actions": [[name] for name in contents] if prompt["kind"] == "two" else [contents]}
+
+
+def _check(where: str, prompt: Any, form: str) -> None:
     """Raise ValueError, naming `where`, unless this is a prompt that can be judged."""
-    known = isinstance(prompt, dict) and {"text", "contents", "kind"} <= prompt.keys()
-    require(known, f"{where} is {prompt!r}; expected an object with text, contents and kind.")
-    text, contents, kind = prompt["text"], prompt["contents"], prompt["kind"]
-    order = prompt.get("order", ORDERS[0])
+    known = isinstance(prompt, dict) and {"text", form, "kind"} <= prompt.keys()
+    require(known, f"{where} is {prompt!r}; expected an object with text, {form} and kind.")
+    text, kind = prompt["text"], prompt["kind"]
     require(
         isinstance(text, str) and text.strip(), f"{where} has the text {text!r}; say what the person does."
     )
     require(kind in tuple(KINDS), f"{where} has the kind {kind!r}, expected one of {', '.join(KINDS)}.")
+    order = prompt.get("order", ORDERS[0])
+    require(order in ORDERS, f"{where} has the order {order!r}, expected {', '.join(ORDERS)}.")
+    (_check_contents if form == "contents" else _check_actions)(where, prompt)
+
+
+def _check_contents(where: str, prompt: dict[str, Any]) -> None:
+    kind, contents = prompt["kind"], prompt["contents"]
     require(
         isinstance(contents, list) and all(content in tuple(CONTENTS) for content in contents),
         f"{where} has the contents {contents!r}, expected a list of some of {', '.join(CONTENTS)}.",
@@ -140,17 +167,38 @@ def _check(where: str, prompt: Any) -> None:
         len(set(contents)) == len(contents) == count,
         f"{where} is of kind {kind} and has the contents {contents}; each may come once, of kind two there are two.",
     )
-    require(order in ORDERS, f"{where} has the order {order!r}, expected {' or '.join(ORDERS)}.")
 
 
-def _plain(text: str) -> str:
+def _check_actions(where: str, prompt: dict[str, Any]) -> None:
+    actions, manner = prompt["actions"], prompt.get("manner", [])
+    lists = isinstance(actions, list) and all(isinstance(names, list) and names for names in actions)
+    require(
+        lists and all(name in tuple(ACTIONS) for names in actions for name in names),
+        f"{where} has the actions {actions!r}, expected lists of some of {', '.join(ACTIONS)}.",
+    )
+    require(
+        len(actions) in (1, 2) and (len(actions) == 2) == ("order" in prompt),
+        f"{where} has {len(actions)} actions and the order {prompt.get('order')!r}; one action has none, two have one.",
+    )
+    require(
+        isinstance(manner, list) and all(name in tuple(MANNERS) for name in manner),
+        f"{where} has the manner {manner!r}, expected a list of some of {', '.join(MANNERS)}.",
+    )
+    require(
+        bool(manner) == (prompt["kind"] == "style"),
+        f"{where} is of kind {prompt['kind']} and has the manner {manner!r}; a manner is given for kind style only.",
+    )
+
+
+def plain(text: str) -> str:
+    """The text in letters alone: small, words separated by one space."""
     return " ".join(re.findall(r"[a-z]+", text.lower()))
 
 
 def check_unseen(prompts: list[str], captions: list[str]) -> None:
     """Raise ValueError if a prompt, in letters alone, is a training caption or the mirror image of one."""
-    seen = {_plain(text) for caption in captions for text in (caption, mirror_text(caption))}
-    known = [prompt for prompt in prompts if _plain(prompt) in seen]
+    seen = {plain(text) for caption in captions for text in (caption, mirror_text(caption))}
+    known = [prompt for prompt in prompts if plain(prompt) in seen]
     require(
         not known,
         f"the prompt {known[:1]} is a training caption; use words that the model has not seen.",

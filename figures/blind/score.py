@@ -1,8 +1,8 @@
 """Answers of readers compared with the key: which strips were recognised.
 
-The most frequent answer to a strip counts; in a tie that of the first reader among them. An answer to a built-in prompt
-is one action class. An answer to free text may also be `other`, or two classes joined by "+" in any order, and is
-right, half right or wrong.
+The most frequent answer to a strip counts; in a tie that of the first reader among them. Actions and manner are counted
+each by itself. An answer to a built-in prompt is one action class. An answer to free text may also be `other`, or name
+two actions, and is right, half right or wrong (see `figures.blind.answers`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import numpy as np
 import seaborn as sns
 from scipy.stats import binomtest
 
-from figures.blind.prompts import CONTENTS, KINDS, OTHER, read_json
+from figures.blind.answers import ACTIONS, MANNERS, OTHER, Answer, is_valid, mark_of, parse
+from figures.blind.prompts import CONTENTS, KINDS, form_of, read_json, wanted_of
 from mmm.errors import atomic_write, require
 from mmm.viz.table import markdown_table
 
@@ -60,54 +61,56 @@ def score(strips: str | os.PathLike, answers: Iterable[str | os.PathLike]) -> di
     """
     key, answers = read_key(strips), list(answers)
     require(answers, f"there are no answers to the strips in {strips}; name a file of a reader.")
-    free = is_free(key)
-    readers = [_read_answers(path, list(key), free) for path in answers]
+    form = form_of_key(key)
+    readers = [_read_answers(path, list(key), form) for path in answers]
     scored = {}
     for name, row in key.items():
         given = [reader[name] for reader in readers]
-        prompt = row.get("prompt") or {"contents": [row["content"]], "kind": row["kind"]}
-        counted = Counter(given).most_common(1)[0][0]
-        mark = mark_of(prompt["contents"], prompt["kind"] == "two", counted)
-        scored[name] = Strip(row, given, counted, mark)
+        counted = _most_frequent(given)
+        if "prompt" in row:
+            wanted = wanted_of(row["prompt"])
+        else:
+            wanted = row if "actions" in row else {"actions": [[row["content"]]]}
+        scored[name] = Strip(row, list(map(str, given)), str(counted), mark_of(wanted, counted))
     return scored
 
 
-def _read_answers(path: str | os.PathLike, names: list[str], free: bool) -> dict[str, str]:
-    """The answers of one reader, by strip; joined names in alphabetical order."""
+def _most_frequent(given: list[Answer]) -> Answer:
+    """The most frequent actions with the most frequent manner."""
+    action = Counter(answer.action for answer in given).most_common(1)[0][0]
+    manner = Counter(answer.manner for answer in given).most_common(1)[0][0]
+    return dataclasses.replace(parse(action), manner=manner)
+
+
+def form_of_key(key: dict[str, dict[str, Any]]) -> str:
+    """What readers were asked: "built-in" (one class), "contents" (one or two), "actions" (also order and manner)."""
+    return form_of([row["prompt"] for row in key.values() if "prompt" in row]) if is_free(key) else "built-in"
+
+
+def _read_answers(path: str | os.PathLike, strips: list[str], form: str) -> dict[str, Answer]:
+    """The answers of one reader, by strip; no manner is the normal one if readers were asked for it."""
     given = read_json(path, dict, "an object with an answer for each strip")
-    expected = f"one of {', '.join(CONTENTS)}"
-    if free:
+    names, links, manners = {
+        "built-in": (CONTENTS, (), ()),
+        "contents": ({*CONTENTS, OTHER}, ("any",), ()),
+        "actions": ({*ACTIONS, OTHER}, ("then", "while"), MANNERS),
+    }[form]
+    expected = f"one of {', '.join(ACTIONS if form == 'actions' else CONTENTS)}"
+    if form == "contents":
         expected += f', {OTHER}, or two classes joined by "+"'
-    for name in names:
-        answer = given.get(name, "")
-        valid = isinstance(answer, str) and (is_answer(answer) if free else answer in CONTENTS)
-        require(valid, f"{path}: strip {name} has the answer {answer!r}, expected {expected}.")
-    return {name: "+".join(names_of(given[name])) for name in names}
-
-
-def names_of(answer: str) -> list[str]:
-    """The names that an answer joins, in alphabetical order: "walk + bow" → ["bow", "walk"]."""
-    return sorted(name.strip() for name in answer.split("+"))
-
-
-def is_answer(answer: str) -> bool:
-    """One action class, two different ones, or `other` alone?"""
-    names = names_of(answer)
-    return names == [OTHER] or len(set(names)) == len(names) <= 2 and all(name in CONTENTS for name in names)
-
-
-def mark_of(contents: list[str], both: bool, answer: str) -> str:
-    """ "right", "half" or "wrong".
-
-    Args:
-        contents: the requested or performed classes; nothing is right where there is none.
-        both: must the answer name both classes (kind "two", half: one of them), or just one of them (half: one of
-            them beside another action that was not requested)?
-    """
-    names = names_of(answer)
-    hits = sum(name in contents for name in names)
-    right = set(names) == set(contents) if both else len(names) == hits == 1
-    return "right" if right else "half" if hits else "wrong"
+    if form == "actions":
+        expected += (
+            f', {OTHER}, or two of them joined by ", then " or " while "; and perhaps "; " and one of '
+            f"{', '.join(MANNERS)}"
+        )
+    read = {}
+    for strip in strips:
+        text = given.get(strip, "")
+        answer = parse(text) if isinstance(text, str) else Answer(())
+        valid = is_valid(answer, names, links, manners)
+        require(valid, f"{path}: strip {strip} has the answer {text!r}, expected {expected}.")
+        read[strip] = dataclasses.replace(answer, manner="") if answer.manner == "normal" else answer
+    return read
 
 
 # --- Built-in prompts ------------------------------------------------------------------------------------
@@ -162,19 +165,19 @@ def wilson(right: int, of: int) -> tuple[float, float]:
 
 
 def tally(strips: Iterable[Strip]) -> dict[str, dict[str, dict[str, Any]]]:
-    """result.json of free text: counts by kind of prompt and for "all" of "generated", and for "all" of "real".
+    """result.json of free text: counts by kind of prompt and for "all" of "generated" and "real".
 
-    "share" counts right answers, no half ones; "interval" is Wilson's.
+    Real clips have kinds if readers were asked for everyday actions and manners. "share" counts right answers, no half
+    ones; "interval" is Wilson's.
     """
     marks: dict[tuple[str, str], list[str]] = {}
     for strip in strips:
         marks.setdefault((strip.row["kind"], "all"), []).append(strip.mark)
-        if "prompt" in strip.row:
-            marks.setdefault(("generated", strip.row["prompt"]["kind"]), []).append(strip.mark)
-    rows = {"generated": [*KINDS, "all"], "real": ["all"]}
+        kind = strip.row["prompt"]["kind"] if "prompt" in strip.row else strip.row.get("like")
+        marks.setdefault((strip.row["kind"], kind), []).append(strip.mark)
     return {
-        source: {kind: _counts(marks[source, kind]) for kind in kinds if (source, kind) in marks}
-        for source, kinds in rows.items()
+        source: {kind: _counts(marks[source, kind]) for kind in (*KINDS, "all") if (source, kind) in marks}
+        for source in ("generated", "real")
     }
 
 

@@ -70,6 +70,27 @@ def test_the_page_has_every_prompt_with_strip_answers_and_mark(judged, tmp_path)
         assert (out / link).is_file()
 
 
+def test_the_page_of_everyday_prompts_says_what_was_requested(judged, tmp_path):
+    key = json.loads((judged / "key.json").read_text())
+    new = {"kind": "sequence", "actions": [["run", "dash"], ["kick"]], "order": "then", "shows": "A *run*."}
+    for row in key.values():
+        if "prompt" in row:
+            row["prompt"] = {"text": row["prompt"]["text"], **new}
+    key["007"]["prompt"] |= {"kind": "style", "manner": ["sad"]}
+    key["001"] |= {"actions": [["bow"]], "like": "single"}
+    (judged / "key.json").write_text(json.dumps(key))
+    given = judged / "answers_1.json"
+    given.write_text(json.dumps({**dict.fromkeys(key, "dash, then kick; sad"), "001": "bow"}))
+    text = (write_page(judged, [given], tmp_path / "page") / "README.md").read_text(encoding="utf-8")
+    assert text.count("requested `run` or `dash`, then `kick` · readers saw `dash, then kick; sad`") == 3
+    assert "requested `run` or `dash`, then `kick`; `sad` ·" in text and "A \\*run\\*." in text
+    assert (
+        "| **generated** | all prompts | 4 | 0 | 4 |" in text
+        and "| real, single | one action | 1 | 0 | 1 |" in text
+    )
+    assert "also the manner" in text
+
+
 def test_pictures_are_small_and_show_the_strip_of_their_prompt(judged, tmp_path):
     Image.new("RGB", (1100, 260), page.ARROW).save(judged / "strips" / f"{NAMES[2]}.png")
     out = write_page(judged, readers(judged), tmp_path / "page", gifs=[3, 2])

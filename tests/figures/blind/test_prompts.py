@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from figures.blind.prompts import CONTENTS, PROMPTS, check_unseen, read_prompts
+from figures.blind.prompts import CONTENTS, PROMPTS, check_unseen, read_prompts, wanted_of
 
 
 def test_every_content_has_two_prompts_that_differ():
@@ -43,7 +43,7 @@ def test_prompts_come_as_they_stand_in_the_file(tmp_path):
         ({"contents": "bow"}, "'bow'"),
         ({"contents": [["bow"]]}, "contents"),
         ({"contents": ["bow", "bow"]}, "contents"),
-        ({"kind": "odd"}, "odd"),
+        ({"kind": "strange"}, "strange"),
         ({"kind": "two"}, "two"),
         ({"order": "after"}, "after"),
         ({"text": " "}, "text"),
@@ -54,6 +54,40 @@ def test_a_prompt_that_cannot_be_judged_is_named(tmp_path, change, named):
     path = written(tmp_path, GOOD, {**GOOD, "text": "bows", **change})
     with pytest.raises(ValueError, match=rf"prompts\.json: prompt 2 .*{named}"):
         read_prompts(path)
+
+
+EVERYDAY = {"text": "hops up", "kind": "everyday", "shows": "A jump.", "actions": [["jump-up", "leap"]]}
+
+
+def test_prompts_with_actions_order_and_manner(tmp_path):
+    two = {"text": "walks off, sad", "kind": "sequence", "actions": [["stand-up"], ["walk"]], "order": "then"}
+    style = {"text": "sadly walks", "kind": "style", "actions": [["walk"]], "manner": ["sad"]}
+    assert read_prompts(written(tmp_path, EVERYDAY, two, style)) == [EVERYDAY, two, style]
+    assert wanted_of(two) == two and wanted_of(GOOD) == {"actions": [["bow"]]}
+    earlier = {"text": "walk, then bow", "contents": ["walk", "bow"], "kind": "two", "order": "then"}
+    assert wanted_of(earlier) == {"actions": [["walk"], ["bow"]]}  # readers were not asked for the order
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"actions": ["jump-up"]}, "'jump-up'"),
+        ({"actions": [["bye"]]}, "bye"),
+        ({"actions": [[]]}, "actions"),
+        ({"actions": [["walk"], ["bow"]]}, "2 actions and the order None"),
+        ({"order": "then"}, "1 actions and the order 'then'"),
+        ({"manner": ["sad"]}, "everyday"),
+        ({"kind": "style"}, "style"),
+        ({"kind": "style", "manner": ["swift"]}, "swift"),
+        ({"order": "after"}, "after"),
+    ],
+)
+def test_actions_that_cannot_be_judged_are_named(tmp_path, change, named):
+    path = written(tmp_path, EVERYDAY, {**EVERYDAY, "text": "hops again", **change})
+    with pytest.raises(ValueError, match=rf"prompts\.json: prompt 2 .*{named}"):
+        read_prompts(path)
+    with pytest.raises(ValueError, match=r"prompts\.json: prompt 1 "):
+        read_prompts(written(tmp_path, EVERYDAY, GOOD))  # two forms in one file
 
 
 @pytest.mark.parametrize("prompts", [["takes a bow"], [{"text": "takes a bow", "kind": "plain"}], []])

@@ -4,18 +4,7 @@ import math
 import pytest
 
 from figures.blind.__main__ import Score
-from figures.blind.prompts import CONTENTS, OTHER
-from figures.blind.score import (
-    count_contents,
-    draw_confusion,
-    find_answers,
-    is_answer,
-    mark_of,
-    score,
-    table,
-    tally,
-    wilson,
-)
+from figures.blind.score import count_contents, draw_confusion, find_answers, score, table, tally, wilson
 
 
 def write_key(folder, *rows):
@@ -52,30 +41,52 @@ def free(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    ("contents", "both", "given", "expected"),
-    [
-        (["walk", "bow"], True, "walk+bow", "right"),
-        (["walk", "bow"], True, "bow + walk", "right"),
-        (["walk", "bow"], True, "bow", "half"),
-        (["walk", "bow"], True, "bow+run", "half"),
-        (["walk", "bow"], True, "run+dash", "wrong"),
-        (["walk", "bow"], True, OTHER, "wrong"),
-        (["bye", "wave-left-hand"], False, "wave-left-hand", "right"),
-        (["bye", "wave-left-hand"], False, "wave-right-hand", "wrong"),
-        (["bow"], False, "walk+bow", "half"),
-        (["bye", "wave-left-hand"], False, "bye+wave-left-hand", "half"),  # one action was requested
-        ([], False, OTHER, "wrong"),
-    ],
-)
-def test_marks(contents, both, given, expected):
-    assert mark_of(contents, both, given) == expected
+@pytest.fixture
+def everyday(tmp_path):
+    """Strips of prompts with actions, order and manner."""
+    bows = {"text": "walk, then bow", "kind": "sequence", "actions": [["walk"], ["bow"]], "order": "then"}
+    drags = {"text": "drags along", "kind": "style", "actions": [["walk"]], "manner": ["tired"]}
+    return write_key(
+        tmp_path,
+        {"kind": "generated", "number": 1, "prompt": bows, "seed": 0},
+        {"kind": "generated", "number": 2, "prompt": drags, "seed": 1},
+        {
+            "kind": "real",
+            "like": "everyday",
+            "content": "ballet-leap",
+            "clip": "a",
+            "actions": [["leap", "spin"]],
+        },
+        {
+            "kind": "real",
+            "like": "style",
+            "content": "run",
+            "clip": "b",
+            "actions": [["run"]],
+            "manner": ["angry"],
+        },
+    )
 
 
-def test_valid_answers_to_free_text():
-    assert all(is_answer(name) for name in (*CONTENTS, OTHER, "walk+bow", "walk + bow"))
-    for wrong in ("", "+", "walk+", "walk+walk", "walk+other", "walk+bow+run", "walks", "walk bow"):
-        assert not is_answer(wrong)
+def test_actions_and_manner_are_counted_each_by_itself(everyday):
+    readers = [
+        answer(everyday, "a.json", "bow, then walk", "walk; sad", "spin", "run; angry"),
+        answer(everyday, "b.json", "walk then bow", "walk; tired", "leap; proud", "run"),
+        answer(everyday, "c.json", "walk, then bow; normal", "run; tired", "leap", "run; angry"),
+    ]
+    strips = score(everyday, readers)
+    assert strips["001"].answers == ["bow, then walk", "walk, then bow", "walk, then bow"]
+    assert [(strip.counted, strip.mark) for strip in strips.values()] == [
+        ("walk, then bow", "right"),
+        ("walk; tired", "right"),
+        ("leap", "right"),
+        ("run; angry", "right"),
+    ]
+    alone = [strip.mark for strip in score(everyday, readers[:1]).values()]
+    assert alone == ["half", "half", "right", "right"]
+    result = tally(strips.values())
+    assert list(result["generated"]) == ["style", "sequence", "all"]
+    assert {kind: n["of"] for kind, n in result["real"].items()} == {"style": 1, "everyday": 1, "all": 2}
 
 
 def test_wilsons_interval():
@@ -152,7 +163,11 @@ def test_free_text_is_counted_by_kind_written_and_printed(free, capsys):
 @pytest.mark.parametrize(
     ("strips", "given"),
     [("built_in", wrong) for wrong in ("", "bows", "bow+walk", "other")]
-    + [("free", wrong) for wrong in ("", "runs", "run+runs", "run+run", "other+run")],
+    + [
+        ("free", wrong)
+        for wrong in ("", "runs", "run+runs", "run+run", "other+run", "run, then bow", "run; sad")
+    ]
+    + [("everyday", wrong) for wrong in ("", "run+bow", "run, then runs", "run; swift", "run while stand")],
 )
 def test_wrong_names_are_refused_naming_file_and_strip(request, strips, given):
     folder = request.getfixturevalue(strips)

@@ -1,11 +1,16 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from figures.blind import strips
+from figures.blind.drawing import GAP, ROW, Pose, _rows, draw_strip, pose_count
+from figures.blind.score import score
 from figures.blind.strips import make_strips, spread
+from mmm.data import MotionFolder
+from mmm.motion import features_to_joints
 
 
 def test_strips_are_shuffled_and_a_judgement_is_never_replaced(model, toy, tmp_path, monkeypatch):
@@ -74,6 +79,107 @@ def test_free_text_has_as_many_real_clips_and_hides_its_prompts(model, toy, tmp_
     assert (told["command"], told["seed"], told["data_hash"]) == ("make", 5, toy.content_hash)
 
 
+def test_everyday_prompts_are_compared_with_clips_of_the_same_names(model, toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
+    names = {"waves with the left hand": ("wave-left-hand",), "walks forward": ("walk", "walk-turn-left")}
+    monkeypatch.setattr(strips, "CLASSES", names)
+    prompts = [
+        {"text": "she says hi", "kind": "single", "actions": [["wave-left-hand"]]},
+        {
+            "text": "strolls, says hi",
+            "kind": "while",
+            "actions": [["walk"], ["wave-left-hand"]],
+            "order": "while",
+        },
+    ]
+    out = make_strips(model, toy, tmp_path / "new", split="train", progress=False, prompts=prompts)
+    key = json.loads((out / "key.json").read_text())
+    real = {row["content"]: row for row in key.values() if row["kind"] == "real"}
+    assert {name: tuple(row["actions"][0]) for name, row in real.items()} == names
+    assert {row["like"] for row in real.values()} == {"single"}
+    read = (out / "instructions.md").read_text()
+    assert ", then " in read and "`tired`" in read and "`climb-up`" in read and "`bye`" not in read
+    assert not any(row["prompt"]["text"] in read for row in key.values() if "prompt" in row)
+    answers = tmp_path / "answers.json"
+    answers.write_text(json.dumps(dict.fromkeys(key, "walk; sad")))
+    marks = {row.get("content", number): mark for number, (row, mark) in _marks(out, answers).items()}
+    assert sorted(marks.values()) == ["half", "right", "wrong", "wrong"] and marks["walks forward"] == "right"
+
+
+def _marks(out, answers):
+    return {name: (strip.row, strip.mark) for name, strip in score(out, [answers]).items()}
+
+
+class Clips:
+    """A data folder of clips that have nothing but a program: (class, style, take) of each."""
+
+    path, of = "clips", {}
+
+    def __init__(self, *clips):
+        self.of = {
+            f"{i}": dict(zip(("content", "style", "path"), c, strict=True)) for i, c in enumerate(clips)
+        }
+
+    def ids(self, split):
+        return list(self.of)
+
+    def program(self, clip):
+        return self.of[clip] if self.of[clip]["content"] else {"segments": []}
+
+
+def test_real_clips_are_spread_over_manners_for_the_styles_and_never_synthetic():
+    clips = Clips(
+        ("walk", "old", "a"),
+        ("walk", "elderly", "a"),
+        ("run", "sad", "b"),
+        ("bow", "youthful", "c"),
+        ("climb-ladder-up", None, "d"),
+        ("sit-high", None, "e"),
+        (None, None, "f"),
+    )
+    kinds = [{"kind": kind} for kind in ("style", "single", "style", "everyday")]
+    for seed in range(5):
+        rows = strips.real_like(kinds, clips, "val", np.random.default_rng(seed))
+        assert [row["like"] for row in rows] == ["style"] * 2 + [row["like"] for row in rows[2:]]
+        assert sorted(row["manner"] for row in rows[:2]) == [["old"], ["sad"]]
+        assert sorted((row["content"], row["like"]) for row in rows[2:]) == [
+            ("bow", "single"),
+            ("climb-ladder-up", "everyday"),
+        ]
+        assert all(row["actions"] == [["climb-up"]] for row in rows if row["content"] == "climb-ladder-up")
+    with pytest.raises(ValueError, match="real clips, expected as many as prompts"):
+        strips.real_like([*kinds, {"kind": "single"}], clips, "val", np.random.default_rng(0))
+
+
+def test_captions_of_two_actions_are_training_captions_too(model, toy, tmp_path, toy_contents):
+    folder = tmp_path / "composed"
+    shutil.copytree(toy.path, folder)
+    table = {"then": {"a|b": ["she strolls, then says hi"]}, "while": {}}
+    (folder / "compositions.json").write_text(json.dumps(table))
+    how = {
+        "split": "train",
+        "progress": False,
+        "prompts": [{**ASKED[0], "text": "She strolls; then says hi!"}],
+    }
+    with pytest.raises(ValueError, match="is a training caption"):
+        make_strips(model, MotionFolder.open(folder), tmp_path / "free", **how)
+
+
+def test_a_strip_has_more_poses_for_a_longer_motion_in_rows_that_fit(golden, tmp_path):
+    joints = np.asarray(features_to_joints(np.asarray(golden("features_free")["0/features"], np.float32)))
+    sizes = []
+    for frames in (12, len(joints)):
+        draw_strip(joints[:frames], 20.0, tmp_path / "strip.png")
+        with Image.open(tmp_path / "strip.png") as picture:
+            sizes.append(picture.size)
+    assert sizes[0][0] == sizes[1][0] and sizes[0][1] < sizes[1][1]
+    assert [pose_count(seconds) for seconds in (0.5, 4.2, 20)] == [10, 18, 26]
+    poses = [Pose([], [], width, "") for width in np.random.default_rng(0).uniform(0.75, 2, 24)]
+    rows = _rows(poses)
+    assert [pose for row in rows for pose in row] == poses
+    assert all(row and sum(pose.width + GAP for pose in row) <= ROW for row in rows)
+
+
 def test_what_cannot_be_shown_leaves_no_folder(model, toy, tmp_path, toy_contents, monkeypatch):
     how = {"split": "train", "progress": False}
     with pytest.raises(ValueError, match="is a training caption"):
@@ -87,7 +193,7 @@ def test_what_cannot_be_shown_leaves_no_folder(model, toy, tmp_path, toy_content
     def broken(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(strips, "film_strip", broken)
+    monkeypatch.setattr(strips, "draw_strip", broken)
     with pytest.raises(OSError, match="disk full"):
         make_strips(model, toy, tmp_path / "free", prompts=ASKED, **how)
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
