@@ -227,7 +227,9 @@ def test_the_command_writes_numbers_and_a_manifest(actions, tmp_path, monkeypatc
     assert (
         "generated  while all                                    1 of 2    first 100 %  second  50 %" in out
     )
-    composed.Arguments(tmp_path, seeds=1, guidance=2.0).run()
-    assert "rules" not in json.loads((tmp_path / "composed.json").read_text())
+    composed.Arguments(tmp_path, seeds=1, guidance=2.0, long=True).run()
+    result = json.loads((tmp_path / "composed.json").read_text())
+    assert "rules" not in result and result["guidance"] == 2.0
+    assert list(result["generated"]) == ["then"] and result["generated"]["then"]["all"]["share"] == 1
     with pytest.raises(ValueError, match="seeds is 0"):
         composed.Arguments(tmp_path, seeds=0).run()
