@@ -38,9 +38,7 @@ from mmm.viz.style import (
 
 FINE = 2  # pictures are drawn this many times finer and averaged, which smooths edges
 STILL = 2.2  # metres: the camera rests if the root stays within this
-LEAST = (
-    1.6  # metres that a picture shows at least, across and up: a body that lies is not drawn larger than life
-)
+LEAST = 1.6  # metres that a picture shows at least: a body that lies is not drawn larger than one that stands
 COLOURS = 31  # in a GIF's palette, of which these first:
 _SOLID: tuple[Colour, ...] = (PAPER, LEFT, RIGHT, FLOOR, DARK, PATH, ARROW, NOSE, SKIN, FRONT, BACK, SHADOW)
 Titles = Sequence[tuple[int, str]]  # first frame and text
@@ -112,7 +110,8 @@ def animate_beside(
     for (joints, fps, skeleton, _), own in zip(scenes, written, strict=True):
         if not repeat:
             joints = np.concatenate([joints, joints[-1:].repeat(longest - len(joints), 0)])
-        pictures.append(itertools.cycle(_frames(joints, fps, skeleton, own, lines, size)))
+        frames = _frames(joints, fps, skeleton, own, lines, size)
+        pictures.append(itertools.cycle(frames) if repeat else frames)  # cycle keeps all frames in memory
     columns = min(columns or len(motions), len(motions))
     rows = -(-len(motions) // columns)
 
@@ -122,8 +121,8 @@ def animate_beside(
             whole.paste(picture, (size * (at % columns), size * (at // columns)))
         return whole
 
-    frames = map(sheet, itertools.islice(zip(*pictures, strict=True), longest))
-    return _write(path, frames, rates[0], size * columns, size * rows)
+    sheets = map(sheet, itertools.islice(zip(*pictures, strict=True), longest))
+    return _write(path, sheets, rates[0], size * columns, size * rows)
 
 
 def _checked(path: str | os.PathLike[str], size: int) -> Path:
