@@ -73,26 +73,27 @@ def write_page(
     Raises:
         FileNotFoundError: no such strips, answers or motions.
         ValueError: as `score`; the strips are those of the built-in prompts; a number that no prompt has; `out` is
-            something else than a page.
+            something else than a page or the folder of the prompts alone.
     """
     strips, out = Path(strips), Path(out)
-    check_replaceable(out, MARK)
     scored = score(strips, answers)
     prompts = {strip.row["number"]: (name, strip) for name, strip in scored.items() if "prompt" in strip.row}
     require(prompts, f"{strips / 'key.json'} has no free text; it was made without --prompts.")
+    listed = [prompts[number][1].row["prompt"] for number in sorted(prompts)]
+    mark = "prompts.json" if _holds_only(out, listed) else MARK
+    check_replaceable(out, mark)
     shown = sorted(set(gifs)) or choose(strip for _, strip in prompts.values())
     for number in shown:
         require(number in prompts, f"there is no prompt {number} to show as a GIF; give 1 to {len(prompts)}.")
     counts = tally(scored.values())
     manifest = read_json(strips / "manifest.json", dict, "the manifest that `blind make` writes")
-    with atomic_dir(out, MARK) as part:
+    with atomic_dir(out, mark) as part:
         for name in ("key.json", "manifest.json", "instructions.md"):
             shutil.copyfile(strips / name, part / name)
         for number, path in enumerate(answers, 1):
             shutil.copyfile(path, part / f"answers_{number}.json")
-        listed = [prompts[number][1].row["prompt"] for number in sorted(prompts)]
-        listed = json.dumps(listed, indent=1, ensure_ascii=False)
-        (part / "prompts.json").write_text(listed + "\n", encoding="utf-8")
+        text = json.dumps(listed, indent=1, ensure_ascii=False)
+        (part / "prompts.json").write_text(text + "\n", encoding="utf-8")
         write_json(part / "result.json", counts)
         (part / "strips").mkdir()
         for number, (name, _) in prompts.items():
@@ -101,6 +102,12 @@ def write_page(
         text = _text(prompts, shown, len(answers), table(counts), manifest, commands)
         (part / "README.md").write_text(text, encoding="utf-8")
     return out
+
+
+def _holds_only(out: Path, prompts: list[dict]) -> bool:
+    """Is `out` a folder with the prompts of these strips and nothing else?"""
+    alone = out.is_dir() and [path.name for path in out.iterdir()] == ["prompts.json"]
+    return alone and read_json(out / "prompts.json", list, "a list of prompts") == prompts
 
 
 def _shrink(source: Path, target: Path) -> None:

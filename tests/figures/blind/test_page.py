@@ -145,6 +145,18 @@ def test_nothing_half_written_is_left_and_what_stood_there_stays(judged, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "page", "run"]
 
 
+def test_a_page_is_written_beside_its_own_prompts_only(judged, tmp_path):
+    out = tmp_path / "page"
+    out.mkdir()
+    (out / "prompts.json").write_text(json.dumps(PROMPTS[:3]))
+    with pytest.raises(ValueError, match="page exists and is none of ours"):
+        write_page(judged, readers(judged), out)
+    (out / "prompts.json").write_text(json.dumps(PROMPTS))
+    write_page(judged, readers(judged), out)
+    assert (out / "README.md").is_file()
+    write_page(judged, readers(judged), out)  # and replaced later
+
+
 def test_the_first_right_one_of_each_kind_and_two_failures_are_shown():
     def marked(*marks):
         kinds = ["plain", "plain", "style", "order", "typo", "two", "beyond", "plain", "typo", "two"]
