@@ -40,7 +40,7 @@ READ_ACTIONS = f"""Answer in answers.json; half an hour is enough for 120 strips
 - What the person does, a name from the list: `"walk"`. If no name fits, answer `"{OTHER}"`.
 - If they clearly do two of these things, both names: `"walk, then bow"` if one comes after the other, `"walk while
   wave-left-hand"` if both happen at once. Take the two that matter most. Standing still before, between or after is no
-  action, nor are a step or two to begin or to end.
+  action, nor is a single step to begin or to end.
 - How they do it, if it is striking, after a semicolon: `"walk; tired"`, `"run, then bow; angry"`. Without this the
   answer is taken as "normal".
 
