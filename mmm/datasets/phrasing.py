@@ -29,7 +29,7 @@ FOLDER = Path(__file__).parent / "phrases"
 SIDES = ("left", "right")
 _VERB = re.compile(r"<([a-z-]+)>")
 _CLAUSE = re.compile(r"\b([AB]):(third|ing|base|pronoun)")
-_LIMB = re.compile(r"\b([LR])(:ing)?(?![a-z])")
+_LIMB = re.compile(r"\b([LR])(:ing|:pronoun)?(?![a-z])")
 _PLURAL = {"they": "base", "he": "third", "she": "third"}
 
 # S subject, H pronoun, A action with the form of its verbs, M manner; the number says how often.
@@ -141,12 +141,14 @@ def at_once(legs: str, arms: str, rng: np.random.Generator) -> str:
     if holding and rng.random() < 0.45:
         phrase = f"{walks} {rng.choice(holding)}"
     else:
-        waves = _verbs(arms, rng)
-        parts = {("L", None): walks, ("R", None): waves}
-        ing = {("L", ":ing"): walks, ("R", ":ing"): waves}
-        parts |= {key: _VERB.sub(lambda verb: inflect(verb[1], "ing"), text) for key, text in ing.items()}
-        pattern = _pick(rng, WHILE).replace("R:pronoun", "R").replace("H", pronoun)
-        phrase = _LIMB.sub(lambda limb: parts[limb[1], limb[2]], pattern)
+        clauses = {"L": walks, "R": _verbs(arms, rng)}
+        forms = {":ing": "ing", ":pronoun": _PLURAL[pronoun]}  # without a form, that of the sentence
+
+        def limb(match: re.Match) -> str:
+            clause, form = clauses[match[1]], forms.get(match[2])
+            return clause if form is None else _VERB.sub(lambda verb: inflect(verb[1], form), clause)
+
+        phrase = _LIMB.sub(limb, _pick(rng, WHILE).replace("H", pronoun))
     return _render(_pick(rng, AT_ONCE), [phrase], subject, pronoun, rng, "")
 
 

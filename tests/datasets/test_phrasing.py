@@ -80,6 +80,13 @@ def test_a_sequence_names_both_actions_in_their_order_and_possessives_fit():
             assert not re.search(r"\b(his|their)\b", text), text
 
 
+def test_a_clause_with_a_pronoun_has_a_finite_verb():
+    rng = GENERATOR(2)
+    texts = [at_once("walk", "wave-left-hand", rng) for _ in range(600)]
+    clauses = [match[0] for text in texts if (match := re.search(r"\bas (he|she|they) \w+", text))]
+    assert len(clauses) > 5 and not any(clause.endswith("ing") for clause in clauses), clauses
+
+
 def test_what_does_not_go_together_is_excluded():
     assert follows("walk", "sit-down") and follows("sit-down", "stand-up") and follows("stand-up", "walk")
     assert not follows("sit-down", "walk") and not follows("walk", "stand-up")
