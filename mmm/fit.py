@@ -118,6 +118,7 @@ def fit_transformer(
     sets: tuple[TokenSet, TokenSet] | None = None,
     held_out: float = 0.0,
     init: str | os.PathLike | None = None,
+    new_codes: bool = False,
     length_steps: int | None = None,
     options: dict[str, Any] | None = None,
     **changes: Any,
@@ -132,11 +133,13 @@ def fit_transformer(
             (`held_out_clips`); the length estimator sees them.
         init: a model to start from (run or model folder) instead of random weights. It must have been trained on this
             tokenizer's codes, and keeps its sizes and text dropout.
+        new_codes: the tokenizer was trained further than the one that `init` was trained on: the transformer gets its
+            codebook (of the same size) and learns it, which is faster than from random weights.
         length_steps: steps of the length estimator; by default those of `length_training`, at most the transformer's.
         options: for `mmm.training.loop.train` (resume, cpu, progress).
     Raises:
-        ValueError: OUT is a tokenizer's run; init was trained on other codes or another text encoder, or `model`
-            contradicts it.
+        ValueError: OUT is a tokenizer's run; init was trained on other codes (with `new_codes`: on a codebook of
+            another size) or another text encoder, or `model` contradicts it.
     """
     recipe, options, out = get_recipe(recipe), options or {}, Path(out)
     cpu, progress = options.get("cpu", False), options.get("progress", True)
@@ -160,7 +163,7 @@ def fit_transformer(
     # 3. The transformer. Initial weights come from torch's own generator.
     torch.manual_seed(config.seed)
     transformer, init_config, init_manifest = _first_transformer(
-        tokenizer, text_encoder, preset, recipe.text_dropout, model or {}, init
+        tokenizer, text_encoder, preset, recipe.text_dropout, model or {}, init, new_codes
     )
     run = out / "transformer"
     about = {"manifest": facts(folder) | init_manifest, "config_extra": init_config}
@@ -294,10 +297,11 @@ def _first_transformer(
     text_dropout: float,
     changes: dict[str, Any],
     init: str | os.PathLike | None,
+    new_codes: bool,
 ) -> tuple[MaskedTransformer, dict[str, str], dict[str, str]]:
     """The transformer that training starts from, and what configuration and manifest of the run say about `init`."""
     if init is not None:
-        transformer, run = pretrained_transformer(init, tokenizer, text_encoder, changes)
+        transformer, run = pretrained_transformer(init, tokenizer, text_encoder, changes, new_codes)
         return transformer, {"init": fingerprint(transformer)}, {"init": str(run)}
     parts, codes, code_dim = tokenizer.codebook.shape
     sizes = {"parts": parts, "codes": codes, "code_dim": code_dim, "text_dim": text_encoder.width}
@@ -306,7 +310,11 @@ def _first_transformer(
 
 
 def pretrained_transformer(
-    path: str | os.PathLike, tokenizer: Tokenizer, text_encoder: TextEncoder, changes: dict[str, Any]
+    path: str | os.PathLike,
+    tokenizer: Tokenizer,
+    text_encoder: TextEncoder,
+    changes: dict[str, Any],
+    new_codes: bool = False,
 ) -> tuple[MaskedTransformer, Path]:
     """The transformer of a run or model folder to start from, and the folder that says how it was trained.
 
@@ -321,10 +329,13 @@ def pretrained_transformer(
         FileNotFoundError,
     )
     transformer = MaskedTransformer.from_pretrained(places[0])
+    codebook = tokenizer.codebook.detach().cpu()
+    if new_codes and transformer.codebook.shape == codebook.shape:
+        transformer.codebook.copy_(codebook)
     require(
-        torch.equal(transformer.codebook.cpu(), tokenizer.codebook.cpu()),
+        torch.equal(transformer.codebook.cpu(), codebook),
         f"the transformer in {path} was trained with another tokenizer's codebook; give the tokenizer it was "
-        "trained with.",
+        "trained with, or allow another codebook of its size with new_codes (--new-codes).",
     )
     _check_sizes(path, transformer.config, {"text_dim": text_encoder.width, **changes})
     return transformer, run

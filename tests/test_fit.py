@@ -160,6 +160,19 @@ def test_a_transformer_starts_from_another_of_the_same_codes(trained, transforme
     assert "init" not in manifests["length"]  # which starts from random weights
 
 
+def test_with_new_codes_a_transformer_starts_from_one_of_an_earlier_tokenizer(
+    toy, trained, transformer, tmp_path
+):
+    fit_tokenizer(toy, tmp_path / "tok", "tiny", steps=1, precision="no", options=QUIET)
+    args = (*transformer, "--init", trained / "model_run", "--tokenizer", tmp_path / "tok", "--lr", 1e-9)
+    assert run(*args, "--new-codes", "--out", tmp_path / "on") == 0
+    model, old = MMM.from_pretrained(tmp_path / "on"), MMM.from_pretrained(trained / "model_run")
+    assert torch.equal(model.transformer.codebook, load_tokenizer(tmp_path / "tok").codebook)
+    assert not torch.equal(model.transformer.codebook, old.transformer.codebook)
+    for before, after in zip(old.transformer.parameters(), model.transformer.parameters(), strict=True):
+        torch.testing.assert_close(before, after, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("flags", "named"),
     [

@@ -169,6 +169,8 @@ class TrainTransformer(flags(TransformerOptions), _Training):
     init: Path | None = None
     """A trained model to start from (run or model folder), for the same tokenizer. It keeps its sizes and text
     dropout."""
+    new_codes: bool = False
+    """With --init: the tokenizer may be one that was trained further since; its codebook must have the same size."""
     held_out: float = 0.0
     """Ratio of the training takes that the transformer never sees, so that its confidence can be calibrated on them
     (chapter 05): 0.1 is a tenth."""
@@ -192,6 +194,7 @@ class TrainTransformer(flags(TransformerOptions), _Training):
             get_recipe(self.recipe, **values(self, TransformerOptions)),
             held_out=self.held_out,
             init=self.init,
+            new_codes=self.new_codes,
             options=self.options,
             **values(self, TrainConfig),
         )
