@@ -149,44 +149,47 @@ def fit_transformer(
         for split in ("train", "val"):
             folder.pack(split)
 
-    # 1. The data set as tokens, 2. the embeddings of its captions.
+    # 1. The data set as tokens.
     train, val = sets or token_sets(folder, tokenizer.to(device), recipe, progress)
     visible = train.select(~held_out_clips(train.ids, held_out)) if held_out else train
-    sizes = get_preset(preset)["transformer"] | (model or {})
-    composer = _composer(folder, visible, sizes.get("max_tokens", TransformerConfig.max_tokens), recipe)
-    text_encoder = load_text_encoder(encoder, device)
-    captions = train.texts() + (composer.texts() if composer else [])
-    captions = with_variants(captions) if recipe.typos else captions
-    with main_process_first(cpu):
-        text = captions_source(folder, captions + val.texts(), text_encoder, progress)
 
-    # 3. The transformer. Initial weights come from torch's own generator.
+    # 2. The transformer. Initial weights come from torch's own generator.
+    text_encoder = load_text_encoder(encoder, device)
     torch.manual_seed(config.seed)
     transformer, init_config, init_manifest = _first_transformer(
         tokenizer, text_encoder, preset, recipe.text_dropout, model or {}, init, new_codes
     )
+
+    # 3. Captions of clips and of what is composed of them, as embeddings.
+    longest, parts = transformer.config.max_tokens, transformer.config.parts
+    length_data = length_sets(folder, tokenizer.config.ratio, longest)
+    composer = _composer(folder, visible, longest, parts, recipe)
+    length_composer = _length_composer(folder, length_data[0], longest, parts, recipe)
+    composed = [text for some in (composer, length_composer) if some for text in some.texts()]
+    captions = train.texts() + composed
+    captions = with_variants(captions) if recipe.typos else captions
+    with main_process_first(cpu):
+        text = captions_source(folder, captions + val.texts(), text_encoder, progress)
+
+    # 4. Training, then the length estimator.
     run = out / "transformer"
     about = {"manifest": facts(folder) | init_manifest, "config_extra": init_config}
     result = train_transformer(
         visible, text, transformer, config, run, val, recipe, composer, **about, **options
     )
-
-    # 4. The length estimator.
-    length_data = length_sets(folder, tokenizer.config.ratio, transformer.config.max_tokens)
     length_config = length_training(len(length_data[0]))
     # In a trial of a few steps the estimator gets no more steps than the transformer, so that the trial stays short.
     steps = min(length_config.steps, config.steps) if length_steps is None else length_steps
     length_config = dataclasses.replace(length_config, steps=steps, seed=config.seed)
     estimator, _ = _train_length(
-        folder, length_data, text, transformer, length_config, out / "length", options, recipe
+        folder, length_data, text, transformer, length_config, out / "length", options, length_composer
     )
 
     # 5. All of it as one model.
     guidance = recipe.guidance if transformer.config.text_dropout else 1.0
     info = _info(folder, text_encoder, guidance, held_out)
+    known = known_texts(visible.texts() + (composer.texts() if composer else []), val.texts(), text)
     text_encoder.model.cpu()
-    learned = visible.texts() + (composer.texts() if composer else [])
-    known = known_texts(learned, val.texts(), text)
     networks = (tokenizer.cpu().eval(), transformer.cpu().eval(), estimator.cpu().eval())
     whole = MMM(*networks, info, text_encoder, known)
     if result.saves:
@@ -219,13 +222,16 @@ def fit_length(
         f"{folder.skeleton}; give the data it was trained on.",
     )
     with main_process_first(options.get("cpu", False)):
-        sets = length_sets(folder, whole.tokenizer.config.ratio, whole.transformer.config.max_tokens)
-        composer = _composer(folder, sets[0], whole.transformer.config.max_tokens, OURS)
+        longest, parts = whole.transformer.config.max_tokens, whole.transformer.config.parts
+        sets = length_sets(folder, whole.tokenizer.config.ratio, longest)
+        composer = _length_composer(folder, sets[0], longest, parts, OURS)
         captions = sets[0].texts() + sets[1].texts() + (composer.texts() if composer else [])
         text = captions_source(folder, captions, whole.encoder, options.get("progress", True))
     config = resolve(length_training(len(sets[0])), **{**changes, "precision": "no"})
     torch.manual_seed(config.seed)
-    estimator, saves = _train_length(folder, sets, text, whole.transformer, config, Path(out), options, OURS)
+    estimator, saves = _train_length(
+        folder, sets, text, whole.transformer, config, Path(out), options, composer
+    )
     if saves:
         inner = path / "model"
         estimator.save_pretrained((inner if (inner / "transformer").is_dir() else path) / "length")
@@ -240,15 +246,14 @@ def _train_length(
     config: TrainConfig,
     out: Path,
     options: dict[str, Any],
-    recipe: Recipe,
+    composer: Composer | None,
 ) -> tuple[LengthEstimator, bool]:
     """A length estimator for the transformer's texts and longest motion, and whether this process saves it."""
     sizes = LengthConfig(transformer.config.text_dim, transformer.config.max_tokens, **LENGTH_MODEL)
     estimator = LengthEstimator(sizes)
     train, val = sets
-    composer = _composer(folder, train, transformer.config.max_tokens, recipe)
     about = {"manifest": facts(folder)}
-    result = train_length(train, text, estimator, config, out, val, composer, recipe, **about, **options)
+    result = train_length(train, text, estimator, config, out, val, composer, **about, **options)
     return estimator, result.saves
 
 
@@ -362,12 +367,21 @@ def _check_sizes(
         )
 
 
-def _composer(folder: MotionFolder, tokens: TokenSet, longest: int, recipe: Recipe) -> Composer | None:
+def _composer(
+    folder: MotionFolder, tokens: TokenSet, longest: int, parts: int, recipe: Recipe
+) -> Composer | None:
     """Crops and composes clips, if the data set says how and the recipe how often."""
     table = folder.compositions()
     if table is None or not any((recipe.crop, recipe.then, recipe.at_once, recipe.repeat)):
         return None
-    return Composer(tokens, table, longest)
+    return Composer(tokens, table, longest, recipe, parts)
+
+
+def _length_composer(
+    folder: MotionFolder, tokens: TokenSet, longest: int, parts: int, recipe: Recipe
+) -> Composer | None:
+    """Composes as in the training of the transformer, but neither crops nor repeats single actions."""
+    return _composer(folder, tokens, longest, parts, dataclasses.replace(recipe, crop=0.0, repeat=0.0))
 
 
 def _check_folder(out: Path, options: dict[str, Any]) -> None:

@@ -190,10 +190,20 @@ class MotionFolder:
             return None
         try:
             table = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{file} is not valid JSON ({error}); run `mmm prepare` again.") from error
-        missing = [key for key in ("actions", "clips", "then", "while") if key not in table]
-        require(not missing, f"{file} lacks {', '.join(missing)}; run `mmm prepare` again.")
+            actions = {name: (rules["part"], rules["repeats"]) for name, rules in table["actions"].items()}
+            pairs = [
+                pair.split("|") for kind in ("then", "while") for pair, texts in table[kind].items() if texts
+            ]
+            unknown = {*table["clips"].values(), *(name for pair in pairs for name in pair)} - set(actions)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{file} is damaged or incomplete ({error!r}); run `mmm prepare` again."
+            ) from error
+        require(
+            not unknown and all(len(pair) == 2 for pair in pairs),
+            f"{file} names {len(unknown)} actions that it does not describe, such as {sorted(unknown)[:1]}; run "
+            "`mmm prepare` again.",
+        )
         return table
 
     def source_of(self, clip: str) -> str | None:

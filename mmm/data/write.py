@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mmm.data.captions import Caption, format_caption
-from mmm.data.folder import INFO_FILE, MotionFolder, hash_splits
+from mmm.data.folder import COMPOSITIONS_FILE, INFO_FILE, MotionFolder, hash_splits
 from mmm.errors import atomic_dir, check_replaceable, require
 from mmm.motion.features import feature_slices
 
@@ -66,6 +66,7 @@ def write_folder(
     splits: dict[str, list[str]],
     info: dict,
     statistics: Statistics | None = None,
+    compositions: dict | None = None,
 ) -> MotionFolder:
     """Write a data set in HumanML3D's layout and open it; the folder appears only when it is complete.
 
@@ -77,6 +78,7 @@ def write_folder(
         splits: ids of each split: train, val, test and any others.
         info: name, fps, skeleton, source, licence, seed of `dataset.json`.
         statistics: Mean and Std; by default those of the train split.
+        compositions: how clips combine (`mmm.datasets.compositions`), written to compositions.json.
     Raises:
         ValueError: no clip of the train split, a split names a clip that is missing, or `out` is not a data set.
     """
@@ -105,6 +107,10 @@ def write_folder(
         splits = splits | {"train_val": [*splits["train"], *splits["val"]], "all": seen}
         for name, ids in splits.items():
             (temporary / f"{name}.txt").write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")
+        if compositions is not None:
+            text = json.dumps(compositions, indent=0)
+            (temporary / COMPOSITIONS_FILE).write_text(text, encoding="utf-8")
+            digest.update(text.encode())
         hashes = {"content_hash": digest.hexdigest()[:16], "splits_hash": hash_splits(splits)}
         info = info | {"clips": len(seen)} | hashes
         (temporary / INFO_FILE).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")

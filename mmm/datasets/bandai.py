@@ -21,7 +21,7 @@ from mmm.data.captions import untagged
 from mmm.data.folder import MotionFolder
 from mmm.data.write import Clip, check_out, write_folder
 from mmm.datasets.bandai_captions import ACTION_CLASSES, STYLES, write_captions
-from mmm.datasets.compositions import write_compositions
+from mmm.datasets.compositions import compositions
 from mmm.datasets.phrasing import captions_of
 from mmm.datasets.takes import FPS, MIN_FRAMES, convert_all, cut, folders, unique
 from mmm.errors import require
@@ -70,7 +70,7 @@ def prepare(
     Args:
         out: the folder to write.
         source: folders (searched recursively) or .zip / .tar.xz archives, one or several.
-        seed: of captions and splits. captions: per clip.
+        seed: of captions and splits. captions: of each clip of val and test.
         processes: worker processes (default: one per core).
         limit: convert only this many takes of each action class, 5 or more (for a quick look).
     Raises:
@@ -104,9 +104,9 @@ def prepare(
     for take in splits["train"]:
         clips[take] = [_richer(clip, seed, captions) for clip in clips[take]]
     ids = {split: [clip.id for take in names for clip in clips[take]] for split, names in splits.items()}
-    folder = write_folder(out, (clip for take in clips for clip in clips[take]), ids, info)
-    write_compositions(folder, seed)
-    return folder
+    contents = {clip.id: clip.program["content"] for take in splits["train"] for clip in clips[take]}
+    every = (clip for take in clips for clip in clips[take])
+    return write_folder(out, every, ids, info, compositions=compositions(contents, seed))
 
 
 # ---- from sources to takes
@@ -161,7 +161,8 @@ def _clips(take: Take, motion: BvhMotion, seed: int, captions: int) -> list[Clip
     joints = resample(to_humanml3d(motion), motion.fps, FPS)
     if len(joints) - 1 < MIN_FRAMES:
         return []
-    # captions depend on seed and take alone, not on the other takes in the folder
+    # These captions depend on seed and take alone, not on the other takes in the folder. Those that train gets besides
+    # depend on the splits.
     rng = np.random.default_rng([seed, zlib.crc32(take.id.encode())])
     seen = NOT_SEEN.get((take.content, take.style), take.content)
     about = dataclasses.asdict(take) | {"path": take.path.name, "content": seen}

@@ -22,7 +22,6 @@ from mmm.data.captions import mirror_text
 from mmm.datasets.bandai_captions import ACTION_CLASSES, STYLES
 from mmm.datasets.grammar import OWNER, inflect
 from mmm.datasets.synthetic.captions import PARALLEL, TWICE
-from mmm.datasets.synthetic.phrases import SUBJECTS
 from mmm.errors import require
 
 FOLDER = Path(__file__).parent / "phrases"
@@ -60,6 +59,15 @@ TWO = [
 ]
 AT_ONCE = [("S A:third", 6), ("S is A:ing", 3), ("A:ing", 2), ("A:base", 2)]
 WHILE = [*PARALLEL, ("L and R", 1), ("L as H R:pronoun", 0.5)]
+# Subjects that say nothing about the style, by pronoun. For some styles not every pronoun is true.
+NEUTRAL = {
+    "he": "a man/the man/a guy/the guy/a male/this man/one man".split("/"),
+    "she": "a woman/the woman/this woman/one woman".split("/"),
+    "they": "a person/the person/someone/somebody/a human/the figure/a figure/the character/a stick figure/this person/"
+    "one person/an individual/a human figure/the subject".split("/"),
+}
+PRONOUNS = {"he": 0.2, "she": 0.2, "they": 0.6}
+NOT_OF_STYLE = {"feminine": "he", "masculine": "she", "masculinity": "she"}
 WHOLE_CAPTIONS = 0.5  # how often a phrase without a verb is drawn, against one with a verb
 
 
@@ -106,7 +114,7 @@ def actions() -> dict[str, dict[str, Any]]:
     for action, rules in yaml.safe_load((FOLDER / "actions.yaml").read_text(encoding="utf-8")).items():
         for side in SIDES if "SIDE" in action else ("",):
             holding = [phrase.replace("SIDE", side) for phrase in rules.get("holding", [])]
-            defaults = {"repeats": False, "start": "stand", "end": "stand"}
+            defaults = {"repeats": False, "held": False, "start": "stand", "end": "stand"}
             table[action.replace("SIDE", side)] = defaults | rules | {"holding": holding}
     return table
 
@@ -167,10 +175,14 @@ def different(write: Any, count: int, tries: int = 60) -> list[str]:
 
 def captions_of(action: str, style: str, rng: np.random.Generator, count: int) -> list[str]:
     """`count` different captions; the first names the style (unless it is "normal"), the last does not."""
-    first = one(action, style, rng, style != "normal")
-    rest = different(lambda: one(action, style, rng, rng.random() < 0.5 and style != "normal"), count)
-    last = one(action, "normal", rng, False)
-    return list(dict.fromkeys([first, *rest[: max(0, count - 2)], last]))
+    numbers = iter(range(10**6))
+
+    def write() -> str:
+        number = next(numbers)
+        styled = style != "normal" and (number == 0 or (number < count - 1 and rng.random() < 0.5))
+        return one(action, style, rng, styled)
+
+    return different(write, count)
 
 
 def _verbs(action: str, rng: np.random.Generator) -> str:
@@ -186,8 +198,9 @@ def _subject(style: str, rng: np.random.Generator, styled: bool) -> tuple[str, s
     """Subject, pronoun and manner."""
     own, adjectives, manners = styles()[style]
     where = int(rng.integers(3)) if styled else -1  # the style shows in subject (0), manner (1) or both (2)
-    pronoun = str(rng.choice(["he", "she", "they"], p=[0.25, 0.2, 0.55]))
-    subject, manner = str(rng.choice(SUBJECTS[pronoun])), ""
+    chances = {pronoun: often for pronoun, often in PRONOUNS.items() if pronoun != NOT_OF_STYLE.get(style)}
+    pronoun = _pick(rng, list(chances.items()))
+    subject, manner = str(rng.choice(NEUTRAL[pronoun])), ""
     if where in (0, 2) and (own or adjectives):
         if own and (not adjectives or rng.random() < 0.5):
             subject = str(rng.choice(own))
@@ -198,7 +211,7 @@ def _subject(style: str, rng: np.random.Generator, styled: bool) -> tuple[str, s
             adjective = str(rng.choice(adjectives))
             subject = f"{'an' if adjective[0] in 'aeiou' else 'a'} {adjective} {noun}"
         pronoun = _pronoun(subject)
-    if where in (1, 2) or (styled and subject in SUBJECTS[pronoun]):
+    if where in (1, 2) or (styled and subject in NEUTRAL[pronoun]):
         manner = str(rng.choice(manners))
     return subject, pronoun, manner
 

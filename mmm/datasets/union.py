@@ -15,8 +15,11 @@ from tqdm import tqdm
 
 from mmm.data.folder import SOURCE_END, SPLITS, MotionFolder
 from mmm.data.write import Clip, Statistics, check_out, grouped_std, write_folder
-from mmm.datasets.compositions import write_compositions
+from mmm.datasets.compositions import compositions
 from mmm.errors import require
+from mmm.training.data import has_mirrored
+
+CHUNK = 1 << 16  # frames that are summed at a time
 
 
 def prepare(
@@ -34,8 +37,9 @@ def prepare(
         sources: two or more data folders of the same skeleton and frame rate.
         shares: how often training draws each source, in any unit; by default all alike.
     Raises:
-        FileNotFoundError, ValueError: a source is missing or does not fit the first, fewer than two sources, not as
-            many shares as sources, a share that is not above 0, `out` is not a data set or holds a source.
+        FileNotFoundError, ValueError: a source is missing, does not fit the first or holds mirrored clips; fewer than
+            two sources; not as many shares as sources; a share that is not above 0; `out` is not a data set or holds
+            a source.
     """
     paths = [Path(source) for source in sources]
     require(len(paths) > 1, f"{len(paths)} data folders were given; a union needs two or more.")
@@ -54,6 +58,10 @@ def prepare(
             f"{folder.path} has skeleton {folder.skeleton} at {folder.fps:g} fps, {first.path} has {first.skeleton} "
             f"at {first.fps:g}; a union needs the same.",
         )
+        require(
+            not has_mirrored(folder),
+            f"{folder.path} holds its clips mirrored, too, which training would mirror again in a union; leave it out.",
+        )
     names = _unique_names(folders)
     splits = {split: _ids(folders, names, split) for split in SPLITS}
     for name, folder in zip(names, folders, strict=True):
@@ -68,23 +76,29 @@ def prepare(
         "sources": {
             name: {
                 "share": share / sum(shares),
-                "clips": len(folder.ids("train")),
-                "hash": folder.content_hash,
+                "clips": len(folder.ids("all")),
+                "content_hash": folder.content_hash,
+                "splits_hash": folder.splits_hash,
             }
             for name, folder, share in zip(names, folders, shares, strict=True)
         },
     }
-    union = write_folder(out, _clips(folders, names, progress), splits, info, _statistics(folders))
-    write_compositions(union)
-    return union
+    contents = {
+        f"{name}{SOURCE_END}{clip}": (folder.program(clip) or {}).get("content")
+        for name, folder in zip(names, folders, strict=True)
+        for clip in folder.ids("train")
+    }
+    clips, table = _clips(folders, names, progress), compositions(contents, info["seed"])
+    return write_folder(out, clips, splits, info, _statistics(folders), table)
 
 
 def strictest(licences: Sequence[str]) -> str:
     """All licences that bind who uses clips of each, one that forbids commercial use first.
 
-    A licence that asks for nothing (MIT for generated clips, free for any use) is named only where it is the only one.
+    A licence that asks for nothing (MIT, free for any use) is named only where there is no other.
     """
-    binding = sorted({licence for licence in licences if "CC" in licence}, key=lambda text: "NC" not in text)
+    free = [licence for licence in licences if licence.startswith("MIT") or "free for any use" in licence]
+    binding = sorted(set(licences) - set(free), key=lambda text: ("NC" not in text, text))
     return " and ".join(binding or sorted(set(licences)))
 
 
@@ -130,7 +144,10 @@ def _statistics(folders: Sequence[MotionFolder]) -> Statistics:
     """Mean and Std of the mixture in which every source weighs the same, from the train splits."""
     moments = []
     for folder in folders:
-        features = folder.pack("train").features.astype(np.float64)
-        moments.append((features.mean(0), (features**2).mean(0)))
-    mean, square = (np.mean(values, axis=0) for values in zip(*moments, strict=True))
-    return mean.astype(np.float32), grouped_std(np.sqrt(square - mean**2), folders[0].skeleton)
+        rows = folder.pack("train").features
+        pieces = (np.asarray(rows[first : first + CHUNK], np.float64) for first in range(0, len(rows), CHUNK))
+        sums = [(piece.sum(0), (piece**2).sum(0)) for piece in pieces]
+        moments.append(np.sum(sums, axis=0) / len(rows))
+    mean, square = np.mean(moments, axis=0)
+    std = np.sqrt(np.maximum(square - mean**2, 0))
+    return mean.astype(np.float32), grouped_std(std, folders[0].skeleton)

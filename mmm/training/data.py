@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,6 +21,9 @@ from mmm.recipes import OURS, Recipe
 from mmm.text import TextEncoder, TextSource
 from mmm.tokenizer import Tokenizer
 from mmm.transformer.tokens import TokenSet, make_token_set
+
+# What the id of a piece of a take ends with: seconds, letters for equal pieces (`mmm.datasets.takes.cut`), or both.
+_PIECE = re.compile(r"(_[\d.]+-[\d.]+s)?(_[a-z]{1,2})?$")
 
 
 def facts(folder: MotionFolder) -> dict[str, Any]:
@@ -104,7 +108,7 @@ def held_out_clips(ids: Sequence[str], ratio: float) -> Bool[np.ndarray, " clips
         ValueError: a ratio out of range, or nothing would be left to learn from.
     """
     require(0 <= ratio < 1, f"held_out is {ratio}, expected a ratio of the clips in [0, 1).")
-    takes = [name.removeprefix("M").split("@")[0] for name in ids]
+    takes = [_PIECE.sub("", name.removeprefix("M").split("@")[0]) for name in ids]
     order = sorted(set(takes), key=lambda take: hashlib.sha256(take.encode()).digest())
     count = max(1, round(ratio * len(order))) if ratio else 0
     require(
@@ -117,18 +121,20 @@ def held_out_clips(ids: Sequence[str], ratio: float) -> Bool[np.ndarray, " clips
 def length_sets(folder: MotionFolder, ratio: int, max_tokens: int) -> tuple[TokenSet, TokenSet]:
     """Train and val as the length estimator needs them: lengths and captions; all tokens are 0.
 
-    Nothing is encoded, as with the paper's tokenizer that takes hours on a CPU. Every clip counts alike: the few takes
-    of a rare action class, drawn more often, would only be learned by heart (log loss on Bandai val 3.00 with the
-    transformer's weights, 2.80 with equal ones).
+    Nothing is encoded, as with the paper's tokenizer that takes hours on a CPU. Every clip of a source counts alike:
+    the few takes of a rare action class, drawn more often, would only be learned by heart (log loss on Bandai val 3.00
+    with the transformer's weights, 2.80 with equal ones). In a union each source is drawn as often as its share says.
     """
     mirror = not has_mirrored(folder)
     return (
-        _length_set(folder.pack("train"), ratio, max_tokens, mirror),
-        _length_set(folder.pack("val"), ratio, max_tokens, mirror=False),
+        _length_set(folder, "train", ratio, max_tokens, mirror),
+        _length_set(folder, "val", ratio, max_tokens, mirror=False),
     )
 
 
-def _length_set(packed: PackedSplit, ratio: int, max_tokens: int, mirror: bool) -> TokenSet:
+def _length_set(folder: MotionFolder, split: str, ratio: int, max_tokens: int, mirror: bool) -> TokenSet:
+    packed = folder.pack(split)
+    weights = balanced_weights(folder, packed, np.ones(len(packed)), power=1.0)
     lengths = torch.from_numpy(-(-packed.lengths // ratio)).clamp(max=max_tokens)
     captions = [[caption.text for caption in captions] for captions in packed.captions]
     ids = packed.ids
@@ -136,6 +142,7 @@ def _length_set(packed: PackedSplit, ratio: int, max_tokens: int, mirror: bool) 
         lengths = lengths.repeat(2)
         captions = captions + [[mirror_text(text) for text in texts] for texts in captions]
         ids = ids + [f"M{name}" for name in ids]
+        weights = np.tile(weights, 2)
     # as many as the lengths say, in two parts, so that they can be composed; a view of one number
     tokens = torch.zeros(1, 1, 1, dtype=torch.int16).expand(len(ids), 2, max_tokens)
-    return TokenSet(tokens, lengths, torch.arange(len(ids) + 1), captions, np.ones(len(ids)), ids)
+    return TokenSet(tokens, lengths, torch.arange(len(ids) + 1), captions, weights, ids)

@@ -5,17 +5,20 @@ Two things are learned wrongly from clips of one action each: a length that is t
 caption that is true of it:
 
     crop     a piece of a clip, if any piece shows the same action (walking)
-    repeat   two clips of one such action, one after the other: longer than any clip
+    repeat   two clips of one such action, one after the other, so that long ones are not rare
     then     clips of two actions, one after the other
-    at once  the arms of one clip on the legs of another; with two body parts these are two rows of tokens
+    while    the arms of one clip on the legs of another; with two body parts these are two rows of tokens
 
 Which actions may be treated how, and the captions, are data: compositions.json (`mmm.datasets.compositions`).
+Mirrored clips are composed with mirrored ones, and their captions are mirrored: a sentence about a clip may name a
+side even where the name of its action does not.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from typing import Any
 
@@ -31,80 +34,102 @@ from mmm.transformer.tokens import TokenSet
 
 SHORTEST = 6  # tokens of a piece: 24 frames
 SMALLEST = 0.35  # a crop keeps at least this ratio of a clip
-OUTER = 0.35  # at most this ratio of an action of the arms is cut off, at its end away from the other action
+OUTER = 0.35  # at most this ratio of an action of the arms is cut off
 STRETCH = 2.5  # at most so many times as long are arms held up for longer legs
-NUMBERS = 8  # random numbers for each item
+NUMBERS = 9  # random numbers for each item
+KINDS = ("while", "then", "repeat")  # in the order in which they are drawn
+CHANCES = {"while": "at_once", "then": "then", "repeat": "repeat"}  # the options of a recipe
+# A caption with such a word is not true of a part of its clip, or of two clips.
+COUNTS = re.compile(
+    r"\b(once|twice|times?|two|three|four|five|six|seven|eight|nine|ten|couple|few|several|first|then|before|after|"
+    r"afterwards|finally|ends?|stops?|starts?|begins?)\b"
+)
+
+Key = tuple[str, bool]  # action class of a clip as it was captured, and whether the clip is mirrored
 
 
 class Composer:
     """Draws crops and compositions of the clips of a token set.
 
     Args:
-        tokens: the set; composed are clips that `table` names (mirrored ones with the mirrored action).
+        tokens: the set. Clips that `table` names are composed; "M" before a name is the mirrored clip.
         table: the content of compositions.json.
         longest: tokens of the longest composition.
+        options: the chances of all kinds; `crop` is that of a repeated action that is not composed.
+        parts: body parts of the model; "while" needs two.
     """
 
-    def __init__(self, tokens: TokenSet, table: dict[str, Any], longest: int):
-        self.tokens, self.longest = tokens, longest
-        self.rules, self.captions = table["actions"], {kind: table[kind] for kind in ("then", "while")}
-        self.actions = [self._action(name, table["clips"]) for name in tokens.ids]
-        clips: dict[str, list[int]] = defaultdict(list)
-        for clip, action in enumerate(self.actions):
-            if action is not None:
-                clips[action].append(clip)
-        self.clips = {action: np.array(own) for action, own in clips.items()}
-        weights = {action: float(tokens.weights[own].sum()) for action, own in self.clips.items()}
+    def __init__(
+        self,
+        tokens: TokenSet,
+        table: dict[str, Any],
+        longest: int,
+        options: TransformerOptions,
+        parts: int = 2,
+    ):
+        self.tokens, self.longest, self.options, self.rules = tokens, longest, options, table["actions"]
+        self.chances = {kind: getattr(options, CHANCES[kind]) for kind in KINDS}
+        if parts < 2:
+            self.chances["while"] = 0.0
+        self.captions = {
+            kind: {pair: texts for pair, texts in table[kind].items() if texts}
+            for kind in ("then", "while")
+            if self.chances[kind]
+        }
+        self.keys = [_key(name, table["clips"]) for name in tokens.ids]
+        clips: dict[Key, list[int]] = defaultdict(list)
+        for clip, key in enumerate(self.keys):
+            if key is not None:
+                clips[key].append(clip)
+        self.clips = {key: np.array(own) for key, own in clips.items()}
+        weights = {key: float(tokens.weights[own].sum()) for key, own in self.clips.items()}
         # what may follow an action, or be done at once with it: actions and their weights
-        self.partners: dict[tuple[str, str], tuple[list[str], np.ndarray]] = {}
+        self.partners: dict[tuple[str, Key], tuple[list[str], np.ndarray]] = {}
         for kind, pairs in self.captions.items():
-            found: dict[str, list[str]] = defaultdict(list)
+            seconds: dict[Key, list[str]] = defaultdict(list)
             for pair in pairs:
                 first, second = pair.split("|")
-                if weights.get(first, 0) and weights.get(second, 0):
-                    found[first].append(second)
-            for first, seconds in found.items():
-                self.partners[kind, first] = seconds, np.array([weights[name] for name in seconds])
-
-    def _action(self, name: str, clips: dict[str, str]) -> str | None:
-        if name in clips:
-            return clips[name]
-        if name.startswith("M") and name[1:] in clips:
-            action = mirror_text(clips[name[1:]])
-            return action if action in self.rules else None
-        return None
+                for mirrored in (False, True):
+                    if weights.get((first, mirrored), 0) and weights.get((second, mirrored), 0):
+                        seconds[first, mirrored].append(second)
+            for key, names in seconds.items():
+                own = np.array([weights[name, key[1]] for name in names])
+                self.partners[kind, key] = names, own
 
     @property
     def fingerprint(self) -> str:
-        """Changes with rules and captions: a run is not resumed with others."""
-        content = json.dumps([self.rules, self.captions, self.actions], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        """Changes with rules, captions and chances: a run is not resumed with others."""
+        content = [self.rules, self.captions, self.keys, self.chances, self.options.crop, self.longest]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def texts(self) -> list[str]:
-        """All captions of compositions, sorted."""
-        return sorted(
-            {text for pairs in self.captions.values() for texts in pairs.values() for text in texts}
-        )
+        """All captions of the compositions that can occur, sorted."""
+        texts = {
+            mirror_text(text) if key[1] else text
+            for (kind, key), (names, _) in self.partners.items()
+            for name in names
+            for text in self.captions[kind][f"{key[0]}|{name}"]
+        }
+        return sorted(texts)
 
     def draw(
         self,
         clips: Int64[Tensor, " b"],
         variants: Int64[Tensor, " b"],
         captions: list[str],
-        options: TransformerOptions,
         generator: torch.Generator,
     ) -> tuple[Int64[Tensor, "b p n"], Int64[Tensor, " b"], list[str]]:
         """Tokens, lengths and captions of a batch of which some items are cropped or composed.
 
         Each item draws the same number of random numbers whatever becomes of it. What cannot be composed (too long,
-        no partner) stays as it is.
+        no partner) may still be cropped.
         """
         u = torch.rand(len(clips), NUMBERS, generator=generator, dtype=torch.float64).numpy()
         rows, texts = [], []
         for clip, variant, caption, numbers in zip(
             clips.tolist(), variants.tolist(), captions, u, strict=True
         ):
-            row, text = self._item(clip, self._row(variant), caption, options, numbers)
+            row, text = self._item(clip, self._row(variant), caption, numbers)
             rows.append(row)
             texts.append(text)
         lengths = torch.tensor([row.shape[1] for row in rows])
@@ -113,76 +138,79 @@ class Composer:
             item[:, : row.shape[1]] = row
         return batch, lengths, texts
 
-    def _item(
-        self, clip: int, row: Tensor, caption: str, options: TransformerOptions, u: np.ndarray
-    ) -> tuple[Tensor, str]:
-        action = self.actions[clip]
-        if action is None:
+    def _item(self, clip: int, row: Tensor, caption: str, u: np.ndarray) -> tuple[Tensor, str]:
+        """u[0] chooses the kind, u[1:4] the crop, u[4:7] the other clip, u[7] its crop, u[8] the caption."""
+        key = self.keys[clip]
+        if key is None:
             return row, caption
-        kind = u[0]
-        for name, chance in (("while", options.at_once), ("then", options.then), ("repeat", options.repeat)):
-            if kind < chance:
-                made = getattr(self, f"_{name}")(clip, action, row, caption, u)
-                if made is not None:
-                    return made
+        rest = u[0]
+        for kind in KINDS:
+            if rest < self.chances[kind]:
+                result = getattr(self, f"_{kind}")(key, row, caption, u)
+                if result is not None:
+                    return result
                 break
-            kind -= chance
-        if self.rules[action]["repeats"] and u[1] < options.crop:
+            rest -= self.chances[kind]
+        if u[1] < self.options.crop and self._repeats(key, caption):
             row = _crop(row, SMALLEST + (1 - SMALLEST) * u[2], u[3])
         return row, caption
 
-    def _while(
-        self, clip: int, action: str, legs: Tensor, caption: str, u: np.ndarray
-    ) -> tuple[Tensor, str] | None:
-        """The arms of another clip (upper part, row 0) on these legs (lower part, row 1)."""
-        partner = self._partner("while", action, u)
-        if partner is None or legs.shape[0] != 2:
+    def _while(self, key: Key, legs: Tensor, caption: str, u: np.ndarray) -> tuple[Tensor, str] | None:
+        """The arms of another clip (upper part, row 0) on these legs (lower part, row 1).
+
+        The upper tokens also hold velocities of a standing body. Positions decide on the joints, so that these arms go
+        along with the legs all the same.
+        """
+        partner = self._partner("while", key, u)
+        if partner is None:
             return None
         other, arms = partner
-        if self.rules[action]["repeats"]:
-            legs = _crop(legs, SMALLEST + (1 - SMALLEST) * u[2], u[3])
-        n, m = legs.shape[1], arms.shape[1]
-        if n > STRETCH * m:
-            if not self.rules[action]["repeats"]:
-                return None
-            legs = _crop(legs, STRETCH * m / n, u[3])
-            n = legs.shape[1]
-        upper = _stretched(arms[0], n) if n > m else _crop(arms, n / m, u[7])[0, :n]
-        return torch.stack([upper, legs[1]]), self._caption("while", action, other, u)
+        m, repeats = arms.shape[1], self.rules[key[0]]["repeats"]
+        longest = int(STRETCH * m) if self.rules[other].get("held") else m
+        n = legs.shape[1]
+        if repeats:
+            n = min(n, max(SHORTEST, m, round((SMALLEST + (1 - SMALLEST) * u[2]) * n)), longest)
+            legs = _crop(legs, n / legs.shape[1], u[3])
+        if not (1 - OUTER) * m <= n <= longest:
+            return None  # too much of either would be missing
+        upper = _held(arms[0], n) if n > m else _crop(arms, n / m, 0.5)[0, :n]
+        return torch.stack([upper, legs[1]]), self._caption("while", key, other, u)
 
-    def _then(
-        self, clip: int, action: str, first: Tensor, caption: str, u: np.ndarray
-    ) -> tuple[Tensor, str] | None:
-        partner = self._partner("then", action, u)
+    def _then(self, key: Key, first: Tensor, caption: str, u: np.ndarray) -> tuple[Tensor, str] | None:
+        """The clip of another action behind this one.
+
+        Where both would be too long, they lose their outer ends, so that actions that do not repeat meet where they
+        rest.
+        """
+        partner = self._partner("then", key, u)
         if partner is None:
             return None
         other, second = partner
-        if self.rules[action]["repeats"]:
+        if self.rules[key[0]]["repeats"]:
             first = _crop(first, SMALLEST + (1 - SMALLEST) * u[2], u[3])
         if self.rules[other]["repeats"]:
             second = _crop(second, SMALLEST + (1 - SMALLEST) * u[1], u[7])
         excess = first.shape[1] + second.shape[1] - self.longest
         if excess > 0:
-            spare = [self._spare(action, first.shape[1]), self._spare(other, second.shape[1])]
+            spare = [self._spare(key[0], first.shape[1]), self._spare(other, second.shape[1])]
             if sum(spare) < excess:
                 return None
             cut = min(spare[0], max(round(excess * spare[0] / sum(spare)), excess - spare[1]))
-            first = first[:, cut:]  # both lose their outer end, so that they meet where they rest
-            second = second[:, : second.shape[1] - (excess - cut)]
-        return torch.cat([first, second], dim=1), self._caption("then", action, other, u)
+            first, second = first[:, cut:], second[:, : second.shape[1] - (excess - cut)]
+        return torch.cat([first, second], dim=1), self._caption("then", key, other, u)
 
-    def _repeat(
-        self, clip: int, action: str, first: Tensor, caption: str, u: np.ndarray
-    ) -> tuple[Tensor, str] | None:
-        """A second clip with the same caption or, if there is none, this one again."""
-        if not self.rules[action]["repeats"]:
-            return None
-        same = [other for other in self.clips[action] if caption in self.tokens.captions[other]] or [clip]
-        second = self._row(self._variant(int(same[int(u[4] * len(same))]), u[5]))
+    def _repeat(self, key: Key, first: Tensor, caption: str, u: np.ndarray) -> tuple[Tensor, str] | None:
+        """Behind this clip another of the same action that has the same caption, perhaps itself, up to the longest."""
         room = self.longest - first.shape[1]
-        if room < SHORTEST:
+        if room < SHORTEST or not self._repeats(key, caption):
             return None
+        same = [other for other in self.clips[key] if caption in self.tokens.captions[other]]
+        second = self._row(self._variant(int(same[int(u[4] * len(same))]), u[5]))
         return torch.cat([first, second[:, :room]], dim=1), caption
+
+    def _repeats(self, key: Key, caption: str) -> bool:
+        """Whether any piece of the clip shows its action and fits the caption."""
+        return self.rules[key[0]]["repeats"] and not COUNTS.search(caption.lower())
 
     def _spare(self, action: str, length: int) -> int:
         """How many tokens may be cut off the outer end of a clip."""
@@ -190,13 +218,13 @@ class Composer:
             return max(0, length - SHORTEST)
         return int(OUTER * length) if self.rules[action]["part"] == "arms" else 0
 
-    def _partner(self, kind: str, action: str, u: np.ndarray) -> tuple[str, Tensor] | None:
+    def _partner(self, kind: str, key: Key, u: np.ndarray) -> tuple[str, Tensor] | None:
         """An action that goes with this one, and the tokens of a clip of it."""
-        if (kind, action) not in self.partners:
+        if (kind, key) not in self.partners:
             return None
-        names, weights = self.partners[kind, action]
+        names, weights = self.partners[kind, key]
         other = names[int(draw_weighted(weights, torch.tensor(u[4])))]
-        own = self.clips[other]
+        own = self.clips[other, key[1]]
         clip = own[int(draw_weighted(self.tokens.weights[own], torch.tensor(u[5])))]
         return other, self._row(self._variant(int(clip), u[6]))
 
@@ -207,9 +235,19 @@ class Composer:
     def _row(self, variant: int) -> Tensor:
         return self.tokens.tokens[variant, :, : int(self.tokens.lengths[variant])].long()
 
-    def _caption(self, kind: str, first: str, second: str, u: np.ndarray) -> str:
-        texts = self.captions[kind][f"{first}|{second}"]
-        return texts[int(u[6] * 1e6 % 1 * len(texts))]  # digits of the number that chose the variant
+    def _caption(self, kind: str, key: Key, second: str, u: np.ndarray) -> str:
+        texts = self.captions[kind][f"{key[0]}|{second}"]
+        text = texts[int(u[8] * len(texts))]
+        return mirror_text(text) if key[1] else text
+
+
+def _key(name: str, clips: dict[str, str]) -> Key | None:
+    """The action of a clip, and whether it is mirrored; None for a clip that is not composed."""
+    if name in clips:
+        return clips[name], False
+    if name.startswith("M") and name[1:] in clips:
+        return clips[name[1:]], True
+    return None
 
 
 def _crop(row: Int64[Tensor, "p n"], ratio: float, where: float) -> Int64[Tensor, "p _"]:
@@ -220,8 +258,8 @@ def _crop(row: Int64[Tensor, "p n"], ratio: float, where: float) -> Int64[Tensor
     return row[:, start : start + size]
 
 
-def _stretched(row: Int64[Tensor, " m"], length: int) -> Int64[Tensor, " _"]:
-    """The row with its middle third held longer: an arm that is lifted, kept up and lowered."""
+def _held(row: Int64[Tensor, " m"], length: int) -> Int64[Tensor, " _"]:
+    """Arms that are lifted, held up for longer, and lowered: the tokens of the middle third, each several times."""
     m = len(row)
     third = m // 3
     middle = torch.linspace(third, m - third - 1, length - 2 * third).round().long()

@@ -56,7 +56,7 @@ def train_transformer(
     Args:
         text: embeddings of the captions; with typos it must know `mmm.data.typos.with_variants` of them.
         val: evaluated every `config.eval_every` steps and at the end (`evaluate_transformer`).
-        composer: crops and composes clips of `tokens` as the recipe says; `text` must know its captions.
+        composer: crops and composes clips of `tokens`; `text` must know its captions.
         options: passed to `mmm.training.loop.train` (resume, config_extra, manifest, cpu, progress, stop).
     """
     sizes = transformer.config
@@ -67,7 +67,7 @@ def train_transformer(
         if composer is None:
             true, lengths = tokens.batch(variants)
         else:
-            true, lengths, captions = composer.draw(clips, variants, captions, recipe, generator)
+            true, lengths, captions = composer.draw(clips, variants, captions, generator)
         if recipe.typos:
             captions = draw_misspelled(captions, recipe.typos, generator)
         masked_parts = draw_masked_parts(
@@ -212,21 +212,22 @@ def train_length(
     out: str | Path,
     val: TokenSet | None = None,
     composer: Composer | None = None,
-    recipe: Recipe = OURS,
     **options: Any,
 ) -> TrainResult:
     """Train the length estimator on the captions and lengths of `tokens` and write it to `out/model`.
 
-    Clips are drawn by weight as for the transformer, but not of similar length: the length is what is learned. They
-    are composed as the recipe says, but neither cropped nor repeated: a crop's length says nothing about the action.
+    Clips are drawn by weight, but not of similar length: the length is what is learned.
+
+    Args:
+        composer: composes clips of `tokens`. It should neither crop nor repeat single actions: the length of a crop
+            says nothing about the action.
     """
-    recipe = dataclasses.replace(recipe, crop=0.0, repeat=0.0)
 
     def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         clips, variants = tokens.draw(config.batch_size, generator, like_length=False)
         captions, lengths = tokens.draw_captions(clips, generator), tokens.lengths[variants]
         if composer is not None:
-            _, lengths, captions = composer.draw(clips, variants, captions, recipe, generator)
+            _, lengths, captions = composer.draw(clips, variants, captions, generator)
         return {"lengths": lengths, "sentence": text.lookup(captions).sentence}
 
     def loss(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mmm.data.captions import untagged
+from mmm.data.folder import MotionFolder
 from mmm.data.write import Clip, write_folder
 from mmm.datasets import union
 from mmm.training.data import balanced_weights
@@ -42,7 +43,7 @@ def source(path, name, scale, contents, licence="MIT", **info):
 def two(tmp_path, monkeypatch):
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
     first = source(tmp_path, "bandai", 1.0, ["walk"] * 6 + ["bow"] * 2, "CC BY-NC 4.0")
-    return [first, source(tmp_path, "cmu", 3.0, ["walk", "sit-down"], "free for any use")]
+    return [first, source(tmp_path, "cmu", 3.0, ["walk", "sit-down"], "free for any use (CMU)")]
 
 
 def test_clips_keep_their_content_and_their_splits(two, tmp_path):
@@ -78,15 +79,19 @@ def test_sources_are_drawn_by_their_shares_and_classes_within_them(two, tmp_path
 def test_how_its_clips_combine(two, tmp_path):
     folder = union.prepare(tmp_path / "both", two)
     table = folder.compositions()
+    assert folder.known_splits[1:] == [MotionFolder.open(path).splits_hash for path in two]
     assert table["clips"]["bandai-c0"] == "walk" and table["clips"]["cmu-c1"] == "sit-down"
     assert {"walk|bow", "bow|walk", "walk|sit-down", "bow|sit-down"} == set(table["then"]) and not table[
         "while"
     ]
-    assert len(set(table["then"]["walk|bow"])) == 6 and table["actions"]["sit-down"]["end"] == "sit"
+    assert len(set(table["then"]["walk|bow"])) == 6 and table["actions"]["walk"]["repeats"]
     again = union.prepare(tmp_path / "again", two)
     assert again.compositions() == table and again.content_hash == folder.content_hash
     (folder.path / "compositions.json").write_text(json.dumps({"actions": {}}))
-    with pytest.raises(ValueError, match="lacks clips, then, while"):
+    with pytest.raises(ValueError, match="damaged or incomplete"):
+        folder.compositions()
+    (folder.path / "compositions.json").write_text(json.dumps(table | {"clips": {"a": "fly"}}))
+    with pytest.raises(ValueError, match="1 actions that it does not describe, such as .'fly'"):
         folder.compositions()
 
 
@@ -116,4 +121,14 @@ def test_what_is_refused(two, tmp_path, change, message):
 
 def test_licences_that_ask_for_something_are_all_named():
     assert union.strictest(["MIT", "CC BY 4.0", "CC BY-NC 4.0"]) == "CC BY-NC 4.0 and CC BY 4.0"
-    assert union.strictest(["MIT", "free"]) == "MIT and free"
+    assert union.strictest(["not stated", "free for any use (CMU)"]) == "not stated"
+    assert union.strictest(["MIT", "free for any use (CMU)"]) == "MIT and free for any use (CMU)"
+
+
+def test_a_set_that_holds_mirrored_clips_is_refused(two, tmp_path):
+    for name in ("new_joint_vecs/c0.npy", "new_joints/c0.npy", "texts/c0.txt"):
+        path = two[1] / name
+        path.with_stem("Mc0").write_bytes(path.read_bytes())
+    (two[1] / "train.txt").write_text("c0\nc1\nMc0\n")
+    with pytest.raises(ValueError, match="mirrored"):
+        union.prepare(tmp_path / "both", two)

@@ -7,28 +7,29 @@ import pytest
 import torch
 
 from mmm.recipes import OURS
-from mmm.transformer.compose import SHORTEST, Composer
+from mmm.transformer.compose import SHORTEST, STRETCH, Composer
 from mmm.transformer.tokens import TokenSet
 
 LONGEST = 49
-LENGTHS = {"walk": 30, "wave-left-hand": 20, "sit-down": 12, "juggle": 10}
+LENGTHS = {"walk": 30, "wave-left-hand": 20, "sit-down": 12, "guide": 9, "juggle": 10}
+NAMES = [*LENGTHS, *(f"M{name}" for name in LENGTHS)]
 TABLE = {
     "actions": {
-        "walk": {"part": "legs", "repeats": True, "start": "stand", "end": "stand"},
-        "wave-left-hand": {"part": "arms", "repeats": False, "start": "stand", "end": "stand"},
-        "wave-right-hand": {"part": "arms", "repeats": False, "start": "stand", "end": "stand"},
-        "sit-down": {"part": "whole", "repeats": False, "start": "stand", "end": "sit"},
+        "walk": {"part": "legs", "repeats": True},
+        "wave-left-hand": {"part": "arms", "repeats": False},
+        "guide": {"part": "arms", "repeats": False, "held": True},
+        "sit-down": {"part": "whole", "repeats": False},
     },
-    "clips": {"walk": "walk", "wave-left-hand": "wave-left-hand", "sit-down": "sit-down"},
+    "clips": {name: name for name in ("walk", "wave-left-hand", "guide", "sit-down")},
     "then": {
         "walk|wave-left-hand": ["walks, then waves the left hand"],
-        "walk|wave-right-hand": ["walks, then waves the right hand"],
         "wave-left-hand|walk": ["waves the left hand, then walks"],
         "walk|sit-down": ["walks, then sits down"],
     },
     "while": {
         "walk|wave-left-hand": ["walks waving the left hand"],
-        "walk|wave-right-hand": ["walks waving the right hand"],
+        "walk|guide": ["walks pointing with the right arm"],
+        "walk|sit-down": [],
     },
 }
 ALONE = {"crop": 0.0, "then": 0.0, "at_once": 0.0, "repeat": 0.0}
@@ -43,24 +44,26 @@ def tokens():
         + torch.arange(2)[:, None] * 100
         + torch.arange(LONGEST)
     )
-    starts = torch.arange(len(names) + 1)
-    captions = [[name] for name in names]
-    return TokenSet(ids.to(torch.int16), lengths, starts, captions, np.ones(len(names)), names)
+    starts = torch.arange(len(NAMES) + 1)
+    captions = [[name] for name in NAMES]
+    return TokenSet(ids.to(torch.int16), lengths, starts, captions, np.ones(len(NAMES)), NAMES)
 
 
-def draw(name, seed=0, times=40, **chances):
+def composer(parts=2, table=TABLE, **chances):
+    return Composer(tokens(), table, LONGEST, dataclasses.replace(OURS, **ALONE | chances), parts)
+
+
+def draw(name, seed=0, times=40, caption=None, **chances):
     """Rows (2, n) and captions of `times` draws of one clip."""
-    composer = Composer(tokens(), TABLE, LONGEST)
-    clip = torch.full((times,), composer.tokens.ids.index(name))
-    options = dataclasses.replace(OURS, **ALONE | chances)
+    clip = torch.full((times,), NAMES.index(name))
     generator = torch.Generator().manual_seed(seed)
-    batch, lengths, captions = composer.draw(clip, clip, [name] * times, options, generator)
+    batch, lengths, captions = composer(**chances).draw(clip, clip, [caption or name] * times, generator)
     return [row[:, :n] for row, n in zip(batch, lengths.tolist(), strict=True)], captions
 
 
 def source(row, part=1):
     """Which clip each position of a part comes from."""
-    return (row[part] // 1000).tolist()
+    return [NAMES[number] for number in (row[part] // 1000).tolist()]
 
 
 def test_nothing_changes_without_a_chance_or_a_rule():
@@ -78,41 +81,55 @@ def test_a_crop_is_a_piece_of_the_clip_and_only_of_actions_that_repeat():
     assert {row.shape[1] for row in rows} == {20}
 
 
+@pytest.mark.parametrize("caption", ["takes four steps", "walks and then stops", "walks twice around"])
+def test_a_caption_that_counts_or_orders_is_not_given_to_a_piece_or_to_two_clips(caption):
+    rows, captions = draw("walk", caption=caption, crop=1.0, repeat=0.5)
+    assert set(captions) == {caption} and {row.shape[1] for row in rows} == {30}
+
+
 def test_one_after_the_other_the_outer_ends_are_cut_and_the_caption_is_of_the_pair():
     rows, captions = draw("walk", then=1.0)
-    assert set(captions) == {text for pair, (text,) in TABLE["then"].items() if pair.startswith("walk")}
+    assert set(captions) == {"walks, then waves the left hand", "walks, then sits down"}
     for row, caption in zip(rows, captions, strict=True):
-        clips = {"left": [1], "right": [5], "down": [2, 6]}  # sitting down is its own mirror image
-        seen, word = source(row), next(word for word in clips if word in caption)
-        second = seen[-1]
-        assert second in clips[word]
-        assert seen == sorted(seen) and set(seen) == {0, second} and row.shape[1] <= LONGEST
-        assert seen.count(0) >= SHORTEST
-        assert int(row[1][seen.index(second)]) % 100 == 0  # the second begins with its beginning
-        if word == "down":
-            assert seen.count(second) == 12  # an action of the whole body is never cut
-        assert source(row, 0) == seen
+        second = "wave-left-hand" if "left" in caption else "sit-down"
+        seen = source(row)
+        first = seen.index(second)
+        assert set(seen[:first]) == {"walk"} and set(seen[first:]) == {second} and first >= SHORTEST
+        assert row.shape[1] <= LONGEST and source(row, 0) == seen
+        assert int(row[1][first]) % 100 == 0  # the second begins with its beginning
+        if second == "sit-down":
+            assert len(seen) - first == 12  # an action of the whole body is never cut
 
 
 def test_no_pair_no_composition():
-    rows, captions = draw("sit-down", then=1.0, at_once=0.0)
+    rows, captions = draw("sit-down", then=0.5, at_once=0.5)
     assert set(captions) == {"sit-down"} and {row.shape[1] for row in rows} == {12}
 
 
 def test_at_once_the_arms_of_one_clip_lie_on_the_legs_of_another():
     rows, captions = draw("walk", at_once=1.0)
-    assert set(captions) == {"walks waving the left hand", "walks waving the right hand"}
+    assert set(captions) == {"walks waving the left hand", "walks pointing with the right arm"}
     for row, caption in zip(rows, captions, strict=True):
-        assert set(source(row, 1)) == {0} and set(source(row, 0)) == {1 if "left" in caption else 5}
+        arms, n = ("wave-left-hand" if "left" in caption else "guide"), row.shape[1]
+        assert set(source(row, 1)) == {"walk"} and set(source(row, 0)) == {arms}
         assert bool((row[1].diff() == 1).all())  # the path is a piece of the walk
-        assert bool((row[0].diff() >= 0).all())  # the arms go on in time, held longer where the legs are
+        if arms == "guide":
+            assert LENGTHS[arms] <= n <= STRETCH * LENGTHS[arms]
+            assert bool((row[0].diff() >= 0).all()) and {0, 8} <= set((row[0] % 100).tolist())  # held longer
+        else:  # a wave is neither held nor cut
+            assert n == LENGTHS[arms] and (row[0] % 100).tolist() == list(range(n))
 
 
-def test_mirrored_clips_are_composed_as_the_mirrored_action():
-    _, captions = draw("Mwave-left-hand", then=1.0)
-    assert set(captions) == {"Mwave-left-hand"}  # there is no pair that begins with the right hand
-    _, captions = draw("wave-left-hand", then=1.0)
-    assert set(captions) == {"waves the left hand, then walks"}
+def test_mirrored_clips_are_composed_with_mirrored_ones_and_their_captions_are_mirrored():
+    rows, captions = draw("Mwalk", at_once=0.5, then=0.5)
+    assert set(captions) == {
+        "walks waving the right hand",
+        "walks pointing with the left arm",
+        "walks, then waves the right hand",
+        "walks, then sits down",
+    }
+    assert all(name.startswith("M") for row in rows for part in (0, 1) for name in source(row, part))
+    assert set(captions) <= set(composer(at_once=0.5, then=0.5).texts())
 
 
 def test_a_repeated_action_gets_longer_than_its_clip():
@@ -120,19 +137,34 @@ def test_a_repeated_action_gets_longer_than_its_clip():
     assert set(captions) == {"walk"} and {row.shape[1] for row in rows} == {LONGEST}
 
 
-def test_the_same_generator_gives_the_same_items_and_an_item_does_not_depend_on_what_became_of_the_others():
+def test_captions_of_what_cannot_occur_are_not_asked_for():
+    both, one_part = composer(at_once=0.5, then=0.5), composer(parts=1, at_once=0.5, then=0.5)
+    waving = {text for text in both.texts() if "waving" in text}
+    assert waving == {"walks waving the left hand", "walks waving the right hand"}
+    assert set(one_part.texts()) == {text for text in both.texts() if ", then" in text}
+    assert composer(crop=1.0).texts() == []
+
+
+def test_an_item_does_not_depend_on_what_becomes_of_the_others():
     chances = {"crop": 0.5, "then": 0.3, "at_once": 0.3, "repeat": 0.2}
-    once, again = draw("walk", **chances), draw("walk", **chances)
-    assert all(torch.equal(a, b) for a, b in zip(once[0], again[0], strict=True)) and once[1] == again[1]
-    rows, _ = draw("walk", seed=1, **chances)
-    assert any(a.shape != b.shape for a, b in zip(once[0], rows, strict=True))
+    alone, again = draw("walk", **chances), draw("walk", **chances)
+    assert all(torch.equal(a, b) for a, b in zip(alone[0], again[0], strict=True)) and alone[1] == again[1]
+    others = torch.full((40,), NAMES.index("juggle"))
+    others[7] = NAMES.index("walk")
+    generator = torch.Generator().manual_seed(0)
+    batch, lengths, captions = composer(**chances).draw(others, others, ["walk"] * 40, generator)
+    assert torch.equal(batch[7][:, : lengths[7]], alone[0][7]) and captions[7] == alone[1][7]
 
 
-@pytest.mark.parametrize("change", ["caption", "rule"])
-def test_the_fingerprint_changes_with_captions_and_rules(change):
+@pytest.mark.parametrize("change", ["caption", "rule", "chance"])
+def test_the_fingerprint_changes_with_captions_rules_and_chances(change):
     table = {**TABLE, "then": dict(TABLE["then"]), "actions": dict(TABLE["actions"])}
+    chances = {"then": 0.5}
+    before = composer(table=table, **chances).fingerprint
     if change == "caption":
         table["then"]["walk|sit-down"] = ["walks and sits"]
-    else:
+    elif change == "rule":
         table["actions"]["walk"] = {**TABLE["actions"]["walk"], "repeats": False}
-    assert Composer(tokens(), table, LONGEST).fingerprint != Composer(tokens(), TABLE, LONGEST).fingerprint
+    else:
+        chances = {"then": 0.4}
+    assert composer(table=table, **chances).fingerprint != before
