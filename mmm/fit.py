@@ -399,7 +399,7 @@ def _info(folder: MotionFolder, encoder: TextEncoder, guidance: float, held_out:
         "data": folder.name,
         "data_hash": folder.content_hash,
         "splits_hash": folder.splits_hash,
-        "known_splits": folder.known_splits,
+        "source_splits": folder.source_splits,
         "licence": folder.info.get("licence", "unknown"),
         "fps": folder.fps,
         "skeleton": folder.skeleton,

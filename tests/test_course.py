@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -58,11 +59,17 @@ def project(root: Path, notebooks: dict[str, list[str]], profile: str = PROFILE)
     return folder
 
 
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+def alive(pid: int, patience: float = 20.0) -> bool:
+    """Whether a process still runs after some seconds: on a busy machine a killed one does not go at once."""
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return False
+        except psutil.NoSuchProcess:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 @pytest.fixture(scope="module")

@@ -291,10 +291,9 @@ class MotionFolder:
         return digest.hexdigest()[:16]
 
     @property
-    def known_splits(self) -> list[str]:
-        """Hashes of the splits that this folder keeps: its own and, of a union, those of its sources."""
-        sources = self.info.get("sources", {}).values()
-        return [self.splits_hash, *(about["splits_hash"] for about in sources if "splits_hash" in about)]
+    def source_splits(self) -> list[str]:
+        """Hashes of the splits of the sources of a union, which it keeps; none for any other folder."""
+        return [about["splits_hash"] for about in self.info.get("sources", {}).values()]
 
     @property
     def splits_hash(self) -> str:

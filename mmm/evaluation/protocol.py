@@ -261,7 +261,7 @@ def check_model(model: MMM, folder: MotionFolder, config: ProtocolConfig, other_
         )
     known = model.info.get("splits_hash", folder.splits_hash)
     require(
-        other_splits or folder.splits_hash in (known, *model.info.get("known_splits", ())),
+        other_splits or folder.splits_hash in (known, *model.info.get("source_splits", ())),
         f"the model was trained on other data or splits ({model.info.get('data')}, {known}) than {folder.path} has "
         f"({folder.splits_hash}), so clips of {config.split} may have been trained on; give the folder it was trained "
         "on, or allow it with other_splits=True (--other-splits).",

@@ -93,7 +93,7 @@ def ship(run: Path, data: Path, out: Path, bits: Literal[8, 16] = 16) -> dict[st
     model.info |= {
         "data_hash": folder.content_hash,
         "splits_hash": folder.splits_hash,
-        "known_splits": folder.known_splits,
+        "source_splits": folder.source_splits,
     }
     with atomic_dir(out, mark="config.json") as part:
         model.save_pretrained(part, torch.float16 if bits == 16 else torch.int8)

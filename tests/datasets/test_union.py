@@ -79,7 +79,7 @@ def test_sources_are_drawn_by_their_shares_and_classes_within_them(two, tmp_path
 def test_how_its_clips_combine(two, tmp_path):
     folder = union.prepare(tmp_path / "both", two)
     table = folder.compositions()
-    assert folder.known_splits[1:] == [MotionFolder.open(path).splits_hash for path in two]
+    assert folder.source_splits == [MotionFolder.open(path).splits_hash for path in two]
     assert table["clips"]["bandai-c0"] == "walk" and table["clips"]["cmu-c1"] == "sit-down"
     assert {"walk|bow", "bow|walk", "walk|sit-down", "bow|sit-down"} == set(table["then"]) and not table[
         "while"

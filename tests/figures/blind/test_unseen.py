@@ -12,8 +12,7 @@ from mmm.data.captions import mirror_text
 from mmm.datasets import cmu, phrasing
 from mmm.datasets.bandai_captions import ACTION_CLASSES, write_captions
 from mmm.datasets.grammar import inflect
-from mmm.datasets.phrasing import AT_ONCE, ONE, TWO, WHILE, actions, phrases, styles
-from mmm.datasets.synthetic.phrases import SUBJECTS
+from mmm.datasets.phrasing import AT_ONCE, NEUTRAL, ONE, TWO, WHILE, actions, phrases, styles
 from tests.conftest import ROOT
 
 
@@ -59,7 +58,7 @@ def manners() -> set[str]:
 
 @functools.cache
 def subjects() -> set[str]:
-    known = {subject for own in SUBJECTS.values() for subject in own}
+    known = {subject for own in NEUTRAL.values() for subject in own}
     known |= {subject for own, *_ in styles().values() for subject in own}
     adjectives = {adjective for _, own, _ in styles().values() for adjective in own}
     nouns = "man woman person figure human".split()
@@ -79,7 +78,7 @@ def sentences() -> list[list[set[str]]]:
     at_once = []
     for (one, _), (two, _) in itertools.product(AT_ONCE, [*WHILE, ("L K:held", 1)]):
         form = re.search("A:(third|ing|base)", one)[1]
-        two = re.sub(r"\b([LR])(?![a-z:])", rf"\1:{form}", two.replace("R:pronoun", "R"))
+        two = re.sub(r"\b([LR])(?![a-z:])", rf"\1:{form}", two)
         at_once.append(re.sub("A:(third|ing|base)", two, one))
     words = {"S": subjects(), "H": {"he", "she", "they"}, "M": manners() | {""}, "is": {"is", "are"}}
     table = [[whole(), words["M"]]]
