@@ -214,7 +214,7 @@ def _write(part: Path, rows: list[Row], form: str, progress: bool) -> None:
 
 
 def instructions(form: str) -> str:
-    """What a reader of strips is told: of built-in prompts, of earlier free text ("contents") or of "actions"."""
+    """The instructions for a reader. They differ between built-in prompts, earlier free text and everyday actions."""
     if form == "actions":
         texts = [
             READ,

@@ -161,8 +161,8 @@ def _clips(take: Take, motion: BvhMotion, seed: int, captions: int) -> list[Clip
     joints = resample(to_humanml3d(motion), motion.fps, FPS)
     if len(joints) - 1 < MIN_FRAMES:
         return []
-    # These captions depend on seed and take alone, not on the other takes in the folder. Those that train gets besides
-    # depend on the splits.
+    # These captions depend on the seed and the take, not on other takes. The captions that `_richer` adds depend on the
+    # splits, too.
     rng = np.random.default_rng([seed, zlib.crc32(take.id.encode())])
     seen = NOT_SEEN.get((take.content, take.style), take.content)
     about = dataclasses.asdict(take) | {"path": take.path.name, "content": seen}

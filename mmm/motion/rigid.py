@@ -26,9 +26,8 @@ STEPS = 3  # of Gauss-Newton; further ones change the mean distance by less than
 # Without it the spine's twist, which no bone shows, jumps by up to 170° from frame to frame; with it the mean
 # distance to the joints of generated clips grows from 5.9 to 6.3 mm.
 STIFFNESS = 0.03
-FEET = (
-    4.0  # weight of ankles and toes, 1 of other joints: with 1 feet skate by 4 % more and sink 0.02 cm deeper
-)
+# Weight of ankles and toes; other joints have 1. With 1, feet skate by 4 % more and sink 0.02 cm deeper.
+FEET = 4.0
 CAPTURED = 1e4  # weight of captured joints: generated ones follow them
 CHUNK = 500  # frames fitted at once: 60 MB
 
@@ -81,7 +80,9 @@ def fit_rigid(
     body: Float[np.ndarray, "j 3"] | None = None,
     captured: Bool[np.ndarray, "t j"] | None = None,
 ) -> RigidMotion:
-    """The rigid body and the poses whose joints are nearest to `joints`; each frame is fitted alone.
+    """The rigid body and the poses whose joints are nearest to `joints`.
+
+    The body is measured in all frames, unless it is given; then the pose of each frame is fitted alone.
 
     Joints do not show a rotation about a bone's own axis: it is taken from the parent.
 
@@ -148,11 +149,8 @@ def rest_directions(skeleton: Skeleton) -> Float[np.ndarray, "j 3"]:
         part = name.removeprefix("left_").removeprefix("right_")
         side = 1.0 if joint in skeleton.left else -1.0
         directions[joint] = {
-            "hip": (
-                side * 0.8,
-                -0.6,
-                0.0,
-            ),  # shapes of pelvis and chest are the clip's; this gives their direction
+            # The shapes of pelvis and chest are the clip's; this gives their direction.
+            "hip": (side * 0.8, -0.6, 0.0),
             "knee": (0.0, -1.0, 0.0),
             "ankle": (0.0, -1.0, 0.0),
             "foot": (0.0, -np.sin(slope), np.cos(slope)),
@@ -185,9 +183,8 @@ def _body(joints: Float[np.ndarray, "t j 3"], skeleton: Skeleton) -> Float[np.nd
     for children in _children(skeleton).values():
         if len(children) > 1:
             guess = shape = offsets[children]
-            for _ in range(
-                10
-            ):  # Procrustes: rotate all frames onto the shape, take their median as the next shape
+            # Procrustes: rotate all frames onto the shape, take their median as the next shape.
+            for _ in range(10):
                 turns = _best_rotations(shape, bones[:, children])
                 shape = np.median(bones[:, children] @ turns, 0)  # rows times a rotation: rotated back
                 norm = np.linalg.norm(shape, axis=-1, keepdims=True)
