@@ -28,7 +28,7 @@ from mmm.bvh.placement import (
     to_y_up,
     toes_point_back,
 )
-from mmm.bvh.reading import read_bvh, resample
+from mmm.bvh.reading import BvhMotion, read_bvh, resample
 from mmm.errors import require
 from mmm.motion.clip import Motion
 from mmm.motion.features import features_to_joints
@@ -46,6 +46,7 @@ class Source:
         joints: (T, 22, 3) HumanML3D's joints at 20 fps, in the unit and axes of the file.
         joint_map: where they are in the file; None for an array, which has them already.
         features: unchanged, of a file that holds features: computed from the joints they would be a frame shorter.
+        bvh: the file itself, with all frames of `joints` and no others; None for an array.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class Source:
     joints: Float[np.ndarray, "t 22 3"]
     joint_map: JointMap | None
     features: Float[np.ndarray, "t d"] | None = None
+    bvh: BvhMotion | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +142,7 @@ def read_source(path: str | os.PathLike, joint_map: str | os.PathLike | JointMap
         len(joints) > 1,
         f"{path} has {len(bvh.joints)} frames at {bvh.fps:g} fps, which is too short; expected more than 1/20 s.",
     )
-    return Source(path, len(bvh.joints), bvh.fps, joints, chosen)
+    return Source(path, len(bvh.joints), bvh.fps, joints, chosen, bvh=bvh)
 
 
 def capture(source: Source, unit: str | float | None = None, up: str | None = None) -> Captured:

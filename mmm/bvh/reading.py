@@ -24,11 +24,30 @@ CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis i
 CENTIMETRES = 100.0  # per metre: the unit of most BVH files
 
 
+@dataclasses.dataclass
+class Tree:
+    """What HIERARCHY says, in the unit and axes of the file: J joints in the order of the file, E End Sites.
+
+    Attributes:
+        names, parents, offsets: of each joint; the root's parent is -1, offsets are (x, y, z) from the parent.
+        channels: of each joint, lower-case names such as "zrotation", in the order of its numbers.
+        ends, end_parents: offsets of the End Sites from their joints, and these joints.
+    """
+
+    names: list[str] = dataclasses.field(default_factory=list)
+    parents: list[int] = dataclasses.field(default_factory=list)
+    offsets: list[list[float] | None] = dataclasses.field(default_factory=list)
+    channels: list[tuple[str, ...]] = dataclasses.field(default_factory=list)
+    ends: list[list[float] | None] = dataclasses.field(default_factory=list)
+    end_parents: list[int] = dataclasses.field(default_factory=list)
+
+
 @dataclasses.dataclass(frozen=True)
 class BvhMotion:
     """A BVH file: names and parents (root −1) of its J joints, world joints (T, J, 3) in metres, frames per second.
 
     The E End Sites have no names: `ends` (T, E, 3) are their positions in metres, `end_parents` their joints.
+    `tree` and `rows` (frames, C) are the file as it is: offsets, channels, and one row of their numbers a frame.
     """
 
     names: tuple[str, ...]
@@ -37,6 +56,8 @@ class BvhMotion:
     fps: float
     ends: Float[np.ndarray, "t e 3"]
     end_parents: tuple[int, ...]
+    tree: Tree
+    rows: Float[np.ndarray, "frames c"]
 
 
 def read_bvh(path: str | os.PathLike, unit: float = 1 / CENTIMETRES) -> BvhMotion:
@@ -73,7 +94,8 @@ def read_bvh(path: str | os.PathLike, unit: float = 1 / CENTIMETRES) -> BvhMotio
         f"{path} has the frame time {frame_time:g} s, expected one above 0; mend its 'Frame Time:' line or export "
         "it again.",
     )
-    joints, ends = _forward_kinematics(tree, _parse_rows(path, lines, frames, sum(map(len, tree.channels))))
+    rows = _parse_rows(path, lines, frames, sum(map(len, tree.channels)))
+    joints, ends = _forward_kinematics(tree, rows)
     return BvhMotion(
         names=tuple(tree.names),
         parents=tuple(tree.parents),
@@ -81,6 +103,8 @@ def read_bvh(path: str | os.PathLike, unit: float = 1 / CENTIMETRES) -> BvhMotio
         fps=round(1 / frame_time, 3),  # files say 0.0333333 and mean a thirtieth
         ends=(ends * unit).astype(np.float32),
         end_parents=tuple(tree.end_parents),
+        tree=tree,
+        rows=rows,
     )
 
 
@@ -99,27 +123,9 @@ def resample(values: Float[np.ndarray, "t ..."], fps: float, to: float) -> Float
 # ---------------------------------------------------------------------- text → tree and table of numbers
 
 
-@dataclasses.dataclass
-class _Tree:
-    """What HIERARCHY says, in the unit of the file: J joints in the order of the file, E End Sites.
-
-    Attributes:
-        names, parents, offsets: of each joint; the root's parent is -1, offsets are (x, y, z) from the parent.
-        channels: of each joint, lower-case names such as "zrotation", in the order of its numbers.
-        ends, end_parents: offsets of the End Sites from their joints, and these joints.
-    """
-
-    names: list[str] = dataclasses.field(default_factory=list)
-    parents: list[int] = dataclasses.field(default_factory=list)
-    offsets: list[list[float] | None] = dataclasses.field(default_factory=list)
-    channels: list[tuple[str, ...]] = dataclasses.field(default_factory=list)
-    ends: list[list[float] | None] = dataclasses.field(default_factory=list)
-    end_parents: list[int] = dataclasses.field(default_factory=list)
-
-
-def _parse_tree(head: str) -> _Tree:
+def _parse_tree(head: str) -> Tree:
     """The joints. Raises ValueError or IndexError where a line cannot be read; `read_bvh` makes a sentence of it."""
-    tree = _Tree()
+    tree = Tree()
     open_joints: list[int | None] = []  # the joints whose braces are open; None for an End Site
     new: int | None = None
     for line in re.sub(r"([{}])", r"\n\1\n", head).splitlines():
@@ -189,7 +195,7 @@ def _parse_rows(path: Path, lines: list[str], frames: int, width: int) -> Float[
 
 
 def _forward_kinematics(
-    tree: _Tree, rows: Float[np.ndarray, "t c"]
+    tree: Tree, rows: Float[np.ndarray, "t c"]
 ) -> tuple[Float[np.ndarray, "t j 3"], Float[np.ndarray, "t e 3"]]:
     """World positions of joints and End Sites in the unit of the file."""
     rotations, positions, first = [], [], 0

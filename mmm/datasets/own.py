@@ -7,6 +7,7 @@ somebody lies on the floor does not show them.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections import Counter, defaultdict
@@ -68,7 +69,11 @@ def prepare(
     takes = find_takes(folder)
     rows = match_rows(read_captions(captions), takes, folder, captions)
     bar = {"unit": "take", "disable": not progress}
-    sources = {take: read_source(takes[take], joint_map) for take in tqdm(rows, "BVH → joints", **bar)}
+    sources = {}
+    for take in tqdm(rows, "BVH → joints", **bar):
+        sources[take] = dataclasses.replace(
+            read_source(takes[take], joint_map), bvh=None
+        )  # all files are too large
     clips: dict[str, list[Clip]] = {}
     short: list[str] = []
     kinds: Counter[str] = Counter()
