@@ -66,6 +66,28 @@ def split_text(text: str) -> list[str]:
     return [piece if _OWN.match(piece) else f"{subject.group(0)} {piece}" for piece in pieces]
 
 
+def try_split(text: str) -> list[str]:
+    """As `split_text`; the text itself where a "then" has no action before or after it."""
+    try:
+        return split_text(text)
+    except ValueError:
+        return [text]
+
+
+def share(total: int, estimated: Sequence[int], least: int, most: int) -> list[int]:
+    """`total` frames for actions of these estimated lengths: in their ratio, but each of `least` to `most` frames."""
+
+    def scaled(scale: float) -> list[float]:
+        return [min(max(length * scale, least), most) for length in estimated]
+
+    low, high = 0.0, most / min(estimated)
+    for _ in range(60):  # bisection
+        middle = (low + high) / 2
+        low, high = (middle, high) if sum(scaled(middle)) < total else (low, middle)
+    ends = [round(end) for end in itertools.accumulate(scaled(high), initial=0)]
+    return [b - a for a, b in itertools.pairwise(ends)]
+
+
 class _Canvas(NamedTuple):
     """One canvas of a long sequence: tokens (P, N), one text, the seed of its noise."""
 
@@ -137,9 +159,11 @@ def long_tokens(
 
 
 def segment_bounds(frames: Sequence[int], ratio: int) -> list[int]:
-    """Where actions of so many frames start and end, in tokens. Sums are rounded, so that errors do not add up."""
-    ends = [0, *itertools.accumulate(frames)]
-    return [round(end / ratio) for end in ends[:-1]] + [-(-ends[-1] // ratio)]
+    """Where actions of so many frames start and end, in tokens.
+
+    The sums are rounded up, so that errors do not add up and no action gets more tokens than it would get alone.
+    """
+    return [-(-end // ratio) for end in itertools.accumulate(frames, initial=0)]
 
 
 def both_texts(left: TextEmbedding, right: TextEmbedding) -> TextEmbedding:

@@ -71,6 +71,29 @@ def test_bad_requests_are_refused(model, text, length, seed, named):
         model.generate(text, length, seed)
 
 
+def test_a_text_with_then_gets_a_canvas_for_each_action(model):
+    text = "a person walks, then bows"
+    motion, walk = model.generate([text, "a person walks"], [100, 60], seed=3)
+    counts = model.action_frames([text], 100)[0]
+    long = model.generate_long(text, counts, seed=3)
+    assert motion.text == text and sum(counts) == 100 and np.array_equal(motion.features, long.features)
+    assert [t for _, t in motion.segments] == ["a person walks", "a person bows"]
+    assert np.array_equal(walk.features, model.generate("a person walks", 60, seed=4).features)
+    estimated = model.estimate_length(["a person walks", "a person bows"])
+    assert len(model.generate(text, seed=3).features) == sum(estimated)
+    assert len(model.generate(text, 390, seed=3).features) == 390  # longer than one canvas
+
+
+def test_a_text_with_then_gets_one_canvas_where_it_is_told_or_too_short(model):
+    text = "a person walks, then bows"
+    one = model.generate(text, 100, seed=3, split=False)
+    assert np.array_equal(
+        one.features, model.decode(model.sample([text], [100], 3).tokens, [100])[0].features
+    )
+    assert not np.array_equal(one.features, model.generate(text, 100, seed=3).features)
+    assert model.action_frames([text], 40) == [[40]]  # two actions need 48
+
+
 def test_a_model_of_two_parts_generates_and_is_saved(of_parts, tmp_path):
     model = of_parts(2)
     texts, frames = ["a person walks", "a person bows"], [50, 77]

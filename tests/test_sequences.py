@@ -5,9 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmm import sequences
-from mmm.sequences import both_texts, long_tokens, segment_bounds, split_text
+from mmm.sequences import both_texts, long_tokens, segment_bounds, share, split_text, try_split
 from mmm.transformer import MASK
 
 TEXTS = ["a person walks", "someone bows", "a person jumps"]
@@ -39,9 +41,39 @@ def test_a_then_without_an_action_is_refused(text):
         split_text(text)
 
 
+def test_a_then_without_an_action_is_one_action_for_generate():
+    assert try_split("a person walks, then") == ["a person walks, then"]
+    assert try_split("walks, then runs") == ["walks", "runs"]
+
+
+@pytest.mark.parametrize(
+    ("total", "estimated", "frames"),
+    [
+        (120, [60, 60], [60, 60]),
+        (150, [40, 80, 30], [40, 80, 30]),
+        (90, [40, 80], [30, 60]),
+        (60, [40, 160], [24, 36]),  # a fifth of 60 would be too short
+        (300, [60, 180], [104, 196]),  # three quarters of 300 would be too long
+        (48, [150, 30], [24, 24]),
+        (392, [150, 30], [196, 196]),
+        (101, [1, 1], [50, 51]),
+    ],
+)
+def test_actions_share_a_length_in_the_ratio_of_their_estimates(total, estimated, frames):
+    assert share(total, estimated, 24, 196) == frames
+
+
+@given(st.lists(st.integers(24, 196), min_size=2, max_size=6), st.floats(0, 1))
+def test_shared_lengths_add_up_and_keep_their_range(estimated, where):
+    total = round(len(estimated) * (24 + where * 172))
+    frames = share(total, estimated, 24, 196)
+    assert sum(frames) == total and all(24 <= n <= 196 for n in frames)
+
+
 def test_bounds_are_rounded_and_their_errors_do_not_add_up():
-    assert segment_bounds([30] * 5, 4) == [0, 8, 15, 22, 30, 38]
+    assert segment_bounds([30] * 5, 4) == [0, 8, 15, 23, 30, 38]
     assert segment_bounds([41], 4) == [0, 11]
+    assert segment_bounds([194, 196], 4) == [0, 49, 98]  # a canvas holds 49 tokens
 
 
 def test_a_transition_gets_both_texts(model):

@@ -61,16 +61,19 @@ class Generate(Sampling):
     text: Positional[tuple[str, ...]] = dataclasses.field(kw_only=True)
     """What the person does; several texts give several motions."""
     length: UseAppendAction[tuple[int, ...]] = ()
-    """Frames (24 to 196, 20 per second); once, or once per text. By default estimated from the text."""
+    """Frames (24 to 196 for each action, 20 per second); once, or once per text. By default estimated from the text."""
+    split: bool = True
+    """Cut a text at every "then": each action is generated on its own, and then the transitions. --no-split: all
+    actions at once, as in the paper."""
 
     def run(self) -> None:
         start = time.perf_counter()
         model, texts = self.load(), list(self.text)
         length = self.length[0] if len(self.length) == 1 else list(self.length) or None
-        frames = model.frame_counts(texts, length)
+        model.action_frames(texts, length, self.split)  # refuses lengths before the text encoder is loaded
         _ = model.encoder  # loaded here, so that it does not count as sampling
         loaded = time.perf_counter()
-        motions = model.generate(texts, frames, **self.options())
+        motions = model.generate(texts, length, split=self.split, **self.options())
         sampled = time.perf_counter()
         print_notes(motions)
         for number, motion in enumerate(motions):

@@ -101,7 +101,9 @@ def time_sampling(
     def alone(item: int) -> tuple[float, float]:
         return (
             seconds_of(lambda: model.embed([texts[item]]), device),
-            seconds_of(lambda: model.generate(texts[item], frames[item], seeds[item], **options), device),
+            seconds_of(
+                lambda: model.generate(texts[item], frames[item], seeds[item], split=False, **options), device
+            ),
         )
 
     def bulk(count: int) -> float:
