@@ -2,17 +2,36 @@
 
 `require` raises the sentence. `atomic_write` and `atomic_dir` write to a temporary name in the same folder and then
 rename it, so that a reader never meets half a file, whatever stops the writer (an exception, Ctrl-C, kill -9, a full
-disk).
+disk). The temporary name holds the number of the process: what a killed process left is removed by the next one that
+writes to the folder.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
+import platform
+import re
 import shutil
+import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+
+_TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{6})-(\d{1,9})-[0-9a-f]{8}\.(part|old)(\.[^.]+)?", re.DOTALL)
+_DAY = 86400.0  # seconds
+# What the error of a full disk says where it has no number: safetensors, ffmpeg, quotas, np.save
+_FULL = re.compile(
+    r"no space left|not enough space|quota exceeded|\d+ requested and \d+ written", re.IGNORECASE
+)
+
+
+class DiskFullError(OSError):
+    """The disk is full; the message names the file that could not be written."""
 
 
 def require(condition: object, message: str, error: type[Exception] = ValueError) -> None:
@@ -32,6 +51,28 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 
 
 @contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an error say that it was `path` that could not be written: a full disk names no file by itself.
+
+    Raises:
+        DiskFullError: the disk is full.
+        OSError: safetensors cannot write; its own error is none of those that the command line prints.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, DiskFullError) else error  # of a file in a folder
+        reason = str(cause).partition("\n")[0]
+        if getattr(cause, "errno", None) == errno.ENOSPC or _FULL.search(str(cause)):
+            raise DiskFullError(
+                f"{path} was not written: its disk is full ({reason}); free some space, or write to another disk."
+            ) from error
+        if type(error).__name__ == "SafetensorError":
+            raise OSError(f"{path} was not written: {reason}.") from error
+        raise
+
+
+@contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path to write a file to; rename it to `path` if the block succeeds.
 
@@ -40,19 +81,21 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: the block ended without writing the temporary file.
+        DiskFullError: the disk is full.
     """
     final = Path(path)
     temporary = _temporary(final)
     try:
-        yield temporary
-        require(
-            temporary.is_file(),
-            f"{final}: nothing was written to its temporary file {temporary}",
-            FileNotFoundError,
-        )
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())  # the bytes must be on disk before the file gets its name
-        os.replace(temporary, final)
+        with naming(final):
+            yield temporary
+            require(
+                temporary.is_file(),
+                f"{final}: nothing was written to its temporary file {temporary}",
+                FileNotFoundError,
+            )
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())  # the bytes must be on disk before the file gets its name
+            os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -69,13 +112,16 @@ def atomic_dir(path: str | os.PathLike[str], mark: str) -> Iterator[Path]:
         mark: name (or pattern) of a file that every such folder has.
     Raises:
         ValueError: `path` is something else (see `check_replaceable`).
+        DiskFullError: the disk is full.
     """
     final = Path(path)
     check_replaceable(final, mark)
-    temporary, old = _temporary(final), _temporary(final)
-    temporary.mkdir()
+    temporary, old = _temporary(final), _temporary(final, "old")
+    with naming(final):
+        temporary.mkdir()
     try:
-        yield temporary
+        with naming(final):
+            yield temporary
         if final.exists():
             os.replace(final, old)
         try:
@@ -104,7 +150,62 @@ def check_replaceable(path: str | os.PathLike[str], mark: str) -> None:
     )
 
 
-def _temporary(path: Path) -> Path:
-    """A new hidden name in the folder of `path`: on the same file system, a rename is atomic."""
+@contextmanager
+def scratch_dir(name: str) -> Iterator[Path]:
+    """A new folder among the machine's temporary files; it is removed at the end."""
+    folder = _temporary(Path(tempfile.gettempdir()) / name)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary(path: Path, kind: str = "part") -> Path:
+    """A new hidden name in the folder of `path`: on the same file system, a rename is atomic.
+
+    Removes what killed processes left in that folder.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.parent / f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}"
+    _remove_dead(path.parent)
+    process = f"{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return path.parent / f".{path.stem}.{process}.{kind}{path.suffix}"
+
+
+def _remove_dead(folder: Path) -> None:
+    """Remove what processes that no longer run left behind; a folder that was only moved aside gets its name again."""
+    with suppress(PermissionError):
+        names = [match for match in map(_TEMPORARY.fullmatch, os.listdir(folder)) if match]
+        for match in names:
+            path, final = folder / match[0], folder / f"{match[1]}{match[5] or ''}"
+            with suppress(OSError):  # somebody else removes it, too; or it is another user's
+                if _runs(match[2], int(match[3]), path.lstat().st_mtime):
+                    continue
+                if match[4] == "old" and not final.exists():  # killed between the two renames of `atomic_dir`
+                    os.replace(path, final)
+                elif path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
+
+def _runs(machine: str, process: int, changed: float) -> bool:
+    """Does the process run? On another machine, or on Windows, one that changed nothing for a day does not."""
+    if machine != _machine() or os.name != "posix":
+        return time.time() - changed < _DAY
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        pass
+    return True
+
+
+@cache
+def _machine() -> str:
+    """Six hexadecimal digits: numbers of processes mean the same where these are the same (host, container)."""
+    space = ""
+    with suppress(OSError):  # only on Linux
+        space = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(f"{platform.node()} {space}".encode()).hexdigest()[:6]

@@ -6,9 +6,10 @@ its jaxtyping annotations (`Float[Tensor, "b t 263"]`) are checked by beartype a
 
 import dataclasses
 import os
+import subprocess
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 # One thread for each test process: sums are then made in one order, and two cores run two processes.
@@ -60,6 +61,23 @@ def shared_dir() -> Path:
     if folder is None:
         pytest.skip("needs the shared folder: set MMM_SHARED or put it beside the project as ../shared")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A disk of 1 MB."""
+    path = tmp_path / "small-disk"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True)
+        reason = done.stderr.strip() if done.returncode else ""
+    except OSError as error:
+        reason = str(error)
+    if reason:
+        pytest.skip(f"a small disk needs the right to mount one ({reason})")
+    yield path
+    subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 @pytest.fixture(scope="session")

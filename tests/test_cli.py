@@ -1,9 +1,12 @@
 import dataclasses
 import itertools
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -169,3 +172,40 @@ def test_train_transformer_gives_a_model_that_generates(toy, trained, tmp_path, 
     args = ("--model", str(tmp_path / "run"), "--length", "30", "--out", str(out))
     assert run("generate", "she bows", *args) == 0
     assert np.load(out).shape == (30, 22, 3)
+
+
+@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_command_says_so_and_leaves_nothing(tmp_path, signal_name):
+    command = [
+        sys.executable,
+        "-m",
+        "mmm.cli",
+        "prepare",
+        "synthetic",
+        "--out",
+        str(tmp_path / "new" / "data"),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("new/.data.*.part/texts/*.txt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(getattr(signal, signal_name))
+    said = process.communicate(timeout=60)[1].splitlines()[-1]
+    assert said == ("mmm: interrupted" if signal_name == "SIGINT" else f"mmm: interrupted by {signal_name}")
+    assert process.returncode == 130
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_console_that_cannot_show_a_letter_gets_its_number(tmp_path, golden):
+    from mmm.bvh.writing import write_bvh
+
+    path, out = tmp_path / "walk.bvh", tmp_path / "walk.npy"
+    write_bvh(path, golden("features_free")["0/joints"])
+    path.write_text(path.read_text().replace("spine3", "脊柱"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "mmm.cli", "import", str(path), "--out", str(out)],
+        env=os.environ | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "1"},
+        capture_output=True,
+    )
+    assert done.returncode == 0 and out.is_file()
+    assert rb"\u810a\u67f1" in done.stdout

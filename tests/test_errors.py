@@ -1,10 +1,17 @@
 """Files and folders are complete or absent, and the old ones survive a failure."""
 
+import errno
 import os
+import subprocess
+import sys
+import tempfile
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from mmm.errors import atomic_dir, atomic_write, check_replaceable, require
+from mmm.errors import DiskFullError, atomic_dir, atomic_write, check_replaceable, require, scratch_dir
 
 
 def test_require_raises_its_sentence_as_the_named_error():
@@ -80,3 +87,91 @@ def test_only_folders_of_ours_are_replaced(tmp_path, mark):
     with pytest.raises(ValueError, match="chapter.tex exists"):
         check_replaceable(path / "chapter.tex", mark)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis"]
+
+
+def _fill(part) -> None:
+    with part.open("w") as file:  # a write names no file, unlike an open
+        while True:
+            file.write(" " * 100_000)
+
+
+WRITERS = {
+    "numpy": lambda part: np.save(part, np.zeros(1_000_000)),
+    "safetensors": lambda part: save_file({"a": torch.zeros(1_000_000)}, part),
+    "text": _fill,
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_full_disk_names_the_file_and_keeps_the_old_one(small_disk, writer):
+    path = small_disk / "a.npy"
+    path.write_text("old")
+    with pytest.raises(DiskFullError, match=r"a\.npy was not written: its disk is full"):
+        with atomic_write(path) as part:
+            WRITERS[writer](part)
+    with pytest.raises(DiskFullError, match="set was not written: its disk is full"):
+        with atomic_dir(small_disk / "set", "x") as folder, atomic_write(folder / "x") as part:
+            WRITERS[writer](part)
+    assert path.read_text() == "old" and os.listdir(small_disk) == ["a.npy"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError("100 requested and 20 written"),
+        ValueError("ffmpeg said: No space left on device"),
+    ],
+)
+def test_whoever_says_it_a_full_disk_is_known(tmp_path, said):
+    with pytest.raises(DiskFullError, match=r"a\.mp4 was not written: its disk is full"):
+        with atomic_write(tmp_path / "a.mp4"):
+            raise said
+
+
+def _killed(code: str) -> None:
+    """Run `code`, then kill -9."""
+    code = f"import os\nfrom pathlib import Path\nfrom mmm.errors import *\n{code}\nos.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # it is remembered
+    _killed(
+        f"""
+folder, scratch = atomic_dir({str(tmp_path / "set")!r}, "x"), scratch_dir("takes")
+file = atomic_write({str(tmp_path / "a.gif")!r})
+for one in (folder, scratch):
+    (one.__enter__() / "x").write_text("half")
+file.__enter__().write_text("half")"""
+    )
+    assert len(list(tmp_path.iterdir())) == 3
+    with atomic_write(tmp_path / "b") as part, scratch_dir("takes") as scratch:  # of this process, which runs
+        part.write_text("whole")
+        with atomic_write(tmp_path / "c") as other:
+            other.write_text("whole")
+        assert part.exists() and scratch.is_dir()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b", "c"]
+
+
+def test_an_old_folder_returns_if_the_process_was_killed_before_the_new_one_had_its_name(tmp_path):
+    _killed(
+        f"""
+path = Path({str(tmp_path / "set.v2")!r})
+with atomic_dir(path, "x") as part:
+    (part / "x").write_text("old")
+replace = os.replace
+def killed(source, target):
+    if target == path:
+        os.kill(os.getpid(), 9)
+    replace(source, target)
+os.replace = killed
+with atomic_dir(path, "x") as part:
+    (part / "x").write_text("new")"""
+    )
+    assert not (tmp_path / "set.v2").exists()
+    with scratch_dir("other"), atomic_write(tmp_path / "b") as part:
+        part.write_text("")
+    assert (tmp_path / "set.v2" / "x").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b", "set.v2"]

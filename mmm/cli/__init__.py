@@ -5,8 +5,12 @@ One file per command. They import what they need when they run: `mmm --help` sho
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
@@ -46,12 +50,41 @@ def parse(args: list[str] | None = None) -> Command:
 
 def main(args: list[str] | None = None) -> None:
     """Entry point of `mmm`. Bad input prints one sentence and exits 2; a failed course exits 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(
+            stream, "reconfigure"
+        ):  # an arrow or a Chinese name must not stop a command on an old console
+            stream.reconfigure(errors="backslashreplace")
     command = parse(args)
     try:
-        sys.exit(command.run() or 0)
+        with _stoppable():
+            sys.exit(command.run() or 0)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"mmm: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt as error:
-        print(f"mmm: {error or 'interrupted'}", file=sys.stderr)
+        print(f"mmm: {str(error) or 'interrupted'}", file=sys.stderr)
         sys.exit(130)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM, and SIGHUP of a window that is closed, end a command as Ctrl-C does: it removes what it has begun."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt(f"interrupted by {signal.Signals(number).name}")
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
+    numbers = [getattr(signal, name) for name in names]
+    numbers = [
+        number for number in numbers if signal.getsignal(number) is signal.SIG_DFL
+    ]  # nohup stays nohup
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
+        numbers = []
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 import yaml
 
-from mmm.errors import atomic_write, require
+from mmm.errors import atomic_write, naming, require
 
 PACKAGES = ("mmm", "torch", "accelerate", "numpy", "safetensors", "transformers")
 
 
 def append_metrics(path: Path, line: dict[str, Any]) -> None:
     """Append one JSON object as a line."""
-    with path.open("a") as file:
+    with naming(path), path.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 
