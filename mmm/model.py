@@ -79,6 +79,8 @@ class MMM:
     def from_pretrained(cls, folder: str | os.PathLike = SHIPPED, device: str | torch.device = "cpu") -> MMM:
         """Load a model folder, or the `model` folder of a run; the shipped model by default.
 
+        Args:
+            folder: or the name of a shipped model ("bandai-small"), which is found from any folder.
         Raises:
             FileNotFoundError: the folder or a part of it is missing.
             ValueError: a file is damaged, or parts do not belong together.
@@ -168,7 +170,7 @@ class MMM:
     def generate(
         self,
         text: str | Sequence[str],
-        length: numbers.Integral | Sequence[int] | None = None,
+        length: Any = None,
         seed: numbers.Integral | Sequence[int] = 0,
         split: bool = True,
         **options: Any,
@@ -479,13 +481,11 @@ class MMM:
         frames = [max(MIN_FRAMES, int(n) * self.tokenizer.config.ratio) for n in tokens]
         return frames[0] if isinstance(text, str) else frames
 
-    def frame_counts(
-        self, texts: Sequence[str], length: numbers.Integral | Sequence[int] | None
-    ) -> list[int]:
+    def frame_counts(self, texts: Sequence[str], length: Any) -> list[int]:
         """The length of each text's motion in frames, estimated if `length` is None.
 
         Raises:
-            ValueError: an empty text, a length out of range, not as many lengths as texts.
+            ValueError: an empty text, a length that is no whole number or out of range, not as many lengths as texts.
         """
         require(len(texts) > 0, "no text was given; say what the person does.")
         for text in texts:
@@ -496,9 +496,7 @@ class MMM:
         self._check_frames(frames)
         return frames
 
-    def action_frames(
-        self, texts: Sequence[str], length: numbers.Integral | Sequence[int] | None = None, split: bool = True
-    ) -> list[list[int]]:
+    def action_frames(self, texts: Sequence[str], length: Any = None, split: bool = True) -> list[list[int]]:
         """For each text of `generate` the frames of each of its actions; their sum is the length of the motion.
 
         Raises:
@@ -535,10 +533,17 @@ def _check_text(text: str) -> None:
     require(isinstance(text, str) and text.strip(), f"the text {text!r} is empty; say what the person does.")
 
 
-def _per_text(length: numbers.Integral | Sequence[int], texts: int) -> list[int]:
-    """One length for each text."""
-    frames = [length] * texts if isinstance(length, numbers.Integral) else list(length)
+def _per_text(length: Any, texts: int) -> list[int]:
+    """One length in frames for each text. 60 may also be 60.0, or a number of NumPy or torch."""
+    frames = [
+        n.item() if hasattr(n, "item") else n for n in (length if np.ndim(length) else [length] * texts)
+    ]
     require(len(frames) == texts, f"{len(frames)} lengths for {texts} texts; give one, or one per text.")
+    for n in frames:
+        require(
+            isinstance(n, int | float) and float(n).is_integer(),
+            f"length is {n!r}, expected a whole number of frames, such as 60.",
+        )
     return [int(n) for n in frames]
 
 
@@ -565,16 +570,32 @@ def _as_pairs(frames: Any) -> list[tuple[int, int]]:
 
 
 def _find_model(folder: Path) -> Path:
-    """`folder`, or the `model` folder of a run; FileNotFoundError if a part of it is missing."""
+    """`folder`, a shipped model's if that is its name, or the `model` folder of a run.
+
+    Raises:
+        FileNotFoundError: it is missing, or a part of it.
+    """
+    if (
+        not folder.exists()
+        and (PRETRAINED / folder.name / "config.json").is_file()
+        and len(folder.parts) == 1
+    ):
+        folder = PRETRAINED / folder.name
     if (folder / "model" / "transformer").is_dir():
         folder = folder / "model"
     for needed in (folder, folder / "config.json", folder / "tokenizer", folder / "transformer"):
         require(
             needed.exists(),
-            f"there is no {needed}; give a model folder as `mmm train transformer` writes it.",
+            f"there is no {needed}; give a model folder as `mmm train transformer` writes it"
+            f"{_shipped_names()}.",
             FileNotFoundError,
         )
     return folder
+
+
+def _shipped_names() -> str:
+    names = sorted(path.parent.name for path in PRETRAINED.glob("*/config.json"))
+    return f", or the name of a shipped model: {', '.join(names)}" if names else ""
 
 
 def _read_info(path: Path) -> dict[str, Any]:

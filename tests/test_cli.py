@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from mmm import __version__
 from mmm.cli import main, parse
 from mmm.recipes import PRESETS, RECIPES, TokenizerOptions, TransformerOptions
 
@@ -35,6 +36,11 @@ def test_help_teaches(capsys):
     assert all(command in shown for command in ("prepare", "train", "generate", "course"))
     assert run("generate", "--help") == 0
     assert "--guidance" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"mmm {__version__}\n"
 
 
 def test_help_does_not_wait_for_torch():
@@ -66,6 +72,29 @@ def test_generate_writes_every_output(saved, tmp_path, capsys):
     assert np.load(outs[0]).shape == (30, 22, 3)
     assert all(path.stat().st_size > 1000 for path in outs)
     assert "sampled in" in capsys.readouterr().out
+
+
+def test_feet_are_fixed_where_that_is_requested(tmp_path):
+    joints = []
+    for flags in ([], ["--fix-feet"]):
+        out = str(tmp_path / "a.npy")
+        assert (
+            run(
+                "generate",
+                "a person walks",
+                "--model",
+                "bandai-small",
+                "--length",
+                "60",
+                *flags,
+                "--out",
+                out,
+            )
+            == 0
+        )
+        joints.append(np.load(out))
+    changed = (joints[0] != joints[1]).any((0, 2))
+    assert changed[[7, 8, 10, 11]].any() and not changed[[0, 1, 2, 12, 20, 21]].any()
 
 
 def test_several_texts_are_numbered_and_repeatable(saved, tmp_path):

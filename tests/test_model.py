@@ -16,8 +16,9 @@ def test_a_motion_has_the_requested_length(model):
     assert motion.features.shape == (50, 263) and motion.joints.shape == (50, 22, 3)
     assert motion.text == "a person walks" and motion.fps == 20
     assert np.isfinite(motion.features).all()
-    numpy_numbers = model.generate("a person walks", np.int64(50), seed=np.int64(3))
-    assert np.array_equal(numpy_numbers.features, motion.features)
+    for length in (np.int64(50), 50.0, torch.tensor(50)):
+        again = model.generate("a person walks", length, seed=np.int64(3))
+        assert np.array_equal(again.features, motion.features)
 
 
 def test_same_seed_same_motion_alone_or_in_a_batch(model):
@@ -61,6 +62,9 @@ def test_estimated_lengths_are_legal_and_drawn_ones_depend_on_text_and_seed_alon
         ("  ", 60, 0, "'  '"),
         ("walks", 10, 0, "length is 10 frames, expected 24 to 196"),
         ("walks", 500, 0, "length is 500 frames, expected 24 to 196"),
+        ("walks", 60.5, 0, "length is 60.5, expected a whole number"),
+        ("walks", "60", 0, "length is '60', expected a whole number"),
+        ("walks", float("nan"), 0, "length is nan, expected a whole number"),
         (["walks", "runs"], [60], 0, "1 lengths for 2 texts"),
         (["walks", "runs"], 60, [1], "1 seeds"),
         ([], None, 0, "no text"),
@@ -172,6 +176,16 @@ def test_a_damaged_file_is_named(model, tmp_path, file, content, named):
     (tmp_path / "m" / file).write_bytes(content)
     with pytest.raises(ValueError, match=named):
         MMM.from_pretrained(tmp_path / "m")
+
+
+def test_a_shipped_model_is_found_by_its_name_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert MMM.from_pretrained("bandai-small").info["data"] == MMM.from_pretrained().info["data"]
+    with pytest.raises(FileNotFoundError, match="there is no bandai-smal; .* bandai-small, synthetic-small"):
+        MMM.from_pretrained("bandai-smal")
+    (tmp_path / "bandai-small").mkdir()
+    with pytest.raises(FileNotFoundError, match="config.json"):
+        MMM.from_pretrained("bandai-small")
 
 
 def test_parts_that_do_not_belong_together_are_refused(model):

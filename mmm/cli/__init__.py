@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
+from mmm import __version__
 from mmm.cli.bench import Bench
 from mmm.cli.convert import Convert
 from mmm.cli.course import Course
@@ -43,7 +44,8 @@ def parse(args: list[str] | None = None) -> Command:
     return tyro.cli(
         OmitArgPrefixes[OmitSubcommandPrefixes[Command]],
         prog="mmm",
-        description="Text to 3D human motion by masked modelling of motion tokens (MMM, CVPR 2024).",
+        description="Text to 3D human motion by masked modelling of motion tokens (MMM, CVPR 2024). "
+        "`mmm --version` prints the version.",
         args=args,
     )
 
@@ -55,6 +57,9 @@ def main(args: list[str] | None = None) -> None:
             stream, "reconfigure"
         ):  # an arrow or a Chinese name must not stop a command on an old console
             stream.reconfigure(errors="backslashreplace")
+    if (sys.argv[1:] if args is None else args) == ["--version"]:
+        print(f"mmm {__version__}")
+        sys.exit(0)
     command = parse(args)
     try:
         with _stoppable():

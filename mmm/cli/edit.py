@@ -17,21 +17,7 @@ Gaps = UseAppendAction[tuple[tuple[int, int], ...]]
 
 
 @dataclasses.dataclass
-class _Edit(Sampling):
-    fix_feet: bool = False
-    """Afterwards hold standing feet in place, in the kept frames as well (`mmm.bvh.feet`)."""
-
-    def fixed(self, motion: Any) -> Any:
-        """The motion with its feet held in place if --fix-feet says so."""
-        if not self.fix_feet:
-            return motion
-        from mmm.bvh.feet import fix_feet
-
-        return fix_feet(motion)
-
-
-@dataclasses.dataclass
-class _EditOfMotion(_Edit, abc.ABC):
+class _EditOfMotion(Sampling, abc.ABC):
     source: Positional[Path] = dataclasses.field(kw_only=True)
     """Your motion: a .bvh file (`mmm import FILE` shows how it is read), or .npy with joints (T, 22, 3) in metres
     at 20 frames per second or features (T, 263), such as data/bandai/new_joint_vecs/ID.npy. From a .bvh to a .bvh the
@@ -148,7 +134,7 @@ class LowerBody(UpperBody):
 
 
 @dataclasses.dataclass
-class Long(_Edit):
+class Long(Sampling):
     """Actions one after the other: `mmm edit long "a person walks, then runs, then raises both hands"`"""
 
     text: Positional[tuple[str, ...]] = dataclasses.field(kw_only=True)

@@ -22,7 +22,7 @@ class Sampling:
     """File to write: .gif .mp4 .png (film strip) .html (player) .bvh .npy; give it again for more files. By default
     motion.gif."""
     model: Path | None = None
-    """Model or run folder; the shipped model by default."""
+    """Model or run folder, or the name of a shipped model (bandai-small, synthetic-small); by default bandai-small."""
     seed: int = 0
     """The same input and seed give the same motion."""
     steps: int | None = None
@@ -31,6 +31,8 @@ class Sampling:
     """How closely to follow the text (1: plain; by default the model's own, 2 for ours)."""
     temperature: float = 1.0
     """Below 1 motions vary less, above 1 more."""
+    fix_feet: bool = False
+    """Afterwards hold standing feet in place (`mmm.bvh.feet`); in an edit those of kept frames too."""
     device: str = "cpu"
     """cpu, cuda, mps."""
 
@@ -50,6 +52,14 @@ class Sampling:
         """Options of the sampler."""
         options = {"steps": self.steps, "temperature": self.temperature, "seed": self.seed}
         return options if self.guidance is None else options | {"guidance": self.guidance}
+
+    def fixed(self, motion: Any) -> Any:
+        """The motion with its feet held in place if --fix-feet says so."""
+        if not self.fix_feet:
+            return motion
+        from mmm.bvh.feet import fix_feet
+
+        return fix_feet(motion)
 
 
 @dataclasses.dataclass
@@ -76,7 +86,7 @@ class Generate(Sampling):
         motions = model.generate(texts, length, split=self.split, **self.options())
         sampled = time.perf_counter()
         print_notes(motions)
-        for number, motion in enumerate(motions):
+        for number, motion in enumerate(map(self.fixed, motions)):
             for path in self.outs:
                 path = path if len(motions) == 1 else path.with_stem(f"{path.stem}-{number}")
                 motion.save(path)
