@@ -150,7 +150,7 @@ def _some(takes: list[Take], limit: int, seed: int) -> list[Take]:
 def _convert(job: tuple[Take, int, int]) -> list[Clip]:
     """Clips of a take. Raises ValueError that names the take's file."""
     take, seed, captions = job
-    motion = read_bvh(take.path)
+    motion = read_bvh(take.path, strict=True)
     try:
         return _clips(take, motion, seed, captions)
     except ValueError as error:

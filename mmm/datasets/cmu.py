@@ -172,7 +172,7 @@ def read_take(path: Path) -> tuple[Float[np.ndarray, "t 22 3"], int]:
     Raises:
         ValueError: not a BVH file, another skeleton, or too short.
     """
-    motion = read_bvh(path)
+    motion = read_bvh(path, strict=True)
     joint_map = known_map("daz")
     missing = joint_map.missing(motion)
     require(

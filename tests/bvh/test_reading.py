@@ -97,10 +97,8 @@ def test_channels_are_read_by_name(tmp_path):
         ("}\nMOTION", "MOTION"),
         ("MOTION", "ROOT Other\n{\nOFFSET 0 0 0\nCHANNELS 0\n}\nMOTION"),
         ("\n0.0000000 ", "\nnan "),
-        ("\n0.0000000 ", "\n0,000000 "),
-        ("Frames: 5", "Frames: 6"),
         *((r"Time: .*", f"Time: {value}") for value in ("0", "-0.05", "nan", "inf")),
-        *((rf"(?s)(.{{{size}}}).*", r"\1") for size in (200, 2000, 6000)),  # cut off
+        *((rf"(?s)(.{{{size}}}).*", r"\1") for size in (200, 2000)),  # cut off
     ],
 )
 def test_unreadable_files_are_refused(tmp_path, old, new):
@@ -114,6 +112,43 @@ def test_unreadable_files_are_refused(tmp_path, old, new):
     assert "a.bvh" in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(FileNotFoundError, match="nowhere.bvh"):
         read_bvh(tmp_path / "nowhere.bvh")
+
+
+@pytest.mark.parametrize(
+    ("frame_time", "hint"),
+    [("30", "--fps 30"), ("2001", "--fps"), ("1.2", "--fps"), ("0.0009", "--fps"), ("5e-324", "--fps")],
+)
+def test_a_rate_out_of_bounds_is_refused_and_can_be_overruled(tmp_path, frame_time, hint):
+    path = tmp_path / "a.bvh"
+    made_up.write(path, TREE, frames=5)
+    path.write_text(re.sub("Time: .*", f"Time: {frame_time}", path.read_text()))
+    with pytest.raises(ValueError, match=rf"a.bvh has the frame time '{frame_time}' s.*{hint}"):
+        read_bvh(path)
+    assert read_bvh(path, fps=120).fps == 120
+    for fps in (0, 2000, float("nan")):
+        with pytest.raises(ValueError, match="--fps is"):
+            read_bvh(path, fps=fps)
+
+
+def test_an_hour_and_slow_rates(tmp_path):
+    path = tmp_path / "a.bvh"
+    path.write_text(ODD.replace("0 30 10 0\n", "0 30 10 0\n" * 7200).replace("0.05", "1"))
+    with pytest.raises(ValueError, match="7,201 frames of 3 joints at 1 fps, expected at most an hour"):
+        read_bvh(path)
+    motion = read_bvh(path, fps=4)
+    assert (
+        "4 frames a second are few" in motion.notes[-1] and read_bvh(path, fps=30).notes == motion.notes[:-1]
+    )
+    assert len(motion.since(7000).joints) == len(motion.since(7000).rows) == 201
+
+
+def test_a_long_file_is_read_in_pieces(tmp_path, monkeypatch):
+    path = tmp_path / "a.bvh"
+    made_up.write(path, TREE, frames=50)
+    whole = read_bvh(path)
+    monkeypatch.setattr("mmm.bvh.reading.PIECE", 100)
+    pieces = read_bvh(path)
+    assert np.abs(pieces.joints - whole.joints).max() < 1e-6 and pieces.ends.shape == whole.ends.shape
 
 
 def test_a_real_capture_agrees_with_scipy(shared_dir, tmp_path):
