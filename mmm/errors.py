@@ -26,7 +26,7 @@ _TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{6})-(\d{1,9})-[0-9a-f]{8}\.(part|old
 _DAY = 86400.0  # seconds
 # What the error of a full disk says where it has no number: safetensors, ffmpeg, quotas, np.save
 _FULL = re.compile(
-    r"no space left|not enough space|quota exceeded|\d+ requested and \d+ written", re.IGNORECASE
+    r"no space left on device|not enough space|quota exceeded|\d+ requested and \d+ written", re.IGNORECASE
 )
 
 
@@ -63,7 +63,9 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     except Exception as error:
         cause = error.__cause__ if isinstance(error, DiskFullError) else error  # of a file in a folder
         reason = str(cause).partition("\n")[0]
-        if getattr(cause, "errno", None) == errno.ENOSPC or _FULL.search(str(cause)):
+        said = _FULL.search(str(cause))
+        if said or getattr(cause, "errno", None) == errno.ENOSPC:
+            reason = said[0] if said else reason
             raise DiskFullError(
                 f"{path} was not written: its disk is full ({reason}); free some space, or write to another disk."
             ) from error

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
@@ -25,6 +24,7 @@ from mmm.viz.style import (
     BACK,
     DARK,
     FLOOR,
+    FONT,
     FRONT,
     LEFT,
     NOSE,
@@ -34,6 +34,7 @@ from mmm.viz.style import (
     SHADOW,
     SKIN,
     Colour,
+    drawable,
 )
 
 FINE = 2  # pictures are drawn this many times finer and averaged, which smooths edges
@@ -152,7 +153,7 @@ def _titles(motion, title: str | None) -> Titles:
 
 def _wrapped(text: str) -> list[str]:
     """The lines of a title: 36 letters of its font are as wide as a picture."""
-    return textwrap.wrap(text, 36, max_lines=3, placeholder=" …")
+    return textwrap.wrap(drawable(text), 36, max_lines=3, placeholder=" …")
 
 
 def _room(titles: Sequence[Titles]) -> int:
@@ -242,8 +243,7 @@ def _grid(target: Float[np.ndarray, "3"], reach: float) -> list[Float[np.ndarray
 
 @lru_cache
 def _font(pixels: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib: the same letters on every machine."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")), pixels)
+    return ImageFont.truetype(FONT, pixels)
 
 
 def _write_gif(path: Path, frames: Iterable[Image.Image], fps: float) -> None:
@@ -303,6 +303,9 @@ def _write_mp4(path: Path, frames: Iterable[Image.Image], fps: float, width: int
             pass
         finally:
             message = pipe.communicate()[1].decode(errors="replace").strip()
-        require(
-            pipe.returncode == 0, f"{path} was not written: ffmpeg said {message!r}; write a .gif instead."
-        )
+        failed = pipe.returncode
+        if not failed:  # also on a full disk, where the file is cut off: can it be read to its end?
+            read = [program, "-v", "error", "-xerror", "-i", str(target), "-f", "null", "-"]
+            reading = subprocess.run(read, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            failed, message = reading.returncode, message or reading.stderr.decode(errors="replace").strip()
+        require(not failed, f"{path} was not written: ffmpeg said {message!r}; write a .gif instead.")

@@ -18,7 +18,7 @@ from mmm.errors import atomic_write, require
 from mmm.motion.skeleton import Skeleton
 from mmm.viz.body import Shape, as_scene, body_shapes, ground_shapes, limbs
 from mmm.viz.camera import Camera, best_yaw, facing, key_frames
-from mmm.viz.style import ARROW, DARK, FLOOR, LEFT, PATH, RIGHT, Colour, rgb, small_png
+from mmm.viz.style import ARROW, DARK, FLOOR, LEFT, PATH, RIGHT, Colour, drawable, rgb, small_png
 
 TRAIL = 0.4  # seconds before each pose over which the paths of hands and root are drawn
 PITCH = 0.24  # radians: the viewer looks down a little, so that the floor is visible
@@ -102,7 +102,7 @@ def _prepare(motion, title: str | None, poses: int, fps: float | int | None, ske
     require(poses >= 1, f"poses is {poses}, expected at least 1.")
     joints, fps, skeleton, text = as_scene(motion, fps, skeleton)
     words = text if title is None else title
-    return lay_out(joints, fps, skeleton, poses), textwrap.fill(words, 110)
+    return lay_out(joints, fps, skeleton, poses), textwrap.fill(drawable(words), 110)
 
 
 def _save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
@@ -293,7 +293,7 @@ def _paint(strip: Strip, words: str, ax: Axes) -> None:
     for x, y, text in strip.labels:
         ax.text(x, y, text, ha="center", va="top", fontsize=9, color=rgb(DARK), zorder=5)
     if words:
-        ax.set_title(words, fontsize=11, loc="left", color=rgb(DARK), pad=3)
+        ax.set_title(words, fontsize=11, loc="left", color=rgb(DARK), pad=3, parse_math=False)
     if strip.map is not None:
         _paint_map(strip.map, ax)
 

@@ -1,17 +1,20 @@
-"""Plot style of the whole project: the palette, `@styled` for functions that draw, small PNG files."""
+"""Plot style of the whole project: the palette, `@styled` for functions that draw, texts to draw, small PNG files."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import get_data_path, rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from PIL import Image
 
@@ -55,6 +58,25 @@ styled = rc_context({
 def rgb(colour: Colour, strength: float = 1.0) -> tuple[float, float, float]:
     """A colour as matplotlib takes it, 0 to 1, mixed with white if `strength` is below 1."""
     return tuple((strength * c + (1 - strength) * p) / 255 for c, p in zip(colour, PAPER, strict=True))
+
+
+FONT = str(
+    Path(get_data_path(), "fonts/ttf/DejaVuSans.ttf")
+)  # comes with matplotlib: the same on every machine
+
+
+def drawable(text: str) -> str:
+    """A text in one line as the font can draw it, with a box for every character that it lacks.
+
+    Separators of lines and other control characters, which word processors put into a text, would stop the layout.
+    """
+    shown = "".join(c if c.isprintable() else " " * c.isspace() for c in text)
+    return " ".join("".join(c if c == " " or ord(c) in _characters() else "□" for c in shown).split())
+
+
+@cache
+def _characters() -> frozenset[int]:
+    return frozenset(FT2Font(FONT).get_charmap())
 
 
 def bare(axes: Axes | Iterable[Axes], sides: Iterable[str] = ("top", "right")) -> None:

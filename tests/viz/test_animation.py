@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageSequence
 
+from mmm.errors import DiskFullError
 from mmm.motion import Motion
 from mmm.viz.animation import FINE, animate, animate_beside
 from mmm.viz.style import LEFT, RIGHT
@@ -53,7 +54,8 @@ def _program(folder, script: str, monkeypatch) -> None:
 
 
 def test_mp4_pipes_every_frame_to_ffmpeg(tmp_path, joints, monkeypatch):
-    _program(tmp_path / "bin", 'for last; do :; done; echo "$@" >&2; cat > "$last"', monkeypatch)
+    script = 'for last; do :; done; if [ "$last" = - ]; then exit; fi; echo "$@" >&2; cat > "$last"'
+    _program(tmp_path / "bin", script, monkeypatch)
     path = animate(joints[:5], tmp_path / "a.mp4", fps=12.5, size=64)
     assert path.stat().st_size == 5 * 64 * 64 * 3
 
@@ -63,6 +65,37 @@ def test_mp4_that_fails_leaves_nothing(tmp_path, joints, monkeypatch):
     with pytest.raises(ValueError, match="no encoder"):
         animate(joints, tmp_path / "a.mp4", size=64)
     assert [p.name for p in tmp_path.iterdir()] == ["bin"]
+
+
+def test_mp4_that_ffmpeg_cut_off_without_saying_so_does_not_replace_a_good_one(tmp_path, joints, monkeypatch):
+    """On a full disk ffmpeg returns 0. This program cuts its output off, and cannot read that."""
+    said = "Error writing trailer: No space left on device"
+    script = f"""for last; do :; done
+if [ "$last" = - ]; then echo moov atom not found >&2; exit 1; fi
+echo '{said}' >&2; head -c 100 > "$last"; cat > /dev/null"""
+    _program(tmp_path / "bin", script, monkeypatch)
+    path = tmp_path / "a.mp4"
+    path.write_text("good")
+    with pytest.raises(DiskFullError, match=r"a\.mp4 was not written: its disk is full"):
+        animate(joints[:5], path, size=64)
+    assert path.read_text() == "good" and sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "bin"]
+
+
+def test_mp4_on_a_full_disk(small_disk, joints, monkeypatch):
+    if not shutil.which("ffmpeg"):
+        return  # nothing to write with; the test above has a program in its place
+    path = small_disk / "a.mp4"
+    path.write_bytes(bytes(950_000))
+    with pytest.raises(DiskFullError):
+        animate(joints, path)
+    assert path.stat().st_size == 950_000 and [p.name for p in small_disk.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize(
+    "text", ["walks\u2029and waves", "walks\u2028and\x85waves", "walks\rand\x1cwaves", "\u200b"]
+)
+def test_a_text_with_separators_of_a_word_processor_is_drawn(tmp_path, joints, text):
+    assert animate(joints[:2], tmp_path / "a.gif", title=text, size=64).is_file()
 
 
 @pytest.mark.parametrize(("name", "size"), [("a.webm", 64), ("a.gif", 65), ("a.mp4", 64)])

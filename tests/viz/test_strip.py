@@ -218,3 +218,9 @@ def test_the_view_turns_with_the_motion():
     after = np.concatenate([still, joints @ about @ about])  # waits, faces the other way, waves
     towards = Camera(yaw=best_yaw(after, HUMANML3D), pitch=0.0).axes[2]
     assert facing(after[-1], HUMANML3D) @ towards > 0.4
+
+
+def test_a_title_may_hold_any_text(tmp_path, recwarn):
+    for text in ("a person walks $5 and $6", "$\\bad{$ waves", "一个人", "walks\u2029and waves"):
+        film_strip(standing()[None].repeat(4, 0), tmp_path / "a.png", title=text)
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mmm.viz.style import LEFT, bare, panels, rgb, small_png, styled
+from mmm.viz.style import LEFT, bare, drawable, panels, rgb, small_png, styled
 
 
 @pytest.mark.parametrize(("options", "hidden"), [({}, {"top", "right"}), ({"sides": ["left"]}, {"left"})])
@@ -33,3 +33,16 @@ def test_small_png_has_few_colours():
     figure.subplots().imshow([[0, 1], [2, 3]])
     picture = Image.open(io.BytesIO(small_png(figure, 16)))
     assert picture.size == (100, 50) and len(picture.convert("RGB").getcolors()) <= 16
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("a person walks", "a person walks"),
+        ("Ein Mensch läuft – schnell", "Ein Mensch läuft – schnell"),
+        ("walks\u2029and\x85waves\r\nand\u2028bows", "walks and waves and bows"),
+        ("一个 👋\u200b", "□□ □"),
+    ],
+)
+def test_a_text_is_drawn_in_one_line_with_boxes_for_what_the_font_lacks(text, drawn):
+    assert drawable(text) == drawn
