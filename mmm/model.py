@@ -177,7 +177,8 @@ class MMM:
     ) -> Motion | list[Motion]:
         """A motion for a text, or a list of motions for a list of texts.
 
-        The motion of a text that is far from everything learned has a `note` that says so. A text with several actions
+        The motion of a text that is far from everything learned, or that the text encoder does not know or cuts off,
+        has a `note` that says so. A text with several actions
         ("a person walks, then waves") is cut at every "then", and each action gets a canvas of its own
         (`generate_long`), so that it may be longer than one canvas. Source of this choice: figures/LOG.md, "Everyday
         motion" (47 of 52 pairs of actions right, against 23 of 52 in one canvas).
@@ -420,7 +421,9 @@ class MMM:
         return self.known.nearest(self.embed([text]).sentence)[0]
 
     def _notes(self, texts: Sequence[str], embedding: TextEmbedding) -> list[str]:
-        return [""] * len(texts) if self.known is None else self.known.notes(texts, embedding.sentence)
+        """What the encoder does not know of a text, else what the model has not learned, else ""."""
+        learned = [""] * len(texts) if self.known is None else self.known.notes(texts, embedding.sentence)
+        return [first or second for first, second in zip(self.encoder.notes(texts), learned, strict=True)]
 
     def encode(self, motion: Motion) -> Int64[Tensor, "1 p n"]:
         """Tokens of a motion, from the tokenizer. (Texts go to the text encoder: `embed`.)"""

@@ -105,6 +105,30 @@ class TextEncoder:
         """How many vectors each text has in `words`."""
         return [len(ids) for ids in self._ids(texts)]
 
+    def notes(self, texts: Sequence[str]) -> list[str]:
+        """For each text a sentence if it is mostly unknown to the encoder, or longer than what it reads; else ""."""
+        notes, most = [], self.max_words - self.tokenizer.num_special_tokens_to_add()
+        for text in texts:
+            ids = self.tokenizer(self._mended(text), add_special_tokens=False, verbose=False)["input_ids"]
+            pieces = self.tokenizer.convert_ids_to_tokens(ids)
+            known = sum(self._knows(piece) for piece in pieces)
+            shown = text if len(text) <= 60 else f"{text[:60]}…"
+            if 2 * known <= len(pieces):
+                english = "; it reads English" if self.name in HUB_IDS else ""
+                count = f"{known} of the {len(pieces)}" if known else "none of the"
+                notes.append(f'The text encoder knows {count} word pieces of "{shown}"{english}.')
+            elif len(pieces) > most:
+                notes.append(
+                    f'The text encoder reads the first {most} of the {len(pieces)} word pieces of "{shown}".'
+                )
+            else:
+                notes.append("")
+        return notes
+
+    def _knows(self, piece: str) -> bool:
+        """An English encoder may have the letters of other scripts, but not their words."""
+        return piece != self.tokenizer.unk_token and (piece.isascii() or self.name not in HUB_IDS)
+
     def encode(self, texts: list[str], batch_size: int = 256) -> TextEmbedding:
         """Embed texts, float32 on the encoder's device; up to rounding, a text does not depend on the others.
 
@@ -129,7 +153,11 @@ class TextEncoder:
         """As `TextSource.lookup`, for any captions."""
         return self.encode(captions).to("cpu")
 
+    def _mended(self, text: str) -> str:
+        return text
+
     def _ids(self, texts: list[str]) -> list[list[int]]:
+        texts = list(map(self._mended, texts))
         return self.tokenizer(texts, truncation=True, max_length=self.max_words, padding=False)["input_ids"]
 
     def _pad(self, ids: list[list[int]], longest: int, value: int) -> tuple[Tensor, Tensor]:
@@ -164,8 +192,8 @@ class ClipTextEncoder(TextEncoder):
     def count_words(self, texts: list[str]) -> list[int]:
         return [self.max_words] * len(texts)
 
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        return super()._ids([html.unescape(html.unescape(text)).translate(QUOTES) for text in texts])
+    def _mended(self, text: str) -> str:
+        return html.unescape(html.unescape(text)).translate(QUOTES)
 
     def _forward(self, ids: list[list[int]]) -> TextEmbedding:
         padded, _ = self._pad(ids, self.max_words, CLIP_PADDING)

@@ -114,6 +114,10 @@ def test_several_texts_are_numbered_and_repeatable(saved, tmp_path):
         (["walks", "--length", "10"], "10 frames"),
         (["walks", "--length", "500"], "500 frames"),
         (["walks", "--out", "walk.mov"], ".mov"),
+        (
+            ["a", "person", "walks"],
+            '3 texts of one word each; put quotes around a text: mmm generate "a person walks"',
+        ),
         (["walks", "--model", "nowhere"], "nowhere"),
         ([], "text"),
     ],
@@ -124,6 +128,25 @@ def test_bad_requests_print_one_sentence_and_write_nothing(saved, tmp_path, monk
     assert run("generate", *args) == 2
     printed = capsys.readouterr().err
     assert named in printed and "Traceback" not in printed and printed.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("args", "option"),
+    [
+        ("prepare bandai", "--source is missing"),
+        ("prepare cmu", "--source is missing"),
+        ("prepare union", "--data is missing"),
+        ("prepare humanml3d-cmu --index a --texts b", "--bvh is missing"),
+        ("train transformer", "with --tokenizer"),
+        ("edit long a person walks", 'mmm edit long "a person walks"'),
+    ],
+)
+def test_a_missing_option_is_named(tmp_path, monkeypatch, capsys, args, option):
+    monkeypatch.chdir(tmp_path)
+    assert run(*args.split()) == 2
+    printed = capsys.readouterr().err
+    assert option in printed and printed.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 

@@ -78,6 +78,30 @@ def test_encoding_does_not_depend_on_the_other_texts_and_repeats_exactly(minilm:
         torch.testing.assert_close(alone.sentence[0], together.sentence[i], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("a person walks", ""),
+        ("a person waves 👋, très vite", ""),
+        ("walk " * 254, ""),
+        ("walk " * 255, f'The text encoder reads the first 254 of the 255 word pieces of "{"walk " * 12}…".'),
+        (
+            "一个人挥动左手",
+            'The text encoder knows none of the word pieces of "一个人挥动左手"; it reads English.',
+        ),
+        (
+            "手 walks 猫 👋",
+            'The text encoder knows 1 of the 4 word pieces of "手 walks 猫 👋"; it reads English.',
+        ),
+        ("человек", 'The text encoder knows none of the word pieces of "человек"; it reads English.'),
+        ("👋", 'The text encoder knows none of the word pieces of "👋"; it reads English.'),
+        ("\u200b", 'The text encoder knows none of the word pieces of "\u200b"; it reads English.'),
+    ],
+)
+def test_a_text_that_is_mostly_unknown_or_cut_is_noted(minilm: TextEncoder, text: str, note: str):
+    assert minilm.notes([text, "bows"]) == [note, ""]
+
+
 def test_similar_sentences_are_near(minilm: TextEncoder):
     texts = ["a person strolls forward", "someone walks ahead", "a man punches with his fist"]
     walk, stroll, punch = minilm.encode(texts).sentence
@@ -182,6 +206,12 @@ def test_a_long_text_is_cut_and_keeps_its_end(clip_folder, clip):
 )
 def test_texts_are_repaired_as_openai_does(clip, text, plain):
     assert clip._ids([text]) == clip._ids([plain])
+
+
+def test_clip_notes_what_it_does_not_know_or_cuts(clip):
+    unknown, cut, known = clip.notes(["手 猫 a", "a " * 76, "“wave” &amp; bow"])
+    assert unknown == 'The text encoder knows 1 of the 3 word pieces of "手 猫 a"; it reads English.'
+    assert "the first 75 of the 76 word pieces" in cut and known == ""
 
 
 def test_a_folder_with_clip_is_loaded_as_clip(clip_folder, clip):

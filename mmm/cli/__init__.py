@@ -53,9 +53,7 @@ def parse(args: list[str] | None = None) -> Command:
 def main(args: list[str] | None = None) -> None:
     """Entry point of `mmm`. Bad input prints one sentence and exits 2; a failed course exits 1."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(
-            stream, "reconfigure"
-        ):  # an arrow or a Chinese name must not stop a command on an old console
+        if hasattr(stream, "reconfigure"):  # a Chinese name must not stop a command on an old console
             stream.reconfigure(errors="backslashreplace")
     if (sys.argv[1:] if args is None else args) == ["--version"]:
         print(f"mmm {__version__}")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, subcommand
 
-from mmm.cli.generate import Sampling, print_notes
+from mmm.cli.generate import Sampling, check_quotes, print_notes
 from mmm.errors import require
 
 Gaps = UseAppendAction[tuple[tuple[int, int], ...]]
@@ -145,6 +145,7 @@ class Long(Sampling):
     """Tokens (4 frames each) that are generated with both neighbours in sight; half of them from either action."""
 
     def run(self) -> None:
+        check_quotes("edit long", self.text)
         model = self.load()
         texts = self.text[0] if len(self.text) == 1 else list(self.text)
         start = time.perf_counter()

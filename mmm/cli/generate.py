@@ -77,6 +77,7 @@ class Generate(Sampling):
     actions at once, as in the paper."""
 
     def run(self) -> None:
+        check_quotes("generate", self.text)
         start = time.perf_counter()
         model, texts = self.load(), list(self.text)
         length = self.length[0] if len(self.length) == 1 else list(self.length) or None
@@ -101,6 +102,14 @@ def print_notes(motions: Sequence[Any]) -> None:
     """Each note once, on stderr."""
     for note in dict.fromkeys(motion.note for motion in motions if motion.note):
         print(note, file=sys.stderr)
+
+
+def check_quotes(command: str, texts: Sequence[str]) -> None:
+    """Refuse several texts of one word each: they are one text whose quotes were forgotten."""
+    require(
+        len(texts) < 2 or any(len(text.split()) > 1 for text in texts),
+        f'{len(texts)} texts of one word each; put quotes around a text: mmm {command} "{" ".join(texts)}" …',
+    )
 
 
 def check_device(device: str) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from tyro.conf import UseAppendAction, subcommand
 
+from mmm.errors import require
+
 
 @dataclasses.dataclass
 class PrepareSynthetic:
@@ -40,6 +42,7 @@ class PrepareBandai:
     """At most this many takes of each action class (5 or more), for a quick look."""
 
     def run(self) -> None:
+        _need("--source", self.source, "the folder or the archives of Bandai-Namco's data")
         from mmm.datasets import bandai
 
         _report(bandai.prepare(self.out, list(self.source), seed=self.seed, limit=self.limit))
@@ -67,6 +70,7 @@ class PrepareCMU:
     """Seed of the splits."""
 
     def run(self) -> None:
+        _need("--source", self.source, "the folder or the archive of CMU's captures")
         from mmm.datasets import cmu
 
         _report(cmu.prepare(self.out, list(self.source), self.captions, self.seed))
@@ -87,6 +91,7 @@ class PrepareUnion:
     """Folder to write."""
 
     def run(self) -> None:
+        _need("--data", self.data, "two or more data folders, one each time")
         from mmm.datasets import union
 
         _report(union.prepare(self.out, self.data, self.share or None, progress=True))
@@ -114,6 +119,7 @@ class PrepareHumanML3DCMU:
     """Folder to write."""
 
     def run(self) -> None:
+        _need("--bvh", self.bvh, "the folder or the archive of CMU's captures")
         from mmm.datasets import humanml3d_cmu
 
         _report(humanml3d_cmu.prepare(self.out, list(self.bvh), self.index, self.texts, self.splits))
@@ -166,6 +172,11 @@ class Prepare:
 
     def run(self) -> None:
         self.what.run()
+
+
+def _need(option: str, paths: tuple[Path, ...], what: str) -> None:
+    """An option that can be repeated is not missed by the parser."""
+    require(paths, f"{option} is missing: give {what}, as data/README.md describes.")
 
 
 def _report(folder) -> None:

@@ -184,6 +184,12 @@ class TrainTransformer(flags(TransformerOptions), _Training):
             self.init is None or self.text_dropout is None,
             "a model that starts from another keeps its text dropout; leave --text-dropout out.",
         )
+        require(
+            self.tokenizer.is_dir(),
+            f"there is no tokenizer in {self.tokenizer}; train one first (mmm train tokenizer --out {self.tokenizer}), "
+            "or give the folder of yours with --tokenizer.",
+            FileNotFoundError,
+        )
         tokenizer = load_tokenizer(self.tokenizer)
         fit_transformer(
             MotionFolder.open(self.data),
