@@ -1,6 +1,9 @@
 """Refuse bad input in one sentence, and write files so that they are complete or absent.
 
-`require` raises the sentence. `atomic_write` and `atomic_dir` write to a temporary name in the same folder and then
+`require` raises the sentence. What a stranger may have written is read by `read_json`, and goes through `check_name`
+where it becomes a path and through `check_ranges` where it becomes a size.
+
+`atomic_write` and `atomic_dir` write to a temporary name in the same folder and then
 rename it, so that a reader never meets half a file, whatever stops the writer (an exception, Ctrl-C, kill -9, a full
 disk). The temporary name holds the number of the process: what a killed process left is removed by the next one that
 writes to the folder.
@@ -10,9 +13,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
+import math
+import numbers
 import os
 import platform
 import re
+import reprlib
 import shutil
 import tempfile
 import time
@@ -21,6 +28,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+LARGEST_JSON = 1 << 26  # bytes; as Python objects up to 25 times as many
+NAME = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\:\ud800-\udfff]+")
 
 _TEMPORARY = re.compile(r"\.(.+)\.([0-9a-f]{6})-(\d{1,9})-[0-9a-f]{8}\.(part|old)(\.[^.]+)?", re.DOTALL)
 _DAY = 86400.0  # seconds
@@ -48,6 +59,82 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     """The first names, separated by commas, and how many more there are: for messages."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def check_name(name: object, what: str, remedy: str = "rename it") -> str:
+    """`name`, unchanged, if it names a file or folder on every system and cannot lead out of the folder it is used in.
+
+    Everything that is read from a file and becomes part of a path goes through here: names of data sets, ids of clips,
+    files that an index lists, files in archives.
+
+    Args:
+        what: names the source in the message, as in "the name in dataset.json".
+    Raises:
+        ValueError: it is no text, empty, longer than 200 bytes, begins with a dot, or holds / \\ : or control
+            characters.
+    """
+    require(
+        isinstance(name, str) and NAME.fullmatch(name) and len(name.encode()) <= 200,
+        f"{what} is {reprlib.repr(name)}, expected a plain name (at most 200 bytes, no dot in front, none of / \\ :); "
+        f"{remedy}.",
+    )
+    return name
+
+
+def check_ranges(config: object, **ranges: tuple[float, float]) -> None:
+    """Raise ValueError unless attributes of `config` are numbers in their ranges, both ends included.
+
+    A range of whole numbers (1, 8) admits whole numbers only, (0.0, 1.0) all finite ones.
+    """
+    for name, (low, high) in ranges.items():
+        value, whole = getattr(config, name), isinstance(low, int)
+        is_number = isinstance(value, numbers.Integral if whole else numbers.Real)
+        require(
+            is_number and not isinstance(value, bool) and low <= value <= high,
+            f"{name} is {reprlib.repr(value)}, expected a {'whole ' if whole else ''}number from {low} to {high}",
+        )
+
+
+def read_json(
+    path: str | os.PathLike[str], remedy: str = "copy it again", finite: bool = True
+) -> dict[str, Any]:
+    """The object in a JSON file; with `finite` False, numbers may be NaN or infinite (results that are not defined).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is larger than 64 MB, no UTF-8, no JSON or no object, or holds numbers that are not finite or
+            whole numbers of more than 40 digits; the sentence names the file and ends with `remedy`.
+    """
+    path = Path(path)
+    require(path.is_file(), f"there is no {path}; {remedy}.", FileNotFoundError)
+    size = path.stat().st_size
+    require(size <= LARGEST_JSON, f"{path} has {size:,} bytes, expected at most {LARGEST_JSON:,}; {remedy}.")
+    return parse_json(path.read_bytes(), str(path), remedy, finite=finite)
+
+
+def parse_json(text: str | bytes, source: str, remedy: str, kind: type = dict, finite: bool = True) -> Any:
+    """The content of a JSON text, an object (or a list, by `kind`). Raises ValueError as `read_json`."""
+    try:
+        text = text if isinstance(text, str) else text.decode("utf-8-sig")
+        number = _finite if finite else float
+        content = json.loads(text, parse_int=_whole, parse_float=number, parse_constant=number)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{source} is not valid JSON ({error}); {remedy}.") from None
+    expected = {dict: "an object {…}", list: "a list […]"}[kind]
+    require(
+        isinstance(content, kind), f"{source} holds {reprlib.repr(content)}, expected {expected}; {remedy}."
+    )
+    return content
+
+
+def _whole(digits: str) -> int:
+    require(len(digits) <= 40, f"the number {digits[:20]}… has {len(digits)} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    require(math.isfinite(float(digits)), f"the number {digits[:20]} is not finite")
+    return float(digits)
 
 
 @contextmanager

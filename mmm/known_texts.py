@@ -17,19 +17,19 @@ all known captions than all but 2 % of val are from these few.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int8
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mmm.errors import atomic_write, require
+from mmm.storage import read_captions, read_tensors
 from mmm.text import TextSource
 
 FORMAT = "mmm-known-1"
@@ -82,19 +82,25 @@ class KnownTexts:
             FileNotFoundError: there is no such file.
             ValueError: it is damaged or another kind of file.
         """
-        path = Path(path)
-        require(path.is_file(), f"there is no {path}; train the model again.", FileNotFoundError)
+        remedy = "copy the model again, or delete it"
+        tensors, metadata = read_tensors(path, remedy)
+        require(
+            metadata.get("format") == FORMAT, f"{path} is damaged (its format is not {FORMAT}); {remedy}."
+        )
+        captions, vectors = read_captions(tensors, path, remedy), tensors.get("vectors")
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-            require(metadata.get("format") == FORMAT, f"its format is not {FORMAT}")
-            captions = json.loads(tensors["captions"].numpy().tobytes())
-            known = KnownTexts(captions, tensors["vectors"], float(metadata["threshold"]))
-            require(len(captions) == len(known.vectors), "captions and vectors differ in number")
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{path} is damaged ({error}); copy the model again, or delete it.") from error
-        return known
+            threshold = float(metadata.get("threshold", ""))
+        except ValueError:
+            threshold = math.nan
+        require(
+            vectors is not None and vectors.dtype == torch.int8 and vectors.ndim == 2 and abs(threshold) <= 1,
+            f"{path} is damaged (vectors or threshold are missing); {remedy}.",
+        )
+        require(
+            len(captions) == len(vectors) > 0,
+            f"{path} is damaged (captions and vectors differ in number); {remedy}.",
+        )
+        return KnownTexts(captions, vectors, threshold)
 
 
 def known_texts(

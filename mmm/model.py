@@ -24,7 +24,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from mmm.editing import BODY_PARTS, Edit, edit, frames_to_add, joint_groups, prepare
-from mmm.errors import atomic_dir, require
+from mmm.errors import atomic_dir, read_json, require
 from mmm.known_texts import FILE, KnownTexts
 from mmm.motion import Motion, get_skeleton
 from mmm.sampling import Filled, check_predicts_all, fill
@@ -39,6 +39,7 @@ from mmm.transformer import MASK, LengthEstimator, MaskedTransformer
 PRETRAINED = Path(__file__).resolve().parent.parent / "data" / "pretrained"
 SHIPPED = PRETRAINED / "bandai-small"
 MIN_FRAMES = 24  # the shortest clips of KIT-ML
+FORMAT = "mmm-1"  # of a model folder
 
 
 class MMM:
@@ -115,7 +116,7 @@ class MMM:
                 self.known.save(part / FILE)
             np.save(part / "Mean.npy", self.tokenizer.mean.cpu().numpy())
             np.save(part / "Std.npy", self.tokenizer.std.cpu().numpy())
-            (part / "config.json").write_text(json.dumps({"format": "mmm-1", **self.info}, indent=2) + "\n")
+            (part / "config.json").write_text(json.dumps({"format": FORMAT, **self.info}, indent=2) + "\n")
             (part / "README.md").write_text(card or self._short_card())
 
     def _short_card(self) -> str:
@@ -602,12 +603,23 @@ def _shipped_names() -> str:
 
 
 def _read_info(path: Path) -> dict[str, Any]:
-    """The facts of config.json; ValueError if it is not valid JSON, incomplete, or names an unknown skeleton."""
-    try:
-        info = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); copy the model again.") from error
+    """The facts of config.json; ValueError if it is not valid JSON, incomplete, of another format, or a value cannot be
+    used."""
+    remedy = "copy the model again"
+    info = read_json(path, remedy)
     missing = [name for name in ("text_encoder", "fps", "skeleton") if name not in info]
-    require(not missing, f"{path} lacks {', '.join(missing)}; copy the model again.")
+    require(not missing, f"{path} lacks {', '.join(missing)}; {remedy}.")
+    found = info.setdefault("format", FORMAT)
+    require(
+        found == FORMAT, f"{path} has format {found!r}, expected {FORMAT}; update this package, or {remedy}."
+    )
+    for name, (low, high) in {"fps": (1, 1000), "guidance": (0, 1000)}.items():
+        number = info.get(name, 1.0)
+        require(
+            type(number) in (int, float) and low <= number <= high,
+            f"{path} says {name} {number!r}, expected {low} to {high}; {remedy}.",
+        )
+    for name in ("text_encoder", "data", "licence", "splits_hash"):
+        require(isinstance(info.get(name, ""), str), f"{path}: the {name} is no text; {remedy}.")
     get_skeleton(info["skeleton"])
     return info

@@ -8,21 +8,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from huggingface_hub import save_torch_state_dict
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from mmm.errors import atomic_dir, listed, require
+from mmm.errors import atomic_dir, check_name, listed, parse_json, read_json, require
 
 SHARD_SIZE = "16MB"
 INDEX = "model.safetensors.index.json"
 SCALE = ".row_scale"  # of a weight stored in 8 bits: the factor of each of its rows
+AGAIN = "copy or save it again"
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def save_module(
@@ -63,41 +64,89 @@ def load_config(kind: type, folder: str | os.PathLike[str]) -> Any:
 
     Raises:
         FileNotFoundError: there is no config.json.
-        ValueError: it is not JSON, or its names are not those of `kind`.
+        ValueError: it is not JSON, its names are not those of `kind`, or a value is refused by `kind`.
     """
     path = Path(folder) / "config.json"
-    require(
-        path.is_file(), f"{path} does not exist: give a folder written by save_pretrained", FileNotFoundError
-    )
+    values = read_json(path, "give a folder written by save_pretrained, or save the model again")
     try:
-        return kind(**json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        return kind(**values)
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is no {kind.__name__} ({error}): save the model again") from error
 
 
-def load_state(module: nn.Module, folder: str | os.PathLike[str]) -> None:
-    """Load the arrays of `folder` into `module`, in the module's own types (float16 and 8 bits become float32 again).
+def load_module(make: Callable[[], Module], folder: str | os.PathLike[str]) -> Module:
+    """The module that `make` makes, with the arrays of `folder`, in evaluation mode.
+
+    Everything is checked before memory is taken for the module: `make` is first called on torch's device "meta", where
+    arrays have shapes but no numbers. float16 and 8 bits become the module's own types again.
 
     Raises:
         FileNotFoundError: a safetensors file is missing.
-        ValueError: a file is cut off or damaged, or names or shapes differ from those of the module.
+        ValueError: a file is damaged; names, shapes or types differ from those of the module; an array holds NaN or
+            infinite numbers; an array in 8 bits has no scales.
     """
     folder = Path(folder)
     state: dict[str, Tensor] = {}
     for name in _files(folder):
-        path = folder / name
-        require(path.is_file(), f"{path} does not exist: copy the whole folder again", FileNotFoundError)
-        try:
-            state |= load_file(path)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise ValueError(f"{path} is damaged or cut off ({error}): copy or save it again") from error
-    for name in [name for name in state if name.endswith(SCALE)]:
-        scale, weight = state.pop(name), name.removesuffix(SCALE)
-        require(weight in state, f"{folder} has {name} but no {weight}; save the model again")
-        state[weight] = state[weight].float() * _per_row(scale, state[weight])
-    faults = differences(state, module.state_dict())
+        state |= read_tensors(folder / name)[0]
+    with torch.device("meta"):
+        expected = make().state_dict()
+    scales = {name: state.pop(name) for name in list(state) if name.endswith(SCALE)}
+    faults = differences(state, expected)
     require(not faults, f"{folder} does not fit its config.json: {faults}; save the model again")
+    for name, scale in scales.items():
+        weight = state.get(name.removesuffix(SCALE))
+        require(
+            weight is not None and weight.dtype == torch.int8 and scale.shape == weight.shape[:1],
+            f"{folder} has {name} but no weights in 8 bits with as many rows; save the model again",
+        )
+        state[name.removesuffix(SCALE)] = weight.float() * _per_row(scale.float(), weight)
+    check_values(state, expected, str(folder))
+    module = make()
     module.load_state_dict(state)
+    return module.eval()
+
+
+def read_tensors(
+    path: str | os.PathLike[str], remedy: str = AGAIN
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The arrays of a safetensors file, mapped into memory, and its metadata.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged or cut off; the sentence ends with `remedy`.
+    """
+    require(Path(path).is_file(), f"there is no {path}; {remedy}.", FileNotFoundError)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except Exception as error:  # safetensors and torch have errors of their own for types they do not know
+        raise ValueError(f"{path} is damaged or cut off ({error}); {remedy}.") from error
+
+
+def read_captions(tensors: dict[str, Tensor], source: str | os.PathLike[str], remedy: str) -> list[str]:
+    """The captions that a safetensors file holds as JSON in an array of bytes. Raises ValueError if it does not."""
+    data = tensors.get("captions")
+    require(data is not None and data.dtype == torch.uint8, f"{source} is damaged (no captions); {remedy}.")
+    captions = parse_json(data.numpy().tobytes(), f"{source}: captions", remedy, list)
+    require(
+        all(isinstance(text, str) for text in captions), f"{source} has a caption that is no text; {remedy}."
+    )
+    return captions
+
+
+def check_values(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> None:
+    """Raise ValueError unless arrays are of the kind of the expected ones (any floating-point type for another), and
+    finite in it."""
+    kinds = [
+        f"{name} ({value.dtype}, expected {expected[name].dtype})"
+        for name, value in state.items()
+        if (value.dtype != expected[name].dtype)
+        and not (value.is_floating_point() and expected[name].is_floating_point())
+    ]
+    require(not kinds, f"{source} has arrays of a wrong type: {listed(kinds)}; {AGAIN}.")
+    bad = [name for name, value in state.items() if not value.to(expected[name].dtype).isfinite().all()]
+    require(not bad, f"{source} has arrays with NaN or infinite numbers: {listed(bad)}; {AGAIN}.")
 
 
 def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
@@ -118,10 +167,9 @@ def _files(folder: Path) -> list[str]:
     index = folder / INDEX
     if not index.is_file():
         return ["model.safetensors"]
-    try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{index} is damaged or cut off ({error}): copy or save it again") from error
+    files = read_json(index, AGAIN).get("weight_map")
+    require(isinstance(files, dict) and files, f"{index} lists no files; {AGAIN}.")
+    return sorted({check_name(name, f"a file in {index}", AGAIN) for name in files.values()})
 
 
 def _in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:

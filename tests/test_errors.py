@@ -5,13 +5,25 @@ import os
 import subprocess
 import sys
 import tempfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmm.errors import DiskFullError, atomic_dir, atomic_write, check_replaceable, require, scratch_dir
+from mmm.errors import (
+    DiskFullError,
+    atomic_dir,
+    atomic_write,
+    check_name,
+    check_ranges,
+    check_replaceable,
+    parse_json,
+    read_json,
+    require,
+    scratch_dir,
+)
 
 
 def test_require_raises_its_sentence_as_the_named_error():
@@ -20,6 +32,59 @@ def test_require_raises_its_sentence_as_the_named_error():
         require([], "length is 3")
     with pytest.raises(FileNotFoundError, match="no file"):
         require(False, "no file", FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".x", "a/b", "a\\b", "C:a", "a\nb", "a\0", "", "x" * 201, "\ud800", None, 5]
+)
+def test_a_name_leads_out_of_no_folder(name):
+    with pytest.raises(ValueError, match="the id is .*, expected a plain name .*; remove it"):
+        check_name(name, "the id", "remove it")
+
+
+def test_plain_names_are_taken_as_they_are():
+    for name in (
+        "000001",
+        "M000001@2",
+        "bandai-dataset-1_bow_sad_001_a",
+        "01_08_0-3.2s",
+        "My take (2)",
+        "größer",
+    ):
+        assert check_name(name, "the id") == name
+
+
+@pytest.mark.parametrize("value", ["16", None, [16], True, 16.0, 0, 33, 10**400, float("nan")])
+def test_a_size_is_a_whole_number_in_its_range(value):
+    with pytest.raises(ValueError, match="width is .*, expected a whole number from 1 to 32"):
+        check_ranges(SimpleNamespace(width=value), width=(1, 32))
+    check_ranges(SimpleNamespace(width=16, ratio=1), width=(1, 32), ratio=(0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (b"{", "not valid JSON"), (b"", "not valid JSON"), (b"\xff", "utf-8"),
+        (b"[1]", r"holds \[1\], expected an object"),
+        (b"[" * 100_000, "recursion"), (b'{"a":' * 100_000, "recursion"),
+        (b'{"a": 1' + b"0" * 400 + b"}", "401 digits"),
+        (b'{"a": NaN}', "not finite"), (b'{"a": 1e400}', "not finite"), (b" " * 2000, "2,000 bytes"),
+    ],
+)  # fmt: skip
+def test_json_that_cannot_be_used_is_named(tmp_path, monkeypatch, text, named):
+    monkeypatch.setattr("mmm.errors.LARGEST_JSON", 1_000_000 if len(text) > 2000 else 1000)
+    (tmp_path / "a.json").write_bytes(text)
+    with pytest.raises(ValueError, match=rf"a\.json .*{named}.*; copy it again\.") as caught:
+        read_json(tmp_path / "a.json")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_json_is_read(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": [1, 2.5, "b"]}')
+    assert read_json(tmp_path / "a.json") == {"a": [1, 2.5, "b"]}
+    assert parse_json("[NaN]", "a", "", list, finite=False)[0] != 0
+    with pytest.raises(FileNotFoundError, match=r"b\.json; copy it again"):
+        read_json(tmp_path / "b.json")
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path):

@@ -1,15 +1,21 @@
 """Trained networks on disk: complete or absent, and damaged folders are refused by name."""
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mmm import storage
+from mmm.evaluation.evaluator import EvaluatorConfig
 from mmm.fit import load_tokenizer
 from mmm.tokenizer import Tokenizer, TokenizerConfig
+from mmm.tokenizer.model import NORMALISATION
+from mmm.transformer import TransformerConfig
+from mmm.transformer.length import LengthConfig
 
 SMALL = TokenizerConfig(width=16, depth=1, codes=32, code_dim=4)
 
@@ -31,14 +37,14 @@ def test_8_bits_are_a_quarter_of_the_size_and_nearly_the_same(tmp_path):
         return module
 
     torch.manual_seed(0)
-    module, again = network(torch.randn(40, 8)), network(torch.zeros(40, 8))
+    module = network(torch.randn(40, 8))
     module[0].weight.data[5] = 0  # a row of zeros has no scale
     module[1].weight.data[3] *= 100
     for folder, dtype in (("whole", None), ("small", torch.int8)):
         storage.save_module(module, Config(), tmp_path / folder, dtype)
     whole, small = ((tmp_path / f / "model.safetensors").stat().st_size for f in ("whole", "small"))
     assert small < 0.3 * whole
-    storage.load_state(again, tmp_path / "small")
+    again = storage.load_module(lambda: network(torch.zeros(40, 8)), tmp_path / "small")
     for old, new in ((module[0].weight, again[0].weight), (module[1].weight, again[1].weight)):
         half_a_step = old.flatten(1).abs().amax(1) / 254  # of its own row
         assert ((old - new).flatten(1).abs().amax(1) <= half_a_step + 1e-9).all()
@@ -101,6 +107,100 @@ def test_damaged_folders_are_refused(tmp_path):
     weights.unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
         Tokenizer.from_pretrained(folder)
+
+
+def changed_weights(folder, change):
+    """The arrays of a folder, changed by `change`."""
+    state = load_file(folder / "model.safetensors")
+    change(state)
+    save_file(state, folder / "model.safetensors")
+
+
+NORM, MATRIX = "decoders.0.first.bias", "decoders.0.first.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda s: s[NORM].__setitem__(3, torch.nan), f"NaN or infinite numbers: {NORM}"),
+        (lambda s: s["mean"].__setitem__(0, torch.inf), "infinite numbers: mean"),
+        (lambda s: s.update({NORM: s[NORM].double() * 0 + 1e200}), f"infinite numbers: {NORM}"),
+        (lambda s: s.update({NORM: s[NORM].long()}), f"wrong type: {NORM} .torch.int64, expected torch.float32"),
+        (lambda s: s.update({"quantizers.0.step": torch.tensor(1.0)}), "wrong type: quantizers.0.step"),
+        (lambda s: s.pop(MATRIX + storage.SCALE), f"wrong type: {MATRIX} .torch.int8"),
+        (lambda s: s.update({MATRIX + storage.SCALE: torch.ones(3)}), f"{MATRIX}.row_scale but no weights in 8 bits"),
+        (lambda s: s[MATRIX + storage.SCALE].__setitem__(0, torch.nan), f"NaN or infinite numbers: {MATRIX}"),
+        (lambda s: s.update({NORM + storage.SCALE: torch.ones(16)}), f"{NORM}.row_scale but no weights in 8 bits"),
+        (lambda s: s["std"].__setitem__(5, 0.0), "Std that is not above 0"),
+    ],
+)  # fmt: skip
+def test_broken_weights_are_named(tmp_path, change, named):
+    storage.save_module(Tokenizer(SMALL), SMALL, tmp_path / "t", torch.int8, keep_float32=NORMALISATION)
+    changed_weights(tmp_path / "t", change)
+    with pytest.raises(ValueError, match=named):
+        Tokenizer.from_pretrained(tmp_path / "t")
+
+
+WRONG = {
+    "width": (True, "16", 0, -16, 10**30, None, [16], 16.0, 1 << 14),
+    "down": (-1, 7), "stride": (0, 1, 3), "dilation_growth": (10**9, 50, 0), "codes": (1 << 20, 0),
+    "features": (10_000, 5), "parts": (3, "1"), "ema": (1.0, -0.1), "reset": ([], 5), "feature_bias": (0, 1e300),
+}  # fmt: skip
+
+
+def test_values_that_no_tokenizer_has_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    """Also sizes that are allowed, but are not those of the arrays: 1 << 14 wide, a tokenizer would take 60 GB."""
+    small = replace(SMALL, depth=3)
+    Tokenizer(small).save_pretrained(tmp_path / "t")
+    config = tmp_path / "t" / "config.json"
+    values, real = json.loads(config.read_text()), Tokenizer.__init__
+
+    def init(self, config):
+        real(self, config)
+        assert self.mean.is_meta or config == small
+
+    monkeypatch.setattr(Tokenizer, "__init__", init)
+    for name, wrong in WRONG.items():
+        for value in wrong:
+            config.write_text(json.dumps(values | {name: value}))
+            with pytest.raises(ValueError, match=f"{name}|dilations|does not fit its config.json"):
+                Tokenizer.from_pretrained(tmp_path / "t")
+    config.write_text(json.dumps(values))
+    state = torch.random.get_rng_state()
+    Tokenizer.from_pretrained(tmp_path / "t")
+    after = torch.random.get_rng_state()
+    torch.random.set_rng_state(state)
+    Tokenizer(small)
+    assert torch.equal(torch.random.get_rng_state(), after), "the check draws no random numbers"
+
+
+TRANSFORMER = {"codes": 8, "code_dim": 4, "text_dim": 4, "dim": 8, "layers": 1, "heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "wrong"),
+    [
+        *((TransformerConfig, TRANSFORMER, wrong) for wrong in (
+            {"heads": 0}, {"dim": -8}, {"layers": 10**9}, {"mlp_ratio": 0}, {"dropout": 2.0},
+            {"max_tokens": 10**12}, {"predicts": -1}, {"text_dropout": math.nan})),
+        *((LengthConfig, {"text_dim": 4}, wrong) for wrong in (
+            {"hidden": -1}, {"blur": math.inf})),
+        *((EvaluatorConfig, {}, wrong) for wrong in (
+            {"heads": 0}, {"hidden": 97}, {"layers": 10**6}, {"patch": 0})),
+    ],
+)  # fmt: skip
+def test_values_that_no_network_has_are_refused(kind, sizes, wrong):
+    kind(**sizes)
+    [name] = wrong
+    with pytest.raises(ValueError, match=f"{name} is .*, expected "):
+        kind(**sizes | wrong)
+
+
+def test_files_of_an_index_lie_in_the_folder(tmp_path):
+    Tokenizer(SMALL).save_pretrained(tmp_path / "t")
+    (tmp_path / "t" / storage.INDEX).write_text('{"weight_map": {"mean": "../../other.safetensors"}}')
+    with pytest.raises(ValueError, match=r"index\.json is '../../other.safetensors', expected a plain name"):
+        Tokenizer.from_pretrained(tmp_path / "t")
 
 
 def test_differences_of_names_and_shapes_are_listed_up_to_a_number():

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mmm.data.captions import Caption, format_caption, parse_line
-from mmm.errors import atomic_dir, require
+from mmm.errors import atomic_dir, read_json, require
 
 PACK_FORMAT = 3  # of the files of a pack; it is part of the hash in a pack's name
 PACK_FILE = "pack.json"
@@ -122,7 +122,7 @@ def _write(temporary: Path, clips: Iterator[tuple[str, np.ndarray, list[Caption]
 def _load(folder: Path) -> PackedSplit:
     file = folder / PACK_FILE
     try:
-        about = json.loads(file.read_text())
+        about = read_json(file)
         ids, ends, width = about["ids"], about["caption_ends"], int(about["width"])
         file = folder / "captions.txt"
         lines = file.read_bytes().decode().split("\n")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from mmm.data.reading import Unusable
 
+LATEST = 1e6  # seconds
 _SWAP = {
     "left": "right",
     "clockwise": "counterclockwise",
@@ -75,7 +76,7 @@ def parse_line(line: str) -> Caption:
         start, end = (0.0 if math.isnan(time) else time for time in map(float, times))
     except ValueError:
         start = end = math.inf
-    if math.isinf(start) or math.isinf(end):
+    if max(abs(start), abs(end)) > LATEST:
         raise Unusable("malformed line", f"start and end must be seconds, not {times[0]!r}, {times[1]!r}")
     if not text.strip():
         raise Unusable("empty caption", "there is no text before the first #")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from mmm.data.reading import (
     to_features,
     to_statistics,
 )
-from mmm.errors import require
+from mmm.errors import check_name, read_json, require
 from mmm.motion.skeleton import get_skeleton
 
 INFO_FILE = "dataset.json"  # in every folder that this project wrote, which it may therefore replace
@@ -48,22 +49,35 @@ def _read_info(path: Path) -> dict:
     """The content of dataset.json; a folder without one is taken for HumanML3D's own.
 
     Raises:
-        ValueError: the file is cut off or damaged, or lacks name, fps or skeleton.
+        ValueError: the file is cut off or damaged, lacks name, fps or skeleton, or holds a value of a wrong kind.
     """
-    file = path / INFO_FILE
+    file, remedy = path / INFO_FILE, "run `mmm prepare` again"
     if not file.is_file():
-        return {"name": path.name, "fps": 20.0, "skeleton": "humanml3d"}
-    try:
-        info = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is not valid JSON ({error}); run `mmm prepare` again.") from error
-    missing = [key for key in ("name", "fps", "skeleton") if not isinstance(info, dict) or key not in info]
-    require(not missing, f"{file} does not say {', '.join(missing)}; run `mmm prepare` again.")
+        name = re.sub(r"[^\w .+-]", "_", os.path.basename(os.path.abspath(path))).lstrip(".")
+        return {"name": name or "data", "fps": 20.0, "skeleton": "humanml3d"}
+    info = read_json(file, remedy)
+    missing = [key for key in ("name", "fps", "skeleton") if key not in info]
+    require(not missing, f"{file} does not say {', '.join(missing)}; {remedy}.")
+    for key in {"name", "content_hash", "splits_hash"} & info.keys():  # parts of the names of caches
+        check_name(info[key], f"{key} in {file}", remedy)
+    fps, sources = info["fps"], info.get("sources", {})
     require(
-        isinstance(info["fps"], int | float) and info["fps"] > 0,
-        f"{file} says fps {info['fps']!r}, expected frames per second above 0; run `mmm prepare` again.",
+        type(fps) in (int, float) and 1 <= fps <= 1000,
+        f"{file} says fps {fps!r}, expected 1 to 1000 frames per second; {remedy}.",
     )
+    wrong = [key for key in ("features_from", "source", "licence") if not isinstance(info.get(key, ""), str)]
+    wrong += ["skeleton"] * (info["skeleton"] not in tuple(FRAMES))
+    is_union = isinstance(sources, dict) and all(_is_source(about) for about in sources.values())
+    wrong += ["sources"] * (not is_union)
+    require(not wrong, f"{file} holds a value that cannot be used as {', '.join(wrong)}; {remedy}.")
     return info
+
+
+def _is_source(about: object) -> bool:
+    """Whether this describes a data set of a union."""
+    if not isinstance(about, dict) or not isinstance(about.get("splits_hash"), str):
+        return False
+    return type(about.get("share")) in (int, float) and 0 < about["share"] < 1e6
 
 
 class MotionFolder:
@@ -175,9 +189,15 @@ class MotionFolder:
         return captions
 
     def program(self, clip: str) -> dict | None:
-        """Facts about a clip beside its captions (programs/ID.json), or None."""
+        """Facts about a clip beside its captions (programs/ID.json), or None. Raises ValueError for a damaged file."""
         path = self.path / "programs" / f"{clip}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if not path.is_file():
+            return None
+        program = read_json(path, self._remedy)
+        for key in ("dataset", "content"):
+            named = isinstance(program.get(key), str | None)
+            require(named, f"{path}: the {key} is no text; {self._remedy}.")
+        return program
 
     def compositions(self) -> dict | None:
         """How clips combine (see `mmm.datasets.compositions`), or None if the folder does not say.
@@ -189,12 +209,13 @@ class MotionFolder:
         if not file.is_file():
             return None
         try:
-            table = json.loads(file.read_text(encoding="utf-8"))
+            table = read_json(file, "run `mmm prepare` again")
             actions = {name: (rules["part"], rules["repeats"]) for name, rules in table["actions"].items()}
-            pairs = [
-                pair.split("|") for kind in ("then", "while") for pair, texts in table[kind].items() if texts
-            ]
+            captions = [*table["then"].items(), *table["while"].items()]
+            pairs = [pair.split("|") for pair, texts in captions if texts]
             unknown = {*table["clips"].values(), *(name for pair in pairs for name in pair)} - set(actions)
+            texts = [text for _, texts in captions for text in (type(texts), *texts)]
+            require(all(text is list or isinstance(text, str) for text in texts), "a caption is no text")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{file} is damaged or incomplete ({error!r}); run `mmm prepare` again."

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from mmm.errors import require
+from mmm.errors import check_name, require
 from mmm.motion.skeleton import get_skeleton
 
 # Shortest and longest clip, as in Guo et al.'s loaders (docs/REPRODUCTION.md, "Evaluation").
@@ -163,6 +163,10 @@ codecs.register_error("mmm-windows-1252", _as_windows_1252)
 
 
 def read_ids(path: Path) -> list[str]:
-    """Ids of a split, one per line, each once, in their order; spaces around them and blank lines do not count."""
+    """Ids of a split, one per line, each once, in their order; spaces around them and blank lines do not count.
+
+    Raises:
+        ValueError: an id cannot be the name of a file.
+    """
     lines = (line.strip() for line in read_text(path)[0].split("\n"))
-    return list(dict.fromkeys(line for line in lines if line))
+    return [check_name(line, f"an id in {path}", "remove it") for line in dict.fromkeys(lines) if line]

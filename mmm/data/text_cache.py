@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float16, Int64
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from mmm.errors import atomic_write, require
+from mmm.storage import read_captions, read_tensors
 from mmm.text import TextEmbedding, TextEncoder, TextSource
 
 FORMAT = "mmm-text-1"
@@ -160,19 +160,24 @@ class TextCache:
         """
         path = Path(path)
         require(path.is_file(), f"there is no text cache {path}: build it first", FileNotFoundError)
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path} is damaged ({error}): delete it, it is built again") from error
+        remedy = "delete it, it is built again"
+        tensors, metadata = read_tensors(path, remedy)
         require(
             metadata.get("format") == FORMAT,
             f"{path} is no text cache (its format is {metadata.get('format')!r}, not {FORMAT!r}): "
             "give another path",
         )
-        known = json.loads(tensors["captions"].numpy().tobytes())
-        name, stored_how = metadata["encoder"], metadata.get("how", "")
+        known = read_captions(tensors, path, remedy)
+        words, starts, sentence = (tensors.get(key) for key in ("words", "starts", "sentence"))
+        whole = words is not None and starts is not None and sentence is not None and starts.ndim == 1
+        require(
+            whole
+            and len(starts) == len(known) + 1
+            and int(starts[-1]) == len(words)
+            and len(sentence) == len(known),
+            f"{path} is damaged (its arrays do not fit each other); {remedy}.",
+        )
+        name, stored_how = metadata.get("encoder", ""), metadata.get("how", "")
         missing = sorted(set(captions or ()) - set(known))
         for expected, actual in ((encoder, name), (how, stored_how)):
             require(
@@ -185,4 +190,4 @@ class TextCache:
             f"{path} lacks {len(missing)} captions, such as {missing[:1]}: delete it, it is built again",
             StaleCache,
         )
-        return TextCache(name, known, tensors["words"], tensors["starts"], tensors["sentence"], stored_how)
+        return TextCache(name, known, words, starts, sentence, stored_how)

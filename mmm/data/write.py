@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from mmm.data.captions import Caption, format_caption
 from mmm.data.folder import COMPOSITIONS_FILE, INFO_FILE, MotionFolder, hash_splits
-from mmm.errors import atomic_dir, check_replaceable, require
+from mmm.errors import atomic_dir, check_name, check_replaceable, require
 from mmm.motion.features import feature_slices
 
 
@@ -87,6 +87,7 @@ def write_folder(
         for folder in ("new_joint_vecs", "new_joints", "texts", "programs"):
             (temporary / folder).mkdir()
         for clip in clips:
+            check_name(clip.id, "the id of a clip")
             np.save(temporary / "new_joint_vecs" / f"{clip.id}.npy", clip.features)
             np.save(temporary / "new_joints" / f"{clip.id}.npy", clip.joints)
             lines = "\n".join(format_caption(caption) for caption in clip.captions) + "\n"

@@ -16,6 +16,7 @@ import numpy as np
 from mmm.data.captions import Caption, numbered_lines, parse_line
 from mmm.data.folder import SPLITS
 from mmm.data.reading import FRAMES, Unusable, check_length, load_array, read_text, to_features
+from mmm.errors import check_name
 from mmm.motion.skeleton import get_skeleton
 
 BY_NAME = "## One by one"  # the part after this heading may be long and is not printed
@@ -111,8 +112,10 @@ def check_splits(source: Path) -> tuple[dict[str, list[str]], dict[str, list[str
 def check_clip(source: Path, clip: str, skeleton: str, known_bad: dict[str, str]) -> ClipCheck:
     """Read a clip's features and captions. If it cannot be used, the first reason is reported."""
     file, text = f"new_joint_vecs/{clip}.npy", f"texts/{clip}.txt"
-    if set(clip) & {"/", "\\", "\0"}:
-        return ClipCheck(Fault(clip, "no file name", "the splits", "an id must not lead to another folder"))
+    try:
+        check_name(clip, "the id")
+    except ValueError as error:
+        return ClipCheck(Fault(clip, "no file name", "the splits", str(error)))
     if clip in known_bad:
         return ClipCheck(Fault(clip, "known bad id", file, known_bad[clip]))
     if not (source / file).is_file():

@@ -177,7 +177,7 @@ def find_texts(source: Path, stack: ExitStack) -> dict[str, Path]:
     require(
         source.exists(), f"there is no {source}; give HumanML3D's texts.zip with --texts.", FileNotFoundError
     )
-    folder = source if source.is_dir() else unpack(source, stack)
+    folder = source if source.is_dir() else unpack(source, stack, ".txt")
     files = {path.stem: path for path in folder.rglob("*.txt") if re.fullmatch(r"M?\d{6}", path.stem)}
     require(files, f"{source} holds no texts such as 000000.txt; give HumanML3D's texts.zip.")
     return files

@@ -113,7 +113,7 @@ def find_takes(folder: Path) -> dict[str, Path]:
     takes: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and path.is_file():
-            name = re.sub(r"[^\w.-]+", "_", path.relative_to(folder).with_suffix("").as_posix())
+            name = re.sub(r"[^\w.-]+", "_", path.relative_to(folder).with_suffix("").as_posix().lstrip("."))
             name = re.sub(r"^M", "m", name)  # an M in front marks a mirrored clip in HumanML3D
             count = 1
             while (take := name if count == 1 else f"{name}-{count}") in takes:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmm.data.captions import untagged
+from mmm.data.captions import LATEST, untagged
 from mmm.errors import require
 
 COLUMNS, TIMES = ("file", "caption"), ("start", "end")
@@ -99,7 +99,7 @@ def _times(where: str, row: dict[str, str]) -> tuple[float | None, float | None]
     except ValueError:
         start, end = 1.0, 0.0
     require(
-        0 <= start < end < float("inf"),
+        0 <= start < end <= LATEST,
         f"{where}: start and end are {words[0]!r} and {words[1]!r}, expected seconds from 0 up, start before end, or "
         "both empty.",
     )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import bz2
+import errno
 import filecmp
+import gzip
 import lzma
 import math
 import multiprocessing
 import os
+import shutil
 import string
 import tarfile
 import tempfile
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,13 +31,21 @@ from tqdm import tqdm
 
 from mmm.data.captions import Caption
 from mmm.data.write import Clip
-from mmm.errors import require
+from mmm.errors import check_name, require
 from mmm.motion.features import features_to_joints, joints_to_features
 
 FPS = 20.0
 MIN_FRAMES, MAX_FRAMES = 24, 196  # 24 is KIT-ML's minimum, 196 frames are 49 tokens
 ARCHIVES = (".zip", ".tar.xz", ".tar.gz", ".tar")
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError)
+COMPRESSED = {
+    b"\x1f\x8b": gzip.open,
+    b"\xfd7zXZ": lzma.open,
+    b"BZh": bz2.open,
+}  # tar files, by their first bytes
+LARGEST = 1 << 28  # bytes of one file of an archive; the longest take of CMU has 25 MB
+TIMES = 100  # an archive holds at most LARGEST bytes and this many times its own size; text shrinks to a tenth or so
+MEMBERS = 100_000
+CHUNK = 1 << 20
 
 
 AnyTake = TypeVar("AnyTake")
@@ -70,28 +83,83 @@ def folders(sources: list[Path], stack: ExitStack, what: str) -> Iterator[tuple[
             yield archive, unpack(archive, stack)
 
 
-def unpack(source: Path, stack: ExitStack) -> Path:
-    """The content of an archive in a temporary folder, which `stack` removes.
+def unpack(source: Path, stack: ExitStack, suffix: str = ".bvh") -> Path:
+    """The files of one kind in an archive, in a temporary folder, which `stack` removes.
+
+    No tree is extracted, since names in an archive may lead anywhere: each regular file is copied to NUMBER/NAME. What
+    the archive says to hold is bounded before anything is read.
 
     Raises:
-        ValueError: it is no archive, or damaged.
+        ValueError: it is no archive, damaged, encrypted, or unpacks to far more than its size.
     """
     into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmm-takes-")))
+    most = LARGEST + TIMES * source.stat().st_size
     try:
-        if zipfile.is_zipfile(source):
-            with zipfile.ZipFile(source) as archive:
-                archive.extractall(into)
-        else:
-            with tarfile.open(source) as archive:
-                archive.extractall(into, filter="data")
-                archive.fileobj.seek(archive.offset)
-                while rest := archive.fileobj.read(1 << 20):  # to its end, where gzip's checksum is
-                    # tarfile takes a damaged header for the end of the archive, and would lose what follows
-                    require(not rest.strip(b"\0"), "a header in it is damaged", tarfile.ReadError)
-    except _DAMAGED as error:
-        reason = str(error).partition("\n")[0].rstrip(":")
-        raise ValueError(f"{source} cannot be unpacked ({reason}); copy or download it again.") from error
+        members = _zipped(source, most) if zipfile.is_zipfile(source) else _tarred(source, most)
+        for number, (path, size, read) in enumerate(members):
+            _require_few(number, MEMBERS, "files")
+            name = path.replace("\\", "/").rpartition("/")[2]
+            if not name.endswith(suffix) or name.startswith("."):  # macOS adds ._NAME to each file
+                continue
+            _require_few(size, LARGEST, f"bytes in {check_name(name, 'a file in it')}")
+            (into / f"{number:06d}").mkdir()
+            with read() as file, (into / f"{number:06d}" / name).open("wb") as copy:
+                shutil.copyfileobj(file, copy, CHUNK)
+    except Exception as error:  # a damaged archive fails in many ways
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = (str(error) or type(error).__name__).partition("\n")[0].rstrip(":.")
+        raise ValueError(
+            f"{source} cannot be unpacked ({reason}); copy or download it again, or unpack it and give the folder."
+        ) from error
     return into
+
+
+def _require_few(count: int, most: int, what: str) -> None:
+    require(count <= most, f"it holds {count:,} {what}, expected at most {most:,}")
+
+
+Member = tuple[str, int, Callable[[], BufferedIOBase]]  # path in the archive, bytes, and what opens it
+
+
+def _zipped(source: Path, most: int) -> Iterator[Member]:
+    """The files of a zip archive; none of them yields more bytes than it declares."""
+    with zipfile.ZipFile(source) as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        _require_few(sum(info.file_size for info in infos), most, "bytes")
+        require(not any(info.flag_bits & 1 for info in infos), "it is encrypted")
+        yield from ((info.filename, info.file_size, partial(archive.open, info)) for info in infos)
+
+
+def _tarred(source: Path, most: int) -> Iterator[Member]:
+    """The regular files of a tar archive."""
+    with source.open("rb") as file:
+        start = file.read(6)
+    opener = next((opener for magic, opener in COMPRESSED.items() if start.startswith(magic)), open)
+    with opener(source, "rb") as file, tarfile.open(fileobj=_Bounded(file, most), mode="r:") as archive:
+        for member in archive:
+            if member.isreg() and not member.issparse():
+                yield member.name, member.size, partial(archive.extractfile, member)
+        archive.fileobj.seek(archive.offset)
+        while rest := archive.fileobj.read(CHUNK):  # to its end, where gzip's checksum is
+            # tarfile takes a damaged header for the end of the archive, and would lose what follows
+            require(not rest.strip(b"\0"), "a header in it is damaged")
+
+
+class _Bounded:
+    """What tarfile needs of a file, up to `most` bytes and CHUNK of them at once: a header may declare any size."""
+
+    def __init__(self, file: BufferedIOBase, most: int) -> None:
+        self.file, self.most, self.tell = file, most, file.tell
+
+    def read(self, size: int) -> bytes:
+        _require_few(size, CHUNK, "bytes in a header")
+        _require_few(self.file.tell() + size, self.most + CHUNK, "bytes")
+        return self.file.read(size)
+
+    def seek(self, position: int) -> int:
+        _require_few(position, self.most, "bytes")
+        return self.file.seek(position)
 
 
 def unique(takes: Iterable[AnyTake]) -> list[AnyTake]:

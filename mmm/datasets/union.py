@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmm.data.folder import SOURCE_END, SPLITS, MotionFolder
+from mmm.data.reading import load_array
 from mmm.data.write import Clip, Statistics, check_out, grouped_std, write_folder
 from mmm.datasets.compositions import compositions
 from mmm.errors import require
@@ -130,7 +131,7 @@ def _clips(folders: Sequence[MotionFolder], names: Sequence[str], progress: bool
         for clip in folder.ids(split)
     ]
     for folder, name, clip in tqdm(jobs, "union", unit="clip", disable=not progress):
-        joints = np.load(folder.source / "new_joints" / f"{clip}.npy")
+        joints = load_array(folder.source / "new_joints" / f"{clip}.npy")
         yield Clip(
             f"{name}{SOURCE_END}{clip}",
             folder.features(clip),

@@ -22,9 +22,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from mmm.data import Caption, MotionFolder
-from mmm.errors import atomic_dir, require
+from mmm.errors import atomic_dir, check_name, check_ranges, read_json, require
 from mmm.evaluation.guo import load_guo
-from mmm.storage import load_config, load_state, save_module
+from mmm.storage import load_config, load_module, save_module
 from mmm.text import TextEmbedding, TextSource, load_text_encoder
 from mmm.transformer.model import sinusoids
 
@@ -71,6 +71,13 @@ class EvaluatorConfig:
     heads: int = 4
     dropout: float = 0.1
     patch: int = 4
+
+    def __post_init__(self) -> None:
+        sizes = {name: (1, 1 << 14) for name in ("features", "text_dim", "width", "hidden")}
+        check_ranges(self, **sizes, layers=(1, 64), text_layers=(1, 64), heads=(1, 1024), patch=(1, 64))
+        check_ranges(self, dropout=(0.0, 1.0))
+        even = self.hidden % self.heads == 0 and self.hidden % 2 == 0
+        require(even, f"hidden is {self.hidden}, expected an even multiple of heads ({self.heads})")
 
 
 class Tower(nn.Module):
@@ -234,18 +241,18 @@ class TrainedEvaluator:
             ValueError: a file is damaged, or the weights do not have the hash in evaluator.json.
         """
         folder = Path(folder)
-        if not (folder / "evaluator.json").is_file():
-            raise FileNotFoundError(
-                f"there is no evaluator in {folder}; train one with `mmm train evaluator --out {folder}`."
-            )
-        try:
-            info = json.loads((folder / "evaluator.json").read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{folder}/evaluator.json is no JSON ({error}); copy it again.") from error
+        file, remedy = folder / "evaluator.json", "copy it again, or train one with `mmm train evaluator`"
+        info = read_json(file, remedy)
+        for key in ("data", "hash"):
+            check_name(info.get(key), f"{key} in {file}", remedy)
+        wrong = [key for key in ("text_encoder", "splits_hash") if not isinstance(info.get(key), str)]
+        require(not wrong, f"{file} does not say {', '.join(wrong)}; {remedy}.")
         config = load_config(EvaluatorConfig, folder / "network")
-        empty = torch.zeros(config.features)
-        network = MotionTextEvaluator(config, empty, empty)
-        load_state(network, folder / "network")
+        size = config.features
+        network = load_module(
+            lambda: MotionTextEvaluator(config, torch.zeros(size), torch.ones(size)), folder / "network"
+        )
+        require(bool((network.std > 0).all()), f"{folder} has a Std that is not above 0; {remedy}.")
         found = _hash(folder / "network")
         require(
             found == info.get("hash"),

@@ -11,7 +11,6 @@ and at the end results.json and results.md.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,14 +19,14 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from mmm.errors import atomic_write, require
+from mmm.errors import atomic_write, read_json, require
 from mmm.evaluation.actions import class_table, mean_tables
 from mmm.evaluation.config import LENGTHS
 from mmm.evaluation.metrics import Interval, interval
+from mmm.storage import read_tensors
 from mmm.training.run_folder import write_json
 from mmm.viz.table import markdown_table
 
@@ -329,22 +328,8 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    require(
-        path.is_file(),
-        f"there is no {path}; run the evaluation again, it continues there.",
-        FileNotFoundError,
-    )
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it and run the evaluation again.") from error
+    return read_json(path, "delete it and run the evaluation again, it continues there", finite=False)
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:
-    require(path.is_file(), f"there is no {path}; run the evaluation again.", FileNotFoundError)
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); delete it and its .json and run the evaluation again."
-        ) from error
+    return read_tensors(path, "delete it and its .json and run the evaluation again")[0]

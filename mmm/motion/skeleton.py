@@ -166,5 +166,5 @@ def get_skeleton(skeleton: str | Skeleton) -> Skeleton:
     """
     if isinstance(skeleton, Skeleton):
         return skeleton
-    require(skeleton in _KNOWN, f"skeleton {skeleton!r} is unknown; use one of {', '.join(_KNOWN)}.")
+    require(skeleton in tuple(_KNOWN), f"skeleton {skeleton!r} is unknown; use one of {', '.join(_KNOWN)}.")
     return _KNOWN[skeleton]

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mmm.errors import require
+from mmm.errors import check_ranges, require
 from mmm.tokenizer import parts
 
 
@@ -54,7 +54,18 @@ class TokenizerConfig:
     commitment_weight: float = 0.02
 
     def __post_init__(self) -> None:
-        require(self.parts in (1, 2), f"parts is {self.parts}, expected 1 (whole body) or 2 (upper, lower)")
+        check_ranges(
+            self, features=(16, 10_000), width=(1, 1 << 14), depth=(0, 16), down=(0, 6), stride=(2, 8)
+        )
+        check_ranges(self, dilation_growth=(1, 64), codes=(1, 1 << 20), code_dim=(1, 1 << 14), parts=(1, 2))
+        check_ranges(self, ema=(0.0, 1.0), dead_below=(0.0, 1e9), feature_bias=(0.0, 1e6))
+        check_ranges(self, position_weight=(0.0, 1e6), commitment_weight=(0.0, 1e6))
+        require(
+            self.stride % 2 == 0 and self.ratio <= 64,
+            f"stride is {self.stride} and down {self.down}, expected an even stride and at most 64 frames per token",
+        )
+        reach = self.dilation_growth**self.depth
+        require(reach <= 10_000, f"dilations grow to {reach:,} frames, expected 10,000 at most")
         require(
             self.parts == 1 or self.features == parts.FEATURES,
             f"features is {self.features}, but body parts are defined for {parts.FEATURES} features only",

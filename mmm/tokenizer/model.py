@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from mmm import recipes
 from mmm.errors import require
-from mmm.storage import load_config, load_state, save_module
+from mmm.storage import load_config, load_module, save_module
 from mmm.tokenizer import parts
 from mmm.tokenizer.layers import Decoder, Encoder, TokenizerConfig, decoder_reach
 from mmm.tokenizer.quantizer import Quantizer
@@ -235,9 +235,14 @@ class Tokenizer(nn.Module):
         Raises:
             FileNotFoundError, ValueError: files missing, damaged, or not fitting each other.
         """
-        model = cls(load_config(TokenizerConfig, folder))
-        load_state(model, folder)
-        return model.eval()
+        config = load_config(TokenizerConfig, folder)
+        model = load_module(lambda: cls(config), folder)
+        scales = [model.std, *([model.upper_std] if config.parts == 2 else [])]
+        require(
+            all(bool((scale > 0).all()) for scale in scales),
+            f"{folder} has a Std that is not above 0: save the model again",
+        )
+        return model
 
 
 def tokenizer_loss(

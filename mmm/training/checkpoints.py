@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from mmm.errors import atomic_dir, require
+from mmm.errors import atomic_dir, check_name, read_json, require
+from mmm.storage import read_tensors
 
 KEPT = 2  # if the newest is damaged, the one before it is needed
 
@@ -68,7 +68,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     for path in reversed(_checkpoints(folder)):
         try:
             return _read(path)
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError) as error:
             damaged.append(path.name)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             warnings.warn(
@@ -87,10 +87,14 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Checkpoint:
-    state = json.loads((path / "state.json").read_text())
+    file = path / "state.json"
+    state = read_json(file, finite=False)
+    kinds = {"step": int, "groups": list, "info": dict}
+    wrong = [name for name, kind in kinds.items() if type(state.get(name)) is not kind]
+    require(not wrong, f"{file} lacks {', '.join(wrong)}; copy it again.")
     tensors = {}
     for group in state["groups"]:
-        loaded = load_file(path / f"{group}.safetensors")
+        loaded, _ = read_tensors(path / f"{check_name(group, f'a group in {file}')}.safetensors")
         # safetensors returns views at any byte offset. Where memory is not aligned as the allocator does it, kernels
         # may sum in another order, and a resumed run must not differ in the last bit.
         tensors[group] = {name: tensor.clone() for name, tensor in loaded.items()}

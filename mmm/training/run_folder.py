@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from mmm.errors import atomic_write, naming, require
+from mmm.errors import atomic_write, naming, parse_json, require
 
 PACKAGES = ("mmm", "torch", "accelerate", "numpy", "safetensors", "transformers")
 
@@ -28,7 +28,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # what follows the last line feed is not complete
+    # what follows the last line feed is not complete
+    return [parse_json(line, str(path), "delete this line", finite=False) for line in lines[:-1]]
 
 
 def rewind_metrics(path: Path, step: int) -> None:

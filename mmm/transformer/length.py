@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
 
-from mmm.errors import require
-from mmm.storage import load_config, load_state, save_module
+from mmm.errors import check_ranges, require
+from mmm.storage import load_config, load_module, save_module
 from mmm.training.seeds import step_generator
 
 
@@ -40,7 +40,8 @@ class LengthConfig:
     blur: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.blur >= 0, f"blur is {self.blur} tokens, expected 0 or more")
+        check_ranges(self, text_dim=(1, 1 << 16), max_tokens=(1, 4096), hidden=(1, 1 << 16))
+        check_ranges(self, dropout=(0.0, 1.0), blur=(0.0, 1e4))
 
 
 class LengthEstimator(nn.Module):
@@ -126,9 +127,8 @@ class LengthEstimator(nn.Module):
         Raises:
             FileNotFoundError, ValueError: files are missing, damaged, or do not fit each other.
         """
-        model = cls(load_config(LengthConfig, folder))
-        load_state(model, folder)
-        return model.eval()
+        config = load_config(LengthConfig, folder)
+        return load_module(lambda: cls(config), folder)
 
 
 def length_loss(

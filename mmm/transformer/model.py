@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from mmm.errors import require
+from mmm.errors import check_ranges, require
 from mmm.recipes import get_preset
-from mmm.storage import load_config, load_state, save_module
+from mmm.storage import load_config, load_module, save_module
 from mmm.transformer.masking import MASK
 
 
@@ -64,20 +64,19 @@ class TransformerConfig:
     predicts: int = 0
 
     def __post_init__(self) -> None:
+        check_ranges(self, codes=(1, 1 << 20), code_dim=(1, 1 << 14), text_dim=(1, 1 << 16), dim=(2, 1 << 14))
+        check_ranges(self, layers=(0, 256), cross_layers=(0, 256), heads=(1, 1024), max_tokens=(1, 4096))
+        check_ranges(self, mlp_ratio=(1, 64), dropout=(0.0, 1.0), parts=(1, 2), predicts=(0, 2))
+        check_ranges(self, text_dropout=(0.0, 1.0))
         require(
             self.dim % self.heads == 0 and self.dim % 2 == 0,
             f"dim is {self.dim}, expected an even multiple of heads ({self.heads})",
         )
         require(
-            self.parts in (1, 2), f"parts is {self.parts}, expected 1 (whole body) or 2 (upper and lower)"
-        )
-        require(
-            0 <= self.predicts <= self.parts,
+            self.predicts <= self.parts,
             f"predicts is {self.predicts}, expected 1 to {self.parts}, the number of parts (or 0 for all of them)",
         )
-        require(
-            0 <= self.text_dropout < 1, f"text_dropout is {self.text_dropout}, expected a ratio in [0, 1)"
-        )
+        require(self.text_dropout < 1, f"text_dropout is {self.text_dropout}, expected a ratio in [0, 1)")
 
     @property
     def predicted_parts(self) -> int:
@@ -200,7 +199,10 @@ class MaskedTransformer(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        nn.init.normal_(self.specials, std=float(self.codebook.std()) or 1.0)
+        size = (
+            0.0 if self.codebook.is_meta else float(self.codebook.std())
+        )  # without numbers: only shapes count
+        nn.init.normal_(self.specials, std=size or 1.0)
         if self.config.text_dropout > 0:
             nn.init.normal_(self.no_word, std=self.config.text_dim**-0.5)  # text encoders give unit vectors
             nn.init.normal_(self.no_sentence, std=self.config.text_dim**-0.5)
@@ -314,6 +316,5 @@ class MaskedTransformer(nn.Module):
             FileNotFoundError, ValueError: files are missing, damaged, or do not fit each other.
         """
         config = load_config(TransformerConfig, folder)
-        model = cls(config, torch.zeros(config.parts, config.codes, config.code_dim))
-        load_state(model, folder)
-        return model.eval()
+        shape = (config.parts, config.codes, config.code_dim)
+        return load_module(lambda: cls(config, torch.zeros(shape)), folder)

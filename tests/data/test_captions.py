@@ -30,6 +30,7 @@ def test_times_and_nan():
     "line",
     [
         "only text", "a#b/NOUN#0", "a#b/NOUN#zero#0.0", " #a/DET#0.0#0.0", "a#b/NOUN#0.0#inf", "a#b/NOUN#-1e999#0",
+        "a#b/NOUN#0#1e308",
     ],
 )  # fmt: skip
 def test_malformed_lines_are_named(line):

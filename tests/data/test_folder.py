@@ -122,16 +122,65 @@ def test_the_hash_of_the_splits_follows_their_lists_alone(folder, tmp_path, gold
     ("text", "named"),
     [
         ('{"name": "toy", "fps', "JSON"),
-        ("[]", "name, fps, skeleton"),
+        ("[]", "an object"),
         ('{"name": "toy", "skeleton": "humanml3d"}', "fps"),
         ('{"name": "toy", "fps": 0, "skeleton": "humanml3d"}', "fps 0"),
         ('{"name": "toy", "fps": "20", "skeleton": "humanml3d"}', "fps '20'"),
+        ('{"name": "../../evil", "fps": 20, "skeleton": "humanml3d"}', "'../../evil', expected a plain name"),
+        ('{"name": "toy", "fps": 20, "skeleton": "humanml3d", "content_hash": "a/b"}', "'a/b'"),
+        ('{"name": "toy", "fps": 20, "skeleton": ["humanml3d"]}', "skeleton"),
+        ('{"name": "toy", "fps": 20, "skeleton": "humanml3d", "features_from": 5}', "features_from"),
+        ('{"name": "toy", "fps": 20, "skeleton": "humanml3d", "sources": {"a": {"share": "1"}}}', "sources"),
+        (f'{{"name": "toy", "fps": 1{"0" * 400}, "skeleton": "humanml3d"}}', "401 digits"),
+        ('{"name": "toy", "fps": NaN, "skeleton": "humanml3d"}', "not finite"),
+        ("[" * 100_000, "recursion"),
     ],
 )
 def test_a_damaged_description_is_refused(folder, text, named):
     (folder.path / "dataset.json").write_text(text)
     with pytest.raises(ValueError, match=f"dataset.json.*{named}"):
         MotionFolder.open(folder.path)
+
+
+def test_a_folder_without_description_gets_a_name_that_no_path_can_be_made_of(folder, tmp_path, monkeypatch):
+    (folder.path / "dataset.json").unlink()
+    monkeypatch.chdir(folder.path)
+    assert MotionFolder.open(".").name == "toy"
+    folder.path.rename(tmp_path / "..my:data")
+    assert MotionFolder.open(tmp_path / "..my:data").name == "my_data"
+
+
+@pytest.mark.parametrize("clip", ["../../evil", "/evil", "..", "a\\b", "a\0b", "x" * 201])
+def test_ids_lead_to_no_other_folder(folder, tmp_path, golden, clip):
+    (folder.path / "train.txt").write_text(f"000000\n{clip}\n")
+    with pytest.raises(ValueError, match=r"train\.txt is .*expected a plain name"):
+        MotionFolder.open(folder.path)
+    changed = [replace(next(clips(golden)), id=clip)]
+    with pytest.raises(ValueError, match="the id of a clip is"):
+        write_folder(tmp_path / "other" / "set", changed, SPLITS, INFO)
+    assert not list((tmp_path / "other").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("programs/000000.json", "[]"),
+        ("programs/000000.json", '{"content": ["walk"]}'),
+        *(
+            ("compositions.json", text)
+            for text in (
+                "[]",
+                '{"actions": {}, "clips": {"a": []}, "then": {}, "while": {}}',
+                '{"actions": {"a": {"part": "legs", "repeats": true}}, "clips": {}, "then": {"a|a": [5]}, "while": {}}',
+            )
+        ),
+    ],
+)
+def test_other_json_is_checked_as_well(folder, name, text):
+    (folder.path / name).write_text(text)
+    with pytest.raises(ValueError, match=name):
+        folder.program("000000")
+        folder.compositions()
 
 
 @pytest.mark.parametrize("name", ["features.f32", "starts.npy", "captions.txt", "pack.json"])

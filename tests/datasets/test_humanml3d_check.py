@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ FAULTS = [
     (LINE, "000132", "malformed line", "texts/000132.txt, line 1", "1 of the 4 fields", OUT),
     (USED, "000140", "mirrored in another split", "val.txt", "M000140, its", "used as"),
     (CLIP, "007975", "known bad id", "new_joint_vecs/007975.npy", "NaN", OUT),
-    (CLIP, "../../outside", "no file name", "the splits", "another folder", OUT),
+    (CLIP, "../../outside", "no file name", "the splits", "plain name", OUT),
     (USED, "", "Windows line ends", "train.txt", "37 of them", "read as line ends"),
     (USED, "", "byte order mark", "val.txt", "at its beginning", "skipped"),
     (USED, "", "float64 Mean", "Mean.npy", "float32", "converted"),
@@ -166,7 +167,12 @@ def test_what_is_left_out_is_never_used_and_the_rest_is_used_as_reported(data, p
         assert np.array_equal(packed.clip(packed.ids.index(clip)), values)
 
 
-def test_the_folder_as_it_is_refuses_what_is_bad_and_reads_the_rest_alike(planted, data):
+def test_the_folder_as_it_is_refuses_what_is_bad_and_reads_the_rest_alike(planted, data, tmp_path):
+    with pytest.raises(ValueError, match="'../../outside', expected a plain name"):
+        MotionFolder.open(planted)
+    planted = shutil.copytree(planted, tmp_path / "raw")
+    train = planted / "train.txt"
+    train.write_bytes(train.read_bytes().replace(b"../../outside", b""))
     raw = MotionFolder.open(planted)
     for clip in set(LEFT_OUT) - {"007975", "../../outside"}:
         only = MotionFolder(raw.path, raw.info, raw.mean, raw.std, {"train": [clip], "val": [], "test": []})
@@ -216,7 +222,8 @@ LINES = [  # of a clip of 63 frames, 3.15 s: fields behind the text, and the rea
     ("a/DET#1.5#9.9", "part outside the clip"),
     ("a/DET#4.0#9.0", "part outside the clip"),
     ("a/DET#-2#-1", "part outside the clip"),
-    ("a/DET#1e300#1e308", "part outside the clip"),
+    ("a/DET#1e300#1e308", "malformed line"),
+    ("a/DET#0.5#1e308", "malformed line"),
     ("a/DET#3.0#1.0", "part starts after it ends"),
     ("a/DET#nan#nan", None),
     ("a/DET#0.5#2.5", None),  # 40 frames
