@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from mmm.bvh.anatomy import check_body, doubts
 from mmm.bvh.joint_map import JointMap, choose_map
 from mmm.bvh.placement import (
     AXES,
@@ -35,6 +36,7 @@ from mmm.motion.features import features_to_joints
 from mmm.motion.skeleton import HUMANML3D
 
 SUFFIXES = (".bvh", ".npy")
+FARTHEST = 10_000.0  # metres
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Source:
         joint_map: where they are in the file; None for an array, which has them already.
         features: unchanged, of a file that holds features: computed from the joints they would be a frame shorter.
         bvh: the file itself, with all frames of `joints` and no others; None for an array.
+        start: seconds of the file that were left out before the first frame.
+        notes: sentences on what is odd about the file and was mended, or may be wrong.
     """
 
     path: Path
@@ -56,6 +60,8 @@ class Source:
     joint_map: JointMap | None
     features: Float[np.ndarray, "t d"] | None = None
     bvh: BvhMotion | None = None
+    start: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +74,7 @@ class Captured:
         source: the content of the file.
         unit: name or number of the unit; unit_guessed, up_guessed: whether unit and axis were guessed.
         height: of the user's body in metres, from ankle to head.
+        doubts: sentences on what is hardly a person's motion.
     """
 
     motion: Motion
@@ -77,6 +84,7 @@ class Captured:
     unit_guessed: bool
     up_guessed: bool
     height: float
+    doubts: tuple[str, ...] = ()
 
     def report(self) -> str:
         """What was understood, for the screen: the joint map in 22 lines, then rate, unit, axis and length."""
@@ -92,11 +100,7 @@ class Captured:
             f"unit    {self.unit} ({origin[self.unit_guessed]}): {size}",
             f"up      {self.placement.up} ({origin[self.up_guessed]})",
         ]
-        if toes_point_back(motion.joints):
-            lines.append(
-                "note    the toes point backwards: left and right may be swapped in the file or its map"
-            )
-        return "\n".join(lines)
+        return "\n".join(lines + [f"note    {note}" for note in source.notes + self.doubts])
 
 
 def load_motion(
@@ -104,6 +108,8 @@ def load_motion(
     joint_map: str | os.PathLike | JointMap | None = None,
     unit: str | float | None = None,
     up: str | None = None,
+    fps: float | None = None,
+    skip: float = 0.0,
 ) -> Captured:
     """Read a user's motion.
 
@@ -113,15 +119,22 @@ def load_motion(
             one that fits, else guessed from names and tree.
         unit: cm, m, mm, inch or metres per unit; by default guessed from the size of the body.
         up: x, y, z, -x, -y or -z; by default guessed: where the head is above the feet.
+        fps: frames per second of a .bvh whose header is wrong.
+        skip: seconds at the start to leave out, such as a T-pose.
     Raises:
         FileNotFoundError: no such file or map.
         ValueError: the file cannot be read, or its joints, unit or axis can be neither known nor guessed; one sentence
             that names the file and says what to give.
     """
-    return capture(read_source(path, joint_map), unit, up)
+    return capture(read_source(path, joint_map, fps, skip), unit, up)
 
 
-def read_source(path: str | os.PathLike, joint_map: str | os.PathLike | JointMap | None = None) -> Source:
+def read_source(
+    path: str | os.PathLike,
+    joint_map: str | os.PathLike | JointMap | None = None,
+    fps: float | None = None,
+    skip: float = 0.0,
+) -> Source:
     """Joints of a file at 20 fps, in its own unit and axes. Raises as `load_motion` does."""
     path = Path(path)
     require(not path.is_dir(), f"{path} is a folder; give one of its .bvh or .npy files.")
@@ -129,20 +142,34 @@ def read_source(path: str | os.PathLike, joint_map: str | os.PathLike | JointMap
         raise FileNotFoundError(f"there is no motion {path}; give the path of an existing .bvh or .npy file.")
     suffix = path.suffix.lower()
     require(suffix in SUFFIXES, f"{path} cannot be read: its suffix is {suffix!r}, expected .bvh or .npy.")
+    require(0 <= skip < float("inf"), f"--skip is {skip:g}, expected seconds from 0.")
     if suffix == ".npy":
-        values = _from_array(path)
+        require(fps is None, f"{path}: --fps is for .bvh files; an array has {HUMANML3D.fps:g} fps.")
+        values = _from_array(path)[_frames_to_skip(skip, HUMANML3D.fps) :]
         features = values if values.ndim == 2 else None
         joints = values if features is None else features_to_joints(features)
-        return Source(path, len(joints), HUMANML3D.fps, joints, None, features)
-    bvh = read_bvh(path, unit=1.0)
-    with naming(path):
-        chosen = choose_map(bvh, joint_map)
-        joints = resample(chosen.apply(bvh), bvh.fps, HUMANML3D.fps)
+        source = Source(path, len(joints), HUMANML3D.fps, joints, None, features)
+    else:
+        bvh = read_bvh(path, unit=1.0, fps=fps)
+        bvh = bvh.since(_frames_to_skip(skip, bvh.fps))
+        with naming(path):
+            chosen = choose_map(bvh, joint_map)
+            joints = resample(chosen.apply(bvh), bvh.fps, HUMANML3D.fps)
+        source = Source(
+            path, len(bvh.joints), bvh.fps, joints, chosen, bvh=bvh, notes=bvh.notes + chosen.notes
+        )
     require(
         len(joints) > 1,
-        f"{path} has {len(bvh.joints)} frames at {bvh.fps:g} fps, which is too short; expected more than 1/20 s.",
+        f"{path} has {source.frames} frames at {source.fps:g} fps, which is too short; expected more than 1/20 s.",
     )
-    return Source(path, len(bvh.joints), bvh.fps, joints, chosen, bvh=bvh)
+    with naming(path):
+        odd = check_body(joints)
+    start = _frames_to_skip(skip, source.fps) / source.fps
+    return dataclasses.replace(source, start=start, notes=source.notes + tuple(odd))
+
+
+def _frames_to_skip(skip: float, fps: float) -> int:
+    return int(np.ceil(skip * fps - 1e-6))
 
 
 def capture(source: Source, unit: str | float | None = None, up: str | None = None) -> Captured:
@@ -163,11 +190,27 @@ def capture(source: Source, unit: str | float | None = None, up: str | None = No
         f"{1.6 / max(size, 1e-9):.2g}.",
     )
     metres = metres_of(name)
+    require(
+        HEIGHTS[0] <= size * metres <= HEIGHTS[1],
+        f"{source.path}: with the unit {name} the body is {size * metres:.3g} m from ankle to head, expected "
+        f"{HEIGHTS[0]} to {HEIGHTS[1]} m; give the metres of one unit with --unit, such as --unit "
+        f"{1.6 / max(size, 1e-9):.2g}, or none.",
+    )
+    farthest = float(np.abs(source.joints).max()) * metres
+    require(
+        farthest <= FARTHEST,
+        f"{source.path}: the body is up to {farthest / 1000:.3g} km from the origin, expected at most "
+        f"{FARTHEST / 1000:g} km; mend the positions of its root.",
+    )
+    world = to_y_up(source.joints, axis) * np.float32(metres)
     with naming(source.path):
-        joints, placement = to_humanml3d_body(to_y_up(source.joints, axis) * np.float32(metres))
+        joints, placement = to_humanml3d_body(world)
     placement = dataclasses.replace(placement, fps=source.fps, unit=metres, up=axis)
     motion = Motion.from_joints(joints) if source.features is None else Motion(source.features)
-    return Captured(motion, placement, source, name, unit is None, up is None, size * metres)
+    said = doubts(world, HUMANML3D.fps, source.start)
+    if toes_point_back(motion.joints):
+        said.append("the toes point backwards: left and right may be swapped in the file or its map")
+    return Captured(motion, placement, source, name, unit is None, up is None, size * metres, tuple(said))
 
 
 @contextmanager

@@ -14,9 +14,11 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
+from mmm.bvh.reading import end_names, unique_names
 from mmm.motion.skeleton import HUMANML3D
 
-# (name, other name, weight of the other): a point between two joints; the same name twice for one joint
+# (name, other name, weight of the other): a point between two joints; the same name twice for one joint. Names are
+# those of `unique_names`: a joint is a node of the tree, and several may be called Toe.
 Blend = tuple[str, str, float]
 
 # Words of names, without their side; each is searched for anywhere in the name.
@@ -27,6 +29,7 @@ _HAND = r"hand|wrist"
 _ELBOW, _ARM = r"elbow|forearm|lowerarm|lowarm|radius", r"arm|humerus|shoulder|shldr"
 _HEAD, _NECK, _PELVIS = r"head|skull", r"neck|cervi", r"pelvis|hips?$|hips?joint"
 _FINGERS = r"thumb|index|middle|mid$|ring|pinky|little|finger|palm|meta|prop|weapon"
+_FACE = r"face|jaw|eye|nose|tongue|hair|lip|teeth|mouth|brow|chin|ear|hat"
 # Helpers of animators, no bones: they hang beside the body or repeat a part of it.
 _HELPERS = (
     r"\b(ik|fk|twist|roll|target|pole|ctrl|end|tip|nub|top|eff|effector|effectors|helper|socket|dummy)\b"
@@ -42,6 +45,11 @@ class Body:
     joints: Float[np.ndarray, "j 3"]
     end_parents: tuple[int, ...]
     ends: Float[np.ndarray, "e 3"]
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Of each joint: a name that no other joint has."""
+        return unique_names(self.names, self.parents)
 
     @cached_property
     def sides(self) -> list[str]:
@@ -102,10 +110,18 @@ class Body:
             [joint for joint in above[: above.index(top)] if not self.helpers[joint]] if top in above else []
         )
 
-    def split_chain(self, chain: list[int], pattern: str) -> tuple[int | None, list[int]]:
-        """The first joint of a chain whose name matches, else its first joint; and the chain above it."""
-        matches = (number for number, joint in enumerate(chain) if re.search(pattern, self.words[joint]))
-        number = next(matches, 0)
+    def split_chain(self, chain: list[int], pattern: str, above: int = 0) -> tuple[int | None, list[int]]:
+        """The first joint of a chain whose name matches, else its first joint; and the chain above it.
+
+        A bone in several parts (Rigify's shin and shin.001) begins with the highest of them. `above`: another joint has
+        to be left for what lies above.
+        """
+        words = [self.words[joint] for joint in chain]
+        number = next((number for number, word in enumerate(words) if re.search(pattern, word)), 0)
+        higher = number
+        while higher + 1 < len(chain) and words[higher + 1] == words[number]:
+            higher += 1
+        number = higher if higher + above < len(chain) else number
         return (chain[number] if chain else None), chain[number + 1 :]
 
 
@@ -151,25 +167,25 @@ def split_side(name: str) -> tuple[str, str]:
 
 
 def _one(body: Body, joint: int) -> Blend:
-    return body.names[joint], body.names[joint], 0.0
+    return body.keys[joint], body.keys[joint], 0.0
 
 
 def _between(body: Body, joint: int, other: int, weight: float = 0.5) -> Blend:
-    return body.names[joint], body.names[other], weight
+    return body.keys[joint], body.keys[other], weight
 
 
 def _end_site(body: Body, joint: str, parent: int) -> dict[str, Blend]:
     """The last End Site of a joint that differs from it in position, if there is one."""
-    for end, owner in reversed(list(zip(body.ends, body.end_parents, strict=True))):
+    names = end_names(body.keys, body.end_parents)
+    for name, end, owner in reversed(list(zip(names, body.ends, body.end_parents, strict=True))):
         if owner == parent and body.is_length(end - body.joints[parent]):
-            name = f"{body.names[parent]}/end"
             return {joint: (name, name, 0.0)}
     return {}
 
 
 def _leg(body: Body, side: str, foot: int, top: int | None) -> dict[str, Blend]:
     guess = {f"{side}_ankle": _one(body, foot)} | _toe(body, f"{side}_foot", foot)
-    knee, chain = body.split_chain(body.chain(foot, top), _KNEE)
+    knee, chain = body.split_chain(body.chain(foot, top), _KNEE, above=1)
     if knee is None:
         return guess
     guess[f"{side}_knee"] = _one(body, knee)
@@ -199,7 +215,7 @@ def _trunk(body: Body, legs_meet: int, arms_meet: int) -> dict[str, Blend]:
     ]
     pelvis = (pelvises or [legs_meet])[0]
     guess = {"pelvis": _one(body, pelvis)}
-    head, necks = _head_and_necks(body)
+    head, necks = _head_and_necks(body, arms_meet)
     if head is not None:
         guess["head"] = _one(body, head)
     elif necks:
@@ -216,24 +232,50 @@ def _trunk(body: Body, legs_meet: int, arms_meet: int) -> dict[str, Blend]:
     return guess
 
 
-def _head_and_necks(body: Body) -> tuple[int | None, list[int]]:
+def _head_and_necks(body: Body, arms_meet: int) -> tuple[int | None, list[int]]:
     """The head, and the joints of the neck: with a head only those above it, from the root up."""
     necks = [j for j, word in enumerate(body.words) if re.search(_NECK, word) and not body.helpers[j]]
     head = body.first("", _HEAD)
     if head is None and necks:  # a head of another name: the one joint that the neck carries
         carried = [j for j in body.children(necks[-1]) if not (body.sides[j] or body.helpers[j])]
         head = carried[0] if len(carried) == 1 else None
+    if head is None and not necks:  # Rigify's are called spine.004 to spine.006
+        line = _middle_line(body, arms_meet)
+        return (line[-1], line[:-1]) if line else (None, [])
     if head is not None:
         necks = [joint for joint in body.ancestors(head)[::-1] if joint in necks]
     return head, necks
 
 
+def _middle_line(body: Body, joint: int) -> list[int]:
+    """The joints of no side that a joint carries one above the other, without those of the face."""
+    line: list[int] = []
+    while True:
+        carried = [j for j in body.children(joint) if not (body.sides[j] or body.helpers[j])]
+        carried = [j for j in carried if not re.search(_FACE, body.words[j])]
+        same = [j for j in carried if body.words[j] == body.words[joint]]
+        if len(same) != 1 and len(carried) != 1:
+            return line
+        joint = same[0] if len(same) == 1 else carried[0]
+        line.append(joint)
+
+
 def _spine_joints(body: Body, pelvis: int, arms_meet: int) -> list[int]:
-    """Joints above the pelvis up to the one that the arms hang on, without bones of no length."""
-    above = body.ancestors(arms_meet)
-    if pelvis not in above:
+    """Joints above the pelvis up to the one that the arms hang on, without bones of no length.
+
+    The pelvis may stand beside the spine: then the trunk runs through the joint that both hang on.
+    """
+    below = [pelvis, *body.ancestors(pelvis)]
+    above = [arms_meet, *body.ancestors(arms_meet)]
+    shared = next((joint for joint in above if joint in below), None)
+    if shared is None:
         return []
-    spine = [arms_meet, *above[: above.index(pelvis)]][::-1]
+    spine = above[: above.index(shared)][::-1]
+    if spine and shared != pelvis:  # a joint of the trunk, unless it is a root on the floor or far away
+        low, high = body.joints[pelvis], body.joints[spine[0]]
+        way = body.joints[shared] - low, high - body.joints[shared]
+        if sum(map(np.linalg.norm, way)) < 1.2 * np.linalg.norm(high - low):
+            spine.insert(0, shared)
     spine = [
         joint
         for joint, before in zip(spine, [pelvis, *spine], strict=False)
@@ -269,7 +311,7 @@ def _arm(body: Body, side: str, hand: int | None, forearm: int | None, top: int 
         guess, chain = _end_site(body, f"{side}_wrist", forearm), [forearm, *body.chain(forearm, top)]
     else:
         return {}
-    elbow, chain = body.split_chain(chain, _ELBOW)
+    elbow, chain = body.split_chain(chain, _ELBOW, above=1)
     if elbow is None:
         return guess
     guess[f"{side}_elbow"] = _one(body, elbow)

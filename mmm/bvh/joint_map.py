@@ -7,7 +7,8 @@ A map has one line for each of the 22 joints. Its value is
     two names and a weight         spine2: [Spine, Chest, 0.3]     (0.7 Spine + 0.3 Chest)
     a name and "/end": End Site    left_foot: LeftFoot/end
 
-Names may leave out what stands before all names of a file ("mixamorig:Hips" is read as Hips).
+Names may leave out what stands before all names of a file ("mixamorig:Hips" is read as Hips). Of several joints with
+the same name each is PARENT/NAME, such as `left_foot: LeftFoot/Toe`, or NAME#2 for the second one in the file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections import Counter
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -23,8 +25,9 @@ import numpy as np
 import yaml
 from jaxtyping import Float
 
+from mmm.bvh.anatomy import mend_guess, place
 from mmm.bvh.joint_guess import Blend, Body, guess_joints
-from mmm.bvh.reading import BvhMotion
+from mmm.bvh.reading import BvhMotion, end_names, unique_names
 from mmm.errors import listed, require
 from mmm.motion.skeleton import HUMANML3D
 
@@ -39,10 +42,12 @@ class JointMap:
     Attributes:
         name: one of KNOWN, the path of a user's map, or "guessed".
         joints: (name, other name, weight of the other) for each of the 22 joints; the same name twice for one joint.
+        notes: sentences on how a guess was mended.
     """
 
     name: str
     joints: dict[str, Blend]
+    notes: tuple[str, ...] = ()
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -61,17 +66,19 @@ class JointMap:
             ValueError: the file lacks joints; the sentence names them and those that the file has.
         """
         missing = self.missing(motion)
+        keys = unique_names(motion.names, motion.parents)
+        several = [key for key, name in zip(keys, motion.names, strict=True) if name in missing]
+        require(
+            not several,
+            f"several joints of the file have a name that the joint map {self.name} needs; name one of "
+            f"{listed(several)} in a map of your own with --map my.yaml.",
+        )
         require(
             not missing,
             f"the file lacks {listed(missing)}, which the joint map {self.name} needs; its joints are "
-            f"{', '.join(motion.names)}: {HOW}.",
+            f"{listed(keys, 40)}: {HOW}.",
         )
-        at = positions_by_name(motion)
-        joints = []
-        for joint in HUMANML3D.joints:
-            name, other, weight = self.joints[joint]
-            joints.append(at[name] if name == other else at[name] * (1 - weight) + at[other] * weight)
-        return np.stack(joints, 1).astype(np.float32)
+        return place(self.joints, positions_by_name(motion))
 
     def table(self) -> str:
         """22 aligned lines: HumanML3D's joint, and what it is in the file."""
@@ -80,14 +87,21 @@ class JointMap:
 
 
 def positions_by_name(motion: BvhMotion) -> dict[str, Float[np.ndarray, "t 3"]]:
-    """Positions (T, 3) of a file's joints and, as "NAME/end", of its End Sites, by name with and without prefix."""
-    named = list(zip(motion.names, motion.joints.swapaxes(0, 1), strict=True))
-    ends = [f"{motion.names[joint]}/end" for joint in motion.end_parents]
-    named += zip(ends, motion.ends.swapaxes(0, 1), strict=True)
+    """Positions (T, 3) of a file's joints and, as "NAME/end", of its End Sites, by name with and without prefix.
+
+    Names are those of `unique_names`: one that several joints have is none.
+    """
+    keys = unique_names(motion.names, motion.parents)
+    names = keys + end_names(keys, motion.end_parents)
+    places = [*motion.joints.swapaxes(0, 1), *motion.ends.swapaxes(0, 1)]
     positions: dict[str, Float[np.ndarray, "t 3"]] = {}
-    for key in (str, without_prefix):  # whole names first
-        for name, position in named:
-            positions.setdefault(key(name), position)
+    for name, position in zip(names, places, strict=True):
+        positions.setdefault(name, position)
+    short = ["/".join(map(without_prefix, name.split("/"))) for name in names]
+    count = Counter(short)
+    for name, position in zip(short, places, strict=True):
+        if count[name] == 1:  # whole names first
+            positions.setdefault(name, position)
     return positions
 
 
@@ -118,9 +132,17 @@ def choose_map(motion: BvhMotion, requested: str | os.PathLike | JointMap | None
     require(
         not missing,
         f"the joints cannot be recognised by their names: none was recognised as {', '.join(missing)} among "
-        f"{', '.join(motion.names)}; {HOW}.",
+        f"{listed(body.keys, 40)}; {HOW}.",
     )
-    return JointMap("guessed", {joint: guess[joint] for joint in HUMANML3D.joints})
+    guess, notes = mend_guess({joint: guess[joint] for joint in HUMANML3D.joints}, _some_frames(motion))
+    return JointMap("guessed", guess, tuple(notes))
+
+
+def _some_frames(motion: BvhMotion) -> dict[str, Float[np.ndarray, "t 3"]]:
+    step = -(-len(motion.joints) // 50)
+    return positions_by_name(
+        dataclasses.replace(motion, joints=motion.joints[::step], ends=motion.ends[::step])
+    )
 
 
 @lru_cache
@@ -185,7 +207,8 @@ def _parse_blend(name: str, joint: str, value: object) -> Blend:
 
 def _words(name: str, other: str, weight: float) -> str:
     if name == other:
-        return f"End Site of {name.removesuffix('/end')}" if name.endswith("/end") else name
+        joint, end, number = name.partition("/end")
+        return f"End Site {number + ' ' if number else ''}of {joint}" if end else name
     name, other = _words(name, name, 0), _words(other, other, 0)
     if weight == 0.5:
         return f"halfway from {name} to {other}"

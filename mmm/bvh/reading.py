@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +123,31 @@ def _rate(path: Path, frame_time: str) -> float:
         f"frames per second with --fps {hint}, or mend the line 'Frame Time:'.",
     )
     return round(min(max(1 / seconds, SLOWEST), FASTEST), 3)
+
+
+def unique_names(names: Sequence[str], parents: Sequence[int]) -> list[str]:
+    """A name for each joint that no other joint has: its own, else PARENT/NAME, else NAME#2 for the second of it."""
+    own = Counter(names)
+    paths = [
+        f"{names[parent]}/{name}" if parent >= 0 else name
+        for name, parent in zip(names, parents, strict=True)
+    ]
+    both, seen = Counter(paths), Counter()
+    unique = []
+    for name, path in zip(names, paths, strict=True):
+        seen[name] += 1
+        unique.append(name if own[name] == 1 else path if both[path] == 1 else f"{name}#{seen[name]}")
+    return unique
+
+
+def end_names(joints: Sequence[str], end_parents: Sequence[int]) -> list[str]:
+    """A name for each End Site: JOINT/end, and JOINT/end2 for the second one of a joint."""
+    seen: Counter[int] = Counter()
+    names = []
+    for joint in end_parents:
+        seen[joint] += 1
+        names.append(f"{joints[joint]}/end{seen[joint] if seen[joint] > 1 else ''}")
+    return names
 
 
 def resample(values: Float[np.ndarray, "t ..."], fps: float, to: float) -> Float[np.ndarray, "n ..."]:

@@ -38,6 +38,10 @@ class Import:
     from the size of the body."""
     up: str | None = None
     """Axis that points up: y, z, x, -y, -z, -x. By default the one along which the head is above the feet."""
+    fps: float | None = None
+    """Frames per second of a .bvh whose line 'Frame Time:' is wrong."""
+    skip: float = 0.0
+    """Seconds at the start of every file to leave out, such as a T-pose. Times in the table are those of the file."""
     seed: int = 0
     """Of a folder: seed of the splits."""
     val: float = 0.1
@@ -68,7 +72,7 @@ class Import:
             require(
                 path.resolve() != self.source.resolve(), f"--out {path} is the source; name another file."
             )
-        captured = load_motion(self.source, self.map, self.unit, self.up)
+        captured = load_motion(self.source, self.map, self.unit, self.up, self.fps, self.skip)
         print(captured.report())
         for path in self.out:
             captured.motion.save(path)
@@ -89,12 +93,20 @@ class Import:
             f"--out is {', '.join(map(str, self.out)) or 'missing'}, expected one folder for the data set, such as "
             "data/mine.",
         )
-        options = {"joint_map": self.map, "unit": self.unit, "up": self.up, "progress": True}
+        options = {
+            "joint_map": self.map,
+            "unit": self.unit,
+            "up": self.up,
+            "fps": self.fps,
+            "skip": self.skip,
+        }
         folder = own.prepare(
-            self.out[0], self.source, self.captions, self.seed, self.val, self.test, **options
+            self.out[0], self.source, self.captions, self.seed, self.val, self.test, progress=True, **options
         )
         for line in folder.info["understood"]:
             print(line)
+        for take, reasons in folder.info.get("suspicious", {}).items():
+            print(f"suspicious: {take}: {'; '.join(reasons)}")
         if any("map guessed" in line for line in folder.info["understood"]):
             print("some joint maps were guessed: check one with `mmm import FILE --out look.html`")
         _report(folder)

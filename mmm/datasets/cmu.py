@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from mmm.bvh.anatomy import t_pose_frames
 from mmm.bvh.joint_map import known_map
 from mmm.bvh.reading import read_bvh, resample
 from mmm.data.captions import untagged
@@ -45,7 +46,6 @@ HELD_OUT = {
 RICHER = 5  # captions of train clips in everyday wording, beside those of the table
 BROKEN = ("07_12", "09_10")  # in the conversion the root is up to 1 m too low and the legs do the splits
 _BLEND = 5 / 120  # seconds in which a published take leaves its T-pose
-_ARMS = (20, 18, 16, 17, 19, 21)  # left wrist, elbow, shoulder, right shoulder, elbow, wrist
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,17 +189,6 @@ def read_take(path: Path) -> tuple[Float[np.ndarray, "t 22 3"], int]:
     )
     first = int(np.ceil(clean * FPS / motion.fps - 1e-6))
     return at_20, max(0, first - skipped)
-
-
-def t_pose_frames(joints: Float[np.ndarray, "t 22 3"]) -> int:
-    """How many frames at the start have both arms stretched to the sides in one line.
-
-    In the T-pose the wrists are 98 % of the way along both arms apart, in captured frames hardly ever more than 92 %.
-    """
-    arms = joints[:, list(_ARMS)]
-    along = np.linalg.norm(np.diff(arms, axis=1), axis=-1).sum(1)
-    apart = np.linalg.norm(arms[:, 0] - arms[:, -1], axis=-1)
-    return int(np.append(apart < 0.96 * along, True).argmax())
 
 
 def _convert(take: Take) -> tuple[list[Clip], list[str]]:

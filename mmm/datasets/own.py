@@ -39,6 +39,8 @@ def prepare(
     joint_map: str | os.PathLike | None = None,
     unit: str | float | None = None,
     up: str | None = None,
+    fps: float | None = None,
+    skip: float = 0.0,
     progress: bool = False,
 ) -> MotionFolder:
     """Convert a user's motions to a data set in HumanML3D's layout.
@@ -49,7 +51,7 @@ def prepare(
         captions: CSV table, see `read_captions`; its files are paths below `source`, with or without suffix. Takes
             without a caption are left out by name (in `dataset.json`), as are clips below 24 frames.
         seed: of the splits. val, test: ratios of the takes, at least one take each.
-        joint_map, unit, up: as in `load_motion`, for all files.
+        joint_map, unit, up, fps, skip: as in `load_motion`, for all files. Times in the table are those of the files.
     Raises:
         FileNotFoundError, ValueError: the folder or the table is missing or empty, the table names takes that are
             missing, a take or its joints cannot be read, fewer than 3 takes have a clip, or `out` is not a data set
@@ -69,15 +71,24 @@ def prepare(
     takes = find_takes(folder)
     rows = match_rows(read_captions(captions), takes, folder, captions)
     bar = {"unit": "take", "disable": not progress}
-    sources = {}
+    sources, bad = {}, {}
     for take in tqdm(rows, "BVH → joints", **bar):
-        sources[take] = dataclasses.replace(
-            read_source(takes[take], joint_map), bvh=None
-        )  # all files are too large
+        try:
+            source = read_source(takes[take], joint_map, fps, skip)
+            sources[take] = dataclasses.replace(source, bvh=None)  # all files are too large
+        except ValueError as error:
+            bad[take] = str(error)
+    captures = {}
+    for take, captured in tqdm(capture_all(sources, unit, up), "joints → features", len(sources), **bar):
+        if isinstance(captured, Captured):
+            captures[take] = captured
+        else:
+            bad[take] = captured
+    _refuse(bad, len(rows), takes, folder)
     clips: dict[str, list[Clip]] = {}
     short: list[str] = []
     kinds: Counter[str] = Counter()
-    for take, captured in tqdm(capture_all(sources, unit, up), "joints → features", len(sources), **bar):
+    for take, captured in captures.items():
         kinds[_summary(captured)] += 1
         clips[take], too_short = _clips(take, captured, rows[take], captions)
         short += too_short
@@ -97,6 +108,9 @@ def prepare(
         "understood": [f"{_takes(count)}: {kind}" for kind, count in kinds.most_common()],
         "left_out": {reason: names for reason, names in left_out.items() if names},
     }
+    notes = {take: list(captured.source.notes + captured.doubts) for take, captured in captures.items()}
+    if suspicious := {take: said for take, said in notes.items() if said}:
+        info["suspicious"] = suspicious
     ids = {name: [clip.id for take in some for clip in clips[take]] for name, some in splits.items()}
     return write_folder(out, (clip for take in clips for clip in clips[take]), ids, info)
 
@@ -166,12 +180,8 @@ def match_rows(
 
 def capture_all(
     sources: dict[str, Source], unit: str | float | None, up: str | None
-) -> Iterator[tuple[str, Captured]]:
-    """Each take, read with the unit and the up axis that most takes of its skeleton have.
-
-    Raises:
-        ValueError: no take of a skeleton shows them.
-    """
+) -> Iterator[tuple[str, Captured | str]]:
+    """Each take, read with the unit and the up axis that most takes of its skeleton have; or why it cannot be."""
     skeletons = defaultdict(list)
     for take, source in sources.items():
         skeletons[source.joint_map and source.joint_map.needed].append(take)
@@ -182,7 +192,26 @@ def capture_all(
         if not up:
             common_up = _most_common(guess_up(sources[take].joints) for take in takes)
         for take in takes:
-            yield take, capture(sources[take], common_unit, common_up)
+            try:
+                yield take, capture(sources[take], common_unit, common_up)
+            except ValueError as error:
+                yield take, str(error)
+
+
+def _refuse(bad: dict[str, str], count: int, takes: dict[str, Path], folder: Path) -> None:
+    """Raise one sentence that names all takes which cannot be used, the first ten with their reasons."""
+    if len(bad) == 1:
+        raise ValueError(*bad.values())
+    reasons = [
+        reason.replace(str(takes[take]), takes[take].relative_to(folder).as_posix())[:400]
+        for take, reason in bad.items()
+    ]
+    more = [takes[take].relative_to(folder).as_posix() for take in bad][10:]
+    require(
+        not bad,
+        f"{len(bad)} of {count} takes in {folder} cannot be used: {' | '.join(reasons[:10])}"
+        f"{' | and ' + ', '.join(more) if more else ''}; mend them, or remove their lines from the table.",
+    )
 
 
 def _most_common(guesses: Iterator[str | None]) -> str | None:
@@ -210,12 +239,15 @@ def _clips(
         parts[row.start, row.end].append(row)
     for (start, end), same in parts.items():
         name = take if start is None else f"{take}_{start:g}-{end:g}s"
-        seconds = (len(joints) - 1) / FPS
+        left_out = captured.source.start
+        seconds = left_out + (len(joints) - 1) / FPS
         require(
             start is None or start < seconds,
             f"{table}, line {same[0].line}: the part starts at {start or 0:g} s, but {same[0].file} ends at "
             f"{seconds:.1f} s; correct the times.",
         )
+        if start is not None and end is not None:
+            start, end = max(0.0, start - left_out), max(0.0, end - left_out)
         piece = part(start, end, len(joints))
         if piece.stop - piece.start - 1 < MIN_FRAMES:
             short.append(name)

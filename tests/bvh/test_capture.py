@@ -1,3 +1,4 @@
+import re
 import tarfile
 
 import numpy as np
@@ -118,6 +119,42 @@ def test_other_files_are_refused(tmp_path, name):
         made_up.write(tmp_path / name, TREES["mixamo"], frames=1)
     with pytest.raises(ValueError, match=name):
         load_motion(tmp_path / name)
+
+
+def test_what_is_nobodys_motion_is_refused(tmp_path):
+    path = tmp_path / "a.bvh"
+    made_up.write(path, TREES["mixamo"], 30, unit=0.01)
+    text = path.read_text()
+    for old, new, named in (
+        (r"(JOINT LeftLeg\s*\{\s*OFFSET) .*", r"\1 0 -400 0", "left thigh is .* times as long"),
+        (r"(JOINT Head\s*\{\s*OFFSET) .*", r"\1 0 900 0", "the head is .* times as long"),
+        (r"Frame Time: (\S+)\n\S+", r"Frame Time: \1\n2e6", "20 km from the origin"),
+    ):
+        changed, count = re.subn(old, new, text)
+        assert count == 1
+        path.write_text(changed)
+        with pytest.raises(ValueError, match=f"a.bvh.*{named}"):
+            load_motion(path)
+    path.write_text(text)
+    with pytest.raises(ValueError, match="a.bvh: with the unit inch the body is 3.6"):
+        load_motion(path, unit="inch")
+
+
+def test_takes_that_are_hardly_a_motion_are_told(tmp_path):
+    path = tmp_path / "a.bvh"
+    made_up.write(path, TREES["mixamo"], 81, 20, unit=0.01)
+    plain = load_motion(path)
+    assert not plain.doubts and not plain.source.notes
+    assert load_motion(path, skip=1.0).motion.duration == plain.motion.duration - 1
+    joints = plain.motion.joints.copy()
+    joints[30, [4, 7, 10]] += (0, 0, 1.5)
+    np.save(tmp_path / "jump.npy", joints)
+    (said,) = load_motion(tmp_path / "jump.npy").doubts
+    assert "jumps by 1.5" in said and "at 1.45 s, and 1 steps more" in said
+    assert "at 1.45 s" in load_motion(tmp_path / "jump.npy", skip=0.5).doubts[0]  # in the file's time
+    joints = plain.motion.joints + np.where(np.arange(81) > 40, 0.6, 0)[:, None, None] * np.array([0, 1, 0])
+    np.save(tmp_path / "floats.npy", joints.astype(np.float32))
+    assert any("2.1 to 4.0 s the body is 0.6" in said for said in load_motion(tmp_path / "floats.npy").doubts)
 
 
 def test_bones_of_no_length_are_refused(tmp_path):

@@ -1,11 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import yaml
 from made_up import bvh as made_up
 
+from mmm.bvh.anatomy import check_body
 from mmm.bvh.joint_guess import split_side
 from mmm.bvh.joint_map import KNOWN, choose_map, known_map, load_map, without_prefix
-from mmm.bvh.reading import read_bvh
+from mmm.bvh.reading import end_names, read_bvh, unique_names
 from mmm.motion.skeleton import HUMANML3D
 
 # The stick figure's joints by HumanML3D's names.
@@ -86,6 +89,97 @@ def test_a_rig_without_hands_and_head(tmp_path):
     chosen = choose_map(make(tmp_path, tree)).joints
     assert chosen["head"][0] == "face" and chosen["left_wrist"][0] == "forearm.L/end"
     assert (chosen["right_collar"][0], chosen["right_shoulder"][0]) == ("shoulder.R", "upper_arm.R")
+
+
+def test_two_joints_of_one_name_are_two_joints(tmp_path):
+    motion = make(tmp_path, "mixamo")
+    motion = dataclasses.replace(
+        motion, names=tuple("Toe" if "Toe" in name else name for name in motion.names)
+    )
+    chosen = choose_map(motion)
+    assert chosen.joints["right_foot"][0] == "RightFoot/Toe"
+    plain = known_map("mixamo").apply(make(tmp_path, "mixamo"))
+    assert np.array_equal(chosen.apply(motion), plain)
+    lines = mixamo_lines() | {"left_foot": "Toe", "right_foot": "Toe"}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(lines))
+    with pytest.raises(ValueError, match="several joints .*LeftFoot/Toe, RightFoot/Toe"):
+        choose_map(motion, tmp_path / "my.yaml")
+    lines |= {"left_foot": "LeftFoot/Toe", "right_foot": "RightFoot/Toe"}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(lines))
+    assert np.array_equal(choose_map(motion, tmp_path / "my.yaml").apply(motion), plain)
+
+
+def test_names_of_nodes():
+    names, parents = ["a", "b", "toe", "toe", "b", "toe", "end"], [-1, 0, 1, 1, 0, 0, 4]
+    assert unique_names(names, parents) == ["a", "b#1", "toe#1", "toe#2", "b#2", "a/toe", "end"]
+    assert end_names(["x", "y"], [1, 0, 1]) == ["y/end", "x/end", "y/end2"]
+
+
+def test_a_pelvis_beside_the_spine(tmp_path):
+    tree = made_up.tree(
+        "center@pelvis+upper body@spine1+upper body2@spine3+neck@neck+head@head",
+        "lower body>leg_{S}@hip+knee_{S}@knee+ankle_{S}@ankle+toe_{S}@toe",
+        "upper body2>shoulder_{S}@collar+arm_{S}@shoulder+elbow_{S}@elbow+wrist_{S}@wrist",
+        "L",
+        "R",
+    )
+    tree = {"center": tree["center"], "lower body": ("center", tree["center"][1])} | tree
+    chosen = choose_map(make(tmp_path, tree)).joints
+    trunk = [chosen[joint][0] for joint in ("pelvis", "spine1", "spine3", "neck", "head")]
+    assert trunk == ["lower body", "upper body", "upper body2", "neck", "head"]
+    tree["center"] = (None, np.zeros(3))  # a root on the floor is no part of the trunk
+    tree["upper body"] = ("center", tree["upper body"][1])
+    assert "center" not in choose_map(make(tmp_path, tree)).needed
+
+
+def test_rigifys_head_has_no_name_of_its_own_and_its_bones_several_parts(tmp_path):
+    tree = made_up.tree(
+        "spine@pelvis+spine.001@spine1+spine.002@spine2+spine.003@spine3+spine.004@neck+spine.006@head",
+        "spine>thigh.{S}@hip+shin.{S}@knee+foot.{S}@ankle+toe.{S}@toe",
+        "spine.003>shoulder.{S}@collar+upper_arm.{S}@shoulder+forearm.{S}@elbow+hand.{S}@wrist",
+        "L",
+        "R",
+    )
+    tree["face"] = ("spine.006", tree["spine.006"][1] + 0.01)
+    for side in "LR":
+        for bone, end in (("thigh", "shin"), ("shin", "foot"), ("upper_arm", "forearm"), ("forearm", "hand")):
+            one, two = f"{bone}.{side}", f"{end}.{side}"
+            tree[f"{one}.001"] = (one, (tree[one][1] + tree[two][1]) / 2)
+            tree[two] = (f"{one}.001", tree[two][1])
+    chosen = choose_map(
+        make(tmp_path, dict(sorted(tree.items(), key=lambda row: depth(tree, row[0]))))
+    ).joints
+    assert (chosen["neck"][0], chosen["head"][0]) == ("spine.004", "spine.006")
+    left = [chosen[f"left_{joint}"][0] for joint in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")]
+    assert left == ["thigh.L", "shin.L", "foot.L", "upper_arm.L", "forearm.L", "hand.L"]
+
+
+def depth(tree: dict, name: str) -> int:
+    return 0 if tree[name][0] is None else 1 + depth(tree, tree[name][0])
+
+
+def test_a_guess_is_mended_where_no_person_has_such_joints(tmp_path):
+    names = {"hip": "Hips", "abdomen": "Waist"}  # not those of a known map
+    tree = {names.get(n, n): (names.get(parent, parent), at) for n, (parent, at) in made_up.DAZ.items()}
+    motion = make(tmp_path, tree, pose=made_up.ARMS_DOWN)
+    chosen = choose_map(motion)
+    assert chosen.name == "guessed" and len(chosen.notes) == 2
+    assert chosen.joints["pelvis"][:2] == ("Hips", "Waist")
+    joints = chosen.apply(motion).astype(float)
+    assert 0.07 < np.median(joints[:, 0, 1] - joints[:, [1, 2], 1].mean(1)) < 0.1
+    known = make(tmp_path, made_up.DAZ, pose=made_up.ARMS_DOWN)
+    away = np.linalg.norm(joints - choose_map(known).apply(known), axis=-1)
+    assert away.max() < 0.05  # the map made by hand
+    assert not check_body(joints)
+
+
+def test_the_lists_of_joints_in_messages_are_short(tmp_path):
+    tree = {f"bone {'x' * 90} {number}": (None, np.zeros(3)) for number in range(1)}
+    first = next(iter(tree))
+    tree |= {f"bone{number}" * 10: (first, np.ones(3)) for number in range(500)}
+    with pytest.raises(ValueError, match="and 461 more") as caught:
+        choose_map(make(tmp_path, tree))
+    assert len(str(caught.value)) < 4000
 
 
 def test_unrecognisable_names_need_a_map(tmp_path):

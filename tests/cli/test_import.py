@@ -13,6 +13,7 @@ from mmm.bvh.joint_map import known_map
 from mmm.data import MotionFolder
 
 run = partial(exit_code, "import")
+ARMS = {"LeftArm": (0, 0, -70), "RightArm": (0, 0, 70)}
 
 
 @pytest.fixture
@@ -44,11 +45,24 @@ def test_map_unit_and_axis_can_be_given(walk, tmp_path, capsys):
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(lines))
     path = tmp_path / "mixamo.bvh"
     made_up.write(path, made_up.TREES["mixamo"], 60, prefix="mixamorig:")
-    assert run(path, "--map", tmp_path / "my.yaml", "--unit", "0.02", "--up", "y") == 0
+    assert run(path, "--map", tmp_path / "my.yaml", "--unit", "0.012", "--up", "y") == 0
     shown = capsys.readouterr().out
-    assert f"joint map: {tmp_path}/my.yaml" in shown and "unit    0.02 (as given)" in shown
+    assert f"joint map: {tmp_path}/my.yaml" in shown and "unit    0.012 (as given)" in shown
     assert run(path, "--up=-z", "--map", "mixamo") == 0  # the user's word counts
     assert "up      -z (as given)" in capsys.readouterr().out
+
+
+def test_rate_and_start_can_be_given(tmp_path, capsys):
+    path = tmp_path / "mixamo.bvh"
+    made_up.write(path, made_up.TREES["mixamo"], 91, 30, pose=ARMS, t_pose=1)
+    assert run(path) == 0
+    assert "T-pose of 1 frame and jumps out of it" in capsys.readouterr().out.splitlines()[-1]
+    assert run(path, "--skip", 0.1) == 0
+    assert capsys.readouterr().out.splitlines()[-4] == "frames  88 at 30 fps, 59 at 20 fps"
+    path.write_text(path.read_text().replace("Time: 0.0333333", "Time: 30"))
+    assert run(path) == 2 and "--fps 30" in capsys.readouterr().err
+    assert run(path, "--fps", 60, "--skip", 0.1) == 0
+    assert capsys.readouterr().out.splitlines()[-4] == "frames  85 at 60 fps, 29 at 20 fps"
 
 
 @pytest.mark.parametrize(
@@ -60,6 +74,9 @@ def test_map_unit_and_axis_can_be_given(walk, tmp_path, capsys):
         (["{walk}", "--captions", "c.csv"], "--captions"),
         (["{walk}", "--map", "cmu"], "LeftUpLeg"),
         (["{walk}", "--unit", "feet"], "'feet'"),
+        (["{walk}", "--unit", "m"], "m from ankle to head"),
+        (["{walk}", "--skip", "-1"], "--skip is -1"),
+        (["{walk}", "--skip", "2"], "1 frames at 120 fps"),
         (["{tmp}"], "--captions"),
         (["{tmp}", "--captions", "c.csv"], "--out"),
         (["{tmp}", "--captions", "c.csv", "--out", "a.npy"], "a.npy"),

@@ -162,11 +162,40 @@ def test_takes_that_cannot_be_read_are_named(takes, tmp_path):
         own.prepare(tmp_path / "mine", takes, table(takes, "take 0,sways"))
     text = (takes / "take 2.bvh").read_text()
     csv = table(takes, *ALL[1:])
-    for content in (text[:-300], text.replace("LeftFoot", "Thing1")):
+    for content in (text[:-300] + "x\n", text.replace("LeftFoot", "Thing1")):
         (takes / "take 2.bvh").write_text(content)
         with pytest.raises(ValueError, match="take 2.bvh"):
             own.prepare(tmp_path / "mine", takes, csv)
     assert not (tmp_path / "mine").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_all_takes_that_cannot_be_used_are_named_at_once(takes, tmp_path):
+    text = (takes / "take 2.bvh").read_text()
+    (takes / "take 2.bvh").write_text(text.replace("LeftFoot", "Thing1"))
+    (takes / "take 4.bvh").write_text(text.replace("OFFSET", "OFSET", 1))
+    np.save(takes / "dwarf.npy", np.zeros((30, 22, 3), np.float32))
+    with pytest.raises(ValueError, match="3 of 7 takes") as caught:
+        own.prepare(tmp_path / "mine", takes, table(takes, *ALL, "dwarf,lies"))
+    assert all(name in str(caught.value) for name in ("take 2.bvh", "take 4.bvh", "'OFSET'", "dwarf.npy"))
+    assert "\n" not in str(caught.value) and not (tmp_path / "mine").exists()
+
+
+def test_suspicious_takes_are_listed_and_their_start_can_be_left_out(takes, tmp_path):
+    arms = {"LeftArm": (0, 0, -70), "RightArm": (0, 0, 70)}
+    for number in (0, 1, 2):
+        made_up.write(takes / f"take {number}.bvh", TREE, 81, 20, pose=arms, t_pose=1 if number else 0)
+    csv = table(takes, *(f"{line},0.5,3.5" for line in ALL[:3]), header=TIMED)
+    path = takes / "take 2.bvh"
+    path.write_text(path.read_text()[:-300])
+    folder = own.prepare(tmp_path / "mine", takes, csv)
+    assert list(folder.info["suspicious"]) == ["take_1", "take_2"]
+    assert "cut off" in folder.info["suspicious"]["take_2"][0]
+    path.write_text(path.read_text().rpartition("\n")[0].replace("Frames: 81", "Frames: 80") + "\n")
+    assert "T-pose of 1 frame" in folder.info["suspicious"]["take_1"][0]
+    later = own.prepare(tmp_path / "later", takes, csv, skip=0.1)
+    assert "suspicious" not in later.info
+    for clip in folder.ids("all"):  # times are those of the file
+        assert np.abs(later.features(clip) - folder.features(clip)).max() < 1e-4
 
 
 def test_ids_are_names_for_every_file_system(tmp_path):
