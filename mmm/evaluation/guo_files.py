@@ -26,7 +26,7 @@ from torch import Tensor
 from mmm.data import Caption, MotionFolder
 from mmm.data.folder import load_array
 from mmm.errors import require
-from mmm.release.files import read_torch_file
+from mmm.release.files import plain_arrays, read_torch_file
 
 SOURCE = "github.com/EricGuo5513/text-to-motion"
 NETWORKS = ("text_encoder", "movement_encoder", "motion_encoder")
@@ -103,7 +103,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, dict[str, Tensor]
         not missing,
         f"{path} has no {', '.join(missing)}: it is no checkpoint of the evaluator of Guo et al.; give {CHECKPOINT}.",
     )
-    return {name: dict(content[name]) for name in NETWORKS}
+    remedy = f"get it again from {SOURCE}"
+    return {name: plain_arrays(content[name], Path(path), remedy) for name in NETWORKS}
 
 
 VECTORS, WORDS, INDEX = "our_vab_data.npy", "our_vab_words.pkl", "our_vab_idx.pkl"

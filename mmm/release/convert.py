@@ -20,7 +20,7 @@ from mmm.data.reading import read_mean_std
 from mmm.errors import check_replaceable, listed, require
 from mmm.model import MMM
 from mmm.motion import get_skeleton
-from mmm.release.files import read_torch_file
+from mmm.release.files import plain_arrays, read_torch_file
 from mmm.release.tokenizer import from_release_state as tokenizer_from
 from mmm.release.tokenizer import to_release_state as tokenizer_to
 from mmm.release.transformer import UNUSED
@@ -103,9 +103,9 @@ def convert(
         f"{skeleton.num_features}; give --data-name {' or '.join(name for name in TITLES if name != data_name)}.",
     )
     # Divided by Std itself (feature_bias 1): the evaluator's Std contains Guo's bias already.
-    tokenizer.set_normalisation(*_statistics(mean_std, others, net, prefix, features))
+    tokenizer.set_normalisation(*_statistics(mean_std, others, net, prefix, features, net_path))
     transformer = _transformer(trans, tokenizer, heads, paths["trans"])
-    not_used += [name for name in trans if UNUSED.match(name) and not name.startswith(CARRIED)]
+    not_used += [name for name in trans if _is_not_used(name)]
     info = {
         "data": TITLES[data_name],
         "licence": LICENCE,
@@ -162,15 +162,11 @@ def _read(path: Path, entry: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     arrays = dict(content[entry])
     if all(isinstance(name, str) and name.startswith("module.") for name in arrays):
         arrays = {name.removeprefix("module."): value for name, value in arrays.items()}
-    bad = [str(name) for name, value in arrays.items() if not _is_usable(name, value)]
-    require(not bad, f"{path} holds no arrays of finite numbers under {listed(bad)}; {REMEDY}.")
-    return {name: value.float() for name, value in arrays.items()}, dict(content)
+    return plain_arrays(arrays, path, REMEDY, _is_not_used), dict(content)
 
 
-def _is_usable(name: object, value: object) -> bool:
-    if not isinstance(value, Tensor):
-        return False
-    return bool(UNUSED.match(name)) and not name.startswith(CARRIED) or bool(value.isfinite().all())
+def _is_not_used(name: str) -> bool:
+    return bool(UNUSED.match(name)) and not name.startswith(CARRIED)
 
 
 def _identity(path: Path) -> str:
@@ -232,7 +228,7 @@ def _transformer(
         raise ValueError(f"{path} does not fit: {error}; {REMEDY}.") from error
     table, ours = state.get(POSITIONS), transformer.positions
     same = table is None or (
-        table.numel() == ours.numel() and torch.allclose(table.view_as(ours), ours, atol=1e-3)
+        table.numel() == ours.numel() and torch.allclose(table.reshape_as(ours), ours, atol=1e-3)
     )
     require(same, f"{path} has other positions ({POSITIONS}) than the sinusoids of the release; {REMEDY}.")
     return transformer
@@ -244,15 +240,17 @@ def _statistics(
     state: Mapping[str, Tensor],
     prefix: str,
     width: int,
+    path: Path,
 ) -> tuple[Tensor, Tensor]:
     """Mean and Std: of the folder, else of the checkpoint if it holds them."""
     if folder is not None:
         mean, std = read_mean_std(folder, width, META)
         return torch.from_numpy(mean), torch.from_numpy(std)
     for arrays in (entries, {name: state.get(prefix + name) for name in STATISTICS}):
-        if all(arrays.get(name) is not None for name in STATISTICS):
-            mean, std = (torch.as_tensor(arrays[name]).float() for name in STATISTICS)
-            if mean.shape == std.shape == (width,):
+        if all(isinstance(arrays.get(name), Tensor) for name in STATISTICS):
+            found = plain_arrays({name: arrays[name] for name in STATISTICS}, path, REMEDY)
+            mean, std = (found[name] for name in STATISTICS)
+            if mean.shape == std.shape == (width,) and bool((std > 0).all()):
                 return mean, std
     raise ValueError(
         "the checkpoints hold no Mean and Std, but their weights read and write features that were normalised with "

@@ -81,10 +81,13 @@ def from_release_state(
         for name, value in state.items()
         if name.startswith(prefix)
     }
-    model = Tokenizer(_infer_sizes(own, config or TokenizerConfig()))
-    names, target, expected = release_names(model.config), model.state_dict(), to_release_state(model)
+    config = _infer_sizes(own, config or TokenizerConfig())
+    with torch.device("meta"):  # shapes are compared before memory is taken
+        expected = to_release_state(Tokenizer(config))
     faults = differences({name: value for name, value in own.items() if name in expected}, expected)
     require(not faults, f"the state of {prefix or 'the tokenizer'} does not fit its own sizes: {faults}")
+    model = Tokenizer(config)
+    names, target = release_names(config), model.state_dict()
     with torch.no_grad():
         for ours, theirs in names.items():
             target[ours].copy_(own[theirs].unsqueeze(2) if ours.endswith("weight") else own[theirs])

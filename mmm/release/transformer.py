@@ -60,15 +60,17 @@ def from_release_state(
     Raises:
         ValueError: arrays are missing, unknown or of another shape (they are listed), or do not fit the codebook.
     """
-    positions = state[POSITIONS].shape[0] if POSITIONS in state else 51
+    positions = len(state[POSITIONS]) if POSITIONS in state and state[POSITIONS].ndim else 51
     state = {name: value for name, value in state.items() if not UNUSED.match(name)}
     config = _infer_sizes(
         state, codebook, heads, max_tokens=positions - 2
     )  # one for the sentence, one for END
     local = _count(state, "trans_base.blocks")
-    model = MaskedTransformer(config, codebook)
-    faults = differences(state, to_release_state(model, local))
+    with torch.device("meta"):  # shapes are compared before memory is taken
+        expected = to_release_state(MaskedTransformer(config, codebook), local)
+    faults = differences(state, expected)
     require(not faults, f"the released transformer does not fit its own sizes: {faults}")
+    model = MaskedTransformer(config, codebook)
     with torch.no_grad():
         for name, value in model.named_parameters():
             value.copy_(torch.cat([state[theirs] for theirs in release_names(name, local)]))
@@ -148,7 +150,7 @@ def _infer_sizes(
         cross_layers=_count(state, "trans_base.cross_att"),
         layers=_count(state, "trans_base.blocks") + _count(state, "trans_head.blocks"),
         heads=heads,
-        mlp_ratio=mlp.shape[0] // mlp.shape[1],
+        mlp_ratio=mlp.shape[0] // max(1, mlp.shape[1]),
         parts=parts,
         predicts=0 if parts == 1 else 1,  # of two parts the upper one
         max_tokens=max_tokens,

@@ -192,6 +192,12 @@ WRONG = {
     "unknown in the transformer": (1, {"trans_base__extra": torch.zeros(1)}, "unknown: trans_base.extra"),
     "no head": (1, {"trans_head__head__weight": None}, "trans_head.head.weight"),
     "not finite": (1, {"trans_head__ln_f__bias": torch.full((32,), torch.nan)}, "trans_head.ln_f.bias"),
+    "sizes of no memory": (
+        0,
+        {"vqvae__encoder__model__0__weight": torch.zeros(1 << 14, 263, 1)},
+        "instead of (16384, 16384",
+    ),
+    "no width": (1, {"trans_head__blocks__0__mlp__0__weight": torch.zeros(128, 0)}, "mlp_ratio is 128"),
     "other positions": (1, {"trans_base__pos_embed__embed": torch.zeros(51, 1, 32)}, "pos_embed.embed"),
 }
 

@@ -1,12 +1,14 @@
 """Torch files and statistics of others: what is read, what is refused, and that nothing is run."""
 
 import pickle
+import zipfile
 
 import pytest
 import torch
 from made_up.guo import Trap
 
-from mmm.release.files import read_torch_file
+from mmm.release import files
+from mmm.release.files import plain_arrays, read_torch_file
 
 WRITERS = {
     "zip": torch.save,
@@ -53,6 +55,52 @@ def test_arrays_are_read(tmp_path, write):
     found = read_torch_file(tmp_path / "net.pth", "")
     assert torch.equal(found["net"]["a"], value["net"]["a"]) and found["net"]["b"].dtype == torch.float16
     assert found["epoch"] == 3 and found["names"] == ["x"]
+
+
+FAR = 1 << 40  # numbers, in arrays of a few bytes
+ODD = {
+    "expanded": torch.zeros(1).expand(FAR), "sparse": torch.zeros(2, 3).to_sparse(), "complex": torch.zeros(3) * 1j,
+    "quantized": torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.qint8), "whole": torch.arange(3),
+    "meta": torch.zeros(3, device="meta"), "NaN": torch.full((3,), torch.nan), "text": "a",
+    "large": torch.tensor(1e300, dtype=torch.float64),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_arrays_without_numbers_of_their_own_are_named(tmp_path, odd):
+    path = tmp_path / "net.pth"
+    path.write_bytes(bytes(10_000))
+    arrays = {"a": torch.ones(3), odd: ODD[odd]}
+    with pytest.raises(
+        ValueError, match=f"net.pth holds no arrays of finite numbers under {odd}; get it again"
+    ):
+        plain_arrays(arrays, path, "get it again")
+    if odd in ("whole", "NaN"):
+        assert plain_arrays(arrays, path, "", lambda name: name == odd).keys() == arrays.keys()
+
+
+def test_names_are_texts_and_arrays_are_no_larger_than_the_file(tmp_path):
+    path, one = tmp_path / "net.pth", torch.ones(1000)
+    torch.save({"net": {f"{i}": one for i in range(100)}}, path)
+    with pytest.raises(ValueError, match="says to hold 400,000 bytes of arrays"):
+        plain_arrays(read_torch_file(path, "")["net"], path, "")
+    with pytest.raises(ValueError, match="numbers under 7"):
+        plain_arrays({7: one}, path, "")
+
+
+@pytest.mark.parametrize("kind", ["compressed", "zip", "pickle"])
+def test_what_is_small_only_in_the_file_is_not_read(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(files, "LARGEST_PICKLE", 2000)
+    monkeypatch.setattr(torch, "load", lambda *args, **options: pytest.fail("read"))
+    path, deep = tmp_path / "net.pth", b"\x80\x02" + b"}" * 3000 + b"."
+    if kind == "pickle":
+        path.write_bytes(deep)
+    else:
+        method = zipfile.ZIP_DEFLATED if kind == "compressed" else zipfile.ZIP_STORED
+        with zipfile.ZipFile(path, "w", method) as archive:
+            archive.writestr("net/data.pkl", deep)
+    with pytest.raises(ValueError, match=r"net\.pth (is compressed|.*lists more arrays).*; get it again"):
+        read_torch_file(path, "get it again")
 
 
 def test_other_files_are_refused(tmp_path):
