@@ -422,8 +422,10 @@ EXERCISES = [
             "this is how the heading grows. What does it do to the position?": "b",
             "errors cancel if they are random. This one is the same in every frame.": "d",
         },
-        why="The heading error grows like T, and the sideways error is its sum: it grows like T². So a small bias of "
-        "one number bends a long path.",
+        why="""
+        The heading error grows like T, and the sideways error is its sum: it grows like T². So a small
+        bias of one number bends a long path.
+        """,
         measure=measure_drift,
     ),
 ]
