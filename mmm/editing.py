@@ -40,6 +40,7 @@ from mmm.tokenizer.model import decode_in_pieces
 from mmm.tokenizer.parts import LOWER, LOWER_JOINTS, UPPER
 from mmm.transformer import MASK, MaskedTransformer
 
+MAX_FRAMES = 72_000  # of an edited motion: an hour
 BODY_PARTS = ("whole", "upper", "lower")
 UPPER_ROW, LOWER_ROW = 0, 1  # rows of `kept` and of the canvas, in a model with two body parts
 # These features of a frame describe the movement to the next frame, so they reveal the next frame.
@@ -217,6 +218,7 @@ def frames_to_add(frames: int, length: int, side: str) -> tuple[int, int]:
         new > 0,
         f"length is {length}, but the motion has {frames} frames already; give the number of frames of the result.",
     )
+    require(length <= MAX_FRAMES, f"length is {length} frames, expected at most {MAX_FRAMES}, an hour.")
     before = {"after": 0, "before": new, "both": new // 2}[side]
     return before, new - before
 

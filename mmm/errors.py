@@ -55,6 +55,22 @@ def require(condition: object, message: str, error: type[Exception] = ValueError
         raise error(message)
 
 
+def check_range(name: str, value: object, low: float, high: float) -> None:
+    """Raise ValueError unless a number, or each number of a tuple, is in a range; NaN never is, None always.
+
+    Args:
+        name: of the option or argument, for the message.
+        low, high: the smallest and the largest value.
+    """
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, tuple):
+            check_range(name, number, low, high)
+        else:
+            require(
+                number is None or low <= number <= high, f"{name} is {number}, expected {low:,} to {high:,}."
+            )
+
+
 def listed(names: Sequence[str], most: int = 8) -> str:
     """The first names, separated by commas, and how many more there are: for messages."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

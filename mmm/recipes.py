@@ -18,8 +18,18 @@ from typing import Any, Literal
 
 import yaml
 
-from mmm.errors import require
+from mmm.errors import check_range, require
 from mmm.training.config import TrainConfig
+
+_RATIOS = "random_codes drop_edge borrowed_part both_parts crop then at_once repeat typos text_dropout"
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(_RATIOS.split(), (0, 1)),
+    "feature_bias": (0.001, 1000),
+    "geometry": (0, 1000),
+    "tokenizer_balance": (0, 2),
+    "transformer_balance": (0, 2),
+    "guidance": (0, 100),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +104,15 @@ class TransformerOptions(_Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(TransformerOptions, TokenizerOptions):
-    """How tokenizer and transformer are trained, apart from sizes and budget. `get_recipe` makes one."""
+    """How tokenizer and transformer are trained, apart from sizes and budget. `get_recipe` makes one.
+
+    Raises:
+        ValueError: an option is out of its range.
+    """
+
+    def __post_init__(self) -> None:
+        for name, limits in RANGES.items():
+            check_range(name, getattr(self, name), *limits)
 
 
 def _tuples(value: Any) -> Any:

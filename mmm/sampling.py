@@ -27,6 +27,7 @@ from mmm.text import TextEmbedding
 from mmm.transformer.masking import MASK, inside
 from mmm.transformer.model import MaskedTransformer, TransformerConfig
 
+MAX_STEPS = 1000  # a position is decided in one pass, and a motion has 98 at most
 ACCELERATOR_GROUP = 8  # rows of a group where the device is not a CPU
 # Groups pad positions and words to multiples of these. A half-empty group costs more than a wide one, so it is
 # better to have few different shapes and full groups.
@@ -326,7 +327,10 @@ def check_options(
     group: int | None,
 ) -> None:
     """Options of `fill` in range; guidance only for a model that was trained with text dropout."""
-    require(steps is None or steps >= 1, f"steps is {steps}, expected at least 1 (or None for the default)")
+    require(
+        steps is None or 1 <= steps <= MAX_STEPS,
+        f"steps is {steps}, expected 1 to {MAX_STEPS} (or None for the default)",
+    )
     require(group is None or group >= 1, f"group is {group}, expected at least 1 (or None)")
     require(schedule in SCHEDULES, f"schedule is {schedule!r}, expected one of {', '.join(SCHEDULES)}")
     require(remask in REMASKING, f"remask is {remask!r}, expected one of {', '.join(REMASKING)}")

@@ -210,7 +210,7 @@ def test_texts_are_repaired_as_openai_does(clip, text, plain):
 
 def test_clip_notes_what_it_does_not_know_or_cuts(clip):
     unknown, cut, known = clip.notes(["手 猫 a", "a " * 76, "“wave” &amp; bow"])
-    assert unknown == 'The text encoder knows 1 of the 3 word pieces of "手 猫 a"; it reads English.'
+    assert unknown == 'The text encoder knows 1 of the 7 word pieces of "手 猫 a"; it reads English.'
     assert "the first 75 of the 76 word pieces" in cut and known == ""
 
 

@@ -24,6 +24,7 @@ from mmm.cli.evaluate import Evaluate
 from mmm.cli.generate import Generate
 from mmm.cli.import_ import Import
 from mmm.cli.prepare import Prepare
+from mmm.cli.ranges import check_options
 from mmm.cli.train import Train
 
 Command = (
@@ -61,6 +62,7 @@ def main(args: list[str] | None = None) -> None:
     command = parse(args)
     try:
         with _stoppable():
+            check_options(command)
             sys.exit(command.run() or 0)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"mmm: {error}", file=sys.stderr)

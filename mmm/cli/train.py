@@ -266,4 +266,7 @@ class Train:
     )
 
     def run(self) -> None:
-        self.part.run()
+        from mmm.training.run_folder import locked
+
+        with locked(self.part.out):  # before the data are read: two trainings into one folder would mix
+            self.part.run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import errno
 import filecmp
 import gzip
 import lzma
@@ -11,9 +10,10 @@ import math
 import multiprocessing
 import os
 import shutil
+import signal
 import string
 import tarfile
-import tempfile
+import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +21,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from io import BufferedIOBase
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,7 +32,7 @@ from tqdm import tqdm
 
 from mmm.data.captions import Caption
 from mmm.data.write import Clip
-from mmm.errors import check_name, require
+from mmm.errors import DiskFullError, check_name, naming, require, scratch_dir
 from mmm.motion.features import features_to_joints, joints_to_features
 
 FPS = 20.0
@@ -91,8 +92,9 @@ def unpack(source: Path, stack: ExitStack, suffix: str = ".bvh") -> Path:
 
     Raises:
         ValueError: it is no archive, damaged, encrypted, or unpacks to far more than its size.
+        DiskFullError: the disk of temporary files is full.
     """
-    into = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmm-takes-")))
+    into = stack.enter_context(scratch_dir("mmm-takes"))
     most = LARGEST + TIMES * source.stat().st_size
     try:
         members = _zipped(source, most) if zipfile.is_zipfile(source) else _tarred(source, most)
@@ -103,11 +105,14 @@ def unpack(source: Path, stack: ExitStack, suffix: str = ".bvh") -> Path:
                 continue
             _require_few(size, LARGEST, f"bytes in {check_name(name, 'a file in it')}")
             (into / f"{number:06d}").mkdir()
-            with read() as file, (into / f"{number:06d}" / name).open("wb") as copy:
+            with naming(into), read() as file, (into / f"{number:06d}" / name).open("wb") as copy:
                 shutil.copyfileobj(file, copy, CHUNK)
     except Exception as error:  # a damaged archive fails in many ways
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
+        if isinstance(error, DiskFullError):
+            raise DiskFullError(
+                f"{source} was not unpacked: the disk of {into.parent} is full; free some space, or set TMPDIR to a "
+                "folder of another disk."
+            ) from error
         reason = (str(error) or type(error).__name__).partition("\n")[0].rstrip(":.")
         raise ValueError(
             f"{source} cannot be unpacked ({reason}); copy or download it again, or unpack it and give the folder."
@@ -188,8 +193,24 @@ def convert_all(convert: Callable, jobs: list, processes: int | None = None) -> 
         return list(tqdm(map(convert, jobs), **bar))
     # spawn, not fork: a forked child of a process whose torch has used its threads can hang
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return list(tqdm(pool.map(convert, jobs, chunksize=8), **bar))
+    with ProcessPoolExecutor(processes, spawn, initializer=start_worker) as pool:
+        try:
+            return list(tqdm(pool.map(convert, jobs, chunksize=8), **bar))
+        except BaseException:  # Ctrl-C, too
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def start_worker() -> None:
+    """For a worker process: one thread; Ctrl-C is its parent's; it ends with its parent, even if that is killed."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 # ---- from joints to clips

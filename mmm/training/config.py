@@ -5,12 +5,29 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mmm.errors import require
+from mmm.errors import check_range, require
 
 # What may change between a run and its continuation: it changes no step that was taken. (Another end does change the
 # learning rates of the steps to come, with the cosine schedule and where it shortens the warmup.)
 FREE_SETTINGS = {f"train.{name}" for name in ("steps", "checkpoint_every", "log_every", "eval_every")} | {
     "recipe.guidance"  # only used in sampling
+}
+
+RANGES: dict[str, tuple[float, float]] = {
+    "steps": (1, 10_000_000),
+    "batch_size": (1, 65_536),
+    "lr": (0, 1),
+    "betas": (0, 1),
+    "weight_decay": (0, 1000),
+    "warmup": (0, 10_000_000),
+    "milestones": (0, 1),
+    "gamma": (0, 1),
+    "grad_clip": (0, 1e6),
+    "ema": (0, 1),
+    "seed": (0, 2**62),
+    "checkpoint_every": (1, 10_000_000),
+    "log_every": (1, 10_000_000),
+    "eval_every": (0, 10_000_000),
 }
 
 
@@ -57,10 +74,8 @@ class TrainConfig:
     """Steps between evaluations; 0 is only at the end."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "checkpoint_every", "log_every"):
-            require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}, expected at least 1")
-        for name in ("lr", "weight_decay", "warmup", "grad_clip", "seed", "eval_every"):
-            require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}, expected 0 or more")
+        for name, limits in RANGES.items():
+            check_range(name, getattr(self, name), *limits)
         choices = {"schedule": ("constant", "milestones", "cosine"), "precision": ("no", "bf16", "fp16")}
         for name, known in choices.items():
             value = getattr(self, name)

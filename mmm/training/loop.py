@@ -84,8 +84,8 @@ def train(
             training that ends so writes no more log lines, evaluations or checkpoints: for timing.
 
     Raises:
-        ValueError: `out` holds another run, a longer run or only damaged checkpoints; fp16 without a GPU; a batch
-            that the processes cannot divide equally.
+        ValueError: another process trains in `out`; it holds another run, a longer run or only damaged checkpoints;
+            fp16 without a GPU; a batch that the processes cannot divide equally.
         FloatingPointError: the loss is no longer finite.
         KeyboardInterrupt: after Ctrl-C or SIGTERM; the step is finished and a checkpoint written first.
     """
@@ -94,44 +94,47 @@ def train(
     # As JSON gives it back, so that it can be compared with what a checkpoint holds.
     settings = json.loads(json.dumps({"train": dataclasses.asdict(config), **(config_extra or {})}))
     run = _Run(module, config, settings, Path(out), accelerator)
-    metrics = run.begin(resume, manifest or {})
-    first, stopped, start = run.step, False, time.perf_counter()
-    gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
-    with (
-        torch.random.fork_rng(gpus),  # the caller's random numbers must not depend on a training
-        interruptible() as interrupted,
-        tqdm(
-            total=config.steps,
-            initial=first,
-            disable=not (progress and run.main),
-            unit="step",
-            mininterval=0.5,
-        ) as bar,
-    ):
-        module.train()
-        for data in _batches(batch, config, first, accelerator):
-            run.take_step(data, loss)
-            stopped = stop is not None and stop(run.step)
-            if stopped:
-                break
-            if watch and (numbers := watch(module, run.step)) is not None:
-                run.write("metrics.jsonl", numbers)
-            last = run.step == config.steps
-            if last or run.step % config.log_every == 0:
-                bar.set_postfix(loss=f"{run.log(time.perf_counter() - start, first):.4g}", refresh=False)
-            bar.update()
-            if evaluate and (last or (config.eval_every and run.step % config.eval_every == 0)):
-                metrics = run.evaluate(evaluate)
-            if last or interrupted.is_set() or run.step % config.checkpoint_every == 0:
-                run.save()
-            if interrupted.is_set() and not last:
-                raise KeyboardInterrupt(f"stopped after step {run.step}; the same call continues from there")
-    speed = (run.step - first) / max(time.perf_counter() - start, 1e-9)
-    if run.average is not None:
-        checkpoints.load_module_tensors(module, checkpoints.module_tensors(run.averaged()))
-    if run.main and not stopped:
-        run_folder.write_json(run.out / "metrics.json", {"step": run.step, **metrics})
-    return TrainResult(module.eval(), run.step, metrics, speed, run.main and not stopped)
+    with run_folder.locked(run.out):
+        metrics = run.begin(resume, manifest or {})
+        first, stopped, start = run.step, False, time.perf_counter()
+        gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
+        with (
+            torch.random.fork_rng(gpus),  # the caller's random numbers must not depend on a training
+            interruptible() as interrupted,
+            tqdm(
+                total=config.steps,
+                initial=first,
+                disable=not (progress and run.main),
+                unit="step",
+                mininterval=0.5,
+            ) as bar,
+        ):
+            module.train()
+            for data in _batches(batch, config, first, accelerator):
+                run.take_step(data, loss)
+                stopped = stop is not None and stop(run.step)
+                if stopped:
+                    break
+                if watch and (numbers := watch(module, run.step)) is not None:
+                    run.write("metrics.jsonl", numbers)
+                last = run.step == config.steps
+                if last or run.step % config.log_every == 0:
+                    bar.set_postfix(loss=f"{run.log(time.perf_counter() - start, first):.4g}", refresh=False)
+                bar.update()
+                if evaluate and (last or (config.eval_every and run.step % config.eval_every == 0)):
+                    metrics = run.evaluate(evaluate)
+                if last or interrupted.is_set() or run.step % config.checkpoint_every == 0:
+                    run.save()
+                if interrupted.is_set() and not last:
+                    raise KeyboardInterrupt(
+                        f"stopped after step {run.step}; the same call continues from there"
+                    )
+        speed = (run.step - first) / max(time.perf_counter() - start, 1e-9)
+        if run.average is not None:
+            checkpoints.load_module_tensors(module, checkpoints.module_tensors(run.averaged()))
+        if run.main and not stopped:
+            run_folder.write_json(run.out / "metrics.json", {"step": run.step, **metrics})
+        return TrainResult(module.eval(), run.step, metrics, speed, run.main and not stopped)
 
 
 def _batches(

@@ -1,20 +1,88 @@
-"""What a training run writes beside its checkpoints: metrics.jsonl, config.yaml, manifest.json."""
+"""What a training run writes beside its checkpoints (metrics.jsonl, config.yaml, manifest.json), and its lock."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 import yaml
 
 from mmm.errors import atomic_write, naming, parse_json, require
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked
+    fcntl = None
+
+LOCK = ".lock"
+RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")  # as accelerate reads them
 PACKAGES = ("mmm", "torch", "accelerate", "numpy", "safetensors", "transformers")
+
+
+_held: set[Path] = set()  # folders that this process has locked
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of `folder`, until the block or the process ends, whatever ends it.
+
+    A process may lock a folder again that it has locked. Of several processes that train together, the first one locks.
+
+    Raises:
+        ValueError: another process has locked it; the sentence says which.
+    """
+    folder = folder.resolve()
+    rank = next((os.environ[name] for name in RANKS if name in os.environ), "0")
+    if fcntl is None or folder in _held or rank != "0":
+        yield
+        return
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(folder / LOCK):
+        _held.add(folder)
+        try:
+            yield
+        finally:
+            _held.remove(folder)
+            (folder / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):  # a training that was refused leaves no folder
+                for path in new:
+                    path.rmdir()
+
+
+def _lock(path: Path) -> IO[str]:
+    """A file that is locked until it is closed. It may exist already: a killed process leaves it, without the lock."""
+    while True:
+        file = path.open("a+", encoding="utf-8", errors="replace")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                holder = file.read() or "another process"
+            raise ValueError(
+                f"{path.parent} is in use: {holder} trains there; wait for it, stop it, or name another --out folder."
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        with suppress(FileNotFoundError):  # the one who held it has removed the file in the meantime
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                break
+        file.close()
+    with suppress(OSError):  # the disk is full, or changed in the meantime
+        file.truncate(0)
+        holder = f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M:%S')},"
+        os.write(file.fileno(), holder.encode())
+    return file
 
 
 def append_metrics(path: Path, line: dict[str, Any]) -> None:

@@ -2,7 +2,12 @@
 
 import io
 import lzma
+import os
+import subprocess
+import sys
 import tarfile
+import tempfile
+import time
 import zipfile
 from contextlib import ExitStack
 
@@ -10,6 +15,7 @@ import pytest
 
 from mmm.datasets import takes
 from mmm.datasets.takes import cut, letters, unpack
+from mmm.errors import DiskFullError
 
 
 def add(archive: tarfile.TarFile, name: str, data: bytes = b"", **facts: object) -> None:
@@ -30,7 +36,7 @@ def unpacked(path) -> dict[str, bytes]:
 
 def test_a_crafted_archive_writes_only_to_the_folder_of_its_own(tmp_path, monkeypatch):
     """Links that are too long to be resolved lead out of the folder, although each passes tarfile's filter "data"."""
-    monkeypatch.setattr(takes.tempfile, "tempdir", str(tmp_path / "deep" / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "deep" / "temporary"))
     (tmp_path / "deep" / "temporary").mkdir(parents=True)
     with tarfile.open(tmp_path / "data.tar", "w") as archive:
         long, steps, folder = "d" * 247, "abcdefghijklmnop", ""
@@ -138,3 +144,40 @@ def test_a_take_is_cut_into_overlapping_pieces_of_allowed_length(frames):
 def test_pieces_of_the_longest_takes_have_names():
     names = [letters(number) for number in range(1000)]
     assert names[:9] == list("abcdefghi") and names[25:28] == ["z", "aa", "ab"] and len(set(names)) == 1000
+
+
+POOL = """
+import sys
+from mmm.datasets.takes import convert_all
+begin = f"open({sys.argv[1]!r} + '/' + str(__import__('os').getpid()), 'w').close()"
+if __name__ == "__main__":
+    convert_all(eval, [f"({begin}, __import__('time').sleep(600))"] * 16, 2)
+"""
+
+
+def test_workers_end_with_their_parent_even_if_it_is_killed(tmp_path):
+    command = [sys.executable, "-c", POOL, str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as parent:
+        while parent.poll() is None and len(os.listdir(tmp_path)) < 2:
+            time.sleep(0.05)
+        parent.kill()
+    workers = os.listdir(tmp_path)
+    assert len(workers) == 2
+    deadline = time.monotonic() + 60
+    while running := [pid for pid in workers if _state(pid) not in ("", "Z")]:
+        assert time.monotonic() < deadline, f"workers {running} still run"
+        time.sleep(0.1)
+
+
+def _state(pid: str) -> str:
+    """One letter, Z for one that has ended; "" if there is no such process."""
+    return subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True).stdout.strip()[:1]
+
+
+def test_a_full_disk_of_temporary_files_is_said(small_disk, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    with zipfile.ZipFile(tmp_path / "takes.zip", "w") as archive:
+        archive.writestr("a.bvh", os.urandom(2_000_000))
+    with pytest.raises(DiskFullError, match="takes.zip was not unpacked: the disk of .* is full"):
+        unpacked(tmp_path / "takes.zip")
+    assert not os.listdir(small_disk)

@@ -1,6 +1,7 @@
 """The training loop: only the settings may change what is learned, not even kill -9."""
 
 import json
+import os
 import runpy
 import shutil
 import signal
@@ -13,9 +14,10 @@ import pytest
 import torch
 from torch import nn
 
+from mmm.errors import DiskFullError
 from mmm.training.config import TrainConfig
 from mmm.training.loop import train
-from mmm.training.run_folder import read_metrics
+from mmm.training.run_folder import locked, read_metrics
 
 HERE = Path(__file__).parent
 TOY = SimpleNamespace(**runpy.run_path(str(HERE / "toy.py")))
@@ -295,3 +297,51 @@ def test_the_run_folder_records_code_and_machine(uninterrupted):
     assert "git_revision" in manifest and "git_dirty" in manifest
     assert "lr: 0.01" in (out / "config.yaml").read_text()
     assert [line["step"] for line in read_metrics(out / "timing.jsonl")] == [7, 14, 21, 28, 35, 40]
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from mmm.training.run_folder import locked
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_two_trainings_into_one_folder_are_refused_and_kill_9_frees_it(tmp_path):
+    out = tmp_path / "runs" / "a"
+    with subprocess.Popen([sys.executable, "-c", HOLDS, str(out)], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(ValueError, match=f"a is in use: process {other.pid} on .* trains there"):
+            run(out)
+        assert os.listdir(out) == [".lock"], "the second training has written nothing"
+        other.kill()
+    assert (out / ".lock").exists(), "nobody could remove it, but it is no longer locked"
+    run(out)
+    assert (out / "metrics.json").is_file() and not (out / ".lock").exists()
+
+
+def test_a_process_locks_a_folder_again_and_its_other_processes_do_not_lock(tmp_path, monkeypatch):
+    out = tmp_path / "new" / "a"
+    with locked(out), locked(out):
+        assert (out / ".lock").read_text().startswith(f"process {os.getpid()} on ")
+    assert not list(tmp_path.iterdir()), "folders that stay empty are removed again"
+    monkeypatch.setenv("RANK", "1")
+    with locked(out):
+        assert not out.exists()
+
+
+def test_a_full_disk_keeps_the_last_checkpoint_and_the_same_call_continues(small_disk, uninterrupted):
+    out, filler = small_disk / "a", small_disk / "filler"
+
+    def fills(step, generator):
+        if step == 15:
+            filler.write_bytes(bytes(shutil.disk_usage(small_disk).free))
+        return batch(step, generator)
+
+    with pytest.raises(DiskFullError, match="was not written: its disk is full"):
+        run(out, batch=fills)
+    assert os.listdir(out / "checkpoints") == ["step-000000010"] and not list(out.rglob("*.part*"))
+    filler.unlink()
+    assert_same_run(run(out), uninterrupted[0], out, uninterrupted[1])

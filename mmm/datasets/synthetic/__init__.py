@@ -21,6 +21,7 @@ from mmm.data.write import Clip, write_folder
 from mmm.datasets.synthetic.captions import captions, sentence
 from mmm.datasets.synthetic.choreograph import HELD_OUT_PARALLEL, HELD_OUT_THEN, dance, draw_program, held_out
 from mmm.datasets.synthetic.program import Action, Program, Segment
+from mmm.datasets.takes import start_worker
 from mmm.errors import require
 from mmm.motion.features import features_to_joints, joints_to_features
 
@@ -106,5 +107,5 @@ def _make(clips: int, seed: int, processes: int, progress: bool) -> Iterator[Cli
         yield from bar(map(make, range(clips)))
         return
     # spawn: a forked child may hang in the locks of torch's threads
-    with get_context("spawn").Pool(processes) as pool:
+    with get_context("spawn").Pool(processes, start_worker) as pool:
         yield from bar(pool.imap(make, range(clips), chunksize=8))
