@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from mmm.bvh.anatomy import check_body, doubts
 from mmm.bvh.joint_map import JointMap, choose_map
+from mmm.bvh.parsing import LARGEST
 from mmm.bvh.placement import (
     AXES,
     HEIGHTS,
@@ -29,7 +30,7 @@ from mmm.bvh.placement import (
     to_y_up,
     toes_point_back,
 )
-from mmm.bvh.reading import BvhMotion, read_bvh, resample
+from mmm.bvh.reading import LONGEST, BvhMotion, read_bvh, resample
 from mmm.errors import require
 from mmm.motion.clip import Motion
 from mmm.motion.features import features_to_joints
@@ -225,17 +226,63 @@ def naming(path: Path) -> Iterator[None]:
 def _from_array(path: Path) -> Float[np.ndarray, "t ..."]:
     """Joints (T, 22, 3) or features (T, 263) of a .npy file."""
     try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a NumPy array ({error}); write it again.") from error
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError, SyntaxError, MemoryError, OverflowError) as error:
+        require(
+            "Python objects" not in str(error),
+            f"{path} holds pickled Python objects, as MDM's results.npy does, and a pickle can run code: open it "
+            "yourself if you trust it, with np.load(path, allow_pickle=True).item(), and save a motion i of it alone: "
+            "['motion'][i].transpose(2, 0, 1) has the shape (T, 22, 3).",
+        )
+        reason = str(error).partition("\n")[0][:200]
+        raise ValueError(f"{path} cannot be read as a NumPy array ({reason}); write it again.") from error
     shape = getattr(values, "shape", ())
+    hint = next((f": {words}" for fits, words in _OTHERS if fits(shape)), "")
     require(
         len(shape) > 1 and shape[0] > 1 and shape[1:] in ((22, 3), (HUMANML3D.num_features,)),
-        f"{path} holds an array of shape {shape}, expected one motion of at least 2 frames: joints (T, 22, 3) or "
-        f"features (T, 263) of HumanML3D at 20 fps.",
+        f"{path} holds an array of shape {str(shape)[:100]}{hint}; expected one motion of at least 2 frames: joints "
+        "(T, 22, 3) or features (T, 263) of HumanML3D at 20 fps.",
     )
     require(
-        values.dtype.kind in "fiu" and np.isfinite(values).all(),
-        f"{path} holds {values.dtype} with NaN or infinity or no numbers at all, expected finite numbers.",
+        shape[0] <= LONGEST * HUMANML3D.fps,
+        f"{path} holds {shape[0]:,} frames, expected at most an hour; cut it.",
     )
-    return values.astype(np.float32)
+    require(
+        values.dtype.kind in "fiu" and np.isfinite(values).all() and np.abs(values).max() <= LARGEST,
+        f"{path} holds {values.dtype} with NaN or infinity, numbers above {LARGEST:,.0f} or no numbers at all, "
+        "expected usual numbers.",
+    )
+    values = values.astype(np.float32)
+    if values.ndim == 2:
+        # The first column of a rotation has length 1, unless each number was divided by its own deviation
+        columns = np.linalg.norm(values[:, 67:193].reshape(len(values), 21, 2, 3), axis=-1)
+        require(
+            np.abs(np.median(columns) - 1) < 0.2 and np.median(np.abs(columns - 1)) < 0.2,
+            f"{path} holds features whose rotations are none: they are probably normalised; multiply by Std and add "
+            "Mean (Std.npy and Mean.npy of their data set).",
+        )
+    return values
+
+
+# Shapes of other projects, and what to do with them
+_OTHERS = (
+    (
+        lambda s: len(s) == 3 and s[1:] == (24, 3),
+        "these are SMPL's 24 joints, of which the first 22 are HumanML3D's; save [:, :22]",
+    ),
+    (
+        lambda s: len(s) == 3 and s[1] > 24 and s[2] == 3,
+        "if these are SMPL-H's or SMPL-X's joints, the first 22 are HumanML3D's; save [:, :22]",
+    ),
+    (
+        lambda s: len(s) == 4 and s[1:3] == (22, 3),
+        "these are motions as MDM writes them; save [i].transpose(2, 0, 1)",
+    ),
+    (lambda s: len(s) == 3 and s[:2] == (22, 3), "the frames come last; save .transpose(2, 0, 1)"),
+    (
+        lambda s: len(s) in (3, 4) and s[-2:] == (22, 3) or len(s) == 3 and s[2] == 263,
+        "these are several motions; save one, [i]",
+    ),
+    (lambda s: len(s) == 2 and s[1] == 66, "if these are joints in one row, save .reshape(-1, 22, 3)"),
+    (lambda s: len(s) == 3 and s[1:] == (21, 3) or len(s) == 2 and s[1] == 251, "this is KIT-ML's skeleton"),
+)

@@ -112,6 +112,38 @@ def test_unusable_arrays_are_refused(tmp_path, content):
         load_motion(tmp_path / "a.npy")
 
 
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((60, 24, 3), r"SMPL's 24 joints.*\[:, :22\]"),
+        ((60, 52, 3), r"\[:, :22\]"),
+        ((4, 22, 3, 60), r"MDM .*\[i\].transpose\(2, 0, 1\)"),
+        ((22, 3, 60), r"save .transpose\(2, 0, 1\)"),
+        ((4, 60, 263), r"save one, \[i\]"),
+        ((4, 60, 22, 3), r"save one, \[i\]"),
+        ((60, 66), r"reshape\(-1, 22, 3\)"),
+        ((60, 251), "KIT-ML"),
+        ((72_001, 22, 3), "72,001 frames, expected at most an hour"),
+    ],
+)
+def test_arrays_of_other_projects_are_recognised(tmp_path, shape, hint):
+    np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, shape)
+    with pytest.raises(ValueError, match=rf"a.npy holds .*{hint}"):
+        load_motion(tmp_path / "a.npy")
+
+
+def test_pickles_are_not_opened_and_normalised_features_are_told(golden, tmp_path):
+    np.save(tmp_path / "results.npy", {"motion": np.zeros((2, 22, 3, 60))}, allow_pickle=True)
+    with pytest.raises(
+        ValueError, match=r"results.npy holds pickled .*MDM.*\['motion'\]\[i\].transpose\(2, 0, 1\)"
+    ):
+        load_motion(tmp_path / "results.npy")
+    features = golden("features_free")["0/features"]
+    np.save(tmp_path / "f.npy", (features - features.mean(0)) / (features.std(0) + 1e-3))
+    with pytest.raises(ValueError, match="f.npy .*normalised; multiply by Std and add Mean"):
+        load_motion(tmp_path / "f.npy", up="y", unit="m")
+
+
 @pytest.mark.parametrize("name", ["a.npy", "a.fbx", "pose.bvh"])
 def test_other_files_are_refused(tmp_path, name):
     (tmp_path / name).write_text("no array")
