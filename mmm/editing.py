@@ -89,7 +89,8 @@ def edit(
         features: raw. Their values in gaps do not reach the network, but their path through a gap says where the motion
             continues after it.
         kept: one row for each body part of the tokenizer (upper, lower).
-        text: one text, or None: then only the kept frames decide (guidance is 0, which ignores the text).
+        text: one text, or one for each gap in the order of time, or None: then only the kept frames decide (guidance is
+            0, which ignores the text).
         blend: frames over which the kept motion fades out in a gap (`mmm.seams.join`).
         options: of `mmm.sampling.fill` (steps, guidance, temperature, argmax, schedule, remask).
     Raises:
@@ -101,7 +102,7 @@ def edit(
     skeleton = get_skeleton(skeleton)
     features = features.to(transformer.device, torch.float32)
     canvas = encode_kept(tokenizer, features, kept, skeleton)
-    tokens, confidence = fill_windows(transformer, canvas, text, seed=seed, **options)
+    tokens, confidence = fill_gaps(transformer, canvas, text, seed=seed, **options)
     decoded = decode_in_pieces(tokenizer, tokens[0], len(features))
     source = features.cpu()
     result = join_features(source, decoded, kept, skeleton, blend)
@@ -267,6 +268,36 @@ def encode_kept(
                 segment[-1, to_next] = segment[-2, to_next]
             canvas[0, part, first:last] = tokenizer.encode(segment[None])[0, part]
     return canvas
+
+
+def fill_gaps(
+    transformer: MaskedTransformer,
+    canvas: Int64[Tensor, "1 p n"],
+    text: TextEmbedding,
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> tuple[Int64[Tensor, "1 p n"], Float[Tensor, "1 p n"]]:
+    """`fill_windows` with one text, or with one for each open run, from the left; run i then has seed + i.
+
+    Runs that have not had their turn are open, so a run sees what is before it, and of the rest only what is kept.
+
+    Raises:
+        ValueError: several texts, but not as many as open runs.
+    """
+    if len(text) == 1:
+        return fill_windows(transformer, canvas, text, seed=seed, **options)
+    open_runs = runs((canvas[0] == MASK).any(0))
+    require(
+        len(text) == len(open_runs),
+        f"{len(text)} texts for {len(open_runs)} gaps; give one, or one for each.",
+    )
+    tokens, confidence = canvas.clone(), (canvas != MASK).float()
+    for number, (first, stop) in enumerate(open_runs):
+        # the runs after it are filled with its text, too, and thrown away
+        filled, sure = fill_windows(transformer, tokens, text[number], seed=seed + number, **options)
+        tokens[..., first:stop], confidence[..., first:stop] = filled[..., first:stop], sure[..., first:stop]
+    return tokens, confidence
 
 
 def fill_windows(

@@ -294,25 +294,26 @@ class MMM:
     # ------------------------------------------------------------------ motion → motion
 
     def inbetween(
-        self, motion: Motion, frames: Any, text: str | None = None, seed: int = 0, **options: Any
+        self, motion: Any, frames: Any, text: str | Sequence[str] | None = None, seed: int = 0, **options: Any
     ) -> Motion:
         """The motion with some frames regenerated; the other frames come back as they were.
 
         Args:
+            motion: a Motion, or what `mmm.bvh.capture.load_motion` returns, here and in the other edits.
             frames: (start, stop) of the gap, or several such pairs; frame `stop` is kept.
-            text: what happens in the gap; without a text only the kept frames decide.
+            text: what happens in the gaps, or a list with one text for each; without one only the kept frames decide.
         Raises:
             ValueError: a gap outside the clip, gaps that overlap, nothing kept, too few kept frames in a row; no text
-                for a model that was never trained without one.
+                for a model that was never trained without one; not as many texts as gaps.
         """
         result = self.edit(motion, frames, text=text, seed=seed, **options)
-        return self._edited(motion, result, text)
+        return self._edited(_motion_in(motion), result, _texts(text, _as_pairs(frames)))
 
     def outpaint(
         self,
-        motion: Motion,
-        length: int,
-        text: str | None = None,
+        motion: Any,
+        length: Any,
+        text: str | Sequence[str] | None = None,
         side: str = "after",
         seed: int = 0,
         **options: Any,
@@ -324,12 +325,13 @@ class MMM:
         Raises:
             ValueError: length is not above the motion's; another side; as for `inbetween`.
         """
+        motion, (length,) = _motion_in(motion), _per_text(length, 1)
         before, after = frames_to_add(len(motion.features), length, side)
         result = self.edit(motion, before=before, after=after, text=text, seed=seed, **options)
-        return self._edited(motion, result, text)
+        return self._edited(motion, result, _texts(text, []))
 
     def edit_upper_body(
-        self, motion: Motion, text: str | None, frames: Any = None, seed: int = 0, **options: Any
+        self, motion: Any, text: str | Sequence[str] | None, frames: Any = None, seed: int = 0, **options: Any
     ) -> Motion:
         """The motion with another upper body: legs, path and heading stay as they are, bit for bit.
 
@@ -340,10 +342,10 @@ class MMM:
             ValueError: a model without body parts; as for `inbetween`.
         """
         result = self.edit(motion, frames, part="upper", text=text, seed=seed, **options)
-        return self._edited(motion, result, text)
+        return self._edited(_motion_in(motion), result, _texts(text, _as_pairs(frames)))
 
     def edit_lower_body(
-        self, motion: Motion, text: str | None, frames: Any = None, seed: int = 0, **options: Any
+        self, motion: Any, text: str | Sequence[str] | None, frames: Any = None, seed: int = 0, **options: Any
     ) -> Motion:
         """The motion with other legs, path and heading; the upper body moves as before, on top of them.
 
@@ -351,17 +353,17 @@ class MMM:
             ValueError: as for `edit_upper_body`.
         """
         result = self.edit(motion, frames, part="lower", text=text, seed=seed, **options)
-        return self._edited(motion, result, text)
+        return self._edited(_motion_in(motion), result, _texts(text, _as_pairs(frames)))
 
     def edit(
         self,
-        motion: Motion,
+        motion: Any,
         frames: Any = None,
         *,
         part: str = "whole",
         before: int = 0,
         after: int = 0,
-        text: str | None = None,
+        text: str | Sequence[str] | None = None,
         seed: int = 0,
         blend: int = BLEND,
         **options: Any,
@@ -374,13 +376,12 @@ class MMM:
             before, after: frames to add before and after the motion.
             blend: frames over which the kept motion fades out in a gap.
         """
+        motion, gaps = _motion_in(motion), _as_pairs(frames)
         self._check_edit(motion, part)
         features = torch.tensor(motion.features)
-        parts = self.tokenizer.config.parts
-        features, kept = prepare(features, _as_pairs(frames), part, parts, before, after)
-        if text is not None:
-            _check_text(text)
-        condition = None if text is None else self.embed([text])
+        features, kept = prepare(features, gaps, part, self.tokenizer.config.parts, before, after)
+        texts = _texts(text, gaps)
+        condition = self.embed(texts) if texts else None
         options = {"guidance": self.guidance, "seed": int(seed), "blend": blend, **options}
         skeleton = self.info["skeleton"]
         return edit(self.tokenizer, self.transformer, features, kept, condition, skeleton=skeleton, **options)
@@ -446,7 +447,7 @@ class MMM:
     def _motion(self, features: Tensor, text: str, **options: Any) -> Motion:
         return Motion.generated(features, self.info["fps"], text, self.info["skeleton"], **options)
 
-    def _edited(self, source: Motion, result: Edit, text: str | None) -> Motion:
+    def _edited(self, source: Motion, result: Edit, texts: list[str]) -> Motion:
         """The edit with the body of its source; kept joints that were captured stay as they are."""
         captured = np.zeros((len(result.features), source.captured.shape[1]), bool)
         for row, joints in zip(
@@ -457,8 +458,10 @@ class MMM:
             captured &= source.captured
         else:  # frames were added: those of the source are the kept ones
             captured[captured.any(1)] = source.captured
-        motion = self._motion(result.features, text or source.text, body=source.body, captured=captured)
-        motion.note = self._notes([text], self.embed([text]))[0] if text else source.note
+        text = ", then ".join(texts) or source.text
+        motion = self._motion(result.features, text, body=source.body, captured=captured)
+        notes = self._notes(texts, self.embed(texts)) if texts else [source.note]
+        motion.note = " ".join(filter(None, notes))
         return motion
 
     def empty_canvas(self, frames: Sequence[int]) -> tuple[Int64[Tensor, "b p n"], Int64[Tensor, " b"]]:
@@ -556,6 +559,30 @@ def _seeds(seed: numbers.Integral | Sequence[int], texts: int) -> list[int]:
     seeds = [int(seed) + i for i in range(texts)] if isinstance(seed, numbers.Integral) else list(seed)
     require(len(seeds) == texts, f"{len(seeds)} seeds for {texts} texts; give one, or one per text.")
     return seeds
+
+
+def _motion_in(motion: Any) -> Motion:
+    """A Motion, also from what `load_motion` returns."""
+    inner = getattr(motion, "motion", motion)
+    require(
+        isinstance(inner, Motion),
+        f"motion is {type(motion).__name__}, expected a Motion (load_motion gives one).",
+    )
+    return inner
+
+
+def _texts(text: str | Sequence[str] | None, gaps: Sequence[tuple[int, int]]) -> list[str]:
+    """One text, or one for each gap in the order of time; none from None."""
+    if text is None:
+        return []
+    texts = [text] if isinstance(text, str) else list(text)
+    for one in texts:
+        _check_text(one)
+    require(
+        len(texts) == 1 or 0 < len(texts) == len(gaps),
+        f"{len(texts)} texts and {len(gaps)} gaps; give one text, or one for each gap.",
+    )
+    return [texts[i] for i in np.argsort([start for start, _ in gaps])] if len(texts) > 1 else texts
 
 
 def _as_pairs(frames: Any) -> list[tuple[int, int]]:

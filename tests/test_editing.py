@@ -7,6 +7,7 @@ import pytest
 import torch
 from made_up.tokenizer import SMALL, random_features, random_tokenizer
 
+from mmm.bvh.capture import load_motion
 from mmm.editing import edit, encode_kept, fill_windows, keep_outside, next_frame_indices
 from mmm.motion import Motion, features_to_joints
 from mmm.motion.runs import runs
@@ -211,6 +212,36 @@ def test_inbetween_and_its_gaps_in_any_kind_of_sequence(model, motion):
     assert np.array_equal(several.features[40:59], motion.features[40:59])
 
 
+def test_each_gap_has_its_own_text(of_parts, motion):
+    model = of_parts()  # the few steps of `model` have not taught it to read
+    gaps, texts = [(80, 112), (20, 40)], ["a person waves", "a person bows"]  # not in the order of time
+    both = model.edit(motion, gaps, text=texts, seed=3)
+    first = model.edit(motion, (20, 40), text="a person bows", seed=3)
+    only_bows, only_waves = (model.edit(motion, gaps, text=text, seed=3) for text in texts[::-1])
+    assert torch.equal(both.tokens[:, 5:10], only_bows.tokens[:, 5:10]), "the first gap sees no other text"
+    assert not torch.equal(both.tokens[:, 5:10], first.tokens[:, 5:10]), "nor what the second gap held"
+    assert not torch.equal(both.tokens[:, 20:28], only_bows.tokens[:, 20:28])
+    assert not torch.equal(both.tokens[:, 20:28], only_waves.tokens[:, 20:28])
+    assert torch.equal(both.tokens[:, :5], both.canvas[:, :5]) and not (both.tokens == MASK).any()
+    result = model.inbetween(motion, gaps, texts, seed=3)
+    assert np.array_equal(result.features, both.features.numpy())
+    assert result.text == "a person bows, then a person waves"
+    one = model.inbetween(motion, gaps, ["a person bows"], seed=3)
+    assert np.array_equal(one.features, only_bows.features.numpy())
+
+
+def test_what_load_motion_returns_is_edited(of_parts, motion, tmp_path):
+    np.save(tmp_path / "a.npy", motion.features)
+    captured, model = load_motion(tmp_path / "a.npy"), of_parts()
+    for call in (
+        lambda x: model.inbetween(x, (40, 80)),
+        lambda x: model.outpaint(x, 160.0),
+        lambda x: model.edit_upper_body(x, "waves"),
+        lambda x: model.edit_lower_body(x, "walks"),
+    ):
+        assert np.array_equal(call(captured).features, call(captured.motion).features)
+
+
 def test_a_motion_longer_than_the_canvas_is_edited(model, clip):
     long = Motion(torch.cat([clip] * 4))  # 556 frames
     result = model.inbetween(long, (100, 400), "a person bows")
@@ -257,6 +288,10 @@ def test_upper_and_lower_body(of_parts, motion):
         (lambda m, x: m.edit(x, (40, 80), part="head"), "'head'"),
         (lambda m, x: m.edit(x, text="waves"), "no gap"),
         (lambda m, x: m.inbetween(x, (40, 80), " "), "' '"),
+        (lambda m, x: m.inbetween(x, [(20, 40), (60, 80)], ["bows"] * 3), "3 texts and 2 gaps"),
+        (lambda m, x: m.outpaint(x, 180, ["walks", "bows"]), "2 texts and 0 gaps"),
+        (lambda m, x: m.outpaint(x, "180"), "length is '180'"),
+        (lambda m, x: m.inbetween(x.features, (40, 80)), "motion is ndarray"),
         (lambda m, x: m.inbetween(x, (100, 150)), "100:150"),
         (lambda m, x: m.inbetween(Motion(x.features, fps=30), (40, 80)), "30 frames per second"),
         (lambda m, x: m.inbetween(x, (40, 80), blend=1), "blend is 1"),

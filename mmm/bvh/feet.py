@@ -63,7 +63,8 @@ def fix_feet(motion: Motion) -> Motion:
         features = _update_features(features, joints, changed, skeleton)
     if motion._captured is None:
         return Motion(features, motion.fps, motion.text, skeleton)
-    fixed = Motion.generated(features, motion.fps, motion.text, skeleton, motion.body, motion.captured)
+    captured = motion.captured & (joints == motion.joints).all(-1)
+    fixed = Motion.generated(features, motion.fps, motion.text, skeleton, motion.body, captured)
     fixed._joints, fixed.note, fixed.segments = joints, motion.note, motion.segments
     return fixed
 

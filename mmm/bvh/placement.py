@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from mmm.errors import require
 from mmm.motion.skeleton import HUMANML3D
@@ -126,14 +126,18 @@ def to_humanml3d_body(joints: Float[np.ndarray, "t 22 3"]) -> tuple[Float[np.nda
 
 
 def stand_on(
-    joints: Float[np.ndarray, "t j 3"], frame: int, pose: Float[np.ndarray, "j 3"]
+    joints: Float[np.ndarray, "t j 3"],
+    frame: int,
+    pose: Float[np.ndarray, "j 3"],
+    kept: Bool[np.ndarray, " j"],
 ) -> Float[np.ndarray, "t j 3"]:
-    """A motion turned about y and moved along the floor, so that its pose in one frame is nearest to `pose`.
+    """A motion turned about y and moved along the floor, so that its kept joints in one frame are nearest to `pose`.
 
     Features begin at the origin. Where frames are added in front of a motion, these begin there, and the rest has to be
-    moved back to where it was.
+    moved back to where it was. Joints that are not kept say nothing about where that is: other arms would turn the
+    whole path.
     """
-    flat, goal = joints[frame][:, [0, 2]].astype(np.float64), pose[:, [0, 2]].astype(np.float64)
+    flat, goal = joints[frame][kept][:, [0, 2]].astype(np.float64), pose[kept][:, [0, 2]].astype(np.float64)
     centre, aim = flat.mean(0), goal.mean(0)
     u, w = flat - centre, goal - aim
     # least squares in the plane: the angle that turns (x, z) about y

@@ -173,8 +173,8 @@ def _forward_kinematics(
     for parent, offset, channels in zip(tree.parents, tree.offsets, tree.channels, strict=True):
         values = torch.from_numpy(rows[:, first : first + len(channels)])
         first += len(channels)
-        rotation = _local_rotation(channels, values)
-        position = _local_position(offset, channels, values)
+        rotation = local_rotation(channels, values)
+        position = local_position(offset, channels, values)
         if parent >= 0:
             position = positions[parent] + rotate(rotations[parent], position)
             rotation = multiply(rotations[parent], rotation)
@@ -188,7 +188,7 @@ def _forward_kinematics(
     return torch.stack(positions, 1).numpy(), torch.stack(ends, 1).numpy() if ends else no_ends
 
 
-def _local_rotation(channels: tuple[str, ...], values: Float[Tensor, "t c"]) -> Float[Tensor, "t 4"]:
+def local_rotation(channels: tuple[str, ...], values: Float[Tensor, "t c"]) -> Float[Tensor, "t 4"]:
     """A joint's own rotation as quaternions, the first channel outermost; none where it has no such channel."""
     total = torch.tensor([1.0, 0, 0, 0], dtype=torch.float64).expand(len(values), 4)
     for channel, degrees in reversed(list(zip(channels, values.T, strict=True))):
@@ -201,7 +201,7 @@ def _local_rotation(channels: tuple[str, ...], values: Float[Tensor, "t c"]) -> 
     return total / (total.norm(dim=-1, keepdim=True) + 1e-8)
 
 
-def _local_position(
+def local_position(
     offset: list[float], channels: tuple[str, ...], values: Float[Tensor, "t c"]
 ) -> Float[Tensor, "t 3"]:
     """A joint's position relative to its parent: position channels replace its offset, they are not added to it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,38 +21,60 @@ Gaps = UseAppendAction[tuple[tuple[int, int], ...]]
 class _EditOfMotion(Sampling, abc.ABC):
     source: Positional[Path] = dataclasses.field(kw_only=True)
     """Your motion: a .bvh file (`mmm import FILE` shows how it is read), or .npy with joints (T, 22, 3) in metres
-    at 20 frames per second or features (T, 263), such as data/bandai/new_joint_vecs/ID.npy. From a .bvh to a .bvh the
-    motion keeps its position, direction and size; it then has 20 frames per second."""
+    at 20 frames per second or features (T, 263), such as data/bandai/new_joint_vecs/ID.npy. From a .bvh to a .bvh you
+    get your file back: its joints, unit, axes, frame rate and place. Kept frames have its numbers; fingers and other
+    joints that HumanML3D lacks go over from the kept frame before a gap to the one after it."""
     map: Path | None = None
     """YAML file that says which joint of a .bvh is which; known skeletons and usual names need none."""
     unit: str | None = None
     """Unit of a .bvh: cm, m, mm, inch or metres per unit; by default guessed from the size of the body."""
     up: str | None = None
     """Up axis of a .bvh: y, z, x, -y, -z or -x; guessed by default."""
+    source_fps: float | None = None
+    """Frames per second of your .bvh where its own 'Frame Time:' is wrong."""
+    skip: float = 0.0
+    """Seconds at the start of your motion to leave out, such as a T-pose; frames count from there."""
+    fps: float | None = None
+    """Frames per second of a .bvh that is made from a .bvh; by default those of your file."""
+    names: Literal["own", "humanml3d"] = "own"
+    """Joints of a .bvh that is made from a .bvh: your file's, or a rigid body of HumanML3D's 22 in your size."""
     compare: Path | None = None
     """.gif or .mp4 with your motion and the edit side by side."""
 
     def run(self) -> None:
         from mmm.bvh.capture import load_motion
+        from mmm.bvh.retarget import check_format, save_edit
         from mmm.viz.animation import animate_beside
 
         require(
             self.compare is None or self.compare.suffix.lower() in (".gif", ".mp4"),
             f"--compare {self.compare}: an animation's suffix is .gif or .mp4.",
         )
-        source = load_motion(self.source, joint_map=self.map, unit=self.unit, up=self.up)
+        check_format(self.fps, self.names)
+        try:
+            source = load_motion(self.source, self.map, self.unit, self.up, self.source_fps, self.skip)
+        except ValueError as error:  # what `mmm import` calls --fps: here that is the result's
+            raise ValueError(str(error).replace("--fps", "--source-fps")) from error
         model = self.load()
         if source.source.joint_map is not None and source.source.joint_map.name == "guessed":
             print(source.report())
+        else:
+            for note in source.source.notes + source.doubts:
+                print(f"note: {note}", file=sys.stderr)
         start = time.perf_counter()
         edited = self.edit(model, source.motion)
         print(f"{len(source.motion.features)} frames read, edited in {time.perf_counter() - start:.2f} s")
         print_notes([edited])
         edited = self.fixed(edited)
         for path in self.outs:
-            in_place = path.suffix.lower() == ".bvh" and source.placement is not None
-            (self.in_world_of(source, edited) if in_place else edited).save(path)
-            _report(path, edited)
+            if path.suffix.lower() == ".bvh" and source.source.bvh is not None:
+                frames = save_edit(path, source, edited, self.fps, self.names)
+                print(
+                    f"{path}: {frames} frames, {frames / (self.fps or source.source.fps):.1f} s, {edited.text!r}"
+                )
+            else:
+                edited.save(path)
+                _report(path, edited)
         if self.compare:
             animate_beside([source.motion, edited], self.compare, ["before", edited.text])
             print(f"{self.compare}: before and after")
@@ -60,20 +83,6 @@ class _EditOfMotion(Sampling, abc.ABC):
     def edit(self, model: Any, motion: Any) -> Any:
         """The edited motion."""
 
-    def kept_frame(self, motion: Any) -> tuple[int, int]:
-        """A kept frame of the edited motion, and the number of frames that were added before it."""
-        gaps = sorted(getattr(self, "gap", ()))
-        return (gaps[0][1] if gaps and gaps[0][0] == 0 else 0), 0
-
-    def in_world_of(self, source: Any, edited: Any) -> Any:
-        """`edited` in the world of the user's own motion: a kept frame stands where it stood before."""
-        from mmm.bvh.placement import stand_on
-        from mmm.motion import Motion
-
-        frame, added = self.kept_frame(source.motion)
-        joints = stand_on(edited.joints, frame, source.motion.joints[frame - added])
-        return Motion.from_joints(source.placement.to_world(joints), edited.fps, edited.text)
-
 
 @dataclasses.dataclass
 class InBetween(_EditOfMotion):
@@ -81,11 +90,11 @@ class InBetween(_EditOfMotion):
 
     gap: Gaps = ()
     """First frame of the gap and the first frame after it, 20 per second; give it again for more gaps."""
-    text: str | None = None
-    """What happens in the gap; without it only the kept frames decide."""
+    text: UseAppendAction[tuple[str, ...]] = ()
+    """What happens in the gaps; give it again for one text for each gap. Without it only the kept frames decide."""
 
     def edit(self, model: Any, motion: Any) -> Any:
-        return model.inbetween(motion, list(self.gap), self.text, **self.options())
+        return model.inbetween(motion, list(self.gap), list(self.text) or None, **self.options())
 
 
 @dataclasses.dataclass
@@ -102,35 +111,29 @@ class Outpaint(_EditOfMotion):
     def edit(self, model: Any, motion: Any) -> Any:
         return model.outpaint(motion, self.length, self.text, self.side, **self.options())
 
-    def kept_frame(self, motion: Any) -> tuple[int, int]:
-        from mmm.editing import frames_to_add
-
-        before, _ = frames_to_add(len(motion.features), self.length, self.side)
-        return before, before
-
 
 @dataclasses.dataclass
 class UpperBody(_EditOfMotion):
     """Another upper body on the same legs: `mmm edit upper-body walk.bvh --text "waves with the left hand"`"""
 
-    text: str = dataclasses.field(kw_only=True)
-    """What the upper body does."""
+    text: UseAppendAction[tuple[str, ...]] = dataclasses.field(kw_only=True)
+    """What the upper body does; give it again for one text for each gap."""
     gap: Gaps = ()
     """Only these frames (first, first after them); everywhere by default. Give it again for more."""
 
     def edit(self, model: Any, motion: Any) -> Any:
-        return model.edit_upper_body(motion, self.text, list(self.gap) or None, **self.options())
+        return model.edit_upper_body(motion, list(self.text), list(self.gap) or None, **self.options())
 
 
 @dataclasses.dataclass
 class LowerBody(UpperBody):
     """Other legs, path and heading under the same upper body: `mmm edit lower-body wave.bvh --text "walks forward"`"""
 
-    text: str = dataclasses.field(kw_only=True)
-    """What the legs do."""
+    text: UseAppendAction[tuple[str, ...]] = dataclasses.field(kw_only=True)
+    """What the legs do; give it again for one text for each gap."""
 
     def edit(self, model: Any, motion: Any) -> Any:
-        return model.edit_lower_body(motion, self.text, list(self.gap) or None, **self.options())
+        return model.edit_lower_body(motion, list(self.text), list(self.gap) or None, **self.options())
 
 
 @dataclasses.dataclass

@@ -4,11 +4,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+from made_up import bvh as made_up
 from made_up.command import exit_code
 from PIL import Image
 
+from mmm.bvh.capture import load_motion
 from mmm.bvh.reading import read_bvh
-from mmm.motion import Motion
+from mmm.motion import HUMANML3D, Motion
 
 run = partial(exit_code, "edit")
 
@@ -38,40 +40,80 @@ def test_in_between_from_file_to_files(trained, source, tmp_path, capsys):
     assert "89 frames read, edited in" in said and "'a person bows'" in said
 
 
-def test_a_bvh_keeps_its_position_direction_and_size(trained, source, tmp_path):
-    """A body of another size, at another place, in another direction, in inches."""
-    joints = Motion(np.load(source)).joints
-    turned = joints[..., [2, 1, 0]] * [1, 1, -1] * 1.2 + [3, 0, -2]
-    Motion.from_joints(turned.astype(np.float32)).save(tmp_path / "mine.bvh")
-    mine, back = tmp_path / "mine.bvh", tmp_path / "back.bvh"
-    model = ["--model", trained / "model_run"]
-    assert run("inbetween", mine, "--gap", 30, 50, "--text", "a person bows", *model, "--out", back) == 0
-    first, second = read_bvh(mine), read_bvh(back)
-    names = [second.names.index(name) for name in first.names]
-    away = np.linalg.norm(first.joints[: len(second.joints)] - second.joints[:, names], axis=-1)
-    assert away[:28].mean() < 0.05 and away[:28, 0].max() < 0.02, "kept: the same place, heading and size"
-    assert away[52:, 0].max() < 0.02
+@pytest.fixture(scope="module")
+def parts(of_parts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts") / "model"
+    of_parts(2).save_pretrained(folder)
+    return folder
+
+
+LEGS = [
+    "Hips",
+    *(f"{side}{joint}" for side in ("Left", "Right") for joint in ("UpLeg", "Leg", "Foot", "ToeBase")),
+]
+GAPS = ["--gap", 16, 32]
+BOWS = ["--text", "a person bows"]
 
 
 @pytest.mark.parametrize(
-    ("args", "kept"),
+    ("args", "added", "new", "legs"),  # frames in front, regenerated seconds, whether the legs are kept there
     [
-        (["inbetween", "--gap", 0, 20], slice(20, 87)),
-        (["outpaint", "--length", 120, "--side", "before"], slice(32, 118)),
-        (["outpaint", "--length", 121, "--side", "both"], slice(16, 102)),
+        (["inbetween", *GAPS], 0, (0.75, 1.6), False),
+        (["inbetween", "--gap", 0, 20], 0, (-1, 1), False),
+        (["inbetween", "--gap", 40, 58], 0, (1.95, 9), False),
+        (["outpaint", "--length", 80], 0, (2.85, 9), False),
+        (["outpaint", "--length", 78, "--side", "before"], 30, (-9, 0), False),
+        (["outpaint", "--length", 79, "--side", "both"], 15, (2.85, 9), False),
+        (["upper-body", *BOWS], 0, (-1, 9), True),
+        (["upper-body", *BOWS, *GAPS], 0, (0.75, 1.6), True),
+        (["lower-body", *BOWS, *GAPS], 0, (0.75, 1.6), False),
     ],
 )
-def test_kept_frames_stay_in_place_when_frames_are_added_before_them(trained, source, tmp_path, args, kept):
-    Motion(np.load(source)).save(tmp_path / "mine.bvh")
+def test_a_file_comes_back_as_it_was_where_it_was_kept(parts, tmp_path, args, added, new, legs):
+    """A z-up file in inches with fingers, at 30 fps: its joints, channels, rate, unit, axes and place."""
+    hand = made_up.TREES["mixamo"]["LeftHand"][1]
+    tree = made_up.TREES["mixamo"] | {"LeftHandIndex1": ("LeftHand", hand + (0.1, 0, 0))}
     mine, back = tmp_path / "mine.bvh", tmp_path / "back.bvh"
-    flags = ["--text", "a person bows", "--model", trained / "model_run", "--out", back]
-    assert run(args[0], mine, *args[1:], *flags) == 0
-    first, second = read_bvh(mine), read_bvh(back)
-    before = kept.start if args[0] == "outpaint" else 0
-    roots = [bvh.joints[:, bvh.names.index("pelvis")] for bvh in (first, second)]
-    count = kept.stop - kept.start
-    away = roots[0][kept.start - before :][:count] - roots[1][kept][:count]
-    assert np.linalg.norm(away, axis=-1).max() < 0.03
+    made_up.write(mine, tree, 89, unit=0.0254, up="z", prefix="mixamorig:")
+    assert run(args[0], mine, *args[1:], "--model", parts, "--out", back) == 0
+    first, second = read_bvh(mine, unit=1), read_bvh(back, unit=1)
+    assert (first.names, first.parents, first.fps) == (second.names, second.parents, second.fps)
+    assert first.tree.channels == second.tree.channels
+    assert np.abs(np.subtract(first.tree.offsets, second.tree.offsets)).max() < 1e-5
+    count = min(len(first.joints), len(second.joints) - added)
+    assert count >= 86, "all but what the features lack"
+    seconds = np.arange(count) / 30
+    kept = (seconds <= new[0]) | (seconds >= new[1])
+    away = np.linalg.norm(first.joints[:count] - second.joints[added:][:count], axis=-1)  # inches
+    assert kept.any() or legs
+    assert away[kept].max(initial=0) < 1e-3
+    if legs:
+        assert away[:, [first.names.index(f"mixamorig:{name}") for name in LEGS]].max() < 1e-3
+    assert len(second.joints) > 100 or away[~kept].max() > 0.5, "something is new"
+    again = load_motion(back)
+    assert (again.source.joint_map.name, again.unit, again.placement.up) == ("mixamo", "inch", "z")
+
+
+def test_another_rate_and_humanml3ds_joints(parts, tmp_path):
+    mine, back = tmp_path / "mine.bvh", tmp_path / "back.bvh"
+    made_up.write(mine, made_up.TREES["poser"], 89, unit=0.0254, up="z")
+    model = ["--model", parts, "--out", back]
+    assert run("inbetween", mine, *GAPS, *model, "--fps", 60) == 0
+    first, second = read_bvh(mine, unit=1), read_bvh(back, unit=1)
+    assert second.fps == 60 and len(second.joints) == 177 and second.names == first.names
+    away = np.linalg.norm(first.joints - second.joints[::2], axis=-1)
+    assert away[:23].max() < 1e-3 and away[48:].max() < 1e-3
+    between = (first.joints[50:60] + first.joints[51:61]) / 2 - second.joints[101:121:2]
+    assert np.linalg.norm(between, axis=-1).max() < 0.1
+    assert run("inbetween", mine, *GAPS, *model, "--names", "humanml3d") == 0
+    second = read_bvh(back, unit=1)
+    assert sorted(second.names) == sorted(HUMANML3D.joints) and second.fps == 30 and len(second.joints) == 89
+    away = first.joints[:, 0] - second.joints[:, 0]
+    assert np.linalg.norm(away, axis=-1)[[*range(23), *range(48, 89)]].max() < 0.5, "pelvis, inches"
+    again = load_motion(back)
+    assert (again.source.joint_map.name, again.unit, again.placement.up) == ("humanml3d", "inch", "z")
+    assert run("inbetween", mine, "--gap", 8, 16, *model, "--source-fps", 60, "--skip", 0.1) == 0
+    assert read_bvh(back).fps == 60 and len(read_bvh(back).joints) == 83
 
 
 def test_outpaint_and_long(trained, source, tmp_path):
@@ -93,6 +135,9 @@ def test_outpaint_and_long(trained, source, tmp_path):
         (["upper-body", "SOURCE", "--text", "waves"], "upper body"),
         (["outpaint", "SOURCE", "--length", 40], "length is 40"),
         (["inbetween", "nowhere.bvh", "--gap", 3, 5], "nowhere.bvh"),
+        (["inbetween", "SOURCE", "--gap", 30, 50, "--source-fps", 30], "--source-fps is for .bvh files"),
+        (["inbetween", "SOURCE", "--gap", 30, 50, "--fps", 0], "fps is 0"),
+        (["inbetween", "SOURCE", "--gap", 30, 50, "--text", "bows", "--text", "waves"], "2 texts and 1 gaps"),
         (["long", "a person walks, then"], 'a person walks, then'),
         (["inbetween", "SOURCE", "--gap", 30, 50, "--out", "a.txt"], "a.txt"),
         (["inbetween", "SOURCE", "--gap", 30, 50, "--compare", "a.png"], "a.png"),
