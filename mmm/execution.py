@@ -17,7 +17,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from mmm.errors import atomic_write, require
+from mmm.errors import atomic_write, require, scratch_dir
 
 KERNEL = "mmm-course"  # the name of our kernel specification, which no machine has by chance
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
@@ -52,8 +51,7 @@ def run_notebook(
     is the notebook's own folder, as in Jupyter.
     """
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="mmm-course-") as name:
-        scratch = Path(name)
+    with scratch_dir("mmm-course") as scratch:
         _write_kernelspec(scratch)
         job = {
             "notebook": str(path),

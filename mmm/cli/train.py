@@ -80,7 +80,7 @@ class _Run:
     out: Path = Path("runs/tok")
     """The run: checkpoints, metrics.jsonl, manifest.json, model/. Run again to continue where it stopped."""
     seed: int = 0
-    """Same seed, same run."""
+    """Same seed, same run; on a CPU bit for bit, with the same number of threads (OMP_NUM_THREADS)."""
     fresh: bool = False
     """Start again instead of continuing the run in --out."""
     cpu: bool = False
@@ -96,7 +96,8 @@ class _Run:
 class _Training(flags(TrainConfig, ("steps", "batch_size", "lr", "checkpoint_every")), _Run):
     preset: Preset = "small"
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
-    """"no" is float32, reproducible bit for bit on a CPU; auto takes bf16 where the machine is fast in it."""
+    """"no" is float32, reproducible bit for bit on a CPU with the same number of threads; auto takes
+    bf16 where the machine is fast in it."""
 
 
 @dataclasses.dataclass

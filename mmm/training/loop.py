@@ -2,8 +2,8 @@
 
 A *step* is one step of the optimizer, on one batch. Everything random in step s is drawn from generators that are
 seeded by (seed, s) alone. So a checkpoint needs no state of a data loader or a generator, only the number of the step,
-and a resumed run continues bit for bit on a CPU. Several processes (`accelerate launch`) draw the same batch and take a
-slice each.
+and a resumed run continues bit for bit on a CPU, if it has as many threads (manifest.json says how many): the order of
+sums depends on them. Several processes (`accelerate launch`) draw the same batch and take a slice each.
 """
 
 from __future__ import annotations

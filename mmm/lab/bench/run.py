@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from mmm.errors import require
+from mmm.errors import require, scratch_dir
 from mmm.lab.bench.memory import PeakMemory
 
 FORMAT = "mmm-bench-1"
@@ -141,8 +141,8 @@ def run_bench(settings: BenchSettings, out: str | os.PathLike[str], isolate: boo
     parts = settings.parts
     if not settings.model and set(parts) & set(SAMPLING):
         parts = ("model", *parts)
-    with tempfile.TemporaryDirectory(prefix="mmm-bench-") as scratch, interruptible() as stopped:
-        job = Job(settings, Path(scratch))
+    with scratch_dir("mmm-bench") as scratch, interruptible() as stopped:
+        job = Job(settings, scratch)
         results |= {"manifest": _manifest(job), "failed": {}}
         for number, part in enumerate(parts, start=1):
             note(f"[{number}/{len(parts)}] {TITLES[part]}, {settings.name} on {settings.device} ...")
