@@ -163,7 +163,7 @@ def fit_transformer(
     # 3. Captions of clips and of what is composed of them, as embeddings.
     longest, parts = transformer.config.max_tokens, transformer.config.parts
     length_data = length_sets(folder, tokenizer.config.ratio, longest)
-    composer = _composer(folder, visible, longest, parts, recipe)
+    composer = make_composer(folder, visible, longest, parts, recipe)
     length_composer = _length_composer(folder, length_data[0], longest, parts, recipe)
     composed = [text for some in (composer, length_composer) if some for text in some.texts()]
     captions = train.texts() + composed
@@ -367,7 +367,7 @@ def _check_sizes(
         )
 
 
-def _composer(
+def make_composer(
     folder: MotionFolder, tokens: TokenSet, longest: int, parts: int, recipe: Recipe
 ) -> Composer | None:
     """Crops and composes clips, if the data set says how and the recipe how often."""
@@ -381,7 +381,7 @@ def _length_composer(
     folder: MotionFolder, tokens: TokenSet, longest: int, parts: int, recipe: Recipe
 ) -> Composer | None:
     """Composes as in the training of the transformer, but neither crops nor repeats single actions."""
-    return _composer(folder, tokens, longest, parts, dataclasses.replace(recipe, crop=0.0, repeat=0.0))
+    return make_composer(folder, tokens, longest, parts, dataclasses.replace(recipe, crop=0.0, repeat=0.0))
 
 
 def _check_folder(out: Path, options: dict[str, Any]) -> None:

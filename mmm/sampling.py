@@ -209,7 +209,7 @@ def fill(
     training = model.training
     model.eval()
     try:
-        for shape, waiting in _by_shape(sizes, text.mask, group, model.config.max_tokens).items():
+        for shape, waiting in by_shape(sizes, text.mask, group, model.config.max_tokens).items():
             while waiting := [i for i in waiting if counts[i]]:
                 # Items of one group may be at different passes. Those with the most passes left go first, so that
                 # groups stay full to the end.
@@ -238,7 +238,7 @@ def fill(
     return Filled(tokens.to(canvas.device), confidence.to(canvas.device), passes)
 
 
-def _by_shape(
+def by_shape(
     sizes: list[int], word_mask: Bool[Tensor, "b s"], group: int, max_tokens: int
 ) -> dict[tuple[int, int], list[int]]:
     """Items by the (positions, words) in which the network meets them: their own, or rounded up for a group."""

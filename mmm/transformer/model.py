@@ -112,17 +112,32 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b q d"],
-        mask: Bool[Tensor, "b k"],
-        context: Float[Tensor, "b k d"] | None = None,
+        mask: Bool[Tensor, "b *queries k"],
+        context: Float[Tensor, "b s d"] | None = None,
+        cache: list[Tensor] | None = None,
     ) -> Float[Tensor, "b q d"]:
+        """
+        Args:
+            mask: one row for all queries (B, K), or one for each (B, Q, K).
+            cache: an empty list, which gets keys and values. In the next call those of `x` are put behind them; those
+                of `context`, which must be the same, are not computed again.
+        """
+
+        def heads(y: Tensor) -> Tensor:
+            return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
         if context is None:
-            query, key, value = self.query_key_value(x).chunk(3, dim=-1)
+            query, key, value = map(heads, self.query_key_value(x).chunk(3, dim=-1))
+            if cache:
+                key, value = (torch.cat(pair, dim=2) for pair in zip(cache, (key, value), strict=True))
         else:
-            query, (key, value) = self.query(x), self.key_value(context).chunk(2, dim=-1)
-        query, key, value = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (query, key, value))
-        y = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask[:, None, None], dropout_p=self.dropout if self.training else 0.0
-        )
+            query = heads(self.query(x))
+            key, value = cache or map(heads, self.key_value(context).chunk(2, dim=-1))
+        if cache is not None:
+            cache[:] = key, value
+        mask = mask[:, None] if mask.ndim == 2 else mask
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None], dropout_p=dropout)
         return self.out(y.transpose(1, 2).flatten(2))
 
 
@@ -142,11 +157,12 @@ class Block(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b q d"],
-        mask: Bool[Tensor, "b k"],
-        words: Float[Tensor, "b k d"] | None = None,
+        mask: Bool[Tensor, "b *queries k"],
+        words: Float[Tensor, "b s d"] | None = None,
+        cache: list[Tensor] | None = None,
     ) -> Float[Tensor, "b q d"]:
         context = None if self.norm_words is None else self.norm_words(words)
-        x = x + self.dropout(self.attention(self.norm_attention(x), mask, context))
+        x = x + self.dropout(self.attention(self.norm_attention(x), mask, context, cache))
         return x + self.dropout(self.mlp(self.norm_mlp(x)))
 
 

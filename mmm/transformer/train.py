@@ -62,20 +62,13 @@ def train_transformer(
     sizes = transformer.config
 
     def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        clips, variants = tokens.draw(config.batch_size, generator)
-        captions = tokens.draw_captions(clips, generator)
-        if composer is None:
-            true, lengths = tokens.batch(variants)
-        else:
-            true, lengths, captions = composer.draw(clips, variants, captions, generator)
-        if recipe.typos:
-            captions = draw_misspelled(captions, recipe.typos, generator)
+        true, lengths, captions = draw_clips(tokens, config.batch_size, generator, recipe, composer)
         masked_parts = draw_masked_parts(
             config.batch_size, sizes.predicted_parts, recipe.both_parts, generator
         )
         data = masked_batch(true, lengths, sizes.codes, recipe, generator, masked_parts)
         drop_text = torch.rand(config.batch_size, generator=generator) < sizes.text_dropout
-        return data | _embeddings(text, captions) | {"drop_text": drop_text}
+        return data | embeddings_of(text, captions) | {"drop_text": drop_text}
 
     def loss(
         model: nn.Module, data: dict[str, Tensor], generator: torch.Generator
@@ -107,6 +100,25 @@ def train_transformer(
     return result
 
 
+def draw_clips(
+    tokens: TokenSet,
+    count: int,
+    generator: torch.Generator,
+    recipe: Recipe = OURS,
+    composer: Composer | None = None,
+) -> tuple[Int64[Tensor, "b p n"], Int64[Tensor, " b"], list[str]]:
+    """True tokens, lengths and captions of a batch: clips of similar length, some of them cropped or composed."""
+    clips, variants = tokens.draw(count, generator)
+    captions = tokens.draw_captions(clips, generator)
+    if composer is None:
+        true, lengths = tokens.batch(variants)
+    else:
+        true, lengths, captions = composer.draw(clips, variants, captions, generator)
+    if recipe.typos:
+        captions = draw_misspelled(captions, recipe.typos, generator)
+    return true, lengths, captions
+
+
 def masked_batch(
     tokens: Int64[Tensor, "b p n"],
     lengths: Int64[Tensor, " b"],
@@ -133,7 +145,8 @@ def masked_batch(
     return {"tokens": tokens, "lengths": lengths, "canvas": canvas}
 
 
-def _embeddings(text: TextSource, captions: list[str]) -> dict[str, Tensor]:
+def embeddings_of(text: TextSource, captions: list[str]) -> dict[str, Tensor]:
+    """What the networks read of captions: words, word_mask, sentence."""
     embeddings = text.lookup(captions)
     return {"words": embeddings.words, "word_mask": embeddings.mask, "sentence": embeddings.sentence}
 
@@ -183,7 +196,7 @@ def evaluate_transformer(
     hits, masked = dict(loss), dict(loss)
     for number, variants in enumerate(order.split(batch_size)):
         generator = step_generator(seed, number)
-        embeddings = _embeddings(text, val.draw_captions(clip_of[variants], generator))
+        embeddings = embeddings_of(text, val.draw_captions(clip_of[variants], generator))
         for task, (parts, _) in tasks.items():
             masked_parts = torch.tensor(parts).expand(len(variants), -1)
             data = masked_batch(

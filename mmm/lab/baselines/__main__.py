@@ -1,0 +1,134 @@
+"""`python -m mmm.lab.baselines train | evaluate`: see `mmm/lab/baselines/__init__.py`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, subcommand
+
+from mmm.recipes import PresetName, RecipeName
+
+
+@dataclasses.dataclass
+class Train:
+    """Train a baseline on the data, with the sizes, the tokenizer and the text encoder of a model folder."""
+
+    kind: Positional[Literal["autoregressive", "diffusion"]]
+    data: Path
+    """A data folder, as `mmm prepare` makes it; the one the model was trained on."""
+    model: Path
+    """Model or run folder of the masked transformer."""
+    out: Path
+    """The run: checkpoints, metrics.jsonl, manifest.json, model/. Run again to continue where it stopped."""
+    preset: PresetName = "light"
+    """The training budget of the masked transformer: that of this preset."""
+    recipe: RecipeName = "ours"
+    steps: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    checkpoint_every: int | None = None
+    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    seed: int = 0
+    fresh: bool = False
+    """Start again instead of continuing the run in --out."""
+    cpu: bool = False
+    """Stay on the CPU even if there is a GPU."""
+
+    def run(self) -> None:
+        from mmm.data import MotionFolder
+        from mmm.lab.baselines.models import fit_baseline
+        from mmm.model import MMM
+
+        names = ("steps", "batch_size", "lr", "checkpoint_every", "precision", "seed")
+        result = fit_baseline(
+            self.kind,
+            MotionFolder.open(self.data),
+            MMM.from_pretrained(self.model),
+            self.out,
+            self.preset,
+            self.recipe,
+            {"resume": not self.fresh, "cpu": self.cpu},
+            **{name: getattr(self, name) for name in names},
+        )
+        print(", ".join(f"{name} {value:.4g}" for name, value in result.metrics.items()))
+        print(f"network: {self.out / 'model'}")
+
+
+@dataclasses.dataclass
+class Evaluate:
+    """Compare baselines with the masked transformer: the paper's metrics, motion, time and cost, with given lengths.
+
+    OUT gets results.md, results.json and a folder for each model. If it is stopped, the same call continues."""
+
+    data: Path
+    """A data folder, as `mmm prepare` makes it."""
+    model: Path
+    """Model or run folder of the masked transformer."""
+    out: Path
+    run_folders: Annotated[UseAppendAction[tuple[Path, ...]], tyro.conf.arg(name="run")] = ()
+    """Run of a baseline; repeatable."""
+    samplers: UseAppendAction[tuple[str, ...]] = ()
+    """Of diffusion: ddim-STEPS or ddpm-STEPS; repeatable. By default ddim-50 and ddim-10."""
+    evaluator: Path | None = None
+    """Folder of a text–motion evaluator; the one shipped for the data set by default."""
+    split: str = "val"
+    repeats: int = 20
+    multimodality: Literal["one", "all", "none"] = "one"
+    pool: int = 32
+    seed: int = 0
+    batch_size: int = 32
+    precision: Literal["auto", "no", "bf16"] = "auto"
+    aits: bool = True
+    """Also sample the clips one by one and measure the time."""
+    gaps: bool = False
+    """Also evaluate in-betweening."""
+    clips: int | None = None
+    """With --gaps: only so many clips."""
+    other_splits: bool = False
+    """Allow data of other splits than the model was trained on, which it may have seen in training."""
+    fresh: bool = False
+    cpu: bool = False
+
+    def run(self) -> None:
+        from mmm.data import MotionFolder
+        from mmm.evaluation.config import ProtocolConfig
+        from mmm.evaluation.evaluator import load_evaluator
+        from mmm.lab.baselines.compare import SAMPLERS, compare, models_of
+        from mmm.lab.edits import EditConfig
+        from mmm.model import MMM
+
+        names = ("split", "repeats", "multimodality", "pool", "seed", "batch_size", "precision", "aits")
+        config = ProtocolConfig(lengths=("given",), **{name: getattr(self, name) for name in names})
+        shared = {"split": self.split, "seed": self.seed, "pool": self.pool}
+        folder = MotionFolder.open(self.data)
+        compare(
+            models_of(MMM.from_pretrained(self.model), self.run_folders, self.samplers or SAMPLERS),
+            folder,
+            load_evaluator(folder, self.evaluator),
+            config,
+            self.out,
+            EditConfig(clips=self.clips, **shared) if self.gaps else None,
+            resume=not self.fresh,
+            cpu=self.cpu,
+            other_splits=self.other_splits,
+        )
+        print((self.out / "results.md").read_text(encoding="utf-8"))
+
+
+def main(args: list[str] | None = None) -> None:
+    """Bad input prints one sentence and exits 2."""
+    kinds = Annotated[Train, subcommand("train")] | Annotated[Evaluate, subcommand("evaluate")]
+    command = tyro.cli(OmitArgPrefixes[kinds], prog="python -m mmm.lab.baselines", args=args)
+    try:
+        command.run()
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"mmm.lab.baselines: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
