@@ -6,6 +6,7 @@ their results become one table.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -103,7 +104,7 @@ def compare(
             rows["real"] = _means(results, "real")
         rows[name] = _means(results, "given") | _of_classes(results)
         rows[name] |= {"aits": results.timing["aits"]} if "aits" in results.timing else {}
-        frames = int(np.clip(results.stored(0)["frames"].float().mean(), 24, model.max_frames))
+        frames = int(results.stored(0)["frames"].float().mean())
         rows[name] |= cost(model, "a person walks forward", frames, config.sampler())
         if gaps and not getattr(model, "own_end", False):
             how = {name: value for name, value in options.items() if name in ("progress", "other_splits")}
@@ -119,7 +120,7 @@ def compare(
     if edited:
         edits = pd.concat(edited).sort_values("gap", kind="stable", key=_by_appearance)
         text += ["## In-betweening", GAPS_NOTE, markdown(edits, ("gap", "method", "clips", *EDITED))]
-        content["gaps"] = edits.to_dict("records")
+        content["gaps"] = json.loads(edits.to_json(orient="records"))  # NaN becomes null
     write_json(out / "results.json", content)
     with atomic_write(out / "results.md") as part:
         part.write_text("\n\n".join(text) + "\n", encoding="utf-8")

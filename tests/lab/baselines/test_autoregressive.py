@@ -79,8 +79,7 @@ def test_the_cache_gives_what_the_whole_sequence_gives():
             x = model.embed_step(tokens[:, :, step : step + 1])
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize(("parts", "guidance"), [(1, 1.0), (2, 2.0)])
 def test_tokens_do_not_depend_on_the_batch(parts, guidance):
     model, text, lengths = network(parts), TEXT.lookup(CAPTIONS), [9, 12, 5, 12]
     for group in (1, 3):
@@ -90,7 +89,7 @@ def test_tokens_do_not_depend_on_the_batch(parts, guidance):
             if counts:
                 assert [row.shape for row in together] == [(parts, n) for n in lengths]
             assert all(0 <= row.min() and row.max() < CODES for row in together if row.numel())
-            for i in (3, 1, 0):
+            for i in (3, 0):
                 own = None if counts is None else [counts[i]]
                 (alone,) = sample(model, text[i], [5 + i], own, **how)
                 assert torch.equal(alone, together[i])
@@ -137,7 +136,7 @@ def test_what_cannot_be_sampled_is_refused():
 
 def test_it_learns_the_clips_and_their_ends_and_is_saved(tmp_path):
     tokens = token_set([8, 9, 10, 12], [[caption] for caption in CAPTIONS], parts=2)
-    config = TrainConfig(steps=120, batch_size=16, lr=5e-3, betas=(0.9, 0.98), ema=0.9, log_every=10)
+    config = TrainConfig(steps=90, batch_size=16, lr=5e-3, betas=(0.9, 0.98), ema=0.9, log_every=10)
     recipe = get_recipe("ours", drop_edge=0.0, random_codes=0.05)
     torch.manual_seed(0)
     model = Autoregressive(network().config, torch.randn(2, CODES, 8))

@@ -11,6 +11,7 @@ from mmm.lab.baselines.__main__ import main
 from mmm.lab.baselines.autoregressive import Autoregressive
 from mmm.lab.baselines.compare import cost, models_of
 from mmm.lab.baselines.models import Baseline, load_network
+from mmm.lab.edits import gaps
 from mmm.motion import Motion
 
 
@@ -105,7 +106,8 @@ def test_passes_and_flops(baselines):
     assert 0 < costs["autoregressive"]["GFLOPs"] < 10
 
 
-def test_all_models_in_one_table(runs, trained, toy, tmp_path, capsys):
+def test_all_models_in_one_table(runs, trained, toy, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(gaps, "GAPS", (gaps.Gap(fraction=0.5), gaps.Gap(frames=8)))
     words = [
         "--data",
         toy.path,
