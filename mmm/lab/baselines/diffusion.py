@@ -22,10 +22,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from mmm.errors import check_ranges
 from mmm.lab.baselines.frames import RATIO, FrameSource
 from mmm.lab.baselines.groups import groups_of, guided
 from mmm.recipes import OURS, Recipe
-from mmm.storage import load_config, load_state, save_module
+from mmm.storage import load_config, load_module, save_module
 from mmm.text import TextEmbedding, TextSource
 from mmm.training.config import TrainConfig
 from mmm.training.loop import TrainResult, train
@@ -41,7 +42,7 @@ Sampler = Literal["ddpm", "ddim"]
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiserConfig(TransformerConfig):
-    """Sizes of a Denoiser: those of a MaskedTransformer, whose codes, code_dim and parts mean nothing here.
+    """Sizes of a Denoiser: those of a MaskedTransformer; codes, code_dim and parts (1) mean nothing here.
 
     Attributes:
         features: numbers of a frame (D). max_tokens: longest motion, in groups of 4 frames.
@@ -51,7 +52,11 @@ class DenoiserConfig(TransformerConfig):
 
     features: int
     noise_steps: int = 1000
-    noise_schedule: str = "squaredcos_cap_v2"
+    noise_schedule: Literal["squaredcos_cap_v2", "linear"] = "squaredcos_cap_v2"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, features=(1, 1 << 16), noise_steps=(1, 100_000))
 
 
 class Denoiser(nn.Module):
@@ -128,9 +133,8 @@ class Denoiser(nn.Module):
             FileNotFoundError, ValueError: files are missing, damaged, or do not fit each other.
         """
         config = load_config(DenoiserConfig, folder)
-        model = cls(config, torch.zeros(config.features), torch.ones(config.features))
-        load_state(model, folder)
-        return model.eval()
+        size = config.features
+        return load_module(lambda: cls(config, torch.zeros(size), torch.ones(size)), folder)
 
 
 def make_scheduler(config: DenoiserConfig, sampler: Sampler = "ddpm") -> Any:

@@ -225,7 +225,7 @@ def fit_baseline(
     if kind == "autoregressive":
         network = autoregressive.Autoregressive(sizes, whole.tokenizer.codebook.detach().cpu())
         return autoregressive.train_autoregressive(tokens, text, network, config, out, **about)
-    own = dataclasses.asdict(sizes) | {"codes": 0, "code_dim": 0, "parts": 1}
+    own = dataclasses.asdict(sizes) | {"codes": 1, "code_dim": 1, "parts": 1}
     network = diffusion.Denoiser(
         diffusion.DenoiserConfig(**own, features=len(folder.mean)),
         whole.tokenizer.mean.cpu(),
@@ -247,7 +247,11 @@ def load_network(run: str | os.PathLike[str]) -> autoregressive.Autoregressive |
         f"there is no trained baseline in {run}; run `python -m mmm.lab.baselines train … --out {run}` to its end.",
         FileNotFoundError,
     )
-    kind = (yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")) or {}).get("baseline")
+    try:
+        content = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{run / 'config.yaml'} is damaged ({error}); train the baseline again.") from error
+    kind = content.get("baseline") if isinstance(content, dict) else None
     require(
         kind in NETWORKS, f"{run} is no run of a baseline; give one of `python -m mmm.lab.baselines train`."
     )

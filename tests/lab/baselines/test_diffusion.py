@@ -24,7 +24,7 @@ from mmm.training.run_folder import read_metrics
 CAPTIONS = ["walks", "someone jumps up", "waves", "bows"]
 TEXT = text_of(*CAPTIONS)
 SIZES = DenoiserConfig(
-    codes=0, code_dim=0, text_dim=WIDTH, dim=32, layers=1, heads=4, cross_layers=1, max_tokens=15,
+    codes=1, code_dim=1, text_dim=WIDTH, dim=32, layers=1, heads=4, cross_layers=1, max_tokens=15,
     dropout=0.0, features=6,
 )  # fmt: skip
 
