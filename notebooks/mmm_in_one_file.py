@@ -21,8 +21,8 @@ You write what a person does, and get 3D human motion. You need to know PyTorch.
 Letters in shapes: B batch, T frames (20 per second), N = T / 4 tokens, K codes, C width of a code,
 D width of the transformer, S words, E width of a text embedding.
 
-The package `mmm` computes the same numbers (tests/test_one_file.py) and can do more: editing, several actions
-one after the other, evaluation, training on GPUs, and more kinds of training clips (mirrored, cropped, joined).
+The package `mmm` computes the same numbers (tests/test_one_file.py) and does more: editing, several actions in a
+row, rigid bones, evaluation, training on GPUs and on more kinds of clips (short, mirrored, cropped, joined).
 """
 
 import argparse
@@ -77,12 +77,12 @@ def joints_to_features(joints):
     step = joints[1:] - joints[:-1]  # (T-1, 22, 3)
     contact = step[:, FEET].square().sum(-1) < 0.002  # (T-1, 4), square metres
 
-    # A joint's rotation in the room takes its bone from the rest pose to where it is.
+    # A joint's rotation in the room takes its bone from the rest pose to where it is; the root's is `turn`.
     bone = F.normalize(joints[:, 1:] - joints[:, PARENT[1:]], dim=-1)  # (T, 21, 3)
     in_room = torch.cat([turn[:, None], rotation_between(REST[1:], bone)], dim=1)  # (T, 22, 3, 3)
     rotation = in_room[:, ROTATION_PARENT[1:]].mT @ in_room[:, 1:]  # (T, 21, 3, 3), relative to the parent's
 
-    # The sine: where the angle jumps from 180° to -180° the sign is wrong, a slip of HumanML3D's code.
+    # Where the angle jumps from 180° to -180° this has the wrong sign: a slip of HumanML3D's code.
     half_turn = torch.arcsin(torch.sin((angle[1:] - angle[:-1]) / 2))
     root_step = (step[:, :1] @ turn[1:].mT)[:, 0, [0, 2]]  # (T-1, 2), as the next frame sees it
     velocity = step @ turn[:-1].mT  # (T-1, 22, 3)
@@ -149,7 +149,7 @@ def about_y(angle):
 
 def rotation_between(u, v):
     """The shortest rotations (..., 3, 3) from the unit vectors u to v: half a turn about u, then about u + v."""
-    middle = F.normalize(u + v + 1e-9 * u.roll(1, dims=-1), dim=-1)  # (tiny: it decides if v = -u)
+    middle = F.normalize(u + v + 1e-9 * u.roll(1, dims=-1), dim=-1)  # the tiny term: an axis if v = -u
     about_u, about_middle = (2 * axis[..., :, None] * axis[..., None, :] - torch.eye(3) for axis in (u, middle))
     return about_middle @ about_u
 
@@ -190,7 +190,7 @@ class Residual(nn.Module):
         return x + self.pointwise(F.relu(self.dilated(F.relu(x))))
 
 def residuals(width):
-    return nn.Sequential(Residual(width, 9), Residual(width, 3), Residual(width, 1))
+    return nn.Sequential(Residual(width, 9), Residual(width, 3), Residual(width, 1))  # see 13 frames to either side
 
 def half_rate(width):
     return named(conv=nn.Conv1d(width, width, kernel_size=4, stride=2, padding=1), blocks=residuals(width))
@@ -422,7 +422,7 @@ class MaskedTransformer(nn.Module):
     def forward(self, canvas, lengths, words, word_mask, sentence, drop_text):
         """Logits over the codes (B, 2, N, K), for a canvas (B, 2, N) whose items have these lengths (B,) in tokens.
 
-        words (B, S, E), word_mask (B, S) False at padding, sentence (B, E), drop_text (B,) True to hide the text.
+        words (B, S, E), word_mask (B, S) False at padding, sentence (B, E), drop_text (B,) True where it is dropped.
         """
         words = torch.where(drop_text[:, None, None], self.no_word, words)
         word_mask = torch.where(drop_text[:, None], torch.arange(words.shape[1]) == 0, word_mask)
@@ -527,7 +527,7 @@ def train_transformer(transformer, tokenizer, clips, texts, steps=14000, batch=3
         words, word_counts = pad([texts[clip][0] for clip in chosen])  # (B, S, E), (B,)
         word_mask = torch.arange(words.shape[1]) < word_counts[:, None]
         sentence = torch.stack([texts[clip][1] for clip in chosen])
-        # A tenth of the texts is hidden, so that the model also learns what people do when nobody asks.
+        # A tenth of the texts is dropped: `predict` needs to know what people do when nobody asks for anything.
         drop_text = torch.rand(batch, generator=generator) < 0.1
         true, lengths, canvas = masked_batch(true.mT, lengths, transformer.sizes.codes, generator)
         logits = transformer(canvas, lengths, words, word_mask, sentence, drop_text)
@@ -587,7 +587,7 @@ def predict(transformer, canvas, words, sentence, guidance):
     """Logits (2, N, K) with guidance: further away from what the model would say without the text."""
     canvas, words, sentence = (x.expand(2, *x.shape) for x in (canvas, words, sentence))
     lengths, word_mask = torch.full((2,), canvas.shape[2]), torch.ones(words.shape[:2], dtype=torch.bool)
-    drop_text = torch.tensor([False, True])
+    drop_text = torch.tensor([False, True])  # the same canvas twice
     with_text, without = transformer(canvas, lengths, words, word_mask, sentence, drop_text)
     return without + guidance * (with_text - without)
 
@@ -633,7 +633,7 @@ class MMM:
     def __init__(self, folder):
         config = {}
         for part in "tokenizer", "transformer", ".":
-            config |= json.loads((folder / part / "config.json").read_text())
+            config |= json.loads((folder / part / "config.json").read_text())  # of equal names the last counts
         sizes = Sizes(**{field.name: config[field.name] for field in fields(Sizes)})
         self.guidance, self.text_encoder = config["guidance"], load_text_encoder()
         self.tokenizer = load(Tokenizer(sizes), folder / "tokenizer")
@@ -666,7 +666,8 @@ def draw(joints, text, path):
     from matplotlib.animation import FuncAnimation, PillowWriter
     points = joints[:, :, [2, 0, 1]]  # (T, 22, 3): the third axis of matplotlib points up
     low, high = points.min((0, 1)), points.max((0, 1))
-    start, size = (low + high - max(high - low)) / 2, max(high - low)  # a cube around the whole motion
+    size = max(high - low)  # of a cube around the whole motion, which stands on its floor
+    start = *(low + high - size)[:2] / 2, low[2]
     axes = plt.figure(figsize=(4, 4)).add_subplot(projection="3d", title=text, box_aspect=(1, 1, 1))
     axes.set(**{f"{name}lim": (edge, edge + size) for name, edge in zip("xyz", start)})
     colours = ["tab:orange" if "left" in name else "tab:blue" if "right" in name else "gray" for name in JOINTS]
