@@ -120,13 +120,6 @@ def check_body(joints: Float[np.ndarray, "t 22 3"]) -> list[str]:
         ValueError: they are nobody's: a limb twice as long as the other, or a part many times too long.
     """
     notes, lengths = [], _lengths(joints)
-    longest = np.linalg.norm(joints - joints[:, [0, *HUMANML3D.parents[1:]]], axis=-1) / _leg(joints)
-    frame, joint = np.unravel_index(longest.argmax(), longest.shape)
-    require(
-        longest[frame, joint] <= 5,
-        f"at {frame / HUMANML3D.fps:.2f} s {HUMANML3D.joints[joint]} is {longest[frame, joint]:.3g} legs away from the "
-        "joint above it; mend the file there.",
-    )
     for limb, (left, right) in _LIMBS.items():
         short, long = sorted((lengths[left], lengths[right]))
         require(
@@ -145,6 +138,13 @@ def check_body(joints: Float[np.ndarray, "t 22 3"]) -> list[str]:
             f"the {part} is {ratio:.2g} times as long for its legs as a person's; mend the file, or give a map that "
             "takes other joints.",
         )
+    longest = np.linalg.norm(joints - joints[:, [0, *HUMANML3D.parents[1:]]], axis=-1) / _leg(joints)
+    frame, joint = np.unravel_index(longest.argmax(), longest.shape)
+    require(
+        longest[frame, joint] <= 5,
+        f"at {frame / HUMANML3D.fps:.2f} s {HUMANML3D.joints[joint]} is {longest[frame, joint]:.3g} legs away from the "
+        "joint above it; mend the file there.",
+    )
     rise = _rise(joints, joints[:, 0])
     if rise < -0.02:
         notes.append(

