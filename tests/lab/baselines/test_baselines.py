@@ -139,7 +139,6 @@ def test_all_models_in_one_table(runs, trained, toy, tmp_path, capsys, monkeypat
         "skating",
         "jerk_mean",
         "speed",
-        "aits",
         "passes",
         "GFLOPs",
     }
