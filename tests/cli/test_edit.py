@@ -123,7 +123,7 @@ def test_outpaint_and_long(trained, source, tmp_path):
     lengths = ["--length", 40, "--length", 44]
     assert run("long", "a person walks, then bows", *lengths, *model, "--out", out) == 0
     assert np.load(out).shape == (84, 22, 3)
-    assert run("long", "walks", "bows", *lengths, "--fix-feet", *model, "--out", out) == 0
+    assert run("long", "she walks", "she bows", *lengths, "--fix-feet", *model, "--out", out) == 0
 
 
 @pytest.mark.parametrize(
