@@ -71,6 +71,18 @@ class MMM:
             known is None or known.vectors.shape[1] == transformer.config.text_dim,
             f"{FILE} is of another text encoder than the transformer's; copy the model again, or delete it.",
         )
+        skeleton, sizes = get_skeleton(info["skeleton"]), transformer.config
+        require(
+            tokenizer.config.features == skeleton.num_features,
+            f"the tokenizer reads {tokenizer.config.features} features, but the skeleton {skeleton.name} has "
+            f"{skeleton.num_features}; give parts that belong together.",
+        )
+        require(
+            length is None
+            or (length.config.text_dim == sizes.text_dim and length.config.max_tokens <= sizes.max_tokens),
+            "the length estimator is of another text encoder than the transformer's, or estimates longer motions than "
+            "it can make; train it for this model.",
+        )
         self.tokenizer, self.transformer, self.length, self.info = tokenizer, transformer, length, info
         self._encoder, self.known = encoder, known
 
@@ -154,7 +166,16 @@ class MMM:
     def encoder(self) -> TextEncoder:
         """The text encoder, loaded at its first use. (`encode` turns a motion into tokens.)"""
         if self._encoder is None:
-            self._encoder = load_text_encoder(self.info["text_encoder"], self.device)
+            encoder, width = (
+                load_text_encoder(self.info["text_encoder"], self.device),
+                self.transformer.config.text_dim,
+            )
+            require(
+                encoder.width == width,
+                f"the text encoder {encoder.name} gives texts of width {encoder.width}, but the transformer reads "
+                f"{width}; copy the model again.",
+            )
+            self._encoder = encoder
         return self._encoder
 
     def to(self, device: str | torch.device) -> MMM:
@@ -646,7 +667,7 @@ def _read_info(path: Path) -> dict[str, Any]:
             type(number) in (int, float) and low <= number <= high,
             f"{path} says {name} {number!r}, expected {low} to {high}; {remedy}.",
         )
-    for name in ("text_encoder", "data", "licence", "splits_hash"):
+    for name in ("text_encoder", "skeleton", "data", "licence", "splits_hash"):
         require(isinstance(info.get(name, ""), str), f"{path}: the {name} is no text; {remedy}.")
     get_skeleton(info["skeleton"])
     return info

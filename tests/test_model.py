@@ -9,6 +9,7 @@ import torch
 
 from mmm import MMM
 from mmm.tokenizer import Tokenizer
+from mmm.transformer import LengthConfig, LengthEstimator
 
 
 def test_a_motion_has_the_requested_length(model):
@@ -192,3 +193,26 @@ def test_parts_that_do_not_belong_together_are_refused(model):
     other = Tokenizer(model.tokenizer.config)
     with pytest.raises(ValueError, match="codebook"):
         MMM(other, model.transformer, None, model.info)
+    with pytest.raises(ValueError, match="263 features, but the skeleton kit has 251"):
+        MMM(model.tokenizer, model.transformer, None, model.info | {"skeleton": "kit"})
+    for sizes in ({"text_dim": 512}, {"text_dim": model.transformer.config.text_dim, "max_tokens": 50}):
+        with pytest.raises(ValueError, match="length estimator is of another"):
+            MMM(model.tokenizer, model.transformer, LengthEstimator(LengthConfig(**sizes)), model.info)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"format": "mmm-2"}, "format 'mmm-2', expected mmm-1"),
+        ({"fps": "20"}, "fps '20'"),
+        ({"fps": -20}, "fps -20"),
+        ({"guidance": 1e300}, r"guidance 1e\+300"),
+        ({"skeleton": ["humanml3d"]}, "skeleton"),
+        ({"text_encoder": 5}, "text_encoder is no text"),
+    ],
+)
+def test_facts_that_cannot_be_used_are_named(model, tmp_path, changes, named):
+    model.save_pretrained(tmp_path / "m")
+    (tmp_path / "m" / "config.json").write_text(json.dumps(model.info | changes))
+    with pytest.raises(ValueError, match=named):
+        MMM.from_pretrained(tmp_path / "m")
