@@ -74,7 +74,13 @@ def check_range(name: str, value: object, low: float, high: float) -> None:
 def listed(names: Sequence[str], most: int = 8) -> str:
     """The first names, separated by commas, and how many more there are: for messages."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(short(name) for name in names[:most]) + more
+
+
+def short(text: object, most: int = 200) -> str:
+    """A text from a file, or an error that may quote it, in one line that a message has room for."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[:most]}…"
 
 
 def check_name(name: object, what: str, remedy: str = "rename it") -> str:
@@ -135,7 +141,7 @@ def parse_json(text: str | bytes, source: str, remedy: str, kind: type = dict, f
         number = _finite if finite else float
         content = json.loads(text, parse_int=_whole, parse_float=number, parse_constant=number)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{source} is not valid JSON ({error}); {remedy}.") from None
+        raise ValueError(f"{source} is not valid JSON ({short(error)}); {remedy}.") from None
     expected = {dict: "an object {…}", list: "a list […]"}[kind]
     require(
         isinstance(content, kind), f"{source} holds {reprlib.repr(content)}, expected {expected}; {remedy}."

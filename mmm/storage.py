@@ -17,7 +17,7 @@ from huggingface_hub import save_torch_state_dict
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from mmm.errors import atomic_dir, check_name, listed, parse_json, read_json, require
+from mmm.errors import atomic_dir, check_name, listed, parse_json, read_json, require, short
 
 SHARD_SIZE = "16MB"
 INDEX = "model.safetensors.index.json"
@@ -71,7 +71,7 @@ def load_config(kind: type, folder: str | os.PathLike[str]) -> Any:
     try:
         return kind(**values)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is no {kind.__name__} ({error}): save the model again") from error
+        raise ValueError(f"{path} is no {kind.__name__} ({short(error)}): save the model again") from error
 
 
 def load_module(make: Callable[[], Module], folder: str | os.PathLike[str]) -> Module:
@@ -121,7 +121,7 @@ def read_tensors(
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except Exception as error:  # safetensors and torch have errors of their own for types they do not know
-        raise ValueError(f"{path} is damaged or cut off ({error}); {remedy}.") from error
+        raise ValueError(f"{path} is damaged or cut off ({short(error)}); {remedy}.") from error
 
 
 def read_captions(tensors: dict[str, Tensor], source: str | os.PathLike[str], remedy: str) -> list[str]:

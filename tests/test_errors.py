@@ -19,10 +19,12 @@ from mmm.errors import (
     check_name,
     check_ranges,
     check_replaceable,
+    listed,
     parse_json,
     read_json,
     require,
     scratch_dir,
+    short,
 )
 
 
@@ -77,6 +79,11 @@ def test_json_that_cannot_be_used_is_named(tmp_path, monkeypatch, text, named):
     with pytest.raises(ValueError, match=rf"a\.json .*{named}.*; copy it again\.") as caught:
         read_json(tmp_path / "a.json")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_what_a_message_quotes_is_short_and_in_one_line():
+    assert short("a\nb") == "a b" and short(ValueError("x" * 5000)) == "x" * 200 + "…"
+    assert listed(["a", "y" * 300], 8) == "a, " + "y" * 200 + "…"
 
 
 def test_json_is_read(tmp_path):

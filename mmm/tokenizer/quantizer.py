@@ -67,7 +67,7 @@ class Quantizer(nn.Module):
         self, codes: int, width: int, ema: float = 0.99, reset: str = "dead", dead_below: float = 0.5
     ) -> None:
         super().__init__()
-        require(reset in RESETS, f"reset is {reset!r}, expected one of {', '.join(RESETS)}")
+        require(reset in RESETS, f"reset is {reset!r:.60}, expected one of {', '.join(RESETS)}")
         require(0 <= ema < 1, f"ema is {ema}, expected a decay in [0, 1), 0 meaning trained by gradient")
         self.ema, self.reset, self.dead_below = ema, reset, dead_below
         codebook = torch.zeros(codes, width)
