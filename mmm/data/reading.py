@@ -33,14 +33,16 @@ def load_array(path: Path) -> np.ndarray:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path}.")
     try:
-        values = np.load(path, allow_pickle=False)
+        # mapped first: a header may state any size, which is compared with the file's before memory is taken
+        with np.errstate(over="ignore"):
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (
         Exception
     ) as error:  # a damaged header raises nearly anything: SyntaxError, TokenError, MemoryError
         raise ValueError(f"{path} cannot be read as a NumPy array ({error}); copy it again.") from error
     if not isinstance(values, np.ndarray):
         raise ValueError(f"{path} cannot be read as a NumPy array (it is an archive); unpack it.")
-    return values
+    return np.array(values)
 
 
 def to_features(values: np.ndarray, width: int) -> Float[np.ndarray, "t d"]:

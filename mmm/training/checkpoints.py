@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmm.errors import atomic_dir, check_name, read_json, require
-from mmm.storage import read_tensors
+from mmm.storage import check_values, read_tensors
 
 KEPT = 2  # if the newest is damaged, the one before it is needed
 
@@ -124,6 +124,7 @@ def load_module_tensors(module: torch.nn.Module, tensors: dict[str, Tensor]) -> 
         f"the checkpoint is of another model: {len(different)} tensors differ in name or shape, first "
         f"{different[:1]}; give the model's own settings, or another folder",
     )
+    check_values(tensors, own, "the checkpoint")
     for name, tensor in tensors.items():
         own[name].copy_(tensor)
 
@@ -139,9 +140,16 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Undo `optimizer_tensors`."""
+    """Undo `optimizer_tensors`. Raises ValueError for a state of other parameters."""
     state: dict[int, dict[str, Tensor]] = {}
+    shapes = [parameter.shape for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():
-        index, key = name.split("/")
+        index, _, key = name.partition("/")
+        known = index.isdecimal() and int(index) < len(shapes)
+        require(
+            known and tensor.shape in (torch.Size([]), shapes[int(index)]),
+            f"the checkpoint is of another model: its optimizer has {name!r:.60} with shape {tuple(tensor.shape)}; "
+            "give the model's own settings, or another folder",
+        )
         state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -41,6 +41,13 @@ def test_an_array_in_whatever_state_is_read_or_refused_in_one_sentence(tmp_path)
             assert str(error).startswith(f"{path} cannot be read as a NumPy array (")
             refused += 1
     assert refused > 40
+    for frames in (10**13, 10**30, -1):  # no memory is taken for what a header states
+        with path.open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (frames, 4)}
+            np.lib.format.write_array_header_1_0(file, header)
+        with pytest.raises(ValueError, match="cannot be read") as refused_header:
+            load_array(path)
+        assert "allocate" not in str(refused_header.value)
     np.savez(tmp_path / "b", a=data)
     np.save(tmp_path / "pickled.npy", np.array([{}]))
     for name in ("b.npz", "pickled.npy"):
