@@ -100,7 +100,7 @@ def _times(where: str, row: dict[str, str]) -> tuple[float | None, float | None]
         start, end = 1.0, 0.0
     require(
         0 <= start < end <= LATEST,
-        f"{where}: start and end are {words[0]!r} and {words[1]!r}, expected seconds from 0 up, start before end, or "
-        "both empty.",
+        f"{where}: start and end are {words[0]!r:.60} and {words[1]!r:.60}, expected seconds from 0 up, "
+        "start before end, or both empty.",
     )
     return start, end
