@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,14 @@ class Exercise:
         function = answer if callable(answer) else lambda: answer
         return [_leaves(self.probe(function, *case)) for case in self.cases()]
 
+    @cached_property
+    def expected(self) -> list[list[Any]]:
+        return self.results(self.truth or self.solution)
+
+    @cached_property
+    def expected_of_mistakes(self) -> dict[str, list[list[Any]]]:
+        return {sentence: self.results(mistake) for sentence, mistake in self.mistakes.items()}
+
     def fault(self, answer: Any) -> str:
         """What is wrong with an answer, in one sentence; empty if it is right."""
         if callable(answer) != callable(self.solution):
@@ -82,13 +90,12 @@ class Exercise:
             given = self.results(answer)
         except Exception as error:
             return f"your answer stopped with {type(error).__name__}: {error}"
-        expected = self.results(self.truth or self.solution)
-        if self._same(given, expected):
+        if self._same(given, self.expected):
             return ""
-        for sentence, mistake in self.mistakes.items():
-            if self._same(given, self.results(mistake)):
+        for sentence, results in self.expected_of_mistakes.items():
+            if self._same(given, results):
                 return sentence
-        return _difference(given, expected) or self.otherwise
+        return _difference(given, self.expected) or self.otherwise
 
     def _same(self, given: list[list[Any]], expected: list[list[Any]]) -> bool:
         def close(a: Any, b: Any) -> bool:
@@ -170,7 +177,7 @@ def hint(number: str) -> None:
 def solution(number: str) -> None:
     """Print the solution."""
     exercise = find(number)
-    print(f"{solution_source(exercise)}\n{inspect.cleandoc(exercise.why)}".strip())
+    print(f"{source(exercise, exercise.solution)}\n{inspect.cleandoc(exercise.why)}".strip())
 
 
 def answer_name(exercise: Exercise) -> str:
@@ -179,16 +186,8 @@ def answer_name(exercise: Exercise) -> str:
     return exercise.solution.__name__ if callable(exercise.solution) else f"answer_{number}"
 
 
-def solution_source(exercise: Exercise) -> str:
-    return _source(exercise, exercise.solution)
-
-
-def stub_source(exercise: Exercise) -> str:
-    comment = "" if callable(exercise.stub) else "  # TODO: your answer"
-    return _source(exercise, exercise.stub) + comment
-
-
-def _source(exercise: Exercise, answer: Any) -> str:
+def source(exercise: Exercise, answer: Any) -> str:
+    """The code of the stub or of the solution, as it stands in a notebook."""
     name = answer_name(exercise)
     if not callable(answer):
         return f"{name} = {answer!r}"

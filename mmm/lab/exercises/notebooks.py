@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mmm.lab.exercises.exercise import FOLDER, Exercise, answer_name, chapters, solution_source, stub_source
+from mmm.lab.exercises.exercise import FOLDER, Exercise, answer_name, chapters, source
 
 NOTEBOOKS = FOLDER.parents[2] / "notebooks"
 ABOUT = """
@@ -26,8 +26,8 @@ The solutions of [these exercises](../exercises/{name}.ipynb). Every check passe
 """
 
 
-def _cell(kind: str, id: str, source: str, **metadata: Any) -> dict[str, Any]:
-    lines = source.strip("\n").splitlines(keepends=True)
+def _cell(kind: str, id: str, text: str, **metadata: Any) -> dict[str, Any]:
+    lines = text.strip("\n").splitlines(keepends=True)
     cell = {"cell_type": kind, "id": id.replace(".", "-"), "metadata": metadata, "source": lines}
     return cell | ({"execution_count": None, "outputs": []} if kind == "code" else {})
 
@@ -38,10 +38,11 @@ def _exercise_cells(exercise: Exercise, solved: bool) -> list[dict[str, Any]]:
     # The tag lets "Run all" go on behind a check that fails.
     tags = {} if solved else {"tags": ["raises-exception"]}
     call = f'check("{number}", {name})' + ("" if solved else f'  # hint("{number}"), solution("{number}")')
-    source = solution_source(exercise) if solved else stub_source(exercise)
+    answer = source(exercise, exercise.solution if solved else exercise.stub)
+    todo = "" if solved or callable(exercise.stub) else "  # TODO: your answer"
     cells = [
         _cell("markdown", f"{number}-text", f"{title}\n\n{inspect.cleandoc(exercise.text)}"),
-        _cell("code", f"{number}-answer", source),
+        _cell("code", f"{number}-answer", answer + todo),
         _cell("code", f"{number}-check", call, **tags),
     ]
     if solved and exercise.why:

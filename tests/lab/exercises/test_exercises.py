@@ -1,12 +1,16 @@
 """The exercises: solutions pass, stubs fail, typical mistakes get their sentence, notebooks are those of the source."""
 
 import json
+import re
 from importlib import import_module
 
 import nbformat
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
+from mmm.evaluation.metrics import fid
 from mmm.lab.exercises import Exercise, check, hint, solution
 from mmm.lab.exercises.exercise import NotYet, answer_name, chapters, find
 from mmm.lab.exercises.notebooks import NOTEBOOKS, notebook
@@ -101,8 +105,6 @@ TOY = Exercise(
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(answer, sentence):
-    import re
-
     assert re.search(sentence, TOY.fault(answer))
 
 
@@ -134,3 +136,85 @@ def test_an_exercise_that_does_not_exist_is_named():
 
 def test_a_notebook_shows_one_line_instead_of_a_traceback():
     assert NotYet("01.1: no.")._render_traceback_() == ["✗ 01.1: no."]
+
+
+# ---------------------------------------------------------------------- other ways to write a right answer
+
+
+def normalised(six):
+    x = F.normalize(six[..., :3], dim=-1)
+    z = F.normalize(torch.linalg.cross(x, six[..., 3:]), dim=-1)
+    return torch.stack([x, torch.linalg.cross(z, x), z], dim=-1)
+
+
+def loss_clip_by_clip(logits, tokens, canvas, lengths):
+    losses = []
+    for clip, row, shown, length in zip(logits, tokens, canvas, lengths, strict=True):
+        masked = shown[:length] == -1
+        losses.append(F.cross_entropy(clip[:length][masked], row[:length][masked]))
+    return sum(losses) / len(losses)
+
+
+def attention_of_torch(x, mask, layer):
+    parts = (
+        y.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for y in layer.query_key_value(x).chunk(3, -1)
+    )
+    return layer.out(
+        F.scaled_dot_product_attention(*parts, attn_mask=mask[:, None, None]).transpose(1, 2).flatten(2)
+    )
+
+
+def late_reset(points, codebook, draw):
+    """K-means that replaces dead codes only in the first 40 steps."""
+    for step in range(60):
+        tokens = torch.cdist(points, codebook).argmin(1)
+        fresh = draw()
+        for code in range(len(codebook)):
+            mine = points[tokens == code]
+            if len(mine):
+                codebook[code] = mine.mean(0)
+            elif step < 40:
+                codebook[code] = fresh[code]
+    return codebook
+
+
+def numpy_bootstrap(error, clip, draws, seed):
+    error, clip, rng = error.numpy(), clip.numpy(), np.random.default_rng(seed + 1)
+    means = np.array([error[clip == number].mean() for number in np.unique(clip)])  # clips of equal length
+    low, high = np.percentile(rng.choice(means, (draws, len(means))).mean(1), [2.5, 97.5])
+    return (high - low) / 2
+
+
+def fid_by_singular_values(real, generated):
+    roots = [torch.linalg.cholesky(torch.cov(x.T) + 1e-9 * torch.eye(x.shape[1])) for x in (real, generated)]
+    overlap = torch.linalg.matrix_norm(roots[0].T @ roots[1], "nuc")
+    shift = (real.mean(0) - generated.mean(0)).square().sum()
+    return shift + sum(root.square().sum() for root in roots) - 2 * overlap
+
+
+def polyfit(real, generated, sizes, draw):
+    fids = [np.mean([fid(draw(real, n), draw(generated, n), warn=False) for _ in range(15)]) for n in sizes]
+    return np.polyfit(1 / np.array(sizes), fids, 1)[1]
+
+
+RIGHT = {
+    "01.2": normalised,
+    "02.1": lambda z, codebook: torch.cdist(z, codebook).argmin(1),
+    "02.4": lambda tokens, codes: torch.distributions.Categorical(
+        torch.bincount(tokens, minlength=codes) / len(tokens)
+    ).perplexity(),
+    "02.5": late_reset,
+    "03.3": loss_clip_by_clip,
+    "03.5": attention_of_torch,
+    "04.1": lambda m, s: (torch.cos(torch.arange(s) / s * torch.pi / 2) * m).floor().clamp(min=1).int(),
+    "05.3": lambda x, t: min(torch.arange(0.05, 8, 0.01), key=lambda tau: F.cross_entropy(x / tau, t)),
+    "05.5": numpy_bootstrap,
+    "06.1": lambda kept: [not kept[i : i + 4].all() for i in range(0, len(kept), 4)],
+    "07.2": fid_by_singular_values,
+    "07.5": polyfit,
+}
+
+
+@pytest.mark.parametrize("number", RIGHT)
+def test_other_right_answers_pass(number):
+    assert find(number).fault(RIGHT[number]) == ""
