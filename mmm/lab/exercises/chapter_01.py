@@ -213,16 +213,13 @@ EXERCISES = [
         20,
         "The path of the root",
         r"""
-        The features do not contain the position of the body. They contain its *steps*: feature 0 is half
-        the turn to the next
-        frame (radians), features 1 and 2 are the step to the next frame, $x$ and $z$, in the frame of the
-        body **after** the turn
-        (`docs/REPRODUCTION.md`, "From features to joints"; the paper, section 4, uses these features of
-        HumanML3D).
+        The features do not contain the position of the body. They contain its *steps*: feature 0 is half the
+        turn to the next frame (radians), features 1 and 2 are the step to the next frame, $x$ and $z$, in the
+        frame of the body **after** the turn (`docs/REPRODUCTION.md`, "From features to joints"; the paper,
+        section 4, uses these features of HumanML3D).
 
-        Write the way back. The heading of frame $t$ is $\theta_t = 2\sum_{i<t} a_i$. The step that is
-        stored at frame $t-1$ leads to
-        frame $t$ and is turned by $\theta_t$:
+        Write the way back. The heading of frame $t$ is $\theta_t = 2\sum_{i<t} a_i$. The step that is stored at
+        frame $t-1$ leads to frame $t$ and is turned by $\theta_t$:
 
         $$\begin{pmatrix} x \\ z \end{pmatrix}_t = \begin{pmatrix} x \\ z \end{pmatrix}_{t-1} +
         \begin{pmatrix} \cos\theta_t & -\sin\theta_t \\ \sin\theta_t & \cos\theta_t \end{pmatrix} \ell_{t-1}$$
@@ -262,9 +259,9 @@ EXERCISES = [
         20,
         "Six numbers for a rotation",
         r"""
-        Features 67 to 192 hold rotations: for each joint the first two columns of a $3 \times 3$ matrix
-        (Zhou et al. 2019). A
-        network does not return exact columns. Make a rotation matrix of any six numbers by Gram–Schmidt:
+        Features 67 to 192 hold rotations: for each joint the first two columns of a $3 \times 3$ matrix (Zhou
+        et al. 2019). A network does not return exact columns. Make a rotation matrix of any six numbers by
+        Gram–Schmidt:
 
         $$x = \frac{a}{|a|}, \qquad y = \frac{b - (x \cdot b)\,x}{|b - (x \cdot b)\,x|}, \qquad z = x
         \times y$$
@@ -298,10 +295,9 @@ EXERCISES = [
         "Contact labels",
         """
         Features 259 to 262 say whether the left ankle, the left foot, the right ankle and the right foot
-        (joints 7, 10, 8, 11)
-        rest. HumanML3D takes a threshold: a joint rests if the **squared** distance that it moves to the
-        next frame is below
-        0.002 m². (`docs/REPRODUCTION.md`, "From joints to features", step 3.)
+        (joints 7, 10, 8, 11) rest. HumanML3D takes a threshold: a joint rests if the **squared** distance that
+        it moves to the next frame is below 0.002 m². (`docs/REPRODUCTION.md`, "From joints to features", step
+        3.)
         """,
         contacts_stub,
         contacts,
@@ -327,9 +323,8 @@ EXERCISES = [
         5,
         "Mirror a motion",
         """
-        Mirrored clips double the data. Reflect the motion at the plane x = 0. A reflected left hand is a
-        right hand, so the
-        joints of the two sides must be exchanged too.
+        Mirrored clips double the data. Reflect the motion at the plane x = 0. A reflected left hand is a right
+        hand, so the joints of the two sides must be exchanged too.
         """,
         mirror_stub,
         mirror,
@@ -359,17 +354,16 @@ EXERCISES = [
         60,
         "The first four features",
         r"""
-        Now the other direction. From the joints (T, 22, 3) and the heading of every frame, compute the
-        first four features:
+        Now the other direction. From the joints (T, 22, 3) and the heading of every frame, compute the first
+        four features:
 
         - feature 0: **half** the turn to the next frame, $(\theta_{t+1} - \theta_t) / 2$;
-        - features 1, 2: the step of the root (joint 0) to the next frame, $x$ and $z$, in the frame of the
-          body in which the step
-          **ends**, so turned back by $\theta_{t+1}$;
+        - features 1, 2: the step of the root (joint 0) to the next frame, $x$ and $z$, in the frame of the body
+          in which the step **ends**, so turned back by $\theta_{t+1}$;
         - feature 3: the height of the root in frame $t$.
 
-        Your function and that of exercise 01.1 are inverse to each other. Use this as your own test before
-        you run the check.
+        Your function and that of exercise 01.1 are inverse to each other. Use this as your own test before you
+        run the check.
         """,
         root_numbers_stub,
         root_numbers,
@@ -402,15 +396,13 @@ EXERCISES = [
         5,
         "Predict, then measure: a small error in the turn",
         """
-        A person walks straight ahead at constant speed. A network makes the same tiny error in feature 0
-        in every frame. The
-        walk becomes twice as long. How does the error of the **end position** change?
+        A person walks straight ahead at constant speed. A network makes the same tiny error in feature 0 in
+        every frame. The walk becomes twice as long. How does the error of the **end position** change?
 
         - "a": it stays the same, because the error of each frame stays the same;
         - "b": it becomes twice as large, because there are twice as many errors;
-        - "c": it becomes four times as large, because the heading is a sum of errors, and the position is
-          a sum of steps along
-          that heading;
+        - "c": it becomes four times as large, because the heading is a sum of errors, and the position is a sum
+          of steps along that heading;
         - "d": it becomes larger by √2, because errors cancel in part.
         """,
         "a",
@@ -423,8 +415,8 @@ EXERCISES = [
             "errors cancel if they are random. This one is the same in every frame.": "d",
         },
         why="""
-        The heading error grows like T, and the sideways error is its sum: it grows like T². So a small
-        bias of one number bends a long path.
+        The heading error grows like T, and the sideways error is its sum: it grows like T². So a small bias of
+        one number bends a long path.
         """,
         measure=measure_drift,
     ),

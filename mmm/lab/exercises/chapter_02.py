@@ -212,9 +212,8 @@ EXERCISES = [
         5,
         "The nearest code",
         r"""
-        Quantizing means: replace a vector by the nearest entry of a list, the codebook (paper, section
-        3.1). The index of this
-        entry is the token:
+        Quantizing means: replace a vector by the nearest entry of a list, the codebook (paper, section 3.1).
+        The index of this entry is the token:
 
         $$\text{token}_m = \arg\min_k \; \lVert z_m - e_k \rVert^2$$
         """,
@@ -244,11 +243,9 @@ EXERCISES = [
         20,
         "Straight through",
         r"""
-        `argmin` has no gradient. The *straight-through* estimator sends the code forwards, and backwards
-        it behaves as if the
-        vector had gone on itself: the gradient of the loss with respect to the output is given to $z$
-        unchanged, and the codebook
-        gets none.
+        `argmin` has no gradient. The *straight-through* estimator sends the code forwards, and backwards it
+        behaves as if the vector had gone on itself: the gradient of the loss with respect to the output is
+        given to $z$ unchanged, and the codebook gets none.
 
         $$\text{output} = z + \text{sg}(e_{\text{token}} - z)$$
 
@@ -278,10 +275,9 @@ EXERCISES = [
         20,
         "Codes as running means",
         r"""
-        The codes are not trained by gradient. Each is the running mean of the vectors that chose it
-        (paper, section 3.1,
-        "exponential moving average", EMA). For each code two numbers are kept, a count and a sum. With
-        the decay $\lambda$:
+        The codes are not trained by gradient. Each is the running mean of the vectors that chose it (paper,
+        section 3.1, "exponential moving average", EMA). For each code two numbers are kept, a count and a sum.
+        With the decay $\lambda$:
 
         $$n_k \leftarrow \lambda n_k + (1 - \lambda) \sum_m [\text{token}_m = k], \qquad
         s_k \leftarrow \lambda s_k + (1 - \lambda) \sum_{m:\,\text{token}_m = k} z_m, \qquad e_k = s_k / n_k$$
@@ -313,10 +309,9 @@ EXERCISES = [
         5,
         "Perplexity",
         r"""
-        Is the codebook used? If codes have the frequencies $p_k$, the entropy is
-        $H = -\sum_k p_k \ln p_k$, and the perplexity is
-        $e^H$: as many codes, used equally often, would have the same entropy. Codes that are never used
-        do not change it.
+        Is the codebook used? If codes have the frequencies $p_k$, the entropy is $H = -\sum_k p_k \ln p_k$, and
+        the perplexity is $e^H$: as many codes, used equally often, would have the same entropy. Codes that are
+        never used do not change it.
         """,
         code_perplexity_stub,
         code_perplexity,
@@ -352,16 +347,14 @@ EXERCISES = [
         60,
         "Keep the codebook alive",
         """
-        32 codes, 600 points in 8 groups. One code starts among the points, all others start far away. A
-        code that nobody chooses
-        never moves: it is *dead*. Change the loop, so that at the end at least 90 % of the codes are
-        used, and the mean distance
-        of a point from its code is below 0.25. `draw()` gives K random points of the batch, a new set at
-        each call. (Paper,
-        section 3.1: "reset"; `docs/REPRODUCTION.md`, "Tokenizer".)
+        32 codes, 600 points in 8 groups. One code starts among the points, all others start far away. A code
+        that nobody chooses never moves: it is *dead*. Change the loop, so that at the end at least 90 % of the
+        codes are used, and the mean distance of a point from its code is below 0.25. `draw()` gives K random
+        points of the batch, a new set at each call. (Paper, section 3.1: "reset"; `docs/REPRODUCTION.md`,
+        "Tokenizer".)
 
-        When it works, try it without the reset, but with all codes started at points of the batch. Which
-        codes die now?
+        When it works, try it without the reset, but with all codes started at points of the batch. Which codes
+        die now?
         """,
         learn_codes_stub,
         learn_codes,
@@ -378,9 +371,8 @@ EXERCISES = [
         _codes_cases,
         _alive,
         why="""
-        The reset does nearly all of the work here, as in chapter 02. The package also rewrites the
-        running sum and count of a reset code. Otherwise the next EMA step moves it back to where it
-        was.
+        The reset does nearly all of the work here, as in chapter 02. The package also rewrites the running sum
+        and count of a reset code. Otherwise the next EMA step moves it back to where it was.
         """,
     ),
     Exercise(
@@ -388,9 +380,8 @@ EXERCISES = [
         5,
         "Predict, then measure: how many codes are that?",
         """
-        Of 512 codes four are used, with the frequencies 1/2, 1/4, 1/8, 1/8. What is the perplexity? Give
-        a number with two
-        decimals.
+        Of 512 codes four are used, with the frequencies 1/2, 1/4, 1/8, 1/8. What is the perplexity? Give a
+        number with two decimals.
         """,
         512,
         3.36,
@@ -406,8 +397,8 @@ EXERCISES = [
         },
         tolerance=0.005,
         why="""
-        The entropy is 1.75 bits, and 2^1.75 = 3.36. A codebook of 512 codes that is used like this is
-        as good as one of 3 or 4.
+        The entropy is 1.75 bits, and 2^1.75 = 3.36. A codebook of 512 codes that is used like this is as good
+        as one of 3 or 4.
         """,
         measure=measure_perplexity,
     ),

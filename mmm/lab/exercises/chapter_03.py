@@ -113,11 +113,8 @@ def drop_text_stub(words, word_mask, sentence, drop, no_word, no_sentence):
     """words (B, S, E), word_mask (B, S), sentence (B, E), drop (B,), no_word (E,), no_sentence (E,)
     → words, word_mask, sentence."""
     words = torch.where(drop[:, None, None], torch.zeros_like(words), words)
-    return (
-        words,
-        word_mask,
-        sentence,
-    )  # TODO: the mask still says how many words there were, and the sentence is there
+    # TODO: the mask still says how many words there were, and the sentence is there
+    return words, word_mask, sentence
 
 
 def drop_text(words, word_mask, sentence, drop, no_word, no_sentence):
@@ -228,11 +225,11 @@ EXERCISES = [
         5,
         "How many tokens are masked?",
         r"""
-        In each training step a new part of every clip is masked (paper, section 3.2; this is the cosine
-        schedule of MaskGIT). With a
-        random number $u$, uniform in $[0, 1)$, the number of masked tokens is $\cos(\frac{\pi}{2} u)$
-        times the length of the clip,
-        rounded to the nearest number, and **at least one**.
+        In each training step a new part of every clip is masked (paper, section 3.2). The paper draws the ratio
+        evenly between 0.3 and 1, this project by the cosine schedule of MaskGIT (`docs/REPRODUCTION.md`,
+        "Transformer"). With a random number $u$, uniform in $[0, 1)$, the number of masked tokens is
+        $\cos(\frac{\pi}{2} u)$ times the length of the clip, rounded to the nearest number, and **at least
+        one**.
         """,
         masked_count_stub,
         masked_count,
@@ -260,11 +257,9 @@ EXERCISES = [
         20,
         "Mask tokens",
         """
-        Which tokens are masked is random. You get a random number for every position. In clip b the
-        `counts[b]` positions with
-        the **smallest** numbers become MASK (-1). Only the first `lengths[b]` positions are real, the
-        others are padding and stay
-        as they are. Do it for the whole batch at once, without a loop.
+        Which tokens are masked is random. You get a random number for every position. In clip b the `counts[b]`
+        positions with the **smallest** numbers become MASK (-1). Only the first `lengths[b]` positions are
+        real, the others are padding and stay as they are. Do it for the whole batch at once, without a loop.
         """,
         mask_tokens_stub,
         mask_tokens,
@@ -293,9 +288,8 @@ EXERCISES = [
         $$\mathcal{L} = -\frac{1}{B} \sum_b \frac{1}{|M_b|} \sum_{i \in M_b} \log p(x_{b,i} \mid
         \text{canvas}_b, \text{text}_b)$$
 
-        $M_b$ are the masked real positions of clip $b$. First the mean within a clip, then the mean over
-        the clips: a long clip
-        counts as much as a short one. Padding may hold MASK too, and it does not count.
+        $M_b$ are the masked real positions of clip $b$. First the mean within a clip, then the mean over the
+        clips: a long clip counts as much as a short one. Padding may hold MASK too, and it does not count.
         """,
         loss_stub,
         loss,
@@ -326,12 +320,10 @@ EXERCISES = [
         20,
         "Text dropout",
         """
-        For guidance (chapter 04) the network must also know motions without a text. So one text in ten
-        is replaced in training
-        by learned vectors: the words by **one** word `no_word`, the sentence by `no_sentence`.
-        `word_mask` says which words are
-        real. Nothing of the old text may be left, not even its number of words. Items where `drop` is
-        False stay as they are.
+        For guidance (chapter 04) the network must also know motions without a text. (The paper has no
+        guidance.) So one text in ten is replaced in training by learned vectors: the words by **one** word
+        `no_word`, the sentence by `no_sentence`. `word_mask` says which words are real. Nothing of the old text
+        may be left, not even its number of words. Items where `drop` is False stay as they are.
         """,
         drop_text_stub,
         drop_text,
@@ -361,14 +353,13 @@ EXERCISES = [
         60,
         "Attention by hand",
         r"""
-        Write the self-attention of the package without `scaled_dot_product_attention`. For each head $h$
-        of width $d = D / H$:
+        Write the self-attention of the package without `scaled_dot_product_attention`. For each head $h$ of
+        width $d = D / H$:
 
         $$\text{softmax}\Big(\frac{Q_h K_h^\top}{\sqrt d} + \text{mask}\Big) V_h$$
 
-        Keys where `mask` is False get no weight. Use `layer.query_key_value` (one linear layer of width
-        3D), `layer.heads` and
-        `layer.out`. A head is a block of d neighbouring numbers of the width.
+        Keys where `mask` is False get no weight. Use `layer.query_key_value` (one linear layer of width 3D),
+        `layer.heads` and `layer.out`. A head is a block of d neighbouring numbers of the width.
         """,
         attend_stub,
         attend,
@@ -406,9 +397,8 @@ EXERCISES = [
         5,
         "Predict, then measure: the first loss",
         """
-        The codebook has 512 codes. What is the cross-entropy (in nats) before the first training step,
-        when the network has
-        random weights and gives all codes about the same probability? One decimal is enough.
+        The codebook has 512 codes. What is the cross-entropy (in nats) before the first training step, when the
+        network has random weights and gives all codes about the same probability? One decimal is enough.
         """,
         1.0,
         6.2,
@@ -421,8 +411,8 @@ EXERCISES = [
         },
         tolerance=0.03,
         why="""
-        ln 512 = 6.24. If your first loss is much larger, the initial weights are too large; if it is
-        smaller, the network sees the answer.
+        ln 512 = 6.24. If your first loss is much larger, the initial weights are too large; if it is smaller,
+        the network sees the answer.
         """,
         measure=measure_first_loss,
     ),

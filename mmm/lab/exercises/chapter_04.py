@@ -188,13 +188,13 @@ EXERCISES = [
         5,
         "The schedule of passes",
         r"""
-        The canvas is filled in $S$ passes (paper, section 3.3). Before pass $t = 0, \dots, S - 1$ the
-        number of masked positions is
+        The canvas is filled in $S$ passes (paper, section 3.3). Before pass $t = 0, \dots, S - 1$ the number of
+        masked positions is
 
         $$\max\big(1, \lfloor \cos(\tfrac{\pi}{2} \cdot \tfrac{t}{S}) \cdot M \rfloor\big)$$
 
-        where $M$ is the number of positions that were open at the start. In the first pass all of them
-        are masked.
+        where $M$ is the number of positions that were open at the start. In the first pass all of them are
+        masked.
         """,
         schedule_stub,
         schedule,
@@ -223,10 +223,9 @@ EXERCISES = [
         5,
         "Which positions are predicted again?",
         """
-        After each pass the `count` positions with the **least** confidence are masked again, but only
-        among those that the last
-        pass has written. All others are final, or belong to the motion that the user keeps. `written`
-        says which they are.
+        After each pass the `count` positions with the **least** confidence are masked again, but only among
+        those that the last pass has written. All others are final, or belong to the motion that the user keeps.
+        `written` says which they are.
         """,
         choose_stub,
         choose,
@@ -250,13 +249,13 @@ EXERCISES = [
         20,
         "Draw a code",
         r"""
-        To draw a code with the probabilities $\text{softmax}(\ell / \tau)$, add *Gumbel noise* to each
-        scaled logit and take the
-        largest: $\arg\max_k \; \ell_k / \tau + g_k$ with $g = -\ln(-\ln u)$, $u$ uniform in $(0, 1)$.
+        To draw a code with the probabilities $\text{softmax}(\ell / \tau)$, add *Gumbel noise* to each scaled
+        logit and take the largest: $\arg\max_k \; \ell_k / \tau + g_k$ with $g = -\ln(-\ln u)$, $u$ uniform in
+        $(0, 1)$.
 
         The **confidence** is the probability that the network gives to the code that was drawn:
-        $\text{softmax}(\ell)$, without
-        temperature. It decides which positions are masked again. (`docs/REPRODUCTION.md`, "Sampling".)
+        $\text{softmax}(\ell)$, without temperature. It decides which positions are masked again.
+        (`docs/REPRODUCTION.md`, "Sampling".)
         """,
         draw_codes_stub,
         draw_codes,
@@ -288,11 +287,10 @@ EXERCISES = [
         5,
         "Guidance",
         r"""
-        Classifier-free guidance compares the logits with the text and without it, and goes further in
-        that direction. In this
-        package a scale of **0 ignores the text, 1 is the plain network**, and more than 1 exaggerates
-        what the text changes. Other
-        papers write $(1 + w)$, where 0 is the plain network.
+        Classifier-free guidance (Ho and Salimans 2022; not in the paper) compares the logits with the text and
+        without it, and goes further in that direction. In this package a scale of **0 ignores the text, 1 is
+        the plain network**, and more than 1 exaggerates what the text changes. Other papers write $(1 + w)$,
+        where 0 is the plain network.
         """,
         guided_stub,
         guided,
@@ -313,13 +311,11 @@ EXERCISES = [
         60,
         "The sampler",
         """
-        Put it together. `predict(canvas)` is the network: it returns logits for every position. `counts`
-        is the schedule. In each
-        pass: mask the least confident of the positions that the last pass wrote (at the start: of all
-        that are open), predict,
-        take the **most likely** code at the masked positions only, and note its probability as the
-        confidence. Tokens that
-        the canvas held at the start never change. (Paper, section 3.3.)
+        Put it together. `predict(canvas)` is the network: it returns logits for every position. `counts` is the
+        schedule. In each pass: mask the least confident of the positions that the last pass wrote (at the
+        start: of all that are open), predict, take the **most likely** code at the masked positions only, and
+        note its probability as the confidence. Tokens that the canvas held at the start never change. (Paper,
+        section 3.3.)
         """,
         fill_stub,
         fill,
@@ -353,11 +349,9 @@ EXERCISES = [
         5,
         "Predict, then measure: one pass",
         """
-        A text says "walks", and nothing else is known. Three neighbouring positions can show a left step
-        or a right step, and all
-        three must show the same. The network gives each of them 50 % and 50 %. One pass draws the three
-        independently. How
-        often do they agree? Give a number between 0 and 1.
+        A text says "walks", and nothing else is known. Three neighbouring positions can show a left step or a
+        right step, and all three must show the same. The network gives each of them 50 % and 50 %. One pass
+        draws the three independently. How often do they agree? Give a number between 0 and 1.
         """,
         1.0,
         0.25,
@@ -370,8 +364,7 @@ EXERCISES = [
         },
         tolerance=0.01,
         why="""
-        2 of 8 cases. With several passes the first token is kept, and the next predictions can look at
-        it.
+        2 of 8 cases. With several passes the first token is kept, and the next predictions can look at it.
         """,
         measure=measure_side,
     ),

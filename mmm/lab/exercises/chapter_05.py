@@ -208,11 +208,10 @@ EXERCISES = [
         20,
         "The reliability diagram",
         """
-        Put the answers into `bins` bins of equal width by their confidence. For each bin that is **not
-        empty** return three
-        numbers: the mean confidence of its answers, the ratio of correct answers (accuracy), and the
-        ratio of all answers that are
-        in it. A confidence of exactly 1 belongs to the last bin. (Guo et al. 2017, section 2.)
+        Put the answers into `bins` bins of equal width by their confidence. For each bin that is **not empty**
+        return three numbers: the mean confidence of its answers, the ratio of correct answers (accuracy), and
+        the ratio of all answers that are in it. A confidence of exactly 1 belongs to the last bin. (Guo et al.
+        2017, section 2.)
         """,
         reliability_stub,
         reliability,
@@ -240,8 +239,8 @@ EXERCISES = [
         5,
         "Expected calibration error",
         r"""
-        One number for the whole diagram: the mean gap between confidence and accuracy, weighted by the
-        ratio of answers in each bin,
+        One number for the whole diagram: the mean gap between confidence and accuracy, weighted by the ratio of
+        answers in each bin,
 
         $$\text{ECE} = \sum_b \text{ratio}_b \; \lvert \text{accuracy}_b - \text{confidence}_b \rvert$$
         """,
@@ -269,11 +268,9 @@ EXERCISES = [
         20,
         "Fit a temperature",
         r"""
-        Temperature scaling (Guo et al. 2017, section 4.2): divide all logits by one number $\tau$,
-        chosen so that the cross-entropy
-        of held-out clips is least. Find $\tau$ between 0.05 and 20, to 2 %. A grid is good enough: many
-        candidates, equal steps
-        of $\ln \tau$.
+        Temperature scaling (Guo et al. 2017, section 4.2): divide all logits by one number $\tau$, chosen so
+        that the cross-entropy of held-out clips is least. Find $\tau$ between 0.05 and 20, to 2 %. A grid is
+        good enough: many candidates, equal steps of $\ln \tau$.
         """,
         fit_temperature_stub,
         fit_temperature,
@@ -303,10 +300,9 @@ EXERCISES = [
         20,
         "Does confidence order the answers?",
         """
-        The sampler only needs the **order**: are wrong tokens less confident than right ones? The AUC is
-        the probability that a
-        random correct answer has more confidence than a random wrong one. Ties count half. 1 is perfect,
-        0.5 is chance.
+        The sampler only needs the **order**: are wrong tokens less confident than right ones? The AUC is the
+        probability that a random correct answer has more confidence than a random wrong one. Ties count half. 1
+        is perfect, 0.5 is chance.
         """,
         auc_stub,
         auc,
@@ -332,11 +328,10 @@ EXERCISES = [
         60,
         "An interval for tokens of clips",
         """
-        600 tokens of 40 clips have a mean error. How uncertain is it? The *bootstrap* draws as many
-        values again, with
-        replacement, computes the mean, repeats this, and takes the middle 95 % of the means. But the
-        tokens of one clip are alike:
-        they are not 600 independent values. Draw **clips**, and take all tokens of each drawn clip.
+        600 tokens of 40 clips have a mean error. How uncertain is it? The *bootstrap* draws as many values
+        again, with replacement, computes the mean, repeats this, and takes the middle 95 % of the means. But
+        the tokens of one clip are alike: they are not 600 independent values. Draw **clips**, and take all
+        tokens of each drawn clip.
 
         Compare the width of your interval with that of the stub.
         """,
@@ -356,8 +351,8 @@ EXERCISES = [
         _half_width_cases,
         tolerance=0.05,
         why="""
-        15 tokens of one clip are worth little more than one. With the wrong interval, two equal models
-        look different.
+        15 tokens of one clip are worth little more than one. With the wrong interval, two equal models look
+        different.
         """,
     ),
     Exercise(

@@ -208,11 +208,9 @@ EXERCISES = [
         5,
         "From frames to tokens",
         """
-        In-betweening keeps some frames and predicts the others (paper, section 3.4). The network works
-        on tokens of four frames.
-        A token may only be kept if **all** its frames are kept; otherwise it must be predicted. The last
-        token of a clip may
-        have fewer than four frames.
+        In-betweening keeps some frames and predicts the others (paper, section 3.4). The network works on
+        tokens of four frames. A token may only be kept if **all** its frames are kept; otherwise it must be
+        predicted. The last token of a clip may have fewer than four frames.
         """,
         open_tokens_stub,
         open_tokens,
@@ -241,11 +239,9 @@ EXERCISES = [
         5,
         "The canvas of a body part",
         """
-        The shipped model has two rows of tokens: row 0 is the upper body, row 1 the lower body. To edit
-        "upper" only row 0 is
-        opened, and only in the gap. "whole" opens both rows in the gap. All other tokens stay: the
-        network reads them. (Paper,
-        section 3.4, "upper body editing".)
+        The shipped model has two rows of tokens: row 0 is the upper body, row 1 the lower body. To edit "upper"
+        only row 0 is opened, and only in the gap. "whole" opens both rows in the gap. All other tokens stay:
+        the network reads them. (Paper, section 3.4, "upper body editing".)
         """,
         part_canvas_stub,
         part_canvas,
@@ -287,10 +283,8 @@ EXERCISES = [
         "A seam without a jump",
         r"""
         The frames before the gap are the original ones. The frames in the gap come from the decoder. The
-        decoder does not return
-        the kept frames exactly, so a plain cut jumps. Carry the difference at the **last kept frame**
-        into the gap and fade it out
-        (`mmm/seams.py`):
+        decoder does not return the kept frames exactly, so a plain cut jumps. Carry the difference at the
+        **last kept frame** into the gap and fade it out (`mmm/seams.py`):
 
         $$y_{A - 1 + i} = \text{decoded}_{A - 1 + i} + w(i / \text{blend}) \,
         (\text{kept}_{A - 1} - \text{decoded}_{A - 1}), \qquad w(\tau) = 1 - 10\tau^3 + 15\tau^4 - 6\tau^5$$
@@ -330,18 +324,13 @@ EXERCISES = [
         "What the kept tokens may not know",
         """
         The simple way is: encode the whole motion, then mask the tokens of the gap. But the encoder is a
-        convolution, and a token
-        depends on many frames around its own four. So the kept tokens know the gap, and a test of
-        in-betweening is too good (the
-        authors' code does it; `docs/REPRODUCTION.md`, "Sampling").
+        convolution, and a token depends on many frames around its own four. So the kept tokens know the gap,
+        and a test of in-betweening is too good (the authors' code does it; `docs/REPRODUCTION.md`, "Sampling").
 
-        Encode the frames before the gap and the frames after it **separately**. One leak is left: some
-        features describe the
-        movement to the *next* frame (velocities, contacts, the steps of the root). In the last frame
-        before the gap that is the
-        movement into the gap. `to_next` are the indices of these features. Copy them from the frame
-        before. The input
-        `features` must not change.
+        Encode the frames before the gap and the frames after it **separately**. One leak is left: some features
+        describe the movement to the *next* frame (velocities, contacts, the steps of the root). In the last
+        frame before the gap that is the movement into the gap. `to_next` are the indices of these features.
+        Copy them from the frame before. The input `features` must not change.
         """,
         encode_around_stub,
         encode_around,
@@ -372,9 +361,8 @@ EXERCISES = [
         5,
         "Predict, then measure: a gap of 38 frames",
         """
-        A clip has 120 frames, so 30 tokens. The frames 41 to 78 are to be predicted anew (a gap
-        `41:79`). How many tokens must be
-        opened?
+        A clip has 120 frames, so 30 tokens. The frames 41 to 78 are to be predicted anew (a gap `41:79`). How
+        many tokens must be opened?
         """,
         38,
         10,
@@ -391,8 +379,8 @@ EXERCISES = [
         },
         tolerance=0.001,
         why="""
-        Tokens 10 to 19. The first and the last hold one frame each that the user wants to keep. These
-        frames are copied from the original afterwards.
+        Tokens 10 to 19. The first and the last hold one frame each that the user wants to keep. These frames
+        are copied from the original afterwards.
         """,
         measure=measure_gap,
     ),

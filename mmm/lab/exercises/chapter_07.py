@@ -186,11 +186,9 @@ EXERCISES = [
         20,
         "R-precision",
         """
-        An evaluator maps texts and motions into one space. For each **text** the n motions of the pool
-        are ordered by their
-        Euclidean distance. R@k is the ratio of texts whose own motion is among the k nearest. (Paper,
-        section 4, "Evaluation
-        Metrics"; the pool has 32 motions there.) R@k never falls with k.
+        An evaluator maps texts and motions into one space. For each **text** the n motions of the pool are
+        ordered by their Euclidean distance. R@k is the ratio of texts whose own motion is among the k nearest.
+        (Paper, section 4, "Evaluation Metrics"; the pool has 32 motions there.) R@k never falls with k.
         """,
         r_precision_stub,
         r_precision,
@@ -218,14 +216,13 @@ EXERCISES = [
         20,
         "FID",
         r"""
-        The Fréchet distance compares two clouds of embeddings by their means and covariances (Heusel et
-        al. 2017):
+        The Fréchet distance compares two clouds of embeddings by their means and covariances (Heusel et al.
+        2017):
 
         $$\text{FID} = |\mu_1 - \mu_2|^2 + \text{tr}\, C_1 + \text{tr}\, C_2 - 2\, \text{tr} \sqrt{C_1 C_2}$$
 
-        $\text{tr} \sqrt{C_1 C_2}$ is the sum of the square roots of the eigenvalues of the matrix
-        $C_1 C_2$. Covariances are divided
-        by $n - 1$.
+        $\text{tr} \sqrt{C_1 C_2}$ is the sum of the square roots of the eigenvalues of the matrix $C_1 C_2$.
+        Covariances are divided by $n - 1$.
         """,
         fid_stub,
         fid,
@@ -253,11 +250,9 @@ EXERCISES = [
         5,
         "MultiModality",
         """
-        Are all motions of one text the same? MultiModality is the mean Euclidean distance between two
-        samples of the **same**
-        text, over pairs of samples and over texts. `first` and `second` say which samples make the
-        pairs. (Diversity is the
-        same between motions of different texts.)
+        Are all motions of one text the same? MultiModality is the mean Euclidean distance between two samples
+        of the **same** text, over pairs of samples and over texts. `first` and `second` say which samples make
+        the pairs. (Diversity is the same between motions of different texts.)
         """,
         multimodality_stub,
         multimodality,
@@ -285,11 +280,10 @@ EXERCISES = [
         20,
         "Foot skating",
         """
-        A foot that stands must not slide. A pair of neighbouring frames *skates* if at least one foot
-        joint (7, 8, 10, 11) is
-        below 5 cm in **both** frames and moves more than 2.5 cm **horizontally** between them. Return
-        the ratio of such pairs.
-        (`docs/REPRODUCTION.md`, "Measures of motion".) Joints are in metres, y is up.
+        A foot that stands must not slide. A pair of neighbouring frames *skates* if at least one foot joint (7,
+        8, 10, 11) is below 5 cm in **both** frames and moves more than 2.5 cm **horizontally** between them.
+        Return the ratio of such pairs. (`docs/REPRODUCTION.md`, "Measures of motion".) Joints are in metres, y
+        is up.
         """,
         skating_stub,
         skating,
@@ -317,11 +311,9 @@ EXERCISES = [
         60,
         "FID without its bias",
         r"""
-        FID is too large for few samples, even for two sets from the same distribution. Its bias is
-        nearly proportional to $1/n$
-        (Chong and Forsyth 2020). So compute FID for several sizes $n$, each a mean over 20 random
-        subsets, fit a straight line
-        to FID over $1/n$, and return its value at $1/n = 0$. Use
+        FID is too large for few samples, even for two sets from the same distribution. Its bias is nearly
+        proportional to $1/n$ (Chong and Forsyth 2020). So compute FID for several sizes $n$, each a mean over
+        20 random subsets, fit a straight line to FID over $1/n$, and return its value at $1/n = 0$. Use
         `package_fid(real, generated, warn=False)`, which is right.
         """,
         unbiased_fid_stub,
@@ -343,8 +335,8 @@ EXERCISES = [
         _unbiased_probe,
         tolerance=0.1,
         why="""
-        So FIDs may only be compared if they have the same number of samples. The project's split-half
-        FID does that.
+        So FIDs may only be compared if they have the same number of samples. The project's split-half FID does
+        that.
         """,
     ),
     Exercise(
@@ -352,9 +344,9 @@ EXERCISES = [
         5,
         "Predict, then measure: the interval of 20 repeats",
         """
-        R@1 was measured 20 times. The mean is 0.500, the standard deviation of the 20 values is 0.040.
-        The papers write 0.500 ± half
-        the width of the 95 % interval of the mean. What stands behind the ±? Give three decimals.
+        R@1 was measured 20 times. The mean is 0.500, the standard deviation of the 20 values is 0.040. The
+        papers write 0.500 ± half the width of the 95 % interval of the mean. What stands behind the ±? Give
+        three decimals.
         """,
         0.04,
         0.0175,
@@ -371,9 +363,9 @@ EXERCISES = [
         },
         tolerance=0.0006,
         why="""
-        1.96 · 0.040 / √20 = 0.0175. It says how certain the mean is for this evaluator, these clips and
-        this model; it says nothing about another training run. (Of 20 values the usual formula is a
-        little too narrow: about 93 % of such intervals contain the true mean.)
+        1.96 · 0.040 / √20 = 0.0175. It says how certain the mean is for this evaluator, these clips and this
+        model; it says nothing about another training run. (Of 20 values the usual formula is a little too
+        narrow: about 93 % of such intervals contain the true mean.)
         """,
         measure=measure_interval,
     ),
