@@ -68,11 +68,15 @@ class KnownTexts:
         ]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file: vectors, captions (JSON as bytes), and in its metadata the threshold."""
+        """Write a safetensors file: vectors, captions (JSON as bytes), threshold.
+
+        Its metadata has one entry only: safetensors writes several in any order, and equal texts must give equal bytes.
+        """
         captions = torch.frombuffer(bytearray(json.dumps(self.captions).encode()), dtype=torch.uint8)
-        metadata = {"format": FORMAT, "threshold": repr(self.threshold)}
+        threshold = torch.tensor(self.threshold, dtype=torch.float64)
+        arrays = {"vectors": self.vectors, "captions": captions, "threshold": threshold}
         with atomic_write(path) as temporary:
-            save_file({"vectors": self.vectors, "captions": captions}, temporary, metadata)
+            save_file(arrays, temporary, {"format": FORMAT})
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> KnownTexts:
@@ -89,8 +93,10 @@ class KnownTexts:
         )
         captions, vectors = read_captions(tensors, path, remedy), tensors.get("vectors")
         try:
-            threshold = float(metadata.get("threshold", ""))
-        except ValueError:
+            threshold = float(
+                metadata.get("threshold", tensors.get("threshold", ""))
+            )  # older files: in the metadata
+        except (ValueError, RuntimeError):
             threshold = math.nan
         require(
             vectors is not None and vectors.dtype == torch.int8 and vectors.ndim == 2 and abs(threshold) <= 1,

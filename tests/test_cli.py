@@ -226,6 +226,21 @@ def test_train_transformer_gives_a_model_that_generates(toy, trained, tmp_path, 
     assert np.load(out).shape == (30, 22, 3)
 
 
+def test_ctrl_c_that_a_library_turns_into_another_error_is_one_still(capsys, monkeypatch):
+    def swallowing(*args):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise TypeError("expected str, not BufferedWriter") from None
+
+    for name in ("parse", "check_options"):  # also before a command runs
+        monkeypatch.setattr(f"mmm.cli.{name}", swallowing)
+        assert run("prepare", "synthetic") == 130
+        assert capsys.readouterr().err == "mmm: interrupted\n"
+        monkeypatch.undo()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])
 def test_an_interrupted_command_says_so_and_leaves_nothing(tmp_path, signal_name):
     command = [

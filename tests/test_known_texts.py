@@ -66,6 +66,9 @@ def test_a_file_comes_back_and_a_damaged_one_is_refused(tmp_path):
     assert again.captions == known.captions and torch.equal(again.vectors, known.vectors)
     assert again.threshold == known.threshold
     content = (tmp_path / FILE).read_bytes()
+    for _ in range(20):  # metadata of several entries would be written in any order
+        known.save(tmp_path / "again")
+        assert (tmp_path / "again").read_bytes() == content
     for damaged in (content[:-5], content.replace(b"mmm-known-1", b"mmm-known-9"), b""):
         (tmp_path / FILE).write_bytes(damaged)
         with pytest.raises(ValueError, match=FILE):

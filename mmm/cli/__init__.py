@@ -59,9 +59,9 @@ def main(args: list[str] | None = None) -> None:
     if (sys.argv[1:] if args is None else args) == ["--version"]:
         print(f"mmm {__version__}")
         sys.exit(0)
-    command = parse(args)
     try:
         with _stoppable():
+            command = parse(args)
             check_options(command)
             sys.exit(command.run() or 0)
     except (ValueError, OSError, FloatingPointError) as error:
@@ -75,21 +75,26 @@ def main(args: list[str] | None = None) -> None:
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """SIGTERM, and SIGHUP of a window that is closed, end a command as Ctrl-C does: it removes what it has begun."""
+    stops = []
 
     def stop(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt(f"interrupted by {signal.Signals(number).name}")
+        name = signal.Signals(number).name
+        stops.append("interrupted" if name == "SIGINT" else f"interrupted by {name}")
+        raise KeyboardInterrupt(stops[0])
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
-    numbers = [getattr(signal, name) for name in names]
-    numbers = [
-        number for number in numbers if signal.getsignal(number) is signal.SIG_DFL
-    ]  # nohup stays nohup
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers only there
-        numbers = []
-    for number in numbers:
+    handlers = {}  # those of before; nohup stays nohup, and Windows has no SIGHUP
+    if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
+        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        usual = (signal.SIG_DFL, signal.default_int_handler)
+        handlers = {number: old for number in numbers if (old := signal.getsignal(number)) in usual}
+    for number in handlers:
         signal.signal(number, stop)
     try:
         yield
+    except Exception as error:
+        if stops:  # a library in C may make another exception of it, such as a TypeError of NumPy's np.save
+            raise KeyboardInterrupt(stops[0]) from error
+        raise
     finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
+        for number, old in handlers.items():
+            signal.signal(number, old)
