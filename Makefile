@@ -2,6 +2,9 @@
 # make test        the same set-up, ruff, pytest
 # make notebooks   the same set-up, then all notebooks in order; results under runs/
 #
+# make fuzz MINUTES=30     bad input of every kind, counted (CONTRIBUTING.md, "Tests"); inputs that failed: runs/fuzz
+# make fuzz ARGS="bvh 17"   one of these inputs again
+#
 # make notebooks DATA=bandai SOURCE=FOLDER_OR_ARCHIVE PROFILE=full ARGS="--only 02 --set 02.steps=500"
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install     torch without CUDA, 2 GB less
 
@@ -11,12 +14,13 @@ DATA ?= synthetic
 SOURCE ?=
 PROFILE ?= quick
 ARGS ?=
+MINUTES ?= 30
 PYTEST_ARGS ?= -n 2
 
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help install test notebooks constraints clean
+.PHONY: help install test fuzz notebooks constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -38,6 +42,9 @@ test: install
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check --quiet mmm tests
 	$(PY) -m pytest -q $(PYTEST_ARGS)
+
+fuzz: install
+	$(PY) tests/fuzz/run.py $(or $(ARGS),--minutes $(MINUTES))
 
 notebooks: install
 	$(VENV)/bin/mmm course --profile $(PROFILE) --data $(DATA) $(foreach s,$(SOURCE),--source $(s)) $(ARGS)
