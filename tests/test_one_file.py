@@ -168,15 +168,17 @@ def test_masking_and_loss(one, tmp_path):
     config = {"width": 8, **dataclasses.asdict(transformer.config)}
     sizes = one.Sizes(**{field.name: config[field.name] for field in dataclasses.fields(one.Sizes)})
     ours = one.load(one.MaskedTransformer(sizes, one.Tokenizer(sizes)), tmp_path / "transformer")
-    tokens, lengths = torch.randint(40, (64, 2, 20), generator=seeded()), torch.arange(64) % 20 + 1
+    tokens, lengths = torch.randint(40, (512, 2, 20), generator=seeded()), torch.arange(512) % 20 + 1
     generator = seeded(1)
-    chosen = draw_masked_parts(64, 2, OURS.both_parts, generator)
+    chosen = draw_masked_parts(512, 2, OURS.both_parts, generator)
     data = masked_batch(tokens, lengths, 40, OURS, generator, chosen)
     true, counts, canvas = one.masked_batch(tokens, lengths, 40, seeded(1))
     real = one.inside(counts, true)
     assert torch.equal(counts, data["lengths"])
     assert torch.equal(true[real], data["tokens"][real]) and torch.equal(canvas[real], data["canvas"][real])
 
+    data = {name: value[:64] for name, value in data.items()}
+    true, counts, canvas = true[:64], counts[:64], canvas[:64]
     text, drop = make_text(64), torch.arange(64) % 3 == 0
     inputs = (text.words, text.mask, text.sentence, drop)
     logits, expected = ours(canvas, counts, *inputs), transformer(data["canvas"], data["lengths"], *inputs)
