@@ -200,7 +200,7 @@ def archive(rng: Random, base: Path, place: Path) -> Case:
     if suffix == "zip" and what != "bomb":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as into:
             for name, content in files.items():
-                into.writestr(name, content)
+                into.writestr(name.encode(errors="replace").decode(), content)
     elif what != "bomb":
         with tarfile.open(path, f"w:{suffix[4:]}") as into:
             for name, content in files.items():
