@@ -1,7 +1,7 @@
 """The shipped models against the targets that were set for them: `python figures/targets.py`, one second.
 
 Reads figures/evaluation/*/results.json (`mmm evaluate --split test`) and figures/oracle/*.json (`python -m
-mmm.lab.oracle`) and prints the tables of the README.
+mmm.lab.oracle`) and prints the tables of docs/RESULTS.md.
 """
 
 import json

@@ -55,6 +55,21 @@ def test_every_file_and_folder_of_ours_that_a_page_names_exists():
     assert {page: names for page, names in lost.items() if names} == {}
 
 
+def test_every_link_between_pages_leads_somewhere():
+    link = re.compile(r"\]\(((?!https?:|mailto:)[^)#]+)(?:#[^)]*)?\)")
+    lost = {
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in tracked("*.md")
+        for target in link.findall(page.read_text("utf-8"))
+        if not (page.parent / target).exists()
+    }
+    assert lost == set()
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
+
+
 def test_every_section_that_is_cited_exists():
     headings = set(re.findall(r"^#+ (.+)$", (ROOT / "docs/REPRODUCTION.md").read_text("utf-8"), re.MULTILINE))
     files = tracked("mmm/*.py", "tests/*.py", "figures/*.py", "notebooks/*.ipynb", "*.md")

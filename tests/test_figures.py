@@ -1,4 +1,4 @@
-"""The README's numbers are those of the stored results; the table of targets can say no."""
+"""The numbers of README and docs/RESULTS.md are those of the stored results; the table of targets can say no."""
 
 import copy
 
@@ -8,7 +8,7 @@ from figures import targets
 from tests.conftest import ROOT
 
 BANDAI = targets.read("evaluation/bandai-test/results.json")["rows"]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, RESULTS = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/RESULTS.md"))
 ROWS = {
     "real motion": "real",
     "real against real": "real_real",
@@ -19,15 +19,15 @@ ROWS = {
 MEASURES = "r1 r3 fid fid_halves mm_dist diversity multimodality skating jerk_mean".split()
 
 
-def test_the_readme_shows_the_targets():
+def test_the_page_shows_the_targets():
     for title, table in targets.tables().items():
-        assert targets.as_text(title, table) in README
+        assert targets.as_text(title, table) in RESULTS
 
 
-@pytest.mark.parametrize("data", ["Bandai", "synthetic"])
-def test_the_readme_shows_the_evaluation(data):
+@pytest.mark.parametrize(("data", "page"), [("Bandai", README), ("Bandai", RESULTS), ("synthetic", RESULTS)])
+def test_a_page_shows_the_evaluation(data, page):
     rows = targets.read(f"evaluation/{data.lower()}-test/results.json")["rows"]
-    table = README.split(f"| {data}, test (")[1].split("\n\n")[0].splitlines()[2:]
+    table = page.split(f"| {data}, test (")[1].split("\n\n")[0].splitlines()[2:]
     assert len(table) == len(rows)
     for line in table:
         label, *cells = (cell.strip() for cell in line.strip("|").split("|"))
@@ -40,17 +40,18 @@ def test_the_readme_shows_the_evaluation(data):
             assert bool(shown) == bool(known)
 
 
-def test_the_readme_shows_what_readers_and_oracle_saw():
+def test_the_pages_show_what_readers_and_oracle_saw():
     free, blind = (targets.read(f"{place}/result.json") for place in ("free-text", "blind"))
     made, real = free["generated"]["all"], free["real"]["all"]
     told = "right | {right} of {of}, and half right {half} | ".format(**made)
-    assert told + "{right} of {of} |".format(**real) in README
+    for page in (README, RESULTS):
+        assert told + "{right} of {of} |".format(**real) in page
     for group in ("contents 1-10", "contents 11-17"):
         cells = ("{} of {}".format(*blind[kind][group]) for kind in ("generated", "real"))
-        assert f" | {' | '.join(cells)} |" in README
+        assert f" | {' | '.join(cells)} |" in RESULTS
     seen = targets.read("oracle/bandai-small-generated-val.json")["questions"]
     shares = " · ".join(f"{100 * seen[name]['share']:.0f}" for name in "walk run turn raise wave".split())
-    assert f"| {shares} % | {sum(row['judged'] for row in seen.values())} clips |" in README
+    assert f"| {shares} % | {sum(row['judged'] for row in seen.values())} clips |" in RESULTS
 
 
 @pytest.mark.parametrize(

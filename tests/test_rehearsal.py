@@ -1,4 +1,4 @@
-"""The commands of the README's section "Reproduce the paper" run end to end on tiny made-up files."""
+"""The commands of docs/REPRODUCE.md run end to end on tiny made-up files."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from mmm.data import MotionFolder
 from mmm.tokenizer import Tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
-SECTION = "## Reproduce the paper\n"
+SECTION = "# Reproduce the paper\n"
 # Flags appended to a command to make it tiny; the last of two equal flags counts. Nothing else is changed, except the
 # numbers of machines and processes. The first entry whose words are all in the command counts.
 TINY = {
@@ -51,12 +51,12 @@ def test_every_command_of_the_readme_works(tmp_path, monkeypatch):
     assert left == list(CHECKS)
 
 
-# -- the commands of the README ---------------------------------------------------------------------------
+# -- the commands of the page ------------------------------------------------------------------------------
 
 
-def commands(readme: Path = ROOT / "README.md") -> list[list[str]]:
+def commands(page: Path = ROOT / "docs/REPRODUCE.md") -> list[list[str]]:
     """The words of each command of the section, in order; a backslash joins lines."""
-    section = readme.read_text(encoding="utf-8").split(SECTION)[1].split("\n## ")[0]
+    section = page.read_text(encoding="utf-8").split(SECTION)[1].split("\n## ")[0]
     lines = [line.strip() for line in section.replace("\\\n", " ").splitlines() if line.startswith("    ")]
     return [shlex.split(line, comments=True) for line in lines]
 

@@ -1,4 +1,4 @@
-"""Everything that the README's commands need from the user, tiny, under the README's paths.
+"""Everything that the commands of docs/REPRODUCE.md need from the user, tiny, under its paths.
 
 Data in HumanML3D's layout, Guo et al.'s archives unpacked, a CLIP, and the authors' two checkpoints under the
 parameter names of their release. The motions are plausible, all weights are random.
@@ -60,7 +60,7 @@ def part_of(caption: Caption, frames: int) -> Caption:
 
 
 def write_world(place: Path) -> Path:
-    """All of it below `place`, under the paths of the README's commands."""
+    """All of it below `place`, under the paths of these commands."""
     write_humanml3d(place / "HumanML3D")
     made_up_guo.write_archives(place / "data" / "guo", sizes=made_up_guo.SMALL)
     made_up_clip.write_clip(place / "clip", TEXT_WIDTH)
