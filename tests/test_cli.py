@@ -254,7 +254,7 @@ def test_an_interrupted_command_says_so_and_leaves_nothing(tmp_path, signal_name
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("new/.data.*.part/texts/*.txt")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("new/.data.*.part")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(getattr(signal, signal_name))
     said = process.communicate(timeout=60)[1].splitlines()[-1]
