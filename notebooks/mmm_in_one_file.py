@@ -662,13 +662,13 @@ class MMM:
 
 def draw(joints, text, path):
     """A stick figure as a GIF; its left side is orange, its right side blue."""
-    import matplotlib.pyplot as plt
     from matplotlib.animation import FuncAnimation, PillowWriter
+    from matplotlib.figure import Figure
     points = joints[:, :, [2, 0, 1]]  # (T, 22, 3): the third axis of matplotlib points up
     low, high = points.min((0, 1)), points.max((0, 1))
     size = max(high - low)  # of a cube around the whole motion, which stands on its floor
     start = *(low + high - size)[:2] / 2, low[2]
-    axes = plt.figure(figsize=(4, 4)).add_subplot(projection="3d", title=text, box_aspect=(1, 1, 1))
+    axes = Figure(figsize=(4, 4)).add_subplot(projection="3d", title=text, box_aspect=(1, 1, 1))
     axes.set(**{f"{name}lim": (edge, edge + size) for name, edge in zip("xyz", start)})
     colours = ["tab:orange" if "left" in name else "tab:blue" if "right" in name else "gray" for name in JOINTS]
     bones = [axes.plot([], [], [], color=colour)[0] for colour in colours]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -226,7 +227,15 @@ def test_train_transformer_gives_a_model_that_generates(toy, trained, tmp_path, 
     assert np.load(out).shape == (30, 22, 3)
 
 
-def test_ctrl_c_that_a_library_turns_into_another_error_is_one_still(capsys, monkeypatch):
+@pytest.fixture
+def heard():
+    """Ctrl-C raises KeyboardInterrupt, which a job in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_that_a_library_turns_into_another_error_is_one_still(capsys, monkeypatch, heard):
     def swallowing(*args):
         try:
             signal.raise_signal(signal.SIGINT)
@@ -252,7 +261,8 @@ def test_an_interrupted_command_says_so_and_leaves_nothing(tmp_path, signal_name
         "--out",
         str(tmp_path / "new" / "data"),
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("new/.data.*.part")) and time.monotonic() < deadline:
         time.sleep(0.05)

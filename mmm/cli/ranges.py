@@ -29,6 +29,7 @@ RANGES: dict[str, Range] = {
     "repeats": (1, 1000),
     "seed": (0, 2**62),
     "share": (1e-6, 1e6),
+    "source_fps": (1, 1000),
     "skip": (0, 3600),
     "steps": (1, 1000),
     "temperature": (0.001, 100),

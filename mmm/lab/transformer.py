@@ -73,7 +73,7 @@ def word_attention(
     weights: list[Tensor] = []
 
     def look(attention: Attention, inputs: tuple, _output: Tensor) -> None:
-        x, mask, context = inputs
+        x, mask, context = inputs[:3]
         query = attention.query(x).unflatten(-1, (attention.heads, -1)).transpose(1, 2)
         key = attention.key_value(context).chunk(2, -1)[0]
         key = key.unflatten(-1, (attention.heads, -1)).transpose(1, 2)

@@ -157,7 +157,7 @@ def test_what_is_missing_or_damaged_is_named(tmp_path):
         collect(folder)
     assert not (folder / "results.json").exists()
     (folder / "repeats" / "001.json").write_text('{"rows": ')
-    with pytest.raises(ValueError, match="001.json is damaged"):
+    with pytest.raises(ValueError, match="001.json is not valid JSON"):
         collect(folder)
     (folder / "results.json").write_text('{"step": 3}')
     with pytest.raises(ValueError, match="format None"):

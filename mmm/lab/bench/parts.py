@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import statistics
-import sys
 import time
 from typing import Any
 
@@ -29,7 +28,7 @@ from mmm.sampling import default_steps
 from mmm.text import TextEncoder, load_text_encoder
 from mmm.tokenizer import PRESETS, Tokenizer, TokenizerConfig
 from mmm.tokenizer.train import Windows, train_tokenizer
-from mmm.training.config import TrainConfig
+from mmm.training.config import RANGES, TrainConfig
 from mmm.training.loop import TrainResult
 from mmm.training.processes import resolve_precision
 from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer
@@ -242,7 +241,8 @@ def train_an_evaluator(job: Job, options: dict[str, Any]) -> tuple[TrainConfig, 
 def _endless(job: Job, config: TrainConfig, precision: str | None = None) -> TrainConfig:
     """The config with more steps than are measured, and nothing between them but what every step has."""
     cpu, precision = job.settings.device == "cpu", precision or job.settings.precision
-    endless = {"steps": sys.maxsize >> 16, "checkpoint_every": sys.maxsize, "eval_every": 0}
+    _, most = RANGES["steps"]
+    endless = {"steps": most, "checkpoint_every": most, "eval_every": 0}
     return fit.resolve(config, cpu, precision=precision, **endless)
 
 
