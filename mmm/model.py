@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from mmm.arguments import check_text, gaps_of, lengths_of, motion_of, seeds_of, texts_of
 from mmm.editing import BODY_PARTS, Edit, edit, frames_to_add, joint_groups, prepare
 from mmm.errors import atomic_dir, read_json, require
 from mmm.known_texts import FILE, KnownTexts
@@ -166,10 +167,8 @@ class MMM:
     def encoder(self) -> TextEncoder:
         """The text encoder, loaded at its first use. (`encode` turns a motion into tokens.)"""
         if self._encoder is None:
-            encoder, width = (
-                load_text_encoder(self.info["text_encoder"], self.device),
-                self.transformer.config.text_dim,
-            )
+            encoder = load_text_encoder(self.info["text_encoder"], self.device)
+            width = self.transformer.config.text_dim
             require(
                 encoder.width == width,
                 f"the text encoder {encoder.name} gives texts of width {encoder.width}, but the transformer reads "
@@ -220,7 +219,7 @@ class MMM:
         check_predicts_all(self.transformer.config)  # before a missing length estimator is complained about
         texts = [text] if isinstance(text, str) else list(text)
         frames = self.action_frames(texts, length, split)
-        seeds = _seeds(seed, len(texts))
+        seeds = seeds_of(seed, len(texts))
         motions: list[Motion | None] = [None] * len(texts)
         alone = [item for item, counts in enumerate(frames) if len(counts) == 1]
         if alone:
@@ -260,7 +259,7 @@ class MMM:
     ) -> Filled:
         canvas, lengths = self.empty_canvas(frames)
         options = {"guidance": self.guidance, **options}
-        return fill(self.transformer, canvas, lengths, text, seeds=_seeds(seed, len(text)), **options)
+        return fill(self.transformer, canvas, lengths, text, seeds=seeds_of(seed, len(text)), **options)
 
     def generate_bulk(
         self,
@@ -327,8 +326,7 @@ class MMM:
             ValueError: a gap outside the clip, gaps that overlap, nothing kept, too few kept frames in a row; no text
                 for a model that was never trained without one; not as many texts as gaps.
         """
-        result = self.edit(motion, frames, text=text, seed=seed, **options)
-        return self._edited(_motion_in(motion), result, _texts(text, _as_pairs(frames)))
+        return self._edited(motion, frames, text=text, seed=seed, **options)
 
     def outpaint(
         self,
@@ -346,10 +344,9 @@ class MMM:
         Raises:
             ValueError: length is not above the motion's; another side; as for `inbetween`.
         """
-        motion, (length,) = _motion_in(motion), _per_text(length, 1)
+        motion, (length,) = motion_of(motion), lengths_of(length, 1)
         before, after = frames_to_add(len(motion.features), length, side)
-        result = self.edit(motion, before=before, after=after, text=text, seed=seed, **options)
-        return self._edited(motion, result, _texts(text, []))
+        return self._edited(motion, before=before, after=after, text=text, seed=seed, **options)
 
     def edit_upper_body(
         self, motion: Any, text: str | Sequence[str] | None, frames: Any = None, seed: int = 0, **options: Any
@@ -362,8 +359,7 @@ class MMM:
         Raises:
             ValueError: a model without body parts; as for `inbetween`.
         """
-        result = self.edit(motion, frames, part="upper", text=text, seed=seed, **options)
-        return self._edited(_motion_in(motion), result, _texts(text, _as_pairs(frames)))
+        return self._edited(motion, frames, part="upper", text=text, seed=seed, **options)
 
     def edit_lower_body(
         self, motion: Any, text: str | Sequence[str] | None, frames: Any = None, seed: int = 0, **options: Any
@@ -373,8 +369,7 @@ class MMM:
         Raises:
             ValueError: as for `edit_upper_body`.
         """
-        result = self.edit(motion, frames, part="lower", text=text, seed=seed, **options)
-        return self._edited(_motion_in(motion), result, _texts(text, _as_pairs(frames)))
+        return self._edited(motion, frames, part="lower", text=text, seed=seed, **options)
 
     def edit(
         self,
@@ -397,11 +392,11 @@ class MMM:
             before, after: frames to add before and after the motion.
             blend: frames over which the kept motion fades out in a gap.
         """
-        motion, gaps = _motion_in(motion), _as_pairs(frames)
+        motion, gaps = motion_of(motion), gaps_of(frames)
         self._check_edit(motion, part)
         features = torch.tensor(motion.features)
         features, kept = prepare(features, gaps, part, self.tokenizer.config.parts, before, after)
-        texts = _texts(text, gaps)
+        texts = texts_of(text, gaps)
         condition = self.embed(texts) if texts else None
         options = {"guidance": self.guidance, "seed": int(seed), "blend": blend, **options}
         skeleton = self.info["skeleton"]
@@ -439,7 +434,7 @@ class MMM:
         Raises:
             ValueError: the text is empty; the model folder has no known.safetensors.
         """
-        _check_text(text)
+        check_text(text)
         require(self.known is not None, f"this model has no {FILE}; train it again to know its captions.")
         return self.known.nearest(self.embed([text]).sentence)[0]
 
@@ -468,8 +463,12 @@ class MMM:
     def _motion(self, features: Tensor, text: str, **options: Any) -> Motion:
         return Motion.generated(features, self.info["fps"], text, self.info["skeleton"], **options)
 
-    def _edited(self, source: Motion, result: Edit, texts: list[str]) -> Motion:
-        """The edit with the body of its source; kept joints that were captured stay as they are."""
+    def _edited(
+        self, motion: Any, frames: Any = None, *, text: str | Sequence[str] | None, **options: Any
+    ) -> Motion:
+        """`edit`, with the body of its source; kept joints that were captured stay as they are."""
+        result = self.edit(motion, frames, text=text, **options)
+        source, texts = motion_of(motion), texts_of(text, gaps_of(frames))
         captured = np.zeros((len(result.features), source.captured.shape[1]), bool)
         for row, joints in zip(
             result.kept, joint_groups(len(result.kept), get_skeleton(source.skeleton)), strict=True
@@ -517,10 +516,10 @@ class MMM:
         """
         require(len(texts) > 0, "no text was given; say what the person does.")
         for text in texts:
-            _check_text(text)
+            check_text(text)
         if length is None:
             return self.estimate_length(texts)
-        frames = _per_text(length, len(texts))
+        frames = lengths_of(length, len(texts))
         self._check_frames(frames)
         return frames
 
@@ -532,9 +531,9 @@ class MMM:
         """
         require(len(texts) > 0, "no text was given; say what the person does.")
         for text in texts:
-            _check_text(text)
+            check_text(text)
         actions = [try_split(text) if split else [text] for text in texts]
-        total = [None] * len(texts) if length is None else _per_text(length, len(texts))
+        total = [None] * len(texts) if length is None else lengths_of(length, len(texts))
         counts = []
         for text, pieces, frames in zip(texts, actions, total, strict=True):
             fits = frames is None or MIN_FRAMES * len(pieces) <= frames <= self.max_frames * len(pieces)
@@ -557,82 +556,15 @@ class MMM:
             )
 
 
-def _check_text(text: str) -> None:
-    require(isinstance(text, str) and text.strip(), f"the text {text!r} is empty; say what the person does.")
-
-
-def _per_text(length: Any, texts: int) -> list[int]:
-    """One length in frames for each text. 60 may also be 60.0, or a number of NumPy or torch."""
-    frames = [
-        n.item() if hasattr(n, "item") else n for n in (length if np.ndim(length) else [length] * texts)
-    ]
-    require(len(frames) == texts, f"{len(frames)} lengths for {texts} texts; give one, or one per text.")
-    for n in frames:
-        require(
-            isinstance(n, int | float) and float(n).is_integer(),
-            f"length is {n!r}, expected a whole number of frames, such as 60.",
-        )
-    return [int(n) for n in frames]
-
-
-def _seeds(seed: numbers.Integral | Sequence[int], texts: int) -> list[int]:
-    """One seed for each text: those given, or `seed` + i for text i."""
-    seeds = [int(seed) + i for i in range(texts)] if isinstance(seed, numbers.Integral) else list(seed)
-    require(len(seeds) == texts, f"{len(seeds)} seeds for {texts} texts; give one, or one per text.")
-    return seeds
-
-
-def _motion_in(motion: Any) -> Motion:
-    """A Motion, also from what `load_motion` returns."""
-    inner = getattr(motion, "motion", motion)
-    require(
-        isinstance(inner, Motion),
-        f"motion is {type(motion).__name__}, expected a Motion (load_motion gives one).",
-    )
-    return inner
-
-
-def _texts(text: str | Sequence[str] | None, gaps: Sequence[tuple[int, int]]) -> list[str]:
-    """One text, or one for each gap in the order of time; none from None."""
-    if text is None:
-        return []
-    texts = [text] if isinstance(text, str) else list(text)
-    for one in texts:
-        _check_text(one)
-    require(
-        len(texts) == 1 or 0 < len(texts) == len(gaps),
-        f"{len(texts)} texts and {len(gaps)} gaps; give one text, or one for each gap.",
-    )
-    return [texts[i] for i in np.argsort([start for start, _ in gaps])] if len(texts) > 1 else texts
-
-
-def _as_pairs(frames: Any) -> list[tuple[int, int]]:
-    """Gaps as pairs, from one pair or several, in any kind of sequence or array; none from None."""
-    if frames is None or (hasattr(frames, "__len__") and len(frames) == 0):
-        return []
-    try:
-        pairs = np.asarray(frames)
-    except ValueError:  # rows of different lengths
-        pairs = np.zeros(0)
-    require(
-        pairs.dtype.kind in "iu" and pairs.ndim in (1, 2) and pairs.shape[-1] == 2,
-        f"frames is {frames!r}, expected the (start, stop) of a gap, in whole numbers, or a list of such pairs.",
-    )
-    return [(int(start), int(stop)) for start, stop in pairs.reshape(-1, 2)]
-
-
 def _find_model(folder: Path) -> Path:
     """`folder`, a shipped model's if that is its name, or the `model` folder of a run.
 
     Raises:
         FileNotFoundError: it is missing, or a part of it.
     """
-    if (
-        not folder.exists()
-        and (PRETRAINED / folder.name / "config.json").is_file()
-        and len(folder.parts) == 1
-    ):
-        folder = PRETRAINED / folder.name
+    shipped = PRETRAINED / folder.name
+    if len(folder.parts) == 1 and not folder.exists() and (shipped / "config.json").is_file():
+        folder = shipped
     if (folder / "model" / "transformer").is_dir():
         folder = folder / "model"
     for needed in (folder, folder / "config.json", folder / "tokenizer", folder / "transformer"):

@@ -29,7 +29,7 @@ from mmm.tokenizer import parts
 from mmm.tokenizer.codebook import codebook_report, usage_report
 from mmm.tokenizer.model import Tokenizer, tokenizer_loss
 from mmm.training.config import TrainConfig
-from mmm.training.loop import TrainResult, train
+from mmm.training.loop import TrainResult, train_and_save
 from mmm.training.processes import mean_count
 
 USAGE_EVERY = 120  # steps at most between two lines of codebook usage: an epoch of a large data set is long
@@ -176,12 +176,12 @@ def train_tokenizer(
         "mean_std_hash": hashlib.sha256(normalisation).hexdigest()[:16],
         "geometry": geometry,
         "code_noise": code_noise,
-        **options.pop("config_extra", {}),
     }
-    options |= {"evaluate": evaluate if val else None, "watch": watch, "config_extra": settings}
-    result = train(tokenizer, batch, loss, config, out, **options)
+    options["watch"] = watch
+    result = train_and_save(
+        tokenizer, batch, loss, config, out, evaluate if val else None, settings, **options
+    )
     if result.saves:
-        tokenizer.save_pretrained(Path(out) / "model")
         with atomic_write(Path(out) / "resets.npy") as temporary:
             np.save(temporary, torch.stack([q.resets for q in tokenizer.quantizers]).cpu().numpy())
     return result

@@ -137,6 +137,29 @@ def train(
         return TrainResult(module.eval(), run.step, metrics, speed, run.main and not stopped)
 
 
+def train_and_save(
+    module: nn.Module,
+    batch: Batch,
+    loss: Loss,
+    config: TrainConfig,
+    out: str | Path,
+    evaluate: Evaluate | None,
+    settings: dict[str, Any],
+    **options: Any,
+) -> TrainResult:
+    """`train`, then write the module to `out`/model by its `save_pretrained`.
+
+    Args:
+        settings: of model and data; a run is continued only with the same ones (and the same config_extra).
+        options: as of `train`.
+    """
+    settings = settings | options.pop("config_extra", {})
+    result = train(module, batch, loss, config, out, evaluate, config_extra=settings, **options)
+    if result.saves:
+        module.save_pretrained(Path(out) / "model")
+    return result
+
+
 def _batches(
     batch: Batch, config: TrainConfig, first: int, accelerator: Accelerator
 ) -> Iterator[dict[str, Any]]:

@@ -215,9 +215,8 @@ class MaskedTransformer(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        size = (
-            0.0 if self.codebook.is_meta else float(self.codebook.std())
-        )  # without numbers: only shapes count
+        # a codebook on the meta device has a shape and no numbers
+        size = 0.0 if self.codebook.is_meta else float(self.codebook.std())
         nn.init.normal_(self.specials, std=size or 1.0)
         if self.config.text_dropout > 0:
             nn.init.normal_(self.no_word, std=self.config.text_dim**-0.5)  # text encoders give unit vectors

@@ -20,7 +20,7 @@ from mmm.data.typos import draw_misspelled
 from mmm.recipes import OURS, Recipe, TransformerOptions
 from mmm.text import TextSource
 from mmm.training.config import TrainConfig
-from mmm.training.loop import TrainResult, train
+from mmm.training.loop import TrainResult, train_and_save
 from mmm.training.processes import mean_count
 from mmm.training.seeds import step_generator
 from mmm.transformer.compose import Composer
@@ -91,13 +91,10 @@ def train_transformer(
         "compositions": composer and composer.fingerprint,
         # Tokens of another codebook mean something else.
         "codebook": hashlib.sha256(transformer.codebook.cpu().numpy().tobytes()).hexdigest()[:16],
-        **options.pop("config_extra", {}),
     }
-    options |= {"evaluate": evaluate if val else None, "config_extra": settings}
-    result = train(transformer, batch, loss, config, out, **options)
-    if result.saves:
-        transformer.save_pretrained(Path(out) / "model")
-    return result
+    return train_and_save(
+        transformer, batch, loss, config, out, evaluate if val else None, settings, **options
+    )
 
 
 def draw_clips(
@@ -253,11 +250,7 @@ def train_length(
 
     settings = {"length": dataclasses.asdict(estimator.config), "text": text.name, "data": tokens.fingerprint}
     settings |= {"compositions": composer and composer.fingerprint}
-    options |= {"evaluate": evaluate if val else None, "config_extra": settings}
-    result = train(estimator, batch, loss, config, out, **options)
-    if result.saves:
-        estimator.save_pretrained(Path(out) / "model")
-    return result
+    return train_and_save(estimator, batch, loss, config, out, evaluate if val else None, settings, **options)
 
 
 @torch.no_grad()

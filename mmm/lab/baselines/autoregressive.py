@@ -29,7 +29,7 @@ from mmm.recipes import OURS, Recipe
 from mmm.sampling import choose_codes
 from mmm.text import TextEmbedding, TextSource
 from mmm.training.config import TrainConfig
-from mmm.training.loop import TrainResult, train
+from mmm.training.loop import TrainResult, train_and_save
 from mmm.training.seeds import step_generator
 from mmm.transformer.compose import Composer
 from mmm.transformer.masking import corrupt_tokens, drop_edge_token
@@ -239,11 +239,7 @@ def train_autoregressive(
         "data": tokens.fingerprint,
         "compositions": composer and composer.fingerprint,
     }
-    options |= {"evaluate": evaluate if val else None, "config_extra": settings}
-    result = train(model, batch, loss, config, out, **options)
-    if result.saves:
-        model.save_pretrained(Path(out) / "model")
-    return result
+    return train_and_save(model, batch, loss, config, out, evaluate if val else None, settings, **options)
 
 
 def _next_token_loss(

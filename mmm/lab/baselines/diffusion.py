@@ -29,7 +29,7 @@ from mmm.recipes import OURS, Recipe
 from mmm.storage import load_config, load_module, save_module
 from mmm.text import TextEmbedding, TextSource
 from mmm.training.config import TrainConfig
-from mmm.training.loop import TrainResult, train
+from mmm.training.loop import TrainResult, train_and_save
 from mmm.training.seeds import step_generator
 from mmm.transformer.compose import Composer
 from mmm.transformer.masking import drop_edge_token, inside
@@ -255,11 +255,7 @@ def train_diffusion(
         "data": tokens.fingerprint,
         "compositions": composer and composer.fingerprint,
     }
-    options |= {"evaluate": evaluate if val else None, "config_extra": settings}
-    result = train(model, batch, loss, config, out, **options)
-    if result.saves:
-        model.save_pretrained(Path(out) / "model")
-    return result
+    return train_and_save(model, batch, loss, config, out, evaluate if val else None, settings, **options)
 
 
 def _denoising_loss(

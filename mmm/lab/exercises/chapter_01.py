@@ -22,9 +22,8 @@ from mmm.motion import features_to_joints
 
 def root_path_stub(angular, linear):
     """angular (T,), linear (T, 2) → (T, 2): x and z of the root in every frame."""
-    return linear.cumsum(
-        0
-    )  # TODO: the steps are in the body's frame. Turn them. And where does the path start?
+    # TODO: the steps are in the body's frame. Turn them. And where does the path start?
+    return linear.cumsum(0)
 
 
 def root_path(angular, linear):
@@ -65,9 +64,8 @@ def _package_path(angular, linear):
 def to_matrix_stub(six):
     """six (..., 6) → rotation matrices (..., 3, 3)."""
     a, b = six[..., :3], six[..., 3:]
-    return torch.stack(
-        [a, b, torch.linalg.cross(a, b)], dim=-1
-    )  # TODO: a and b may have any length and any angle
+    # TODO: a and b may have any length and any angle
+    return torch.stack([a, b, torch.linalg.cross(a, b)], dim=-1)
 
 
 def to_matrix(six):

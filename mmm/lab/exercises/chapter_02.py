@@ -20,9 +20,8 @@ import torch.nn.functional as F
 
 def nearest_code_stub(z, codebook):
     """z (M, C), codebook (K, C) → tokens (M,): the index of the nearest code."""
-    return (z @ codebook.T).argmax(
-        1
-    )  # TODO: this finds the code with the largest product, not the nearest one
+    # TODO: this finds the code with the largest product, not the nearest one
+    return (z @ codebook.T).argmax(1)
 
 
 def nearest_code(z, codebook):

@@ -98,9 +98,8 @@ def multimodality(samples, first, second):
 def skating_stub(joints):
     """joints (T, 22, 3) in metres, 20 frames per second → the ratio of frame pairs in which a foot skates."""
     feet = joints[:, [7, 10, 8, 11]]
-    return (
-        ((feet[1:] - feet[:-1]).norm(dim=-1) > 0.025).any(1).float().mean()
-    )  # TODO: a foot in the air may move
+    # TODO: a foot in the air may move
+    return ((feet[1:] - feet[:-1]).norm(dim=-1) > 0.025).any(1).float().mean()
 
 
 def skating(joints):
