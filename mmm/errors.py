@@ -55,22 +55,6 @@ def require(condition: object, message: str, error: type[Exception] = ValueError
         raise error(message)
 
 
-def check_range(name: str, value: object, low: float, high: float) -> None:
-    """Raise ValueError unless a number, or each number of a tuple, is in a range; NaN never is, None always.
-
-    Args:
-        name: of the option or argument, for the message.
-        low, high: the smallest and the largest value.
-    """
-    for number in value if isinstance(value, tuple) else (value,):
-        if isinstance(number, tuple):
-            check_range(name, number, low, high)
-        else:
-            require(
-                number is None or low <= number <= high, f"{name} is {number}, expected {low:,} to {high:,}."
-            )
-
-
 def listed(names: Sequence[str], most: int = 8) -> str:
     """The first names, separated by commas, and how many more there are: for messages."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -103,18 +87,31 @@ def check_name(name: object, what: str, remedy: str = "rename it") -> str:
     return name
 
 
-def check_ranges(config: object, **ranges: tuple[float, float]) -> None:
-    """Raise ValueError unless attributes of `config` are numbers in their ranges, both ends included.
+def check_range(name: str, value: object, low: float, high: float) -> None:
+    """Raise ValueError unless a number, or each number of a tuple, is in a range, both ends included.
 
     A range of whole numbers (1, 8) admits whole numbers only, (0.0, 1.0) all finite ones.
+
+    Args:
+        name: of the option or argument, for the message.
     """
-    for name, (low, high) in ranges.items():
-        value, whole = getattr(config, name), isinstance(low, int)
-        is_number = isinstance(value, numbers.Integral if whole else numbers.Real)
-        require(
-            is_number and not isinstance(value, bool) and low <= value <= high,
-            f"{name} is {reprlib.repr(value)}, expected a {'whole ' if whole else ''}number from {low} to {high}",
-        )
+    if isinstance(value, tuple):
+        for number in value:
+            check_range(name, number, low, high)
+        return
+    whole = isinstance(low, int)
+    is_number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
+    ends = [f"{end:,}" if whole else f"{end:g}" for end in (low, high)]
+    require(
+        is_number and low <= value <= high,
+        f"{name} is {reprlib.repr(value)}, expected a {'whole ' * whole}number from {ends[0]} to {ends[1]}.",
+    )
+
+
+def check_ranges(config: object, **ranges: tuple[float, float]) -> None:
+    """`check_range` of attributes of `config`."""
+    for name, limits in ranges.items():
+        check_range(name, getattr(config, name), *limits)
 
 
 def read_json(

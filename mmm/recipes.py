@@ -18,17 +18,17 @@ from typing import Any, Literal
 
 import yaml
 
-from mmm.errors import check_range, require
+from mmm.errors import check_ranges, require
 from mmm.training.config import TrainConfig
 
 _RATIOS = "random_codes drop_edge borrowed_part both_parts crop then at_once repeat typos text_dropout"
 RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(_RATIOS.split(), (0, 1)),
-    "feature_bias": (0.001, 1000),
-    "geometry": (0, 1000),
-    "tokenizer_balance": (0, 2),
-    "transformer_balance": (0, 2),
-    "guidance": (0, 100),
+    **dict.fromkeys(_RATIOS.split(), (0.0, 1.0)),
+    "feature_bias": (0.001, 1000.0),
+    "geometry": (0.0, 1000.0),
+    "tokenizer_balance": (0.0, 2.0),
+    "transformer_balance": (0.0, 2.0),
+    "guidance": (0.0, 100.0),
 }
 
 
@@ -111,8 +111,7 @@ class Recipe(TransformerOptions, TokenizerOptions):
     """
 
     def __post_init__(self) -> None:
-        for name, limits in RANGES.items():
-            check_range(name, getattr(self, name), *limits)
+        check_ranges(self, **RANGES)
 
 
 def _tuples(value: Any) -> Any:

@@ -57,7 +57,7 @@ LENGTH = torch.tensor([0, 0.10307395, 0.10988335, 0.13156825, 0.39362314, 0.3901
                        0.13161398, 0.12298431, 0.25683984, 0.26309186, 0.26601186, 0.2698763]).double()  # (22,)
 LEFT_HIP, RIGHT_HIP, LEFT_SHOULDER, RIGHT_SHOULDER = 1, 2, 16, 17
 FEET = [7, 10, 8, 11]  # left ankle, left foot, right ankle, right foot
-# Rotations are relative to the parent's, but those of the arms to the root's, as in HumanML3D's code.
+# Rotations are relative to the parent's, but those of the collars to the root's, as in HumanML3D's code.
 ROTATION_PARENT = [0 if joint in (13, 14) else parent for joint, parent in enumerate(PARENT)]
 
 # The 263 features of a frame
@@ -66,7 +66,7 @@ ROOT_STEP = slice(1, 3)  # x and z of the step to the next frame, as the body se
 ROOT_HEIGHT = slice(3, 4)
 POSITIONS = slice(4, 67)  # joints 1 to 21: x and z relative to the root, y above the floor
 ROTATIONS = slice(67, 193)  # joints 1 to 21: the first two columns of each rotation matrix
-VELOCITIES = slice(193, 259)  # joints 0 to 21: step to the next frame
+VELOCITIES = slice(193, 259)  # joints 0 to 21: step to the next frame, as the body sees it, metres
 CONTACTS = slice(259, 263)  # 1 where a joint of FEET rests
 
 def joints_to_features(joints):
@@ -125,7 +125,7 @@ def place(joints):
 
 def facing_angle(joints):
     """By which angle each frame must be turned about y so that it faces z+: (T,), radians."""
-    hips = joints[:, LEFT_HIP] - joints[:, RIGHT_HIP]  # the wrong sign: a slip of HumanML3D's code
+    hips = joints[:, LEFT_HIP] - joints[:, RIGHT_HIP]  # wrong sign, as in HumanML3D's code: the features are the same
     shoulders = joints[:, RIGHT_SHOULDER] - joints[:, LEFT_SHOULDER]
     angle = angle_to_z(smooth(F.normalize(hips + shoulders, dim=-1)))
     angle[0] = 0  # `place` has turned this frame already
@@ -156,7 +156,7 @@ def rotation_between(u, v):
 # ---- 2. Tokenizer: 4 frames become tokens, and come back -------------------------------- paper, section 3.1
 #
 # A VQ-VAE. The encoder makes one vector of every 4 frames. The quantizer replaces it by the nearest entry of a
-# codebook; the index of this entry is the token. The decoder makes 4 frames of every entry.
+# codebook; the index of this entry is the token. The decoder makes 4 frames of every entry. Both see neighbours, too.
 #
 # Upper and lower body have an encoder, a codebook and a decoder each, so that one can be edited while the
 # other is kept (paper, section 3.4). The paper's main model has one part, the whole body.
@@ -190,7 +190,7 @@ class Residual(nn.Module):
         return x + self.pointwise(F.relu(self.dilated(F.relu(x))))
 
 def residuals(width):
-    return nn.Sequential(Residual(width, 9), Residual(width, 3), Residual(width, 1))  # see 13 frames to either side
+    return nn.Sequential(Residual(width, 9), Residual(width, 3), Residual(width, 1))  # 13 positions to either side
 
 def half_rate(width):
     return named(conv=nn.Conv1d(width, width, kernel_size=4, stride=2, padding=1), blocks=residuals(width))

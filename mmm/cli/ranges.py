@@ -16,26 +16,26 @@ RANGES: dict[str, Range] = {
     "batch": (1, 4096),
     "batch_size": (1, 4096),
     "clips": (1, 1_000_000),
-    "code_noise": (0, 1),
+    "code_noise": (0.0, 1.0),
     "codes": (1, 65_536),
-    "fps": (1, 1000),
+    "fps": (1.0, 1000.0),
     "gap": (0, HOUR),
-    "guidance": (-100, 100),
+    "guidance": (-100.0, 100.0),
     "heads": (1, 1024),
-    "held_out": (0, 1),
+    "held_out": (0.0, 1.0),
     "length": (1, HOUR),
     "limit": (1, 1_000_000),
     "pool": (1, 10_000),
     "repeats": (1, 1000),
     "seed": (0, 2**62),
     "share": (1e-6, 1e6),
-    "source_fps": (1, 1000),
-    "skip": (0, 3600),
+    "source_fps": (1.0, 1000.0),
+    "skip": (0.0, 3600.0),
     "steps": (1, 1000),
-    "temperature": (0.001, 100),
-    "test": (0, 1),
+    "temperature": (0.001, 100.0),
+    "test": (0.0, 1.0),
     "transition": (0, 48),
-    "val": (0, 1),
+    "val": (0.0, 1.0),
     "window": (4, 1000),
 }
 
@@ -56,5 +56,5 @@ def check_options(command: Any) -> None:
         value, limits = getattr(command, field.name), range_of(type(command), field.name)
         if dataclasses.is_dataclass(value):
             check_options(value)
-        elif limits is not None:
+        elif None not in (limits, value):
             check_range(f"--{field.name.replace('_', '-')}", value, *limits)

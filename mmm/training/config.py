@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mmm.errors import check_range, require
+from mmm.errors import check_ranges, require
 
 # What may change between a run and its continuation: it changes no step that was taken. (Another end does change the
 # learning rates of the steps to come, with the cosine schedule and where it shortens the warmup.)
@@ -16,14 +16,14 @@ FREE_SETTINGS = {f"train.{name}" for name in ("steps", "checkpoint_every", "log_
 RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 10_000_000),
     "batch_size": (1, 65_536),
-    "lr": (0, 1),
-    "betas": (0, 1),
-    "weight_decay": (0, 1000),
+    "lr": (0.0, 1.0),
+    "betas": (0.0, 1.0),
+    "weight_decay": (0.0, 1000.0),
     "warmup": (0, 10_000_000),
-    "milestones": (0, 1),
-    "gamma": (0, 1),
-    "grad_clip": (0, 1e6),
-    "ema": (0, 1),
+    "milestones": (0.0, 1.0),
+    "gamma": (0.0, 1.0),
+    "grad_clip": (0.0, 1e6),
+    "ema": (0.0, 1.0),
     "seed": (0, 2**62),
     "checkpoint_every": (1, 10_000_000),
     "log_every": (1, 10_000_000),
@@ -74,8 +74,7 @@ class TrainConfig:
     """Steps between evaluations; 0 is only at the end."""
 
     def __post_init__(self) -> None:
-        for name, limits in RANGES.items():
-            check_range(name, getattr(self, name), *limits)
+        check_ranges(self, **RANGES)
         choices = {"schedule": ("constant", "milestones", "cosine"), "precision": ("no", "bf16", "fp16")}
         for name, known in choices.items():
             value = getattr(self, name)

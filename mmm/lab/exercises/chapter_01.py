@@ -216,7 +216,8 @@ EXERCISES = [
         frame of the body **after** the turn (`docs/REPRODUCTION.md`, "From features to joints"; the paper,
         section 4, uses these features of HumanML3D).
 
-        Write the way back. The heading of frame $t$ is $\theta_t = 2\sum_{i<t} a_i$. The step that is stored at
+        Write the way back. $a_t$ is `angular[t]` and $\ell_t$ is `linear[t]`; the last row of both is not needed.
+        The heading of frame $t$ is $\theta_t = 2\sum_{i<t} a_i$. The step that is stored at
         frame $t-1$ leads to frame $t$ and is turned by $\theta_t$:
 
         $$\begin{pmatrix} x \\ z \end{pmatrix}_t = \begin{pmatrix} x \\ z \end{pmatrix}_{t-1} +
@@ -360,8 +361,8 @@ EXERCISES = [
           in which the step **ends**, so turned back by $\theta_{t+1}$;
         - feature 3: the height of the root in frame $t$.
 
-        Your function and that of exercise 01.1 are inverse to each other. Use this as your own test before you
-        run the check.
+        Exercise 01.1 undoes yours if the clip starts at $x = z = 0$ with heading 0: with your numbers `f`,
+        `root_path(f[:, 0], f[:, 1:3])` gives `joints[:-1, 0][:, [0, 2]]`. Use this as your own test.
         """,
         root_numbers_stub,
         root_numbers,

@@ -290,6 +290,8 @@ EXERCISES = [
 
         $M_b$ are the masked real positions of clip $b$. First the mean within a clip, then the mean over the
         clips: a long clip counts as much as a short one. Padding may hold MASK too, and it does not count.
+        The package counts all real positions by default, as the authors' code does
+        (`docs/REPRODUCTION.md`, "Transformer"). Here you write the paper's loss.
         """,
         loss_stub,
         loss,
@@ -356,9 +358,11 @@ EXERCISES = [
         Write the self-attention of the package without `scaled_dot_product_attention`. For each head $h$ of
         width $d = D / H$:
 
-        $$\text{softmax}\Big(\frac{Q_h K_h^\top}{\sqrt d} + \text{mask}\Big) V_h$$
+        $$\text{softmax}\Big(\frac{Q_h K_h^\top}{\sqrt d} + m\Big) V_h$$
 
-        Keys where `mask` is False get no weight. Use `layer.query_key_value` (one linear layer of width 3D),
+        $m$ is 0 at keys where `mask` is True and $-\infty$ at the others, which so get no weight.
+
+        Use `layer.query_key_value` (one linear layer of width 3D),
         `layer.heads` and `layer.out`. A head is a block of d neighbouring numbers of the width.
         """,
         attend_stub,

@@ -330,7 +330,8 @@ EXERCISES = [
         Encode the frames before the gap and the frames after it **separately**. One leak is left: some features
         describe the movement to the *next* frame (velocities, contacts, the steps of the root). In the last
         frame before the gap that is the movement into the gap. `to_next` are the indices of these features.
-        Copy them from the frame before. The input `features` must not change.
+        In frame `start - 1` replace these features by those of frame `start - 2`. You may assume that
+        0 < start < stop < T and that there are two frames before the gap. The input `features` must not change.
         """,
         encode_around_stub,
         encode_around,
