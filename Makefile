@@ -15,7 +15,7 @@ SOURCE ?=
 PROFILE ?= quick
 ARGS ?=
 MINUTES ?= 30
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed

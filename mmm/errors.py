@@ -68,7 +68,7 @@ def short(text: object, most: int = 200) -> str:
 
 
 def check_name(name: object, what: str, remedy: str = "rename it") -> str:
-    """`name`, unchanged, if it names a file or folder on every system and cannot lead out of the folder it is used in.
+    """`name`, unchanged, if it cannot lead out of the folder it is used in.
 
     Everything that is read from a file and becomes part of a path goes through here: names of data sets, ids of clips,
     files that an index lists, files in archives.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from scipy.ndimage import median_filter
 
 from mmm.bvh.joint_guess import Blend
 from mmm.errors import require
@@ -198,7 +199,7 @@ def doubts(joints: Float[np.ndarray, "t 22 3"], fps: float, start: float = 0.0) 
             f"it begins with a T-pose of {pose} frame{'s' * (pose > 1)}{fast}, which stays in the motion: leave it out "
             f"with --skip {start + (pose + 1) / fps:.4g}"
         )
-    around = np.array([np.median(fastest[max(0, at - 6) : at + 7]) for at in range(len(fastest))])
+    around = median_filter(fastest, 13, mode="nearest")
     jumps = np.flatnonzero((fastest * fps > _FAST) & (fastest > _TIMES * around) | (fastest * fps > _FASTEST))
     jumps = jumps[~np.isin(jumps, (pose - 1, pose))] if said else jumps
     if len(jumps):

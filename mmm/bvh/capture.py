@@ -143,15 +143,17 @@ def read_source(
         raise FileNotFoundError(f"there is no motion {path}; give the path of an existing .bvh or .npy file.")
     suffix = path.suffix.lower()
     require(suffix in SUFFIXES, f"{path} cannot be read: its suffix is {suffix!r}, expected .bvh or .npy.")
-    require(0 <= skip < float("inf"), f"--skip is {skip:g}, expected seconds from 0.")
     if suffix == ".npy":
         require(fps is None, f"{path}: --fps is for .bvh files; an array has {HUMANML3D.fps:g} fps.")
-        values = _from_array(path)[_frames_to_skip(skip, HUMANML3D.fps) :]
+        values = _from_array(path)
+        _check_skip(path, skip, len(values), HUMANML3D.fps)
+        values = values[_frames_to_skip(skip, HUMANML3D.fps) :]
         features = values if values.ndim == 2 else None
         joints = values if features is None else features_to_joints(features)
         source = Source(path, len(joints), HUMANML3D.fps, joints, None, features)
     else:
         bvh = read_bvh(path, unit=1.0, fps=fps)
+        _check_skip(path, skip, len(bvh.rows), bvh.fps)
         bvh = bvh.since(_frames_to_skip(skip, bvh.fps))
         with naming(path):
             chosen = choose_map(bvh, joint_map)
@@ -212,6 +214,13 @@ def capture(source: Source, unit: str | float | None = None, up: str | None = No
     if toes_point_back(motion.joints):
         said.append("the toes point backwards: left and right may be swapped in the file or its map")
     return Captured(motion, placement, source, name, unit is None, up is None, size * metres, tuple(said))
+
+
+def _check_skip(path: Path, skip: float, frames: int, fps: float) -> None:
+    require(
+        0 <= skip < max(1, frames - 1) / fps,
+        f"{path} has {frames} frames at {fps:g} fps, of which --skip {skip:g} leaves none; give fewer seconds.",
+    )
 
 
 @contextmanager
@@ -280,7 +289,7 @@ _OTHERS = (
     ),
     (lambda s: len(s) == 3 and s[:2] == (22, 3), "the frames come last; save .transpose(2, 0, 1)"),
     (
-        lambda s: len(s) in (3, 4) and s[-2:] == (22, 3) or len(s) == 3 and s[2] == 263,
+        lambda s: len(s) == 4 and s[2:] == (22, 3) or len(s) == 3 and s[2] == 263,
         "these are several motions; save one, [i]",
     ),
     (lambda s: len(s) == 2 and s[1] == 66, "if these are joints in one row, save .reshape(-1, 22, 3)"),

@@ -207,8 +207,8 @@ def _parse_blend(name: str, joint: str, value: object) -> Blend:
 
 def _words(name: str, other: str, weight: float) -> str:
     if name == other:
-        joint, end, number = name.partition("/end")
-        return f"End Site {number + ' ' if number else ''}of {joint}" if end else name
+        end = re.fullmatch(r"(.*)/end(\d*)", name, re.DOTALL)  # Hand/endEffector is a joint
+        return f"End Site {end[2] + ' ' if end[2] else ''}of {end[1]}" if end else name
     name, other = _words(name, name, 0), _words(other, other, 0)
     if weight == 0.5:
         return f"halfway from {name} to {other}"

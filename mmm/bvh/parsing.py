@@ -174,7 +174,8 @@ def _numbers(text: str, number: int, odd: set[str]) -> list[float]:
     """The numbers of a line. What is odd about them is added to `odd`."""
     words = text.split()
     try:
-        require("_" not in text, "Python takes 1_000 for a number")
+        if "_" in text:  # Python would take 1_000 for a number
+            raise ValueError
         values = [float(word) for word in words]
     except ValueError:
         parts = []

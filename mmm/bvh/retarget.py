@@ -109,7 +109,7 @@ def _timed(source: Captured, edited: Motion, fps: float) -> _Timed:
         kept.any() and len(kept) >= features and len(kept) == len(edited.joints),
         f"the motion of {len(edited)} frames is no edit of {source.source.path}; edit its .motion first.",
     )
-    added = int(kept.any(1).argmax()) if len(kept) > features else 0
+    added = _frames_added_before(source.motion.features, edited, kept.any(1))
     frame = int(kept.sum(1).argmax())
     joints = stand_on(edited.joints, frame, source.motion.joints[frame - added], kept[frame])
     joints = source.placement.to_file(joints).astype(np.float64)
@@ -144,6 +144,31 @@ def _timed(source: Captured, edited: Motion, fps: float) -> _Timed:
         for axis in range(3):  # what the file's body differs from HumanML3D's fades over into a gap
             off[:, joint, axis] = np.interp(np.arange(len(off)), stays, off[stays, joint, axis])
     return _Timed(at, placed + off, moved, blank)
+
+
+def _frames_added_before(
+    features: Float[np.ndarray, "t d"], edited: Motion, kept: Bool[np.ndarray, " n"]
+) -> int:
+    """Where the user's motion begins in the edit: where its poses agree with the kept ones.
+
+    The first kept frame does not say it: an edit of an edit may have no kept frame at the start.
+    """
+    count, pose = len(features), slice(4, 67)  # joints around the root, wherever it stands
+
+    def error(added: int) -> float:
+        rows = kept[added : added + count]
+        off = edited.features[added : added + count, pose] - features[:, pose]
+        return float(np.abs(off[rows]).mean()) if rows.any() else np.inf
+
+    fits = [
+        added
+        for added in range(len(kept) - count + 1)
+        if not (kept[:added].any() or kept[added + count :].any())
+    ]
+    require(
+        fits, "the motion is no edit of this file, whose frames it keeps elsewhere; edit its .motion first."
+    )
+    return min(fits, key=error)
 
 
 def _between(at: Float[np.ndarray, " t"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

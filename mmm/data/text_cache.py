@@ -169,11 +169,14 @@ class TextCache:
         )
         known = read_captions(tensors, path, remedy)
         words, starts, sentence = (tensors.get(key) for key in ("words", "starts", "sentence"))
-        whole = words is not None and starts is not None and sentence is not None and starts.ndim == 1
+        whole = None not in (words, starts, sentence)
+        whole = whole and starts.ndim == 1 and words.ndim == sentence.ndim == 2
         require(
             whole
             and len(starts) == len(known) + 1
+            and int(starts[0]) == 0
             and int(starts[-1]) == len(words)
+            and bool((starts.diff() >= 0).all())
             and len(sentence) == len(known),
             f"{path} is damaged (its arrays do not fit each other); {remedy}.",
         )

@@ -105,6 +105,8 @@ def prepare(
         "licence": "not stated; that of the motions",
         "seed": seed,
         "takes": len(rows),
+        **({"source_fps": fps} if fps else {}),
+        **({"skip": skip} if skip else {}),
         "understood": [f"{_takes(count)}: {kind}" for kind, count in kinds.most_common()],
         "left_out": {reason: names for reason, names in left_out.items() if names},
     }

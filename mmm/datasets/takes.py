@@ -9,6 +9,7 @@ import lzma
 import math
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import string
@@ -100,7 +101,7 @@ def unpack(source: Path, stack: ExitStack, suffix: str = ".bvh") -> Path:
         members = _zipped(source, most) if zipfile.is_zipfile(source) else _tarred(source, most)
         for number, (path, size, read) in enumerate(members):
             _require_few(number, MEMBERS, "files")
-            name = path.replace("\\", "/").rpartition("/")[2]
+            name = re.sub(r"[\x00-\x1f:]", "_", path.replace("\\", "/").rpartition("/")[2])
             if not name.endswith(suffix) or name.startswith("."):  # macOS adds ._NAME to each file
                 continue
             _require_few(size, LARGEST, f"bytes in {check_name(name, 'a file in it')}")

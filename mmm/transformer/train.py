@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -187,13 +188,9 @@ def evaluate_transformer(
     }
     if transformer.config.predicted_parts == 1:
         tasks = {"only": ((True,), 1.0)}
-    order = val.lengths.argsort(stable=True)
-    clip_of = torch.repeat_interleave(torch.arange(len(val)), val.starts.diff())  # the clip of each variant
     loss = dict.fromkeys(tasks, 0.0)
     hits, masked = dict(loss), dict(loss)
-    for number, variants in enumerate(order.split(batch_size)):
-        generator = step_generator(seed, number)
-        embeddings = embeddings_of(text, val.draw_captions(clip_of[variants], generator))
+    for variants, embeddings, generator in val_batches(val, text, batch_size, seed):
         for task, (parts, _) in tasks.items():
             masked_parts = torch.tensor(parts).expand(len(variants), -1)
             data = masked_batch(
@@ -208,10 +205,23 @@ def evaluate_transformer(
     def mean(values: dict[str, float]) -> float:
         return sum(probability * values[task] for task, (_, probability) in tasks.items())
 
-    metrics = {"loss": mean(loss) / len(order), "accuracy_masked": mean(hits) / mean(masked)}
+    metrics = {"loss": mean(loss) / len(val.lengths), "accuracy_masked": mean(hits) / mean(masked)}
     if len(tasks) > 1:
         metrics |= {f"accuracy_{task}": hits[task] / masked[task] for task in tasks}
     return metrics
+
+
+def val_batches(
+    val: TokenSet, text: TextSource, batch_size: int = 64, seed: int = 0
+) -> Iterator[tuple[Int64[Tensor, " b"], dict[str, Tensor], torch.Generator]]:
+    """All variants of `val` by length, in batches: the variants, their texts, and a generator for what else is random.
+
+    Each gets one of its clip's captions, always the same.
+    """
+    clip_of = torch.repeat_interleave(torch.arange(len(val)), val.starts.diff())  # the clip of each variant
+    for number, variants in enumerate(val.lengths.argsort(stable=True).split(batch_size)):
+        generator = step_generator(seed, number)
+        yield variants, embeddings_of(text, val.draw_captions(clip_of[variants], generator)), generator
 
 
 def train_length(

@@ -183,6 +183,13 @@ def test_takes_that_are_hardly_a_motion_are_told(tmp_path):
     plain = load_motion(path)
     assert not plain.doubts and not plain.source.notes
     assert load_motion(path, skip=1.0).motion.duration == plain.motion.duration - 1
+    made_up.write(tmp_path / "guessed.bvh", TREES["cmu"], 81, 20, unit=0.01)
+    np.save(tmp_path / "short.npy", plain.motion.joints)
+    for name, skip in (("a.bvh", 5), ("guessed.bvh", 4.1), ("short.npy", 1e308), ("a.bvh", -1)):
+        with pytest.raises(
+            ValueError, match=f"{name} has 8. frames at 20 fps, of which --skip .* leaves none"
+        ):
+            load_motion(tmp_path / name, skip=skip)
     joints = plain.motion.joints.copy()
     joints[30, [4, 7, 10]] += (0, 0, 1.5)
     np.save(tmp_path / "jump.npy", joints)

@@ -87,6 +87,23 @@ def test_the_files_skeleton_follows_the_edit(tmp_path, golden, name, up, unit, e
     assert np.allclose(np.diff(angles, 2), 0, atol=0.1), "goes over evenly"
 
 
+def test_an_edit_of_an_edit_keeps_its_time(tmp_path, golden):
+    """First the start is regenerated, then frames are added at the end: no frame at the start is kept."""
+    mine, back = tmp_path / "mine.bvh", tmp_path / "back.bvh"
+    made_up.write(mine, TREES["mixamo"], 89)
+    source = load_motion(mine)
+    once, more = edit_of(source, golden), golden("features_free")["1/features"][:20]
+    captured = np.concatenate([once.captured, np.zeros((20, 22), bool)])
+    captured[:20] = False
+    twice = Motion.generated(
+        torch.from_numpy(np.concatenate([once.features, more])), body=source.motion.body, captured=captured
+    )
+    save_edit(back, source, twice)
+    first, second = read_bvh(mine), read_bvh(back)
+    away = np.linalg.norm(first.joints[:86] - second.joints[:86], axis=-1)
+    assert away[FILE.stop + 1 : 85].max() < 1e-5 and away[:25].max() > 0.1
+
+
 def test_another_reader_finds_the_same_joints(tmp_path, golden):
     mine, back = tmp_path / "mine.bvh", tmp_path / "back.bvh"
     made_up.write(mine, TREES["mixamo"], 89, prefix="mixamorig:")

@@ -79,9 +79,7 @@ def test_a_number_out_of_its_range_is_refused(tmp_path, monkeypatch, capsys, arg
         main(args.split())
     printed = capsys.readouterr().err
     words = args.split()
-    option = next(
-        word for word in reversed(words) if word.startswith("--") and word != "--share" or word == "--share"
-    )
+    option = next(word for word in reversed(words) if word.startswith("--"))
     assert stop.value.code == 2 and printed.startswith(f"mmm: {option} is ") and printed.count("\n") == 1
     assert not list(tmp_path.iterdir())
 

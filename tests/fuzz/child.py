@@ -221,18 +221,19 @@ def reference(argv: list[str], base: Path) -> tuple[Path, float]:
 def killed(case, base: Path, rng: Random) -> tuple[str, str]:
     """Stop the command at random moments, let it run to its end, and compare its bytes with an uninterrupted run."""
     expected, seconds = reference(case.argv, base)
-    moments = []
+    moments, stopped = [], False
     for _ in range(case.kills):
         sign = rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
-        moments.append(f"{sign.name} after {(after := rng.uniform(0, 1.1) * seconds):.2f} s")
+        moments.append(f"{sign.name} after {(after := rng.uniform(0, 0.8) * seconds):.2f} s")
         status, _ = forked(case.argv, after, sign)
+        stopped |= status != 0
         if os.waitstatus_to_exitcode(status) not in (0, 130, 143, -sign):
             return (
                 "traceback",
                 f"{moments[-1]}: exit {os.waitstatus_to_exitcode(status)}: {Path('log').read_text()[-600:]}",
             )
     status, _ = forked(case.argv)
-    told = f"{', '.join(moments)}: "
+    told = f"{', '.join(moments)}{'' if stopped else ', each too late'}: "
     if status:
         return (
             "traceback",

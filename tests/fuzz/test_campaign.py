@@ -16,6 +16,8 @@ from fuzz.run import Campaign, can_mount
 from mmm.data.captions import parse_captions
 from mmm.storage import load_config
 
+pytestmark = pytest.mark.xdist_group("fuzz")  # what they share is made once
+
 COUNTS = {
     "bvh": 60,
     "model": 16,
@@ -45,6 +47,9 @@ def test_bad_input_gets_a_sentence_or_is_read(kind, campaign):
     for number in range(COUNTS[kind]):
         campaign.try_one(kind, number)
     assert not [failure for failure in campaign.failures if failure["kind"] == kind], campaign.report()
+    # a door that refuses everything, or nothing, would tell nothing
+    assert campaign.counts[kind]["accepted"], campaign.report()
+    assert campaign.counts[kind]["clear error"] or kind == "kill", campaign.report()
 
 
 def test_kind_and_number_give_the_same_input(campaign, tmp_path):

@@ -30,12 +30,11 @@ from mmm.sampling import choose_codes
 from mmm.text import TextEmbedding, TextSource
 from mmm.training.config import TrainConfig
 from mmm.training.loop import TrainResult, train_and_save
-from mmm.training.seeds import step_generator
 from mmm.transformer.compose import Composer
 from mmm.transformer.masking import corrupt_tokens, drop_edge_token
 from mmm.transformer.model import MaskedTransformer, TransformerConfig
 from mmm.transformer.tokens import TokenSet
-from mmm.transformer.train import draw_clips, embeddings_of
+from mmm.transformer.train import draw_clips, embeddings_of, val_batches
 
 
 class Autoregressive(MaskedTransformer):
@@ -264,13 +263,11 @@ def evaluate_autoregressive(
     model: Autoregressive, val: TokenSet, text: TextSource, batch_size: int = 64, seed: int = 0
 ) -> dict[str, float]:
     """Loss (nats per token) and accuracy of the next token over all clips of `val`, given the true ones before it."""
-    sums, order = torch.zeros(2, dtype=torch.float64), val.lengths.argsort(stable=True)
-    clip_of = torch.repeat_interleave(torch.arange(len(val)), val.starts.diff())
-    for number, variants in enumerate(order.split(batch_size)):
+    sums = torch.zeros(2, dtype=torch.float64)
+    for variants, embeddings, _ in val_batches(val, text, batch_size, seed):
         true, lengths = val.batch(variants)
-        captions = val.draw_captions(clip_of[variants], step_generator(seed, number))
-        data = {"tokens": true, "lengths": lengths} | embeddings_of(text, captions)
+        data = {"tokens": true, "lengths": lengths} | embeddings
         data = {name: tensor.to(model.device) for name, tensor in data.items()}
         sums += torch.stack([y.double().sum().cpu() for y in _next_token_loss(model, model, data)])
-    loss, accuracy = (sums / len(order)).tolist()
+    loss, accuracy = (sums / len(val.lengths)).tolist()
     return {"loss": loss, "accuracy": accuracy}

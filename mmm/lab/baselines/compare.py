@@ -36,9 +36,11 @@ SAMPLERS = ("ddim-50", "ddim-10")
 EDITED = ("mpjpe_world", "mpjpe_local", "kept_error", "seam_jerk", "interior_jerk", "skating", "fid", "r1")
 NOTE = (
     "The first row is real motion. All models got the same texts, lengths and seeds, except “own END”: the "
-    "autoregressive model ends where it says. Speed, …: Wasserstein distance to the real clips of the same action "
-    "class, mean over the classes by their clips. AITS: seconds from a text to its features, batch size 1, text "
-    "encoder included. Passes through the network and GFLOPs are those of one motion of the mean length, GFLOPs "
+    "autoregressive model ends where it says. Else it does not know the length: END is forbidden and it is cut there. "
+    "It has learned END from crops and repeated actions, too, so that its own lengths are short. Intervals are "
+    "those of sampling; each model was trained with one seed. Speed, …: Wasserstein distance to the real clips of the "
+    "same action class, mean over the classes by their clips. AITS: seconds from a text to its features, batch size 1, "
+    "text encoder included. Passes through the network and GFLOPs are those of one motion of the mean length, GFLOPs "
     "without the text encoder; with guidance a pass has two rows. {facts}"
 )
 GAPS_NOTE = (

@@ -30,12 +30,11 @@ from mmm.storage import load_config, load_module, save_module
 from mmm.text import TextEmbedding, TextSource
 from mmm.training.config import TrainConfig
 from mmm.training.loop import TrainResult, train_and_save
-from mmm.training.seeds import step_generator
 from mmm.transformer.compose import Composer
 from mmm.transformer.masking import drop_edge_token, inside
 from mmm.transformer.model import Block, MaskedTransformer, TransformerConfig, sinusoids
 from mmm.transformer.tokens import TokenSet
-from mmm.transformer.train import draw_clips, embeddings_of
+from mmm.transformer.train import draw_clips, embeddings_of, val_batches
 
 Sampler = Literal["ddpm", "ddim"]
 
@@ -287,12 +286,9 @@ def evaluate_diffusion(
 ) -> dict[str, float]:
     """The training loss over all clips of `val`; steps and noise are always the same."""
     scheduler, total = make_scheduler(model.config), 0.0
-    clip_of = torch.repeat_interleave(torch.arange(len(val)), val.starts.diff())
-    for number, variants in enumerate(val.lengths.argsort(stable=True).split(batch_size)):
-        generator = step_generator(seed, number)
+    for variants, embeddings, generator in val_batches(val, text, batch_size, seed):
         groups, lengths = val.batch(variants)
-        captions = val.draw_captions(clip_of[variants], generator)
-        data = {"features": frames.lookup(groups), "lengths": lengths * RATIO} | embeddings_of(text, captions)
+        data = {"features": frames.lookup(groups), "lengths": lengths * RATIO} | embeddings
         data = {name: tensor.to(model.device) for name, tensor in data.items()}
         total += float(_denoising_loss(model, model, data, scheduler, generator).double().sum())
     return {"loss": total / len(val.lengths)}

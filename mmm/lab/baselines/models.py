@@ -13,9 +13,10 @@ import torch
 import yaml
 
 from mmm.data import MotionFolder
+from mmm.data.typos import with_variants
 from mmm.editing import Edit, encode_kept, join_features, next_frame_indices, prepare
 from mmm.errors import require
-from mmm.fit import make_composer, resolve
+from mmm.fit import fingerprint, make_composer, resolve
 from mmm.lab.baselines import autoregressive, diffusion
 from mmm.lab.baselines.frames import RATIO, frame_set
 from mmm.model import MIN_FRAMES, MMM
@@ -181,7 +182,10 @@ def fit_baseline(
     options: dict[str, Any] | None = None,
     **changes: Any,
 ) -> TrainResult:
-    """Train a baseline on the data, and with the sizes and the training budget, of a masked transformer.
+    """Train a baseline on the data and with the sizes of a masked transformer.
+
+    The budget is that of a preset. For a fair comparison give the steps of the masked model, those of its `init` too; a
+    step of diffusion sees four times the positions.
 
     Args:
         whole: the model that it is compared with; clips that were held out from it are held out here, too.
@@ -217,11 +221,14 @@ def fit_baseline(
     if held_out := whole.info.get("held_back", 0.0):  # the stored name of held_out
         tokens = tokens.select(~held_out_clips(tokens.ids, held_out))
     composer = make_composer(folder, tokens, sizes.max_tokens, sizes.parts, recipe)
-    captions = tokens.texts() + val.texts() + (composer.texts() if composer else [])
+    captions = tokens.texts() + (composer.texts() if composer else [])
+    captions = (with_variants(captions) if recipe.typos else captions) + val.texts()
     with main_process_first(cpu):
         text = captions_source(folder, captions, whole.encoder, progress)
     torch.manual_seed(config.seed)  # initial weights come from torch's own generator
     about = {"val": val, "recipe": recipe, "composer": composer, "manifest": facts(folder), **options}
+    # tokens of another codebook, or features of another Mean and Std, mean something else
+    about["config_extra"] = {"tokenizer": fingerprint(whole.tokenizer)}
     if kind == "autoregressive":
         network = autoregressive.Autoregressive(sizes, whole.tokenizer.codebook.detach().cpu())
         return autoregressive.train_autoregressive(tokens, text, network, config, out, **about)
