@@ -19,8 +19,8 @@ from mmm.data.captions import Caption
 from mmm.data.folder import MotionFolder
 from mmm.motion.features import feature_slices
 from mmm.motion.skeleton import Skeleton, get_skeleton
-from mmm.viz.camera import facing
-from mmm.viz.style import ARROW, HELD_OUT, LEFT, PATH, RIGHT, panels, plain_numbers, rgb, styled
+from mmm.viz.camera import Camera, facing
+from mmm.viz.style import ARROW, DARK, HELD_OUT, LEFT, PATH, RIGHT, panels, plain_numbers, rgb, styled
 
 Joints = Float[np.ndarray, "t j 3"]
 
@@ -213,6 +213,33 @@ def plot_feature_map(
     axes[0].set_title(f"one clip as {normalised.shape[1]} numbers a frame, normalised")
     axes[-1].set_xlabel("time, s")
     figure.colorbar(picture, ax=axes, label="Stds from the mean", shrink=0.5, aspect=30)
+    return figure
+
+
+@styled
+def plot_skeleton(joints: Float[np.ndarray, "j 3"], skeleton: str | Skeleton = "humanml3d") -> Figure:
+    """One pose (metres), seen by somebody who faces it: every joint with its number, and the list of their names."""
+    body = get_skeleton(skeleton)
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    ax, names = figure.subplots(1, 2, width_ratios=[1.6, 1])
+    ahead = facing(joints, body)
+    x, y = Camera(yaw=float(np.arctan2(ahead[0], ahead[2])), pitch=0.0).project(joints)[:, :2].T
+    sides = {joint: rgb(LEFT) for joint in body.left} | {joint: rgb(RIGHT) for joint in body.right}
+    for joint, parent in enumerate(body.parents):
+        colour = sides.get(joint, rgb(DARK))
+        if joint:
+            ax.plot(x[[parent, joint]], y[[parent, joint]], color=colour, lw=3, alpha=0.6)
+        ax.plot(x[joint], y[joint], "o", color=colour, ms=5)
+        away = 7 if joint in body.left else -7
+        ax.annotate(
+            str(joint), (x[joint], y[joint]), (away, 3), textcoords="offset points", ha="center", fontsize=9
+        )
+        place = (0.0 + 0.5 * (joint % 2), 1 - joint // 2 / len(body.joints) * 2)
+        label = f"{joint} {body.joints[joint].replace('_', ' ')}"
+        names.text(*place, label, color=colour, fontsize=9, va="top", transform=names.transAxes)
+    ax.set_aspect("equal")
+    for each in (ax, names):
+        each.set_axis_off()
     return figure
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ from mmm.errors import atomic_write, require
 from mmm.motion.skeleton import Skeleton
 from mmm.viz.body import Shape, as_scene, body_shapes, ground_shapes, limbs
 from mmm.viz.camera import Camera, best_yaw, facing, key_frames
-from mmm.viz.style import ARROW, DARK, FLOOR, LEFT, PATH, RIGHT, Colour, drawable, rgb, small_png
+from mmm.viz.style import ARROW, DARK, FLOOR, GENERATED, LEFT, PATH, RIGHT, Colour, drawable, rgb, small_png
 
 TRAIL = 0.4  # seconds before each pose over which the paths of hands and root are drawn
 PITCH = 0.24  # radians: the viewer looks down a little, so that the floor is visible
@@ -77,11 +77,20 @@ def film_strips(
     fps: float | int | None = None,
     skeleton: str | Skeleton | None = None,
     width: float | int = 11.0,
+    compare: bool = False,
+    generated: Sequence | None = None,
 ) -> Figure:
     """Film strips of several motions below each other, each with its text (or `titles`), one legend for all.
 
+    All strips have one scale.
+
+    Args:
+        compare: every strip shows the moments of the first one, from the same camera. Moments behind the end of a
+            shorter motion are left out.
+        generated: for each motion None, or booleans (T,): which frames a model generated. Such poses are shaded.
+
     Raises:
-        ValueError: as film_strip, or when there are no motions or not one title for each.
+        ValueError: as film_strip, or when there are no motions, or not one title or one entry of `generated` for each.
     """
     require(len(motions) > 0, "film_strips got no motions; give at least one.")
     titles = [None] * len(motions) if titles is None else list(titles)
@@ -89,20 +98,40 @@ def film_strips(
         len(titles) == len(motions),
         f"film_strips got {len(titles)} titles for {len(motions)} motions; give one title for each.",
     )
-    pairs = [_prepare(m, t, poses, fps, skeleton) for m, t in zip(motions, titles, strict=True)]
+    generated = [None] * len(motions) if generated is None else list(generated)
+    require(
+        len(generated) == len(motions),
+        f"film_strips got {len(generated)} entries of generated for {len(motions)} motions; give one for each.",
+    )
+    view = _view(motions, poses, fps, skeleton) if compare else None
+    pairs = [_prepare(m, t, poses, fps, skeleton, view) for m, t in zip(motions, titles, strict=True)]
     figure = _new_figure(pairs, width)
-    for (strip, words), ax in zip(pairs, figure.axes, strict=True):
+    for (strip, words), new, ax in zip(pairs, generated, figure.axes, strict=True):
+        if new is not None:
+            _shade(strip, np.asarray(new, bool), ax)
         _paint(strip, words, ax)
-    _legend(figure)
+    _legend(figure, any(new is not None for new in generated))
     return _save(figure, path)
 
 
-def _prepare(motion, title: str | None, poses: int, fps: float | int | None, skeleton) -> tuple[Strip, str]:
+def _view(motions: Sequence, poses: int, fps: float | int | None, skeleton) -> View:
+    """The moments and the camera of the first motion; poses are spread if those of any motion cover each other."""
+    scenes = [as_scene(motion, fps, skeleton) for motion in motions]
+    joints, _, body, _ = scenes[0]
+    yaw, frames = best_yaw(joints, body), key_frames(joints, poses)
+    across = Camera(yaw=yaw, pitch=0.0).axes[0]
+    apart = (_apart_at(other, frames[frames < len(other)], across) for other, *_ in scenes)
+    return View(yaw, frames, not all(apart))
+
+
+def _prepare(
+    motion, title: str | None, poses: int, fps: float | int | None, skeleton, view: View | None = None
+) -> tuple[Strip, str]:
     """The layout of the strip, and the words above it."""
     require(poses >= 1, f"poses is {poses}, expected at least 1.")
     joints, fps, skeleton, text = as_scene(motion, fps, skeleton)
     words = text if title is None else title
-    return lay_out(joints, fps, skeleton, poses), textwrap.fill(drawable(words), 110)
+    return lay_out(joints, fps, skeleton, poses, view), textwrap.fill(drawable(words), 110)
 
 
 def _save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
@@ -126,10 +155,20 @@ class PathMap:
 
 
 @dataclass(frozen=True)
+class View:
+    """What strips that are compared have in common: camera, frames, and whether poses are spread side by side."""
+
+    yaw: float
+    frames: Int[np.ndarray, " n"]
+    spread: bool
+
+
+@dataclass(frozen=True)
 class Strip:
     """The layout of one strip in picture metres.
 
     Attributes:
+        frames: of the poses; reach: how far each pose reaches to the left and right in the picture.
         shapes: polygons in the order of painting.
         floor: outline of the floor; grid: its metre lines; path: paths of the root along it.
         trails: paths of the hands with their colours.
@@ -138,6 +177,8 @@ class Strip:
         map: the path from above, if the poses are spread side by side and the root does not stay in place.
     """
 
+    frames: Int[np.ndarray, " n"]
+    reach: Float[np.ndarray, "n 2"]
     shapes: list[Shape]
     floor: Curve
     grid: list[Curve]
@@ -148,11 +189,17 @@ class Strip:
     map: PathMap | None
 
 
-def lay_out(joints: Float[np.ndarray, "t j 3"], fps: float, skeleton: Skeleton, poses: int) -> Strip:
-    """Choose the poses, the view and the positions of a film strip of joints in metres."""
-    yaw = best_yaw(joints, skeleton)
+def lay_out(
+    joints: Float[np.ndarray, "t j 3"], fps: float, skeleton: Skeleton, poses: int, view: View | None = None
+) -> Strip:
+    """Choose the poses, the view (unless it is given) and the positions of a film strip of joints in metres."""
+    yaw = best_yaw(joints, skeleton) if view is None else view.yaw
     across, _, towards = Camera(yaw=yaw, pitch=0.0).axes
-    frames, (low, high), spread = _choose_poses(joints, across, poses)
+    if view is None:
+        frames, (low, high), spread = _choose_poses(joints, across, poses)
+    else:
+        frames, spread = view.frames[view.frames < len(joints)], view.spread
+        low, high = _reach(joints, across)[frames].T
     roots = joints[frames, 0] * [1, 0, 1]
     shifts = _side_by_side(low, high)[:, None] * across - roots if spread else np.zeros_like(roots)
     spots = roots + shifts
@@ -184,26 +231,38 @@ def lay_out(joints: Float[np.ndarray, "t j 3"], fps: float, skeleton: Skeleton, 
     left, bottom, right, top = *outline.min(0), *outline.max(0)
     lowest = min(bottom, min(y for _, y, _ in labels) - 0.22)
     flat = np.stack([across, -towards], -1)
+    middles = camera.project(spots)[:, 0]
+    reach = np.stack([middles + low, middles + high], -1)
     seen_path, path_map = joints[:, 0] @ flat, None
     if spread and np.ptp(seen_path, axis=0).max() > IN_PLACE:
         path_map = PathMap(seen_path, seen_path[frames], facing(joints[frames], skeleton) @ flat)
-    return Strip(shapes, floor, grid, path, trails, labels, (left, right, lowest, top + 0.05), path_map)
+    bounds = (left, right, lowest, top + 0.05)
+    return Strip(frames, reach, shapes, floor, grid, path, trails, labels, bounds, path_map)
 
 
 def _choose_poses(
     joints: Float[np.ndarray, "t j 3"], across: Float[np.ndarray, "3"], poses: int
 ) -> tuple[np.ndarray, Float[np.ndarray, "2 n"], bool]:
     """Frames, how far each pose reaches to the left and right of its root, and whether they must be spread."""
-    reach = (joints - joints[:, :1]) @ across
-    reach = np.stack(
-        [reach.min(1) - 0.12, reach.max(1) + 0.12], -1
-    )  # hands and feet are thicker than their joints
+    reach = _reach(joints, across)
     for freedom in (1 / 3, 1 / 6, 0.0):  # poses that are chosen too freely may cover each other
         frames = key_frames(joints, poses, freedom)
         if _are_apart(joints[frames, 0] @ across, *reach[frames].T):
             return frames, reach[frames].T, False
     frames = key_frames(joints, poses)
     return frames, reach[frames].T, True
+
+
+def _reach(joints: Float[np.ndarray, "t j 3"], across: Float[np.ndarray, "3"]) -> Float[np.ndarray, "t 2"]:
+    """How far each pose reaches to the left and right of its root."""
+    away = (joints - joints[:, :1]) @ across
+    return np.stack(
+        [away.min(1) - 0.12, away.max(1) + 0.12], -1
+    )  # hands and feet are thicker than their joints
+
+
+def _apart_at(joints: Float[np.ndarray, "t j 3"], frames: np.ndarray, across: Float[np.ndarray, "3"]) -> bool:
+    return _are_apart(joints[frames, 0] @ across, *_reach(joints, across)[frames].T)
 
 
 def _are_apart(
@@ -298,6 +357,16 @@ def _paint(strip: Strip, words: str, ax: Axes) -> None:
         _paint_map(strip.map, ax)
 
 
+def _shade(strip: Strip, generated: np.ndarray, ax: Axes) -> None:
+    """A band behind each run of neighbouring poses that were generated."""
+    order = np.argsort(strip.reach.mean(1))
+    new, reach = generated[strip.frames[order]], strip.reach[order]
+    starts = np.flatnonzero(new & ~np.insert(new, 0, False)[:-1])
+    stops = np.flatnonzero(new & ~np.append(new, False)[1:])
+    for start, stop in zip(starts, stops, strict=True):
+        ax.axvspan(reach[start, 0], reach[stop, 1], color=rgb(GENERATED), alpha=0.35, linewidth=0, zorder=-1)
+
+
 def _paint_map(path_map: PathMap, ax: Axes) -> None:
     """The path from above, to the right of the poses: where the root went, where each pose faced."""
     left, right = ax.get_xlim()
@@ -321,8 +390,9 @@ def _paint_map(path_map: PathMap, ax: Axes) -> None:
     ax.set_xlim(left, right + MAP_WIDTH)
 
 
-def _legend(where: Axes | Figure) -> None:
+def _legend(where: Axes | Figure, shaded: bool = False) -> None:
     labels = {LEFT: "left limbs", RIGHT: "right limbs", ARROW: "faces this way"}
+    labels |= {GENERATED: "generated"} if shaded else {}
     handles = [Patch(color=rgb(colour), label=label) for colour, label in labels.items()]
     # below the caller's axes, where it does not cover the times; in the corner of our own figure
     position = (
@@ -330,4 +400,6 @@ def _legend(where: Axes | Figure) -> None:
         if isinstance(where, Axes)
         else {"loc": "lower right"}
     )
-    where.legend(handles=handles, ncols=3, fontsize=8, frameon=False, borderaxespad=0.1, **position)
+    where.legend(
+        handles=handles, ncols=len(handles), fontsize=8, frameon=False, borderaxespad=0.1, **position
+    )

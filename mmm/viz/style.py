@@ -35,6 +35,7 @@ FLOOR: Colour = (221, 225, 231)
 SHADOW: Colour = (204, 209, 217)
 PATH: Colour = (96, 106, 124)
 ARROW: Colour = (46, 138, 87)
+GENERATED: Colour = (250, 214, 120)
 PAPER: Colour = (255, 255, 255)
 
 # Plots. Matplotlib's cycle C0, C1, ... serves for lines without a meaning of their own.

@@ -6,12 +6,13 @@ import IPython.display
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from mmm.motion import HUMANML3D, KIT, Motion
 from mmm.viz.body import body_shapes, limbs
 from mmm.viz.camera import Camera, best_yaw, facing, gaze, key_frames
-from mmm.viz.strip import film_strip, film_strips, lay_out
+from mmm.viz.strip import _view, film_strip, film_strips, lay_out
 from mmm.viz.style import BACK, FRONT, LEFT, RIGHT
 
 
@@ -184,6 +185,31 @@ def test_film_strips_stack_with_their_texts(tmp_path):
     for motions, titles in (([walk, walk], ["a"]), ([], None)):
         with pytest.raises(ValueError):
             film_strips(motions, titles=titles)
+
+
+def test_strips_that_are_compared_share_their_moments_and_their_camera():
+    walk, back = (moving(np.linspace([0, 0], [0, way], 60)) for way in (3, -3))
+    figure = film_strips([walk, back[:31], walk], titles=["a", "b", "c"], poses=5, compare=True)
+    times = [[text.get_text() for text in ax.texts if text.get_text().endswith(" s")] for ax in figure.axes]
+    assert times[0] == times[2] and len(times[0]) == 5
+    assert times[1] == [time for time in times[0] if float(time[:-2]) <= 1.5]
+    view = _view([walk, back], 5, None, None)
+    assert view.yaw == best_yaw(walk, HUMANML3D)
+    np.testing.assert_array_equal(lay_out(back, 20.0, HUMANML3D, 5, view).frames, view.frames)
+
+
+def test_generated_frames_are_shaded():
+    walk = moving(np.linspace([0, 0], [0, 6], 80))
+    middle = (np.arange(80) >= 20) & (np.arange(80) < 60)
+    figure = film_strips([walk, walk, walk], titles=["a", "b", "c"], generated=[None, middle, ~middle])
+    bands = [[patch for patch in ax.patches if isinstance(patch, Rectangle)] for ax in figure.axes]
+    assert [len(some) for some in bands] == [0, 1, 2]
+    poses = sorted(float(text.get_position()[0]) for text in figure.axes[1].texts)
+    left, right = bands[1][0].get_x(), bands[1][0].get_x() + bands[1][0].get_width()
+    assert poses[0] < left < poses[len(poses) // 2] < right < poses[-1]
+    assert "generated" in [text.get_text() for text in figure.findobj(plt.Text)]
+    with pytest.raises(ValueError, match="1 entries of generated for 2 motions"):
+        film_strips([walk, walk], generated=[middle])
 
 
 def test_a_notebook_gets_a_png(monkeypatch):
