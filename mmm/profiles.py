@@ -91,7 +91,7 @@ def chapter_settings(content: Mapping[str, Mapping[str, Any]], chapter: str) -> 
 def load_profile(
     profile: str | Path, chapter: str, overrides: Mapping[str, Any] | None = None, folder: Path | None = None
 ) -> dict[str, Any]:
-    """The settings of one chapter, with `overrides` on top. The third cell of a notebook calls this.
+    """The settings of one chapter, with `overrides` on top. The first cells of a notebook call this.
 
     Raises:
         FileNotFoundError: there is no such profile.
