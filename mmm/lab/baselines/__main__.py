@@ -67,12 +67,17 @@ class Evaluate:
     data: Path
     """A data folder, as `mmm prepare` makes it."""
     model: Path
-    """Model or run folder of the masked transformer."""
+    """Model or run folder of the masked transformer; a run folder also says how long it was trained."""
     out: Path
     run_folders: Annotated[UseAppendAction[tuple[Path, ...]], tyro.conf.arg(name="run")] = ()
     """Run of a baseline; repeatable."""
     samplers: UseAppendAction[tuple[str, ...]] = ()
-    """Of diffusion: ddim-STEPS or ddpm-STEPS; repeatable. By default ddim-50 and ddim-10."""
+    """Of diffusion ddim-STEPS or ddpm-STEPS, by default ddim-50 and ddim-10; of the masked model masked-STEPS, beside
+    its own number of steps. Repeatable."""
+    guidance_masked: float | None = None
+    """The model's own by default."""
+    guidance_autoregressive: float = 1.0
+    guidance_diffusion: float = 2.5
     evaluator: Path | None = None
     """Folder of a text–motion evaluator; the one shipped for the data set by default."""
     split: str = "val"
@@ -83,7 +88,9 @@ class Evaluate:
     batch_size: int = 32
     precision: Literal["auto", "no", "bf16"] = "auto"
     aits: bool = True
-    """Also sample the clips one by one and measure the time."""
+    """Also sample some clips one by one, all models in turn, and measure the time."""
+    timed: int = 20
+    """So many clips."""
     gaps: bool = False
     """Also evaluate in-betweening."""
     clips: int | None = None
@@ -103,15 +110,24 @@ class Evaluate:
 
         names = ("split", "repeats", "multimodality", "pool", "seed", "batch_size", "precision", "aits")
         config = ProtocolConfig(lengths=("given",), **{name: getattr(self, name) for name in names})
+        kinds = ("masked", "autoregressive", "diffusion")
+        guidance = {kind: getattr(self, f"guidance_{kind}") for kind in kinds}
         shared = {"split": self.split, "seed": self.seed, "pool": self.pool}
         folder = MotionFolder.open(self.data)
         compare(
-            models_of(MMM.from_pretrained(self.model), self.run_folders, self.samplers or SAMPLERS),
+            models_of(
+                MMM.from_pretrained(self.model),
+                self.run_folders,
+                self.samplers or SAMPLERS,
+                guidance,
+                self.model,
+            ),
             folder,
             load_evaluator(folder, self.evaluator),
             config,
             self.out,
             EditConfig(clips=self.clips, **shared) if self.gaps else None,
+            self.timed,
             resume=not self.fresh,
             cpu=self.cpu,
             other_splits=self.other_splits,

@@ -7,12 +7,14 @@ transformer, so that only the order of generation differs.
         tokens   (B, P, N) → embed ─┴► (B, N+1, D) + positions → cross-attention to the words, causal self-attention
                                                                  → norm, head → logits (B, P, N+1, K+1)
 
-Position i predicts time step i from the steps before it; code K is END. With two body parts the lower one is predicted
+Position i predicts time step i from the steps before it; code K is END, which is learned where a clip ends and not
+where training cut it (`mark_ends`). With two body parts the lower one is predicted
 from the upper one of the same time step, too: two independent draws would not fit each other.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from mmm.errors import require
@@ -204,21 +206,33 @@ def train_autoregressive(
 ) -> TrainResult:
     """Train `model` on the clips that `mmm.transformer.train.train_transformer` draws; write it to `out/model`.
 
-    The tokens that it sees are partly random codes (`recipe.random_codes`), as in the training of the masked one and of
-    T2M-GPT: in sampling, its own tokens may be wrong.
+    Where a clip was cropped, END does not count: the caption says nothing about where the crop ends. The tokens that it
+    sees are partly random codes (`recipe.random_codes`), as in the training of the masked one and of T2M-GPT: in
+    sampling, its own tokens may be wrong.
 
     Args:
         as `train_transformer`.
     """
     sizes = model.config
+    marked = mark_ends(tokens, sizes)
+    if composer is not None:
+        composer = copy.copy(composer)
+        composer.tokens = marked
 
     def batch(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        true, lengths, captions = draw_clips(tokens, config.batch_size, generator, recipe, composer)
+        true, lengths, captions = draw_clips(marked, config.batch_size, generator, recipe, composer)
         if recipe.drop_edge:
             true, lengths = drop_edge_token(true, lengths, generator, recipe.drop_edge)
+        true, ended = split_ends(true, lengths, sizes)
         visible = corrupt_tokens(true, lengths, recipe.random_codes, sizes.codes, generator)
         drop_text = torch.rand(config.batch_size, generator=generator) < sizes.text_dropout
-        data = {"tokens": true, "lengths": lengths, "visible": visible, "drop_text": drop_text}
+        data = {
+            "tokens": true,
+            "lengths": lengths,
+            "ended": ended,
+            "visible": visible,
+            "drop_text": drop_text,
+        }
         return data | embeddings_of(text, captions)
 
     def loss(
@@ -241,16 +255,39 @@ def train_autoregressive(
     return train_and_save(model, batch, loss, config, out, evaluate if val else None, settings, **options)
 
 
+def mark_ends(tokens: TokenSet, sizes: TransformerConfig) -> TokenSet:
+    """The set with K added to the last code of each clip, so that it is still known after cropping and composing.
+
+    A clip of the largest length may have been cut to it, and END can come no later: it stays as it is.
+    """
+    lengths = tokens.lengths
+    last = (torch.arange(tokens.tokens.shape[2]) == lengths[:, None] - 1) & (lengths < sizes.max_tokens)[
+        :, None
+    ]
+    codes = tokens.tokens.to(torch.int32)
+    return dataclasses.replace(tokens, tokens=codes + sizes.codes * last[:, None].to(torch.int32))
+
+
+def split_ends(
+    marked: Int64[Tensor, "b p n"], lengths: Int64[Tensor, " b"], sizes: TransformerConfig
+) -> tuple[Int64[Tensor, "b p n"], Bool[Tensor, " b"]]:
+    """The codes, and which items end where a clip of `mark_ends` ends, in all parts."""
+    last = marked.gather(2, (lengths - 1)[:, None, None].expand(-1, marked.shape[1], 1))
+    return marked % sizes.codes, (last >= sizes.codes).all(1)[:, 0]
+
+
 def _next_token_loss(
     model: Autoregressive, network: nn.Module, data: dict[str, Tensor]
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-    """Cross-entropy and accuracy of each clip: means over its tokens, END among them."""
+    """Cross-entropy and accuracy of each clip: means over its tokens, and END where it `ended`."""
     drop_text = data.get("drop_text") if model.config.text_dropout else None
     text = (data["words"], data["word_mask"], data["sentence"], drop_text)
     logits = network(data.get("visible", data["tokens"]), data["lengths"], *text).float()
     targets, real = model.token_ids(data["tokens"], data["lengths"])
     counted = real[:, None].repeat(1, targets.shape[1], 1)
-    counted[:, 1:] &= targets[:, 1:] < model.config.codes  # END counts once
+    end = targets == model.config.codes
+    counted[:, 1:] &= ~end[:, 1:]  # END counts once
+    counted &= ~end | data["ended"][:, None, None]
     targets = targets.masked_fill(~real[:, None], 0)
     loss = F.cross_entropy(logits.movedim(-1, 1), targets, reduction="none")
     weight = counted / counted.sum((1, 2), keepdim=True)
@@ -263,10 +300,11 @@ def evaluate_autoregressive(
     model: Autoregressive, val: TokenSet, text: TextSource, batch_size: int = 64, seed: int = 0
 ) -> dict[str, float]:
     """Loss (nats per token) and accuracy of the next token over all clips of `val`, given the true ones before it."""
-    sums = torch.zeros(2, dtype=torch.float64)
-    for variants, embeddings, _ in val_batches(val, text, batch_size, seed):
-        true, lengths = val.batch(variants)
-        data = {"tokens": true, "lengths": lengths} | embeddings
+    sums, marked = torch.zeros(2, dtype=torch.float64), mark_ends(val, model.config)
+    for variants, embeddings, _ in val_batches(marked, text, batch_size, seed):
+        true, lengths = marked.batch(variants)
+        true, ended = split_ends(true, lengths, model.config)
+        data = {"tokens": true, "lengths": lengths, "ended": ended} | embeddings
         data = {name: tensor.to(model.device) for name, tensor in data.items()}
         sums += torch.stack([y.double().sum().cpu() for y in _next_token_loss(model, model, data)])
     loss, accuracy = (sums / len(val.lengths)).tolist()

@@ -6,6 +6,7 @@ their results become one table.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -14,34 +15,49 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmm.data import MotionFolder
 from mmm.errors import atomic_write, require
 from mmm.evaluation.actions import MEASURES
 from mmm.evaluation.config import ProtocolConfig
 from mmm.evaluation.evaluator import Evaluator
-from mmm.evaluation.protocol import evaluate
+from mmm.evaluation.metrics import interval
+from mmm.evaluation.protocol import evaluate, model_hash
 from mmm.evaluation.results import PHYSICAL, QUALITY, Results
 from mmm.lab.baselines.autoregressive import Autoregressive
+from mmm.lab.baselines.costs import Entrant, budget_note, budget_of, cost, device_of, times, training_cost
 from mmm.lab.baselines.models import Baseline, load_network
 from mmm.lab.edits import EditConfig, evaluate_edits
-from mmm.lab.edits.run import markdown
+from mmm.lab.edits.run import load_edits, markdown
 from mmm.model import MMM
-from mmm.training.run_folder import write_json
+from mmm.training.run_folder import write_json, write_manifest
 
 SAMPLERS = ("ddim-50", "ddim-10")
+GUIDANCE = {
+    "masked": None,
+    "autoregressive": 1.0,
+    "diffusion": 2.5,
+}  # None: the model's own; diffusion: MDM's
 EDITED = ("mpjpe_world", "mpjpe_local", "kept_error", "seam_jerk", "interior_jerk", "skating", "fid", "r1")
+TITLES = {
+    "parameters": "parameters (M)",
+    "steps": "training steps",
+    "batch": "batch",
+    "TFLOPs": "training (TFLOPs)",
+    "guidance": "guidance",
+    "passes": "passes",
+    "GFLOPs": "GFLOPs",
+    "aits": "AITS (CPU s)",
+}
 NOTE = (
     "The first row is real motion. All models got the same texts, lengths and seeds, except “own END”: the "
     "autoregressive model ends where it says. Else it does not know the length: END is forbidden and it is cut there. "
-    "It has learned END from crops and repeated actions, too, so that its own lengths are short. Intervals are "
-    "those of sampling; each model was trained with one seed. Speed, …: Wasserstein distance to the real clips of the "
-    "same action class, mean over the classes by their clips. AITS: seconds from a text to its features, batch size 1, "
-    "text encoder included. Passes through the network and GFLOPs are those of one motion of the mean length, GFLOPs "
-    "without the text encoder; with guidance a pass has two rows. {facts}"
+    "± is half of the 95 % interval over the repeats, that of sampling; each model was trained with one seed. Speed "
+    "and what follows: Wasserstein distance to the real clips of the same action class, mean over the classes by their "
+    "clips. AITS: CPU seconds from a text to its features, batch size 1, text encoder included, all models in turn in "
+    "one process, median over the clips. Passes through the network and GFLOPs are those of one motion of the mean "
+    "length, GFLOPs without the text encoder; with guidance a pass has two rows. Training: three forward passes for "
+    "each clip of each step, of the mean length. {facts} {budget}"
 )
 GAPS_NOTE = (
     "In-betweening with the caption, by the length of the gap (`mmm.lab.edits`): errors in the gap and at kept frames "
@@ -51,82 +67,168 @@ GAPS_NOTE = (
 
 
 def models_of(
-    whole: MMM, runs: Sequence[str | os.PathLike[str]], samplers: Sequence[str] = SAMPLERS
-) -> dict[str, MMM]:
+    whole: MMM,
+    runs: Sequence[str | os.PathLike[str]],
+    samplers: Sequence[str] = SAMPLERS,
+    guidance: Mapping[str, float | None] = GUIDANCE,
+    own: str | os.PathLike[str] | None = None,
+) -> dict[str, Entrant]:
     """The models to compare by name: the masked one and those of the runs.
 
     Args:
-        samplers: of diffusion, such as "ddim-50" or "ddpm-1000": a model for each.
+        samplers: of diffusion, such as "ddim-50" or "ddpm-1000", and of the masked model, "masked-5": an entrant for
+            each, beside the masked model with its own steps.
+        guidance: by kind; kinds that are left out take that of GUIDANCE.
+        own: run of the masked model, which says how long it was trained.
     Raises:
         ValueError: two runs of one kind; another sampler. FileNotFoundError: no run.
     """
-    models = {"masked": whole}
+    guidance = GUIDANCE | dict(guidance)
+    budget = {} if own is None else budget_of(Path(own) / "transformer")
+    split = [_sampler(name) for name in samplers]
+    models = {"masked": Entrant(whole, {"guidance": guidance["masked"]}, budget)}
+    for kind, steps in split:
+        if kind == "masked":
+            how = {"guidance": guidance["masked"], "steps": steps}
+            models[f"masked-{steps}"] = Entrant(whole, how, budget)
     for run in runs:
-        network = load_network(run).to(whole.device)
+        network, budget = load_network(run).to(whole.device), budget_of(run)
         if isinstance(network, Autoregressive):
-            new = {"autoregressive": {}, "autoregressive-own-end": {"own_end": True}}
+            how = {"guidance": guidance["autoregressive"]}
+            new = {
+                name: Entrant(Baseline(whole, network, own_end=own_end), how, budget)
+                for name, own_end in (("autoregressive", False), ("autoregressive-own-end", True))
+            }
         else:
-            new = {f"diffusion-{name}": _sampler(name) for name in samplers}
+            new = {
+                f"diffusion-{kind}-{steps}": Entrant(
+                    Baseline(whole, network, sampler=kind, steps=steps),
+                    {"guidance": guidance["diffusion"], "steps": steps},
+                    budget,
+                )
+                for kind, steps in split
+                if kind != "masked"
+            }
         require(
             not models.keys() & new.keys(),
-            f"{run} is another run of {next(iter(new))}; compare one run of each kind.",
+            f"{run} is another run of {next(iter(new), 'diffusion')}; compare one run of each kind.",
         )
-        models |= {name: Baseline(whole, network, **how) for name, how in new.items()}
+        models |= new
     return models
 
 
-def _sampler(name: str) -> dict[str, Any]:
+def _sampler(name: str) -> tuple[str, int]:
     kind, _, steps = name.partition("-")
     require(
-        kind in ("ddim", "ddpm") and steps.isdecimal() and int(steps) > 0,
-        f"the sampler is {name!r}, expected ddim-STEPS or ddpm-STEPS, such as ddim-50.",
+        kind in ("ddim", "ddpm", "masked") and steps.isdecimal() and int(steps) > 0,
+        f"the sampler is {name!r}, expected ddim-STEPS, ddpm-STEPS or masked-STEPS, such as ddim-50.",
     )
-    return {"sampler": kind, "steps": int(steps)}
+    return kind, int(steps)
 
 
 def compare(
-    models: Mapping[str, MMM],
+    models: Mapping[str, Entrant],
     folder: MotionFolder,
     evaluator: Evaluator,
     config: ProtocolConfig,
     out: str | os.PathLike[str],
     gaps: EditConfig | None = None,
+    timed: int = 20,
     **options: Any,
 ) -> pd.DataFrame:
     """One row for each model, all evaluated in this run; `out` gets NAME/ of each, results.json and results.md.
 
     Args:
-        config: with given lengths. gaps: also evaluate in-betweening.
+        config: with given lengths; its guidance and steps are those of each entrant. gaps: also evaluate
+            in-betweening. timed: with `config.aits`, clips for the times.
         options: of `mmm.evaluation.protocol.evaluate` (resume, progress, cpu, other_splits).
+    Returns:
+        means by model, and half of their 95 % intervals in columns NAME_half. results.json also has `differences`:
+        each model minus the masked one, repeat by repeat, with intervals.
     """
-    out, rows, edited = Path(out), {}, []
-    for name, model in models.items():
-        results = evaluate(model, folder, evaluator, config, out / name, **options)
+    out, rows, edited, every = Path(out), {}, [], {}
+    plain = dataclasses.replace(config, aits=False)
+    for name, entrant in models.items():
+        own = dataclasses.replace(plain, **entrant.sampler)
+        every[name] = results = evaluate(entrant.model, folder, evaluator, own, out / name, **options)
         if not rows:
             rows["real"] = _means(results, "real")
         rows[name] = _means(results, "given") | _of_classes(results)
-        rows[name] |= {"aits": results.timing["aits"]} if "aits" in results.timing else {}
         frames = int(results.stored(0)["frames"].float().mean())
-        rows[name] |= cost(model, "a person walks forward", frames, config.sampler())
-        if gaps and not getattr(model, "own_end", False):
+        rows[name] |= training_cost(entrant, frames)
+        rows[name]["guidance"] = entrant.model.guidance if own.guidance is None else own.guidance
+        rows[name] |= cost(entrant.model, "a person walks forward", frames, own.sampler())
+        if gaps and not getattr(entrant.model, "own_end", False):
             how = {name: value for name, value in options.items() if name in ("progress", "other_splits")}
             place = out / name / "gaps"
-            summary = evaluate_edits("gaps", model, folder, evaluator, gaps, place, **how).tables["summary"]
+            settings = dataclasses.replace(gaps, **entrant.sampler)
+            summary = _gaps(
+                entrant.model, folder, evaluator, settings, place, options.get("resume", True), how
+            )
             edited.append(summary[summary.method == "text"].assign(method=name))
-    table = pd.DataFrame(rows).T.rename_axis("model")
-    titles = {**QUALITY, **PHYSICAL, **MEASURES, "aits": "AITS (s)"}
+    if config.aits:
+        for name, seconds in times(models, folder.pack(config.split), timed, config.seed).items():
+            rows[name] |= {"aits": float(np.median(seconds)), "aits_all": [round(s, 5) for s in seconds]}
+    differences = {
+        name: _differences(results, every["masked"]) for name, results in every.items() if name != "masked"
+    }
+    content = {"rows": rows, "differences": differences, "budget": budget_note(rows)}
+    table = pd.DataFrame(rows).T.rename_axis("model").drop(columns="aits_all", errors="ignore")
+    table = table.apply(pd.to_numeric)
+    titles = {**QUALITY, **PHYSICAL, **MEASURES, **TITLES}
+    titles |= {f"{name}_half": f"{title}_half" for name, title in titles.items()}
     shown = table.rename(columns=titles).reset_index()
     facts = f"Data {folder.name} ({config.split}), {config.repeats} repeats, evaluator {evaluator.name}."
-    text = ["# Three ways from text to motion", NOTE.format(facts=facts), markdown(shown)]
-    content = {"rows": {name: dict(row.dropna()) for name, row in table.iterrows()}}
+    columns = (
+        "model",
+        *(titles[name] for name in (*TITLES, *QUALITY, *PHYSICAL, *MEASURES) if name in table),
+    )
+    text = ["# Three ways from text to motion", NOTE.format(facts=facts, budget=content["budget"])]
+    text.append(markdown(shown, columns))
     if edited:
         edits = pd.concat(edited).sort_values("gap", kind="stable", key=_by_appearance)
         text += ["## In-betweening", GAPS_NOTE, markdown(edits, ("gap", "method", "clips", *EDITED))]
         content["gaps"] = json.loads(edits.to_json(orient="records"))  # NaN becomes null
+    out.mkdir(parents=True, exist_ok=True)
     write_json(out / "results.json", content)
+    facts = {"data": folder.name, "data_hash": folder.content_hash, "evaluator": evaluator.name}
+    facts |= {
+        "device": str(device_of(models)),
+        "models": {name: model_hash(each.model) for name, each in models.items()},
+    }
+    write_manifest(out / "manifest.json", dataclasses.asdict(config) | facts)
     with atomic_write(out / "results.md") as part:
         part.write_text("\n\n".join(text) + "\n", encoding="utf-8")
     return table
+
+
+def _gaps(
+    model: MMM,
+    folder: MotionFolder,
+    evaluator: Evaluator,
+    config: EditConfig,
+    place: Path,
+    resume: bool,
+    how: dict[str, Any],
+) -> pd.DataFrame:
+    """The summary of in-betweening: of the folder, if it holds that of the same model and settings."""
+    if resume and (place / "results.json").is_file():
+        done = load_edits(place)
+        asked = dataclasses.asdict(config) | {"model": model_hash(model), "data_hash": folder.content_hash}
+        if all(done.config.get(name) == value for name, value in asked.items()):
+            return done.tables["summary"]
+    return evaluate_edits("gaps", model, folder, evaluator, config, place, **how).tables["summary"]
+
+
+def _differences(results: Results, masked: Results) -> dict[str, float]:
+    """Mean and half of the 95 % interval of the differences to the masked model, repeat by repeat."""
+    differences = {}
+    for name in (*QUALITY, *PHYSICAL):
+        ours, theirs = (each.rows["given"].get(name) for each in (results, masked))
+        if ours and theirs and len(ours) == len(theirs):
+            value = interval([a - b for a, b in zip(ours, theirs, strict=True)])
+            differences |= {name: value.mean, f"{name}_half": value.half}
+    return differences
 
 
 def _by_appearance(column: pd.Series) -> pd.Series:
@@ -134,9 +236,14 @@ def _by_appearance(column: pd.Series) -> pd.Series:
 
 
 def _means(results: Results, row: str) -> dict[str, float]:
-    """The means over the repeats of what the table shows of a row."""
-    names = [name for name in (*QUALITY, *PHYSICAL) if name in results.rows[row]]
-    return {name: results.interval(row, name).mean for name in names}
+    """Means over the repeats of what the table shows of a row, and half of their intervals where there are any."""
+    numbers = {}
+    for name in (*QUALITY, *PHYSICAL):
+        if value := results.interval(row, name):
+            numbers[name] = value.mean
+            if value.half is not None and np.isfinite(value.half) and value.half > 0:
+                numbers[f"{name}_half"] = value.half
+    return numbers
 
 
 def _of_classes(results: Results) -> dict[str, float]:
@@ -149,21 +256,3 @@ def _of_classes(results: Results) -> dict[str, float]:
         key: float(np.average([about["given"][key]["distance"] for about in classes], weights=weights))
         for key in MEASURES
     }
-
-
-def cost(model: MMM, text: str, frames: int, options: dict[str, Any]) -> dict[str, float]:
-    """Passes through the network and GFLOPs of one motion, without the text encoder."""
-    passes: list[int] = []
-    hook = model.transformer.blocks[0].register_forward_hook(lambda *_: passes.append(1))
-    try:
-        whole = _flops(lambda: model.generate(text, frames, 0, split=False, **options))
-    finally:
-        hook.remove()
-    return {"passes": float(len(passes)), "GFLOPs": (whole - _flops(lambda: model.embed([text]))) / 1e9}
-
-
-def _flops(call: Any) -> int:
-    # Of the kinds of attention only the plain one is counted on every device.
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        call()
-    return counter.get_total_flops()

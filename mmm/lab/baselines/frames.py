@@ -15,6 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mmm.data import PackedSplit, mirror_text
+from mmm.errors import require
 from mmm.motion.mirror import mirror_features
 from mmm.tokenizer.parts import ROOT_HEIGHT, UPPER, UPPER_HEIGHTS
 from mmm.transformer.tokens import TokenSet
@@ -26,10 +27,15 @@ RATIO = 4  # frames of a token
 class FrameSource:
     """The frames that tokens stand for: token k is the frames k to k + 3 of a split, or of its mirror image.
 
-    The mirror image of row k is row k + len(features).
+    The mirror image of row k is row k + len(features). Where a clip has fewer than 4 frames left, its last one is
+    repeated, as in `mmm.transformer.tokens.make_token_set`.
+
+    Attributes:
+        starts: the first row of each clip, and behind the last clip the number of rows.
     """
 
     features: Float[np.ndarray, "rows d"]
+    starts: Int64[np.ndarray, "clips_plus_1"]
     skeleton: str = "humanml3d"
 
     def lookup(self, tokens: Int64[Tensor, "b p n"]) -> Float[Tensor, "b t d"]:
@@ -47,9 +53,11 @@ class FrameSource:
         return torch.from_numpy(x)
 
     def _frames(self, tokens: Int64[Tensor, "b n"]) -> Float[np.ndarray, "b t d"]:
-        rows = (tokens[..., None] + torch.arange(RATIO)).flatten(1).numpy()
-        mirrored = rows >= len(self.features)
-        x = np.asarray(self.features[np.where(mirrored, rows - len(self.features), rows)], np.float32)
+        mirrored = np.repeat(tokens.numpy() >= len(self.features), RATIO, axis=1)
+        first = tokens.numpy() % len(self.features)
+        last = self.starts[np.searchsorted(self.starts, first, side="right")] - 1
+        rows = np.minimum(first[..., None] + np.arange(RATIO), last[..., None]).reshape(len(tokens), -1)
+        x = np.asarray(self.features[rows], np.float32)
         x[mirrored] = mirror_features(x[mirrored], self.skeleton)
         return x
 
@@ -63,10 +71,12 @@ def frame_set(
     parts: int = 1,
     skeleton: str = "humanml3d",
 ) -> tuple[TokenSet, FrameSource]:
-    """The clips of a split as `mmm.transformer.tokens.make_token_set` gives them, in whole groups of 4 frames.
+    """The clips of a split as `mmm.transformer.tokens.make_token_set` gives them, with the same lengths.
 
     Args:
         as `make_token_set`. parts: rows of tokens, all the same.
+    Raises:
+        ValueError: a clip is too short for a phase.
     """
     sides = (False, True) if mirror else (False,)
     starts = np.array(
@@ -77,7 +87,10 @@ def frame_set(
             for phase in phases
         ]
     )
-    lengths = torch.from_numpy(np.clip(starts[:, 1] // RATIO, 1, max_tokens))
+    require(
+        bool((starts[:, 1] > 0).all()), f"a clip is too short for the phases {tuple(phases)}: leave it out"
+    )
+    lengths = torch.from_numpy(np.minimum(-(-starts[:, 1] // RATIO), max_tokens))
     steps = torch.minimum(torch.arange(int(lengths.max())), lengths[:, None] - 1)  # padding repeats the last
     tokens = (torch.from_numpy(starts[:, :1]) + RATIO * steps)[:, None].repeat(1, parts, 1)
     captions = [[caption.text for caption in captions] for captions in packed.captions]
@@ -88,4 +101,4 @@ def frame_set(
     weights = np.ones(len(packed)) if weights is None else weights
     edges = torch.arange(0, len(tokens) + 1, len(phases))
     some = TokenSet(tokens, lengths, edges, captions, np.tile(weights, len(sides)), ids)
-    return some, FrameSource(packed.features, skeleton)
+    return some, FrameSource(packed.features, np.asarray(packed.starts, np.int64), skeleton)

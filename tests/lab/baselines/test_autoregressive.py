@@ -4,10 +4,18 @@ import pytest
 import torch
 from made_up.tokens import CODES, WIDTH, text_of, token_set
 
-from mmm.lab.baselines.autoregressive import Autoregressive, sample, train_autoregressive
+from mmm.lab.baselines.autoregressive import (
+    Autoregressive,
+    _next_token_loss,
+    mark_ends,
+    sample,
+    split_ends,
+    train_autoregressive,
+)
 from mmm.recipes import get_recipe
 from mmm.training.config import TrainConfig
 from mmm.transformer import TransformerConfig
+from mmm.transformer.compose import Composer
 
 CAPTIONS = ["walks", "someone jumps up", "waves", "bows"]
 TEXT = text_of(*CAPTIONS)
@@ -135,7 +143,7 @@ def test_what_cannot_be_sampled_is_refused():
 
 
 def test_it_learns_the_clips_and_their_ends_and_is_saved(tmp_path):
-    tokens = token_set([8, 9, 10, 12], [[caption] for caption in CAPTIONS], parts=2)
+    tokens = token_set([8, 9, 10, 11], [[caption] for caption in CAPTIONS], parts=2)
     config = TrainConfig(steps=90, batch_size=16, lr=5e-3, betas=(0.9, 0.98), ema=0.9, log_every=10)
     recipe = get_recipe("ours", drop_edge=0.0, random_codes=0.05)
     torch.manual_seed(0)
@@ -144,10 +152,62 @@ def test_it_learns_the_clips_and_their_ends_and_is_saved(tmp_path):
     assert result.metrics["val/accuracy"] > 0.95 and result.metrics["val/loss"] < 0.5
     loaded = Autoregressive.from_pretrained(tmp_path / "model")
     made = sample(loaded, TEXT.lookup(CAPTIONS), [0, 1, 2, 3], temperature=0.3)
-    assert [row.shape[1] for row in made] == [8, 9, 10, 12], (
+    assert [row.shape[1] for row in made] == [8, 9, 10, 11], (
         "END after the length of the clip that the text means"
     )
     for clip, row in enumerate(made):
         assert torch.equal(row, tokens.tokens[clip, :, : row.shape[1]].long())
     again = sample(model, TEXT.lookup(CAPTIONS), [0, 1, 2, 3], temperature=0.3)
     assert all(torch.equal(a, b) for a, b in zip(made, again, strict=True))
+
+
+WALKS = {
+    "actions": {"walk": {"part": "legs", "repeats": True}},
+    "clips": {"c0": "walk"},
+    "then": {},
+    "while": {},
+}
+
+
+def test_where_a_clip_was_cut_end_does_not_count():
+    sizes, tokens = network(1).config, token_set([10, 12], [["walks"], ["bows"]])
+    marked = mark_ends(tokens, sizes)
+    rows, ended = split_ends(*marked.batch(torch.tensor([0, 1])), sizes)
+    assert torch.equal(rows, tokens.batch(torch.tensor([0, 1]))[0])
+    assert ended.tolist() == [True, False], "a clip of the largest length may have been cut to it"
+    recipe = get_recipe("ours", crop=1.0, then=0.0, at_once=0.0, repeat=0.0)
+    composer = Composer(marked, WALKS, 12, recipe, 1)
+    clips = torch.zeros(200, dtype=torch.long)
+    cropped, lengths, _ = composer.draw(clips, clips, ["walks"] * 200, torch.Generator().manual_seed(0))
+    rows, ended = split_ends(cropped, lengths, sizes)
+    last = rows.gather(2, (lengths - 1)[:, None, None])[:, 0, 0]
+    assert torch.equal(ended, last == 9), "code 9 is the last one of the clip"
+    assert 0 < ended.sum() < 120 and rows.max() < CODES
+
+
+def test_the_loss_leaves_out_an_end_that_does_not_count():
+    model, (tokens, lengths, text) = network(), inputs()
+    data = {"tokens": tokens, "lengths": lengths, "words": text.words, "word_mask": text.mask}
+    data |= {"sentence": text.sentence, "ended": torch.tensor([True, False, True, False])}
+    before, _ = _next_token_loss(model, model, data)
+    logits = model(tokens, lengths, text.words, text.mask, text.sentence).detach()
+    rows = torch.arange(4)
+    logits[rows, 0, lengths, CODES] -= 5.0  # END gets less likely where each item ends
+    changed = torch.nn.Identity()
+    changed.forward = lambda *_: logits
+    after, _ = _next_token_loss(model, changed, data)
+    assert (after > before + 1e-3).tolist() == [True, False, True, False]
+    assert torch.equal(after[[1, 3]], before[[1, 3]])
+
+
+def test_crops_do_not_teach_where_a_clip_ends(tmp_path):
+    tokens = token_set([10], [["walks"]])
+    config = TrainConfig(steps=90, batch_size=16, lr=5e-3, betas=(0.9, 0.98), ema=0.9, log_every=10)
+    chances = {"drop_edge": 0.0, "random_codes": 0.05, "then": 0.0, "at_once": 0.0, "repeat": 0.0}
+    recipe = get_recipe("ours", crop=0.7, **chances)
+    torch.manual_seed(0)
+    model = Autoregressive(network(1).config, torch.randn(1, CODES, 8))
+    composer = Composer(tokens, WALKS, 12, recipe, 1)
+    train_autoregressive(tokens, TEXT, model, config, tmp_path, None, recipe, composer, progress=False)
+    made = sample(model, TEXT.lookup(["walks"] * 16), list(range(16)), temperature=0.5)
+    assert [int(row[0, -1]) for row in made] == [9] * 16, "all end with the last code of the clip"

@@ -15,11 +15,13 @@ from mmm.lab.baselines.diffusion import (
     train_diffusion,
 )
 from mmm.lab.baselines.frames import frame_set
+from mmm.model import MMM
 from mmm.motion.mirror import mirror_features
 from mmm.recipes import get_recipe
 from mmm.tokenizer.parts import LOWER, UPPER, UPPER_HEIGHTS
 from mmm.training.config import TrainConfig
 from mmm.training.run_folder import read_metrics
+from mmm.transformer.tokens import make_token_set
 
 CAPTIONS = ["walks", "someone jumps up", "waves", "bows"]
 TEXT = text_of(*CAPTIONS)
@@ -126,10 +128,27 @@ def test_frames_as_tokens(toy):
         clip, phase = variant // 4, variant % 4
         groups, lengths = tokens.batch(torch.tensor([variant]))
         real = np.array(packed.clip(clip % len(packed)))[phase:]
-        assert lengths[0] == min(10, len(real) // 4)
+        assert lengths[0] == min(10, -(-len(real) // 4))
         expected = mirror_features(real) if clip >= len(packed) else real
         size = int(lengths[0]) * 4
-        np.testing.assert_array_equal(frames.lookup(groups)[0, :size], expected[:size])
+        repeated = np.minimum(np.arange(size), len(real) - 1)  # the last frame fills the last group
+        np.testing.assert_array_equal(frames.lookup(groups)[0, :size], expected[repeated])
+
+
+def test_clips_are_as_long_as_for_the_masked_model(toy, trained):
+    tokenizer = MMM.from_pretrained(trained / "model_run").tokenizer
+    packed, phases = toy.pack("train"), (0, 1, 2, 3)
+    tokens = make_token_set(tokenizer, packed, phases)
+    frames, source = frame_set(packed, phases, mirror=True)
+    assert torch.equal(frames.lengths, tokens.lengths) and frames.ids == tokens.ids
+    assert int((packed.lengths % 4 > 0).sum()), "some clips do not fill their last group"
+    last = [int(frames.tokens[v, 0, n - 1]) for v, n in enumerate(frames.lengths.tolist())]
+    mirrored = [v >= len(last) // 2 for v in range(len(last))]
+    rows = source.lookup(torch.tensor(last)[:, None, None])
+    for v in range(0, len(last), 7):
+        clip = np.asarray(packed.clip(v // 4 % len(packed)))[-1:]
+        expected = mirror_features(clip) if mirrored[v] else clip
+        np.testing.assert_array_equal(rows[v, -1], expected[0])
 
 
 def test_arms_of_one_clip_on_the_legs_of_another(toy):
