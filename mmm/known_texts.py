@@ -12,15 +12,23 @@ requests that the data show and 20 that they do not with an AUC of .995 (all 7,3
 *What is far*: users say things in other words than captions do, so that they are further away than captions of val.
 Therefore val is compared with the first few chosen captions alone (`COARSE`), and a text is far if it is further from
 all known captions than all but 2 % of val are from these few.
+
+*Misspelled words*: a text encoder cuts "forwrad" into pieces that mean nothing to the model. A word that neither the
+captions nor an English dictionary (pyspellchecker) have is replaced by the most frequent word of the captions that
+is one letter away: one left out, added, exchanged, or swapped with its neighbour.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
+import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -32,11 +40,17 @@ from mmm.errors import atomic_write, require
 from mmm.storage import read_captions, read_tensors
 from mmm.text import TextSource
 
+if TYPE_CHECKING:
+    from spellchecker import SpellChecker
+
 FORMAT = "mmm-known-1"
 FILE = "known.safetensors"  # in a model folder
 MOST = 1000  # captions: 0.4 MB with 384 numbers each
 COARSE = 100  # at most a tenth of the captions
 QUANTILE = 0.02
+SHORTEST = 4  # letters of a word that is corrected: "lil" is one letter away from "lie"
+
+_WORD = re.compile(r"[A-Za-z]+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +60,17 @@ class KnownTexts:
     Attributes:
         captions: K of them. vectors: (K, E) their embeddings in units of 1/127 of each row's largest number.
         threshold: the cosine below which a text is far from all of them.
+        words: of all training captions in lower case, the most frequent first; by default those of `captions`.
     """
 
     captions: list[str]
     vectors: Int8[Tensor, "k e"]
     threshold: float
+    words: list[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        if not self.words:
+            self.words.extend(words_of(self.captions))
 
     def nearest(self, sentence: Float[Tensor, "b e"]) -> list[tuple[str, float]]:
         """For each sentence embedding the nearest caption and its cosine."""
@@ -67,14 +87,28 @@ class KnownTexts:
             for text, (caption, cosine) in zip(texts, self.nearest(sentence), strict=True)
         ]
 
+    def corrected(self, text: str) -> str:
+        """`text` with its misspelled words replaced by words of the captions (see the top of this file)."""
+        return _WORD.sub(lambda found: self._corrected_word(found.group()), text)
+
+    def _corrected_word(self, word: str) -> str:
+        lower = word.lower()
+        if len(word) < SHORTEST or lower in self.words or lower in _dictionary():
+            return word
+        near = _dictionary().edit_distance_1(lower)
+        # People rarely miss the first letter.
+        return next((known for known in self.words if known[0] == lower[0] and known in near), word)
+
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file: vectors, captions (JSON as bytes), threshold.
+        """Write a safetensors file: vectors, captions and words (JSON as bytes), threshold.
 
         Its metadata has one entry only: safetensors writes several in any order, and equal texts must give equal bytes.
         """
-        captions = torch.frombuffer(bytearray(json.dumps(self.captions).encode()), dtype=torch.uint8)
         threshold = torch.tensor(self.threshold, dtype=torch.float64)
-        arrays = {"vectors": self.vectors, "captions": captions, "threshold": threshold}
+        arrays = {"vectors": self.vectors, "threshold": threshold}
+        for name in ("captions", "words"):
+            lines = bytearray(json.dumps(getattr(self, name)).encode())
+            arrays[name] = torch.frombuffer(lines, dtype=torch.uint8)
         with atomic_write(path) as temporary:
             save_file(arrays, temporary, {"format": FORMAT})
 
@@ -106,7 +140,23 @@ class KnownTexts:
             len(captions) == len(vectors) > 0,
             f"{path} is damaged (captions and vectors differ in number); {remedy}.",
         )
-        return KnownTexts(captions, vectors, threshold)
+        # Older files have no words.
+        words = read_captions(tensors, path, remedy, "words") if "words" in tensors else []
+        return KnownTexts(captions, vectors, threshold, words)
+
+
+def words_of(captions: Sequence[str]) -> list[str]:
+    """All words of the captions in lower case, the most frequent first."""
+    counts = Counter(word.lower() for caption in captions for word in _WORD.findall(caption))
+    return sorted(counts, key=lambda word: (-counts[word], word))
+
+
+@functools.cache
+def _dictionary() -> SpellChecker:
+    """English words. Loaded when the first unknown word is met: it takes a fifth of a second."""
+    from spellchecker import SpellChecker
+
+    return SpellChecker(distance=1)
 
 
 def known_texts(
@@ -125,7 +175,8 @@ def known_texts(
     kept = _in_8_bits(vectors[chosen])
     coarse = kept[: max(1, min(COARSE, len(captions) // 10))]
     near = _cosines(_sentences(sorted(set(others)) or captions, source), coarse).amax(1)
-    return KnownTexts([captions[row] for row in chosen], kept, float(near.quantile(QUANTILE)))
+    threshold = float(near.quantile(QUANTILE))
+    return KnownTexts([captions[row] for row in chosen], kept, threshold, words_of(captions))
 
 
 def furthest_points(vectors: Float[Tensor, "n e"], count: int) -> list[int]:

@@ -198,8 +198,8 @@ class MMM:
     ) -> Motion | list[Motion]:
         """A motion for a text, or a list of motions for a list of texts.
 
-        The motion of a text that is far from everything learned, or that the text encoder does not know or cuts off,
-        has a `note` that says so. A text with several actions
+        The motion of a text that is far from everything learned, that the text encoder does not know or cuts off, or
+        whose spelling was corrected, has a `note` that says so. A text with several actions
         ("a person walks, then waves") is cut at every "then", and each action gets a canvas of its own
         (`generate_long`), so that it may be longer than one canvas. Source of this choice: figures/LOG.md, "Everyday
         motion" (47 of 52 pairs of actions right, against 23 of 52 in one canvas).
@@ -419,14 +419,18 @@ class MMM:
     # ------------------------------------------------------------------ texts, tokens, lengths
 
     def embed(self, texts: Sequence[str]) -> TextEmbedding:
-        """Text embeddings, from the text encoder (`encoder`).
+        """Text embeddings, from the text encoder (`encoder`), of the texts as the model reads them (`read`).
 
         Each text is encoded alone, so that batch mates cannot change its last bits.
 
         Raises:
             ValueError: a text is empty.
         """
-        return TextEmbedding.stack([self.encoder.encode([text]) for text in texts]).to(self.device)
+        return TextEmbedding.stack([self.encoder.encode([self.read(text)]) for text in texts]).to(self.device)
+
+    def read(self, text: str) -> str:
+        """`text` as the model reads it: misspelled words corrected, if the model knows its captions (`KnownTexts`)."""
+        return text if self.known is None else self.known.corrected(text)
 
     def nearest_caption(self, text: str) -> tuple[str, float]:
         """The caption nearest to `text` that the model has learned, and their similarity: the cosine of sentences.
@@ -439,9 +443,13 @@ class MMM:
         return self.known.nearest(self.embed([text]).sentence)[0]
 
     def _notes(self, texts: Sequence[str], embedding: TextEmbedding) -> list[str]:
-        """What the encoder does not know of a text, else what the model has not learned, else ""."""
-        learned = [""] * len(texts) if self.known is None else self.known.notes(texts, embedding.sentence)
-        return [first or second for first, second in zip(self.encoder.notes(texts), learned, strict=True)]
+        """How a text was read if not as it was typed, and what of it the encoder does not know, else what the model has
+        not learned."""
+        read = [self.read(text) for text in texts]
+        corrected = ["" if a == b else f'"{a}" was read as "{b}".' for a, b in zip(texts, read, strict=True)]
+        learned = [""] * len(texts) if self.known is None else self.known.notes(read, embedding.sentence)
+        unknown = [a or b for a, b in zip(self.encoder.notes(read), learned, strict=True)]
+        return [" ".join(filter(None, pair)) for pair in zip(corrected, unknown, strict=True)]
 
     def encode(self, motion: Motion) -> Int64[Tensor, "1 p n"]:
         """Tokens of a motion, from the tokenizer. (Texts go to the text encoder: `embed`.)"""

@@ -29,33 +29,46 @@ from mmm.transformer import MASK, MaskedTransformer
 TRANSITION = 4
 GROUP = 16  # canvases that are filled at a time; this bounds the memory
 
+_GERUND = r"\b(?!(?:some|any|no|every)thing\b|morning\b|evening\b)\w+ing\b"
+# Words between one action and the next.
 _THEN = re.compile(
-    r"\s*(?:[,;.]\s*)?(?:\band,?\s+)?\b(?:(?:after that|afterwards),?\s+(?:then\b)?|then\b)\s*,?\s*",
-    re.IGNORECASE,
+    r"""\s*(?:[,;.]\s*)?(?:\band,?\s+)?\b(?:(?:after\ that|afterwards),?\s+(?:then\b)?|then\b|followed\ by\b)\s*,?\s*
+    |(?:\s*[,;.]\s*(?:and\s+)?|\s+and\s+)(?:next(?!\s+to\b)|finally)\b,?\s*  # not "stands next to a wall"
+    |,?\s+before\s+(?=GERUND|(?:he|she|they)\b)  # not "stands before a wall"
+    """.replace("GERUND", _GERUND),
+    re.IGNORECASE | re.VERBOSE,
 )
+_AFTER_FIRST = re.compile(
+    rf"^after\s+({_GERUND}[^,]*),\s*(.+)$", re.IGNORECASE
+)  # "after sitting down, he waves"
+_AFTER_LAST = re.compile(
+    rf"^(.+?),?\s+after\s+({_GERUND}.*)$", re.IGNORECASE
+)  # "he waves after sitting down"
 _FIRST = re.compile(r"^(?:at first|first(?:ly)?),?\s+", re.IGNORECASE)
 _SUBJECT = re.compile(
     r"^(?:(?:a|an|the|one|some)\s+(?:[\w'-]+\s+){0,3}?(?:person|man|woman|human|figure|character|body|guy|girl|boy)|"
     r"someone|somebody|he|she|they)\b",
     re.IGNORECASE,
 )
-# A piece that starts with one of these words has its own subject ("her arms rise").
+# A piece that starts with one of these words has its own subject ("her arms rise"), one with a gerund needs none.
 _OWN = re.compile(
-    r"^(?:a|an|the|one|some|someone|somebody|he|she|it|they|his|her|its|their|both|this|that)\b",
+    rf"^(?:(?:a|an|the|one|some|someone|somebody|he|she|it|they|his|her|its|their|both|this|that)\b|{_GERUND})",
     re.IGNORECASE,
 )
 
 
 def split_text(text: str) -> list[str]:
-    """One text for each action: `text` is cut at every "then" or "after that".
+    """One text for each action: `text` is cut at every "then", "after that", "followed by", "before sitting" …
 
     A piece without a subject gets that of the first piece:
     "a person walks, then runs and then sits" → "a person walks", "a person runs", "a person sits".
+    What comes after is put after: "after sitting down, he waves" → "sitting down", "he waves".
 
     Raises:
         ValueError: there is no action before or after a "then"; the text is empty.
     """
-    pieces = [piece.strip(" ,;.") for piece in _THEN.split(_FIRST.sub("", text.strip()))]
+    ordered = _AFTER_LAST.sub(r"\2, then \1", _AFTER_FIRST.sub(r"\1, then \2", text.strip()))
+    pieces = [piece.strip(" ,;.") for piece in _THEN.split(_FIRST.sub("", ordered))]
     subject = _SUBJECT.match(pieces[0])
     require(
         all(pieces) and (subject is None or subject.group(0) != pieces[0]),

@@ -124,15 +124,22 @@ def read_tensors(
         raise ValueError(f"{path} is damaged or cut off ({short(error)}); {remedy}.") from error
 
 
-def read_captions(tensors: dict[str, Tensor], source: str | os.PathLike[str], remedy: str) -> list[str]:
-    """The captions that a safetensors file holds as JSON in an array of bytes. Raises ValueError if it does not."""
-    data = tensors.get("captions")
-    require(data is not None and data.dtype == torch.uint8, f"{source} is damaged (no captions); {remedy}.")
-    captions = parse_json(data.numpy().tobytes(), f"{source}: captions", remedy, list)
+def read_captions(
+    tensors: dict[str, Tensor], source: str | os.PathLike[str], remedy: str, name: str = "captions"
+) -> list[str]:
+    """The captions that a safetensors file holds as JSON in the array of bytes `name`.
+
+    Raises:
+        ValueError: it does not.
+    """
+    data = tensors.get(name)
+    require(data is not None and data.dtype == torch.uint8, f"{source} is damaged (no {name}); {remedy}.")
+    texts = parse_json(data.numpy().tobytes(), f"{source}: {name}", remedy, list)
     require(
-        all(isinstance(text, str) for text in captions), f"{source} has a caption that is no text; {remedy}."
+        all(isinstance(text, str) and text for text in texts),
+        f"{source}: one of the {name} is no text; {remedy}.",
     )
-    return captions
+    return texts
 
 
 def check_values(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> None:

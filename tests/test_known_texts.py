@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from mmm import MMM
 from mmm.cli import main
-from mmm.known_texts import FILE, KnownTexts, furthest_points, known_texts
+from mmm.known_texts import FILE, FORMAT, KnownTexts, furthest_points, known_texts
 from mmm.text import TextEmbedding
 
 STRANGE = "the stock market fell by five percent"
@@ -77,7 +78,46 @@ def test_a_file_comes_back_and_a_damaged_one_is_refused(tmp_path):
         KnownTexts.load(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("wakls forwrd wavin", "walks forward waving"),
+        ("A persn runing!", "A person running!"),
+        ("a person walks forward", "a person walks forward"),
+        ("kneels, knackered", "kneels, knackered"),  # English words that no caption has
+        ("does a burpee", "does a burpee"),  # in no dictionary, and near no word of the captions
+        ("bends teh knees", "bends teh knees"),  # too short to be sure
+        ("Qwalks", "Qwalks"),  # the first letter is rarely wrong
+        ("走路 wakls", "走路 walks"),
+    ],
+)
+def test_misspelled_words_are_read_as_words_of_the_captions(typed, read):
+    captions = ["a person walks forward waving", "running", "raises the knees", "both", "boot", "both"]
+    known = KnownTexts(captions, torch.ones(len(captions), 2, dtype=torch.int8), 0.0)
+    assert known.corrected(typed) == read
+    assert known.corrected("boht") == "both", "the more frequent one"
+
+
+def test_words_are_stored_and_older_files_have_none(tmp_path):
+    known = KnownTexts(["one caption"], torch.ones(1, 2, dtype=torch.int8), 0.5, ["many", "more"])
+    known.save(tmp_path / FILE)
+    assert KnownTexts.load(tmp_path / FILE).words == ["many", "more"]
+    older = load_file(tmp_path / FILE)
+    older.pop("words")
+    save_file(older, tmp_path / FILE, {"format": FORMAT})
+    assert KnownTexts.load(tmp_path / FILE).words == ["caption", "one"]
+
+
 # ---------------------------------------------------------------------- in the model
+
+
+def test_a_misspelled_text_gives_the_same_motion_and_a_note(model):
+    typed = "a persn walks forwrad"
+    assert model.estimate_length(typed) == model.estimate_length("a person walks forward")
+    right, wrong = model.generate("a person walks forward", 60), model.generate(typed, 60)
+    assert np.array_equal(right.features, wrong.features) and wrong.text == typed
+    assert wrong.note == f'"{typed}" was read as "a person walks forward".'
+    assert model.inbetween(right, (20, 40), typed).note == wrong.note
 
 
 def test_training_writes_what_the_model_knows(model, toy, tmp_path):

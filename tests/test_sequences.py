@@ -27,6 +27,16 @@ TEXTS = ["a person walks", "someone bows", "a person jumps"]
         ("a woman with a hat walks, then her arms rise", ["a woman with a hat walks", "her arms rise"]),
         ("first a person walks, then runs", ["a person walks", "a person runs"]),
         ("a person walks and after that runs", ["a person walks", "a person runs"]),
+        ("she kicks, followed by a jump", ["she kicks", "a jump"]),
+        ("a man bows, next walks and finally sits", ["a man bows", "a man walks", "a man sits"]),
+        ("she bows before turning left", ["she bows", "turning left"]),
+        ("a man bows before he sits", ["a man bows", "he sits"]),
+        ("After sitting down, she waves", ["sitting down", "she waves"]),
+        ("a man waves after standing up", ["standing up", "a man waves"]),
+        ("stands next to a wall", ["stands next to a wall"]),
+        ("stands before a wall and next to a door", ["stands before a wall and next to a door"]),
+        ("walks before something falls", ["walks before something falls"]),
+        ("takes a walk after the meal in the evening", ["takes a walk after the meal in the evening"]),
     ],
 )  # fmt: skip
 def test_a_text_is_cut_at_every_then(text, pieces):
