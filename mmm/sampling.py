@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from mmm.errors import require
+from mmm.philox import Philox
 from mmm.text import TextEmbedding
 from mmm.transformer.masking import MASK, inside
 from mmm.transformer.model import MaskedTransformer, TransformerConfig
@@ -50,6 +51,13 @@ REMASKING = ("least", "most", "random")
 ones. The last two are for comparison (chapter 04): the gain of "least" over "random" shows what confidence adds. With
 steps=1 nothing is masked again, and all three are the same."""
 
+Generator = torch.Generator | Philox
+RANDOM: dict[str, Callable[[int], Generator]] = {
+    "torch": lambda seed: torch.Generator().manual_seed(seed),
+    "portable": Philox,
+}
+"""Where the noise of a seed comes from: torch's generator, or one that every language can have."""
+
 
 def default_steps(length: int) -> int:
     """S = round(10 · N / 49), at least 1: ten passes for the longest motion of HumanML3D."""
@@ -68,14 +76,14 @@ def choose_masked(
     written: Bool[Tensor, "p n"],
     count: int,
     remask: str,
-    generator: torch.Generator | None,
+    generator: Generator | None,
 ) -> Bool[Tensor, "p n"]:
     """The `count` positions to mask next, among those that the last pass has `written`.
 
     All parts share one ranking. Of equal positions the upper part comes first, then the earlier time step.
     """
     if remask == "random":
-        rank = torch.rand(written.shape, generator=generator)
+        rank = _rand(generator, *written.shape)
     else:
         rank = confidence if remask == "least" else -confidence
     order = rank.masked_fill(~written, math.inf).flatten().argsort(stable=True)
@@ -150,7 +158,8 @@ def fill(
     argmax: bool = False,
     guidance: float = 1.0,
     seeds: Sequence[int] | None = None,
-    generators: Sequence[torch.Generator] | None = None,
+    generators: Sequence[Generator] | None = None,
+    random: str = "torch",
     group: int | None = None,
     trace: bool = False,
 ) -> Filled:
@@ -178,6 +187,8 @@ def fill(
         guidance: g in uncond + g · (cond − uncond). 0 ignores the text, 1 is the plain model with the text, and a
             larger number follows the text more closely.
         seeds, generators: the noise: one seed, or one CPU generator, for each item; one of the two.
+        random: the generator of the seeds, "torch" or "portable" (`mmm.philox`, which a browser has too). Edits
+            bring generators of their own and take "torch" only.
         group: items that go through the network together; by default 1 on the CPU, 8 elsewhere. It changes the last
             bits of the logits, so that a rare token may differ; the batch does not. For many items there is
             `mmm.sampling_many.generate_many`.
@@ -191,7 +202,7 @@ def fill(
     _check_input(model.config, canvas, lengths, text.mask)
     check_options(model.config, steps, schedule, remask, temperature, guidance, group)
     needs_noise = not argmax or remask == "random"
-    noise = _make_generators(batch, seeds, generators) if needs_noise else [None] * batch
+    noise = _make_generators(batch, seeds, generators, random) if needs_noise else [None] * batch
     group = group or (1 if model.device.type == "cpu" else ACCELERATOR_GROUP)
 
     sizes, real = lengths.tolist(), inside(lengths.cpu(), width)[:, None]
@@ -288,12 +299,19 @@ def _predict(
 
 
 def _uniform(
-    masked: Bool[Tensor, "g p n"], codes: int, generators: list[torch.Generator]
+    masked: Bool[Tensor, "g p n"], codes: int, generators: list[Generator]
 ) -> Float[Tensor, "m {codes}"]:
     """Numbers in [0, 1) for all M masked positions: each item draws for its own, from its own generator."""
     counts = masked.sum((1, 2)).tolist()
     draws = zip(counts, generators, strict=True)
-    return torch.cat([torch.rand(count, codes, generator=generator) for count, generator in draws])
+    return torch.cat([_rand(generator, count, codes) for count, generator in draws])
+
+
+def _rand(generator: Generator | None, *shape: int) -> Float[Tensor, "..."]:
+    """Numbers in [0, 1), from either kind of generator."""
+    if isinstance(generator, Philox):
+        return generator.uniform(*shape)
+    return torch.rand(shape, generator=generator)
 
 
 def _side_by_side(
@@ -389,13 +407,15 @@ def _check_input(
 
 
 def _make_generators(
-    batch: int, seeds: Sequence[int] | None, generators: Sequence[torch.Generator] | None
-) -> list[torch.Generator]:
+    batch: int, seeds: Sequence[int] | None, generators: Sequence[Generator] | None, random: str
+) -> list[Generator]:
     """One CPU generator for each item, from exactly one of the two arguments."""
     require(
         (seeds is None) != (generators is None),
         "the noise comes from one of seeds and generators: give seeds=[…], one per item, or argmax=True",
     )
-    noise = generators if seeds is None else [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+    known = RANDOM if generators is None else ("torch",)
+    require(random in known, f"random is {random!r}, expected one of {', '.join(known)}")
+    noise = generators if seeds is None else [RANDOM[random](int(seed)) for seed in seeds]
     require(len(noise) == batch, f"{len(noise)} seeds or generators for {batch} items: give one per item")
     return list(noise)

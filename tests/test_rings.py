@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD = (
-    "errors storage motion data text tokenizer transformer sampling sampling_many calibration editing seams sequences"
+    "errors storage motion data text tokenizer transformer philox sampling sampling_many calibration editing seams sequences"
     " known_texts arguments"
     " training recipes fit model"
 )

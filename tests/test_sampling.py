@@ -4,6 +4,7 @@ import pytest
 import torch
 from made_up.canvases import empty, make_model, make_text, one_of
 
+from mmm.philox import Philox
 from mmm.release.transformer import from_release_state
 from mmm.sampling import default_steps, fill, masked_counts
 from mmm.text import TextEmbedding
@@ -79,6 +80,20 @@ def test_noise_is_drawn_for_the_items_own_positions_only(parts):
     assert torch.equal(own[2].get_state(), plain.get_state())
     assert torch.equal(tokens, fill(model, *inputs, text, seeds=[1, 2, 3]).tokens)
     assert not torch.equal(tokens, fill(model, *inputs, text, seeds=[1, 2, 4]).tokens)
+
+
+def test_portable_noise_is_drawn_for_the_items_own_positions_too():
+    model, text, inputs = make_model(parts=2), make_text(3), empty(20, 49, 7, parts=2)
+    own, plain = [Philox(seed) for seed in (1, 2, 3)], Philox(3)
+    tokens = fill(model, *inputs, text, generators=own, remask="random").tokens
+    for number, count in enumerate(masked_counts(14, default_steps(7))):
+        assert not number, "one pass only"
+        plain.uniform(2, 7)  # the ranking
+        plain.uniform(count, 40)
+    assert own[2].blocks == plain.blocks
+    how = {"seeds": [1, 2, 3], "random": "portable"}
+    assert torch.equal(tokens, fill(model, *inputs, text, **how, remask="random").tokens)
+    assert not torch.equal(tokens, fill(model, *inputs, text, seeds=[1, 2, 3], remask="random").tokens)
 
 
 @pytest.mark.parametrize(("group", "parts"), [(1, 1), (3, 1), (1, 2), (3, 2)])
@@ -249,6 +264,8 @@ def test_a_model_in_training_is_used_without_dropout_and_left_in_training():
         (dict(group=0), "group is 0"),
         (dict(schedule="step"), "'step', expected one of cosine, linear"),
         (dict(remask="worst"), "'worst', expected one of least, most, random"),
+        (dict(random="numpy"), "random is 'numpy', expected one of torch, portable"),
+        (dict(seeds=None, generators=[Philox(0)] * 2, random="portable"), "'portable', expected one of torch"),
         (dict(temperature=0.0), "temperature is 0.0"),
         (dict(temperature=float("nan")), "temperature is nan"),
         (dict(guidance=float("inf")), "guidance is inf"),
