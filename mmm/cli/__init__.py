@@ -21,6 +21,7 @@ from mmm.cli.convert import Convert
 from mmm.cli.course import Course
 from mmm.cli.edit import EditCommand
 from mmm.cli.evaluate import Evaluate
+from mmm.cli.export import Export
 from mmm.cli.generate import Generate
 from mmm.cli.import_ import Import
 from mmm.cli.prepare import Prepare
@@ -35,6 +36,7 @@ Command = (
     | Annotated[EditCommand, subcommand("edit")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Convert, subcommand("convert")]
+    | Annotated[Export, subcommand("export")]
     | Annotated[Bench, subcommand("bench")]
     | Annotated[Course, subcommand("course")]
 )

@@ -1,0 +1,351 @@
+"""ONNX files of a model, which Python, C#, C++, Java and JavaScript run with onnxruntime, without torch.
+
+    export(model, "out")        # mmm export --model DIR --out out
+
+| file | inputs | outputs |
+| --- | --- | --- |
+| text.onnx | ids (1, S) int64 | words (1, S, E), sentence (1, E) |
+| transformer.onnx | canvas (B, P, N) int64, lengths (B,) int64, words, word_mask (B, S) bool, sentence, drop_text (B,) bool | logits (B, P, N, K) |
+| length.onnx | sentence (1, E) | logits (1, max_tokens): column i stands for i + 1 tokens |
+| decoder.onnx | tokens (1, P, N) int64 | features (1, 4 N, D), raw; joints (1, 4 N, J, 3), metres |
+
+Mean, Std and codebook are inside. NAME-8bit.onnx are the same networks with their weights in 8 bits (`in_8_bits`).
+config.json, vocabulary.txt and known.bin hold what else a client needs (`describe`). The sampler is not in the files:
+it is a loop around transformer.onnx, 15 lines in docs/examples/onnx_without_torch.py, and docs/demo/src/sampler.js.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from mmm.errors import atomic_dir, require
+from mmm.model import MIN_FRAMES, MMM
+from mmm.motion import features_to_joints, get_skeleton
+from mmm.motion.rigid import rest_directions
+from mmm.sampling import fill
+from mmm.text import ClipTextEncoder, TextEmbedding
+from mmm.tokenizer import Tokenizer
+from mmm.transformer import MaskedTransformer
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+
+FORMAT = "mmm-onnx-1"
+FILES = ("text", "transformer", "length", "decoder")
+OPSET = 18
+TEXTS = (  # what an export is checked with
+    "a person walks forward", "someone waves with the left hand", "a person runs in a circle", "a man bows",
+    "a tired person walks and turns left", "a woman jumps up", "a person sits down on a chair", "a person stands still",
+    "someone raises both hands", "a person turns right while walking", "a person walks backwards slowly",
+    "an old man shuffles along", "a person kicks with the right leg", "a person shows the way with the right hand",
+    "a happy person dances", "somebody climbs a ladder", "a person boxes", "a person picks something up from the floor",
+    "a person drinks from a cup", "the person steps sideways to the left",
+)  # fmt: skip
+
+
+# ---- The four networks, with the inputs and outputs of the files
+
+
+class _Text(nn.Module):
+    """`TextEncoder._forward` for one text, which needs no padding."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Int64[Tensor, "1 s"]) -> tuple[Tensor, Tensor]:
+        words = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        return words, nn.functional.normalize(words.mean(1), dim=-1)
+
+
+class _Decoder(nn.Module):
+    """`Tokenizer.decode` for one clip of whole tokens, and the joints of the features."""
+
+    def __init__(self, tokenizer: Tokenizer, skeleton: str) -> None:
+        super().__init__()
+        self.tokenizer, self.skeleton = tokenizer, skeleton
+
+    def forward(self, tokens: Int64[Tensor, "1 p n"]) -> tuple[Tensor, Tensor]:
+        own = self.tokenizer
+        vectors = [q.lookup(part) for q, part in zip(own.quantizers, tokens.unbind(1), strict=True)]
+        features = own.denormalise(own._decode(vectors, None))
+        return features, features_to_joints(features, self.skeleton)
+
+
+def export(model: MMM, folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Write the files of `model`, in float32 and in 8 bits, and check them against PyTorch.
+
+    Returns:
+        the content of config.json; its `checked` is the result of `check`.
+    Raises:
+        ValueError: a text encoder without a WordPiece vocabulary, a model without a length estimator.
+        ImportError: the extra `export` is not installed.
+    """
+    import onnx
+
+    encoder, config = model.encoder, model.transformer.config
+    vocabulary = getattr(encoder.tokenizer, "vocab", {})
+    require(
+        not isinstance(encoder, ClipTextEncoder) and "[CLS]" in vocabulary,
+        f"the text encoder {encoder.name} has no WordPiece vocabulary; only models with minilm or another BERT can be "
+        "exported.",
+    )
+    require(model.length is not None, "this model has no length estimator; train one: mmm train length.")
+    model = copy.copy(model).to("cpu")
+    with atomic_dir(folder, mark="config.json") as part:
+        for name, network, inputs, outputs in _networks(model):
+            _write(network, inputs, outputs, part / f"{name}.onnx")
+            small = in_8_bits(onnx.load(part / f"{name}.onnx"), tables=name == "text")
+            onnx.save(small, part / f"{name}-8bit.onnx")
+        pieces = sorted(vocabulary, key=vocabulary.get)
+        (part / "vocabulary.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+        if model.known is not None:
+            (part / "known.bin").write_bytes(model.known.vectors.numpy().tobytes())
+        found = describe(model)
+        found["bytes"] = {path.name: path.stat().st_size for path in sorted(part.iterdir())}
+        found["checked"] = check(model, part) if config.predicted_parts == config.parts else {}
+        (part / "config.json").write_text(
+            json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    return found
+
+
+def describe(model: MMM) -> dict[str, Any]:
+    """config.json: all that a client needs beside the networks.
+
+    sizes, sampler (defaults of `mmm.sampling.fill`), text (how to make ids of a text: lower case, no accents, WordPiece,
+    [CLS] in front and [SEP] behind), skeleton (names, parents, rest directions of the bones), and known: captions whose
+    sentence vectors are the rows of known.bin (int8), with the cosine below which a text is far from all of them.
+    """
+    config, skeleton, words = (
+        model.transformer.config,
+        get_skeleton(model.info["skeleton"]),
+        model.encoder.tokenizer,
+    )
+    special = {name: words.convert_tokens_to_ids(name) for name in ("[CLS]", "[SEP]", "[UNK]")}
+    return {
+        "format": FORMAT,
+        "model": model.info,
+        "sizes": {
+            "codes": config.codes, "parts": config.parts, "predicted_parts": config.predicted_parts,
+            "max_tokens": config.max_tokens, "text_dim": config.text_dim, "ratio": model.tokenizer.config.ratio,
+            "min_frames": MIN_FRAMES, "max_frames": model.max_frames, "fps": model.info["fps"],
+        },
+        "sampler": {
+            "mask": -1, "guidance": model.guidance, "can_drop_text": config.text_dropout > 0, "temperature": 1.0,
+            "schedule": "cosine", "steps": "max(1, round(10 * tokens / 49))", "remask": "least", "random": "philox4x32-10",
+        },
+        "text": {"encoder": model.encoder.name, "most_ids": model.encoder.max_words, "special": special},
+        "skeleton": {
+            "joints": skeleton.joints, "parents": skeleton.parents, "left": skeleton.left, "right": skeleton.right,
+            "rest": rest_directions(skeleton).round(6).tolist(), "unit": skeleton.unit,
+        },
+        "known": None if model.known is None
+        else {"captions": model.known.captions, "threshold": model.known.threshold},
+    }  # fmt: skip
+
+
+def _networks(model: MMM) -> list[tuple[str, nn.Module, dict[str, tuple[Tensor, dict[int, str]]], list[str]]]:
+    """Name, network, example inputs with their dynamic axes, and names of the outputs, of each file."""
+    config = model.transformer.config
+    batch, tokens, pieces = 2, 7, 5  # any but 0 and 1, which the exporter would take for constants
+    canvas = torch.zeros(batch, config.parts, tokens, dtype=torch.long)
+    inputs = {
+        "canvas": (canvas, {0: "batch", 2: "tokens"}),
+        "lengths": (torch.full((batch,), tokens), {0: "batch"}),
+        "words": (torch.zeros(batch, pieces, config.text_dim), {0: "batch", 1: "pieces"}),
+        "word_mask": (torch.ones(batch, pieces, dtype=torch.bool), {0: "batch", 1: "pieces"}),
+        "sentence": (torch.zeros(batch, config.text_dim), {0: "batch"}),
+    }
+    if config.text_dropout > 0:
+        inputs["drop_text"] = (torch.zeros(batch, dtype=torch.bool), {0: "batch"})
+    decoder = _Decoder(model.tokenizer, model.info["skeleton"])
+    ids, sentence = torch.ones(1, pieces, dtype=torch.long), torch.zeros(1, config.text_dim)
+    return [
+        ("text", _Text(model.encoder.model), {"ids": (ids, {1: "pieces"})}, ["words", "sentence"]),
+        ("transformer", model.transformer, inputs, ["logits"]),
+        ("length", model.length, {"sentence": (sentence, {})}, ["logits"]),
+        ("decoder", decoder, {"tokens": (canvas[:1], {2: "tokens"})}, ["features", "joints"]),
+    ]
+
+
+def _write(
+    network: nn.Module, inputs: dict[str, tuple[Tensor, dict[int, str]]], outputs: list[str], path: Path
+) -> None:
+    """One network as an ONNX file; axes of the same name are equally long."""
+    names = {name for _, axes in inputs.values() for name in axes.values()}
+    sizes = {name: torch.export.Dim(name, min=1, max=4096) for name in names}
+    shapes = tuple({axis: sizes[name] for axis, name in axes.items()} for _, axes in inputs.values())
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it names what this project does not use
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network.eval(),
+            tuple(value for value, _ in inputs.values()),
+            path,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+# ---- 8 bits
+
+
+def in_8_bits(model: onnx.ModelProto, tables: bool = False) -> onnx.ModelProto:
+    """The model with every weight matrix and convolution stored as whole numbers of ±127.
+
+    One scale for each output, as in `mmm.storage`: a model that is stored in 8 bits comes out with the weights it has
+    in PyTorch. Only the storage changes, the arithmetic stays in float32: onnxruntime's `quantize_dynamic` would also
+    round what flows through the network, differently on every processor.
+
+    Args:
+        tables: also the tables from which rows are taken, with one scale for each row: right for the word pieces of a
+            text encoder (half of its size), not for a codebook (rounded codes move joints by a centimetre).
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    weights = {
+        tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT
+    }
+    axes: dict[str, int] = {}  # of the outputs, for each weight
+    for node in graph.node:
+        transposed = any(a.name == "transB" and a.i for a in node.attribute)
+        place = {
+            "Gemm": (1, 0 if transposed else 1),
+            "MatMul": (1, 1),
+            "Conv": (1, 0),
+            "Gather": (0, 0 if tables else -1),
+        }
+        index, axis = place.get(node.op_type, (0, -1))
+        name = node.input[index] if len(node.input) > index else ""
+        if axis >= 0 and name in weights and len(weights[name].dims) > 1:
+            axes[name] = axis
+    before = []
+    for name, axis in axes.items():
+        array = numpy_helper.to_array(weights[name])
+        others = tuple(i for i in range(array.ndim) if i != axis)
+        most = np.maximum(np.abs(array).max(others, keepdims=True), np.finfo(np.float32).tiny)
+        scale = (most / np.float32(127)).astype(np.float32)
+        whole = np.round(array / scale).astype(np.int8)
+        graph.initializer.remove(weights[name])
+        graph.initializer.append(numpy_helper.from_array(whole, f"{name}.whole"))
+        graph.initializer.append(numpy_helper.from_array(scale.reshape(-1), f"{name}.scale"))
+        parts = [f"{name}.whole", f"{name}.scale"]
+        before.append(helper.make_node("DequantizeLinear", parts, [name], axis=axis))
+    nodes = [*before, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    return model
+
+
+# ---- Checked against PyTorch
+
+
+class Exported:
+    """The files of a folder, run by onnxruntime, in the place of a model's networks."""
+
+    def __init__(self, folder: Path, suffix: str = "") -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        # Weights become float32 when a file is loaded, not in every pass.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        self.sessions: dict[str, onnxruntime.InferenceSession] = {
+            name: onnxruntime.InferenceSession(folder / f"{name}{suffix}.onnx", options) for name in FILES
+        }
+
+    def run(self, name: str, *inputs: Tensor) -> list[Tensor]:
+        session = self.sessions[name]
+        named = zip((given.name for given in session.get_inputs()), inputs, strict=True)
+        return [torch.from_numpy(out) for out in session.run(None, {key: x.numpy() for key, x in named})]
+
+    def transformer(self, model: MaskedTransformer) -> MaskedTransformer:
+        """`model` with the forward pass of the file."""
+
+        def forward(*inputs: Tensor, drop_text: Bool[Tensor, " b"] | None = None) -> Float[Tensor, "b r n k"]:
+            if model.config.text_dropout > 0:
+                inputs += (torch.zeros(len(inputs[0])) > 0 if drop_text is None else drop_text,)
+            return self.run("transformer", *inputs)[0]
+
+        own = copy.copy(model)
+        own.forward = forward
+        return own
+
+
+def check(
+    model: MMM, folder: Path, texts: Sequence[str] = TEXTS, frames: int | None = None
+) -> dict[str, Any]:
+    """How the files of `folder` differ from PyTorch, for texts with the seeds 0, 1, … (`random="portable"`).
+
+    Args:
+        frames: length of the motions; by default the estimated ones.
+    Returns:
+        for "float32" and "8 bits": the largest difference of logits of an empty canvas; of joints (mm), for the same
+        tokens; the ratio of equal tokens; of texts whose tokens are all equal; of equal estimated lengths.
+    """
+    lengths = model.estimate_length(texts) if frames is None else [frames] * len(texts)
+    condition = model.embed(texts)
+    tokens = [_tokens(model, model.transformer, condition[i], count, i) for i, count in enumerate(lengths)]
+    motions = [features_to_joints(model.tokenizer.decode(row), model.info["skeleton"]) for row in tokens]
+    found = {}
+    for name, suffix in (("float32", ""), ("8 bits", "-8bit")):
+        files = Exported(folder, suffix)
+        equal, whole, same, logits, joints = [], [], [], [], []
+        for i, text in enumerate(texts):
+            words, sentence = files.run("text", torch.tensor(model.encoder._ids([text])))
+            own = TextEmbedding(words, torch.ones(words.shape[:2], dtype=torch.bool), sentence)
+            canvas = torch.full_like(tokens[i], -1)
+            inputs = canvas, torch.tensor([canvas.shape[2]])
+            known = condition[i]
+            with torch.no_grad():
+                ours = model.transformer(*inputs, known.words[:, known.mask[0]], own.mask, known.sentence)
+            theirs = files.transformer(model.transformer)(*inputs, own.words, own.mask, own.sentence)
+            logits.append(float((ours - theirs).abs().max()))
+            matches = _tokens(model, files.transformer(model.transformer), own, lengths[i], i) == tokens[i]
+            equal.append(float(matches.float().mean()))
+            whole.append(bool(matches.all()))
+            moved = files.run("decoder", tokens[i])[1] - motions[i]
+            joints.append(1000 * float(moved.norm(dim=-1).max()))
+            chances = files.run("length", sentence)[0].double().softmax(1)
+            median = int((chances.cumsum(1) < 0.5).sum()) + 1
+            ratio = model.tokenizer.config.ratio
+            same.append(frames is not None or max(MIN_FRAMES, median * ratio) == lengths[i])
+        found[name] = {
+            "texts": len(texts),
+            "logits": max(logits),
+            "joints_mm": max(joints),
+            "equal_tokens": float(np.mean(equal)),
+            "equal_texts": float(np.mean(whole)),
+            "equal_lengths": float(np.mean(same)),
+        }
+    return found
+
+
+def _tokens(
+    model: MMM, transformer: MaskedTransformer, text: TextEmbedding, frames: int, seed: int
+) -> Int64[Tensor, "1 p n"]:
+    canvas, lengths = model.empty_canvas([frames])
+    how = {"guidance": model.guidance, "random": "portable"}
+    return fill(transformer, canvas, lengths, text, seeds=[seed], **how).tokens
