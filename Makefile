@@ -5,6 +5,9 @@
 # make fuzz MINUTES=30     bad input of every kind, counted (CONTRIBUTING.md, "Tests"); inputs that failed: runs/fuzz
 # make fuzz ARGS="bvh 17"   one of these inputs again
 #
+# make demo                the page of docs/DEMO.md on http://localhost:8000; demo-build only builds it, into docs/demo/dist
+# make demo DEMO_MODEL=runs/x/model PORT=8001
+#
 # make notebooks DATA=bandai SOURCE=FOLDER_OR_ARCHIVE PROFILE=full ARGS="--only 02 --set 02.steps=500"
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install     torch without CUDA, 2 GB less
 
@@ -15,12 +18,15 @@ SOURCE ?=
 PROFILE ?= quick
 ARGS ?=
 MINUTES ?= 30
+PORT ?= 8000
+DEMO_MODEL ?= everyday-small
+DEMO_ONNX ?= runs/demo-onnx
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help install test fuzz notebooks constraints clean
+.PHONY: help install test fuzz notebooks demo demo-build demo-test constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -48,6 +54,25 @@ fuzz: install
 
 notebooks: install
 	$(VENV)/bin/mmm course --profile $(PROFILE) --data $(DATA) $(foreach s,$(SOURCE),--source $(s)) $(ARGS)
+
+docs/demo/node_modules/.installed: docs/demo/package-lock.json
+	@command -v npm > /dev/null || { echo "make: the page is built with Node.js 20 or newer and its npm, which are not here"; exit 1; }
+	cd docs/demo && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	@touch $@
+
+demo-build: install docs/demo/node_modules/.installed
+	$(VENV)/bin/mmm export --model $(DEMO_MODEL) --out $(DEMO_ONNX)
+	cd docs/demo && node build.mjs $(abspath $(DEMO_ONNX))
+
+demo: demo-build
+	@echo "the page is on http://localhost:$(PORT); Ctrl-C stops it"
+	$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory docs/demo/dist
+
+# The page in onnxruntime-web and in Chromium (CHROMIUM=/usr/bin/chromium): same tokens as Python for 20 texts.
+demo-test: demo-build
+	$(PY) tests/demo_tokens.py $(DEMO_MODEL) $(DEMO_ONNX) runs/demo-tokens.json
+	cd docs/demo && node test/tokens.mjs $(abspath runs/demo-tokens.json) $(abspath $(DEMO_ONNX))
+	cd docs/demo && node test/browser.mjs $(abspath runs/demo-tokens.json)
 
 # After a change of dependencies: a fresh environment without the old pins, then this writes the new ones.
 #   make constraints VENV=.venv-new

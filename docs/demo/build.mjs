@@ -1,0 +1,49 @@
+// node build.mjs MODEL [OUT]: the page in OUT (dist), with the model that `mmm export` wrote into the folder MODEL.
+
+import { createHash } from "node:crypto";
+import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const [model, out = join(here, "dist")] = process.argv.slice(2);
+if (!model) {
+  console.error("build: give the folder that `mmm export` wrote: node build.mjs MODEL");
+  process.exit(2);
+}
+const wasm = createRequire(import.meta.url).resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm");
+const sources = { "ort.wasm": wasm };
+for (const name of ["config.json", "vocabulary.txt", "known.bin", ...["text", "transformer", "length", "decoder"].map((n) => `${n}-8bit.onnx`)]) {
+  const path = join(model, name);
+  if (statSync(path, { throwIfNoEntry: false })) sources[`model/${name}`] = path;
+  else if (name !== "known.bin") {
+    console.error(`build: there is no ${path}; write it with: mmm export --out ${model}`);
+    process.exit(2);
+  }
+}
+
+rmSync(out, { recursive: true, force: true });
+mkdirSync(join(out, "model"), { recursive: true });
+const files = {}, hash = createHash("sha256");
+for (const [name, path] of Object.entries(sources)) {
+  const bytes = readFileSync(path), small = gzipSync(bytes, { level: 9 });
+  const [kept, suffix] = small.length < 0.9 * bytes.length ? [small, ".gz"] : [bytes, ""];
+  writeFileSync(join(out, name + suffix), kept);
+  files[name + suffix] = kept.length;
+  hash.update(kept);
+}
+await build({
+  entryPoints: [join(here, "src/page.js"), join(here, "src/worker.js")],
+  outdir: out, bundle: true, minify: true, format: "esm", target: "es2022", legalComments: "linked",
+  logLevel: "warning",
+});
+for (const name of ["index.html", "style.css"]) cpSync(join(here, name), join(out, name));
+for (const name of ["page.js", "worker.js"]) hash.update(readFileSync(join(out, name)));
+const version = hash.digest("hex").slice(0, 8);
+writeFileSync(join(out, "files.json"), JSON.stringify({ version, files }));
+writeFileSync(join(out, "sw.js"), readFileSync(join(here, "src/sw.js"), "utf8").replaceAll("VERSION", version));
+const page = ["index.html", "style.css", "page.js", "worker.js"].reduce((sum, name) => sum + statSync(join(out, name)).size, 0);
+console.log(`${out}: page ${(page / 1e6).toFixed(1)} MB, model and runtime ${(Object.values(files).reduce((a, b) => a + b) / 1e6).toFixed(1)} MB`);

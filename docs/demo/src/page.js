@@ -1,0 +1,356 @@
+// The page: what a visitor types, clicks and sees. The model is in worker.js, the figure in stage.js.
+
+import { GIFEncoder, applyPalette, quantize } from "gifenc";
+import { Body } from "./body.js";
+import { Stage } from "./stage.js";
+
+const EXAMPLES = [
+  "a person walks forward", "someone waves with the left hand", "a person runs in a circle", "a man bows",
+  "a tired person walks and turns left", "a woman jumps up", "a person sits down on a chair", "someone raises both hands",
+  "a person kicks with the right leg", "a person dances",
+];
+const LONGEST = 2000; // characters that are sent on; the encoder reads some 250 words at most
+const $ = (id) => document.getElementById(id);
+
+const state = { config: undefined, id: 0, busy: false, motions: [], waiting: [], passes: [], frame: 0, playing: false, body: undefined };
+let worker, stage;
+globalThis.mmm = state; // for tests, and for who looks around in the console
+
+// ---- Loading
+
+function say(text) {
+  $("status").textContent = text;
+}
+
+function fail(text) {
+  $("error").textContent = text;
+  $("error").hidden = !text;
+}
+
+const megabytes = (bytes) => (bytes / 1e6).toFixed(0);
+
+async function load() {
+  $("load").hidden = true;
+  $("loading-bar").hidden = false;
+  $("loading-text").textContent = "Loading the model.";
+  worker?.terminate();
+  worker = new Worker(new URL("worker.js", location.href), { type: "module" });
+  worker.onmessage = ({ data }) => heard[data.kind]?.(data);
+  worker.onerror = (event) => heard.failed({ during: "load", message: event.message ?? "the worker did not start" });
+  try {
+    const response = await fetch("files.json");
+    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    worker.postMessage({ kind: "load", ...(await response.json()) });
+  } catch (error) {
+    heard.failed({ during: "load", message: error.message });
+  }
+}
+
+const heard = {
+  progress({ loaded, total }) {
+    $("loading-bar").value = loaded / total;
+    $("loading-text").textContent = `Loading the model: ${megabytes(loaded)} of ${megabytes(total)} MB. Later visits need no network.`;
+  },
+  starting() {
+    $("loading-bar").removeAttribute("value");
+    $("loading-text").textContent = "Starting the model.";
+  },
+  ready({ config }) {
+    state.config = config;
+    const { data, licence } = config.facts;
+    $("facts").textContent = `Model trained on ${data}. Licence of the weights: ${licence}.`;
+    $("guidance").value = config.sampler.guidance;
+    $("length").max = config.sizes.max_tokens;
+    $("length").disabled = false;
+    showSettings();
+    $("loading").hidden = true;
+    if (state.pending) generate(state.pending);
+    else generate();
+  },
+  failed({ during, id, message }) {
+    if (during === "load") {
+      worker.terminate(); // what still arrives must not be reported
+      const offline = navigator.onLine === false || /fetch|network/i.test(message);
+      const reason = offline ? "The connection was lost while the model was loading." : `The model could not be loaded (${message}).`;
+      $("loading-text").textContent = `${reason} Files that have arrived are kept.`;
+      $("loading-bar").hidden = true;
+      $("load").textContent = "Try again";
+      $("load").hidden = false;
+      $("load").focus();
+      return;
+    }
+    if (id !== state.id) return;
+    state.busy = false;
+    fail(`This motion could not be made: ${message}. Try a shorter text, or load the page again.`);
+    say("");
+  },
+  started({ id, frames, note }) {
+    if (id !== state.id) return;
+    state.frames = frames;
+    state.note = note;
+    say("Generating.");
+  },
+  pass({ id, number, canvas, tokens, confidence }) {
+    if (id !== state.id) return;
+    state.passes.push({ canvas, tokens, confidence });
+    drawTokens();
+    const open = [...canvas].filter((token) => token < 0).length;
+    const which = state.seeds.length > 1 ? `Motion ${number + 1} of ${state.seeds.length}, pass` : "Pass";
+    $("pass").textContent = `${which} ${state.passes.length}: ${open} of ${canvas.length} cells were open. The darker a cell, the more confident the model.`;
+  },
+  motion({ id, number, seed, frames, joints, tokens, seconds }) {
+    if (id !== state.id) return;
+    state.waiting.push({ seed, frames, joints, tokens, passes: state.passes, text: state.text });
+    if (!number) state.firstSeconds = seconds;
+    if (number + 1 < state.seeds.length) say(`Motion ${number + 1} of ${state.seeds.length} is ready.`);
+    state.passes = [];
+  },
+  done({ id, seconds }) {
+    if (id !== state.id) return;
+    state.busy = false;
+    state.motions = state.waiting;
+    state.body ??= new Body(state.config.skeleton, state.motions[0].joints);
+    stage.show(state.body, state.motions);
+    state.frame = 0;
+    $("frame").max = Math.max(...state.motions.map((motion) => motion.frames)) - 1;
+    for (const name of ["frame", "play", "bvh", "gif"]) $(name).disabled = false;
+    const what = state.motions.length > 1 ? `${state.motions.length} motions` : `${(state.motions[0].frames / fps()).toFixed(1)} seconds of motion`;
+    say([`${what}, made in ${seconds.toFixed(1)} s.`, state.note].filter(Boolean).join(" "));
+    $("stage").setAttribute("aria-label", `A mannequin, seen from the front: ${shorten(state.text, 100)}`);
+    document.body.dataset.made = String(Number(document.body.dataset.made ?? 0) + 1);
+    drawTokens();
+    play(!matchMedia("(prefers-reduced-motion: reduce)").matches);
+    seek(0);
+  },
+};
+
+// ---- Asking for a motion
+
+const shorten = (text, most) => (text.length > most ? `${text.slice(0, most)}…` : text);
+
+function generate(text = $("text").value) {
+  fail("");
+  if (!text.trim()) {
+    fail("The text is empty. Write what the person does, for example: a person waves.");
+    $("text").focus();
+    return;
+  }
+  if (!state.config) {
+    state.pending = text;
+    say("The motion is made as soon as the model is loaded.");
+    return;
+  }
+  state.pending = undefined;
+  const tokens = Number($("length").value);
+  const seed = Math.min(4294967295, Math.max(0, Math.trunc(Number($("seed").value)) || 0));
+  state.seeds = Array.from({ length: Number($("count").value) }, (_, i) => seed + i);
+  say(state.busy ? "Stopped the last one. Reading the new text." : "Reading the text.");
+  Object.assign(state, { busy: true, id: state.id + 1, text, waiting: [], passes: [] });
+  worker.postMessage({
+    kind: "generate", id: state.id, text: text.slice(0, LONGEST), seeds: state.seeds, guidance: Number($("guidance").value),
+    frames: tokens ? Math.max(state.config.sizes.min_frames, tokens * state.config.sizes.ratio) : undefined,
+  });
+}
+
+function showSettings() {
+  const tokens = Number($("length").value);
+  const ratio = state.config?.sizes.ratio ?? 4;
+  const frames = Math.max(state.config?.sizes.min_frames ?? 24, tokens * ratio);
+  $("length-shown").textContent = tokens ? `${(frames / fps()).toFixed(1)} s` : "by the text";
+  $("guidance-shown").textContent = $("guidance").value;
+  $("length").setAttribute("aria-valuetext", $("length-shown").textContent);
+}
+
+// ---- Time
+
+const fps = () => state.config?.sizes.fps ?? 20;
+const last = () => Number($("frame").max);
+
+function seek(frame) {
+  state.frame = Math.min(last(), Math.max(0, frame));
+  $("frame").value = Math.round(state.frame);
+  const seconds = (n) => (n / fps()).toFixed(1);
+  $("clock").textContent = `${seconds(state.frame)} of ${seconds(last() + 1)} s`;
+  $("frame").setAttribute("aria-valuetext", $("clock").textContent);
+  stage?.draw(state.frame);
+  if (!state.busy) drawTokens();
+}
+
+function play(on) {
+  state.playing = on;
+  $("play").textContent = on ? "Pause" : "Play";
+}
+
+let then;
+function tick(now) {
+  const passed = Math.min(0.1, (now - (then ?? now)) / 1000);
+  then = now;
+  if (state.playing && state.motions.length) {
+    const next = state.frame + passed * fps() * Number($("speed").value);
+    state.rest = next >= last() ? (state.rest ?? 0) + passed : 0; // the end is held for a moment
+    seek(next >= last() ? (state.rest > 0.6 ? 0 : last()) : next);
+  }
+  requestAnimationFrame(tick);
+}
+
+// ---- The token canvas
+
+function drawTokens() {
+  const canvas = $("tokens"), pen = canvas.getContext("2d");
+  const scale = Math.min(2, devicePixelRatio || 1);
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  pen.scale(scale, scale);
+  const pass = state.busy ? state.passes.at(-1) : state.motions[0]?.passes.at(-1);
+  if (!pass || !state.config) return;
+  const parts = state.config.sizes.parts, columns = pass.tokens.length / parts;
+  const [w, h] = [width / columns, height / parts];
+  // a cell that the last pass wrote may be masked again, unless the model is confident
+  pass.confidence.forEach((confidence, i) => {
+    const [x, y] = [(i % columns) * w, Math.floor(i / columns) * h];
+    const light = 96 - 62 * Math.sqrt(confidence);
+    pen.fillStyle = `hsl(214 38% ${light}%)`;
+    pen.fillRect(x + 0.5, y + 0.5, Math.max(1, w - 1), h - 1);
+  });
+  if (!state.busy) {
+    pen.fillStyle = "#e08a33";
+    pen.fillRect((state.frame / state.config.sizes.ratio) * w - 1, 0, 2, height);
+  }
+  const mean = pass.confidence.reduce((a, b) => a + b, 0) / pass.confidence.length;
+  canvas.setAttribute("aria-label", `The token canvas: ${parts} rows of ${columns} cells, mean confidence ${(100 * mean).toFixed(0)} percent`);
+}
+
+// ---- Files
+
+function download(name, bytes, type) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(new Blob([bytes], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+const fileName = () => (state.text ?? "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 40) || "motion";
+
+function saveBvh() {
+  state.motions.forEach((motion) => {
+    const name = state.motions.length > 1 ? `${fileName()}-${motion.seed}` : fileName();
+    download(`${name}.bvh`, new Body(state.config.skeleton, motion.joints).bvh(motion.joints, fps()), "text/plain");
+  });
+  say("The BVH file is in your downloads.");
+}
+
+async function saveGif() {
+  const size = 320, encoder = GIFEncoder(), [before, playing] = [state.frame, state.playing];
+  const picture = Object.assign(document.createElement("canvas"), { width: size, height: size }).getContext("2d", { willReadFrequently: true });
+  play(false);
+  $("gif").disabled = true;
+  let palette;
+  for (let frame = 0; frame <= last(); frame += 2) {
+    stage.draw(frame, size);
+    picture.drawImage($("stage"), 0, 0, size, size);
+    const { data } = picture.getImageData(0, 0, size, size);
+    palette ??= quantize(data, 64);
+    encoder.writeFrame(applyPalette(data, palette), size, size, { palette: frame ? undefined : palette, delay: 2000 / fps() });
+    if (frame % 20 === 0) {
+      say(`Drawing the GIF: ${Math.round((100 * frame) / (last() + 1))} %.`);
+      await new Promise((done) => setTimeout(done));
+    }
+  }
+  encoder.finish();
+  download(`${fileName()}.gif`, encoder.bytes(), "image/gif");
+  $("gif").disabled = false;
+  say("The GIF is in your downloads.");
+  seek(before);
+  play(playing);
+}
+
+// ---- Hands on the page
+
+function listen() {
+  for (const example of EXAMPLES) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: example });
+    button.onclick = () => {
+      $("text").value = example;
+      generate();
+    };
+    document.querySelector(".examples").append(button);
+  }
+  $("form").onsubmit = (event) => {
+    event.preventDefault();
+    generate();
+  };
+  $("dice").onclick = () => {
+    $("seed").value = crypto.getRandomValues(new Uint16Array(1))[0];
+    generate();
+  };
+  for (const name of ["length", "guidance"]) $(name).oninput = showSettings;
+  $("load").onclick = load;
+  $("play").onclick = () => play(!state.playing);
+  $("frame").oninput = () => {
+    play(false);
+    seek(Number($("frame").value));
+  };
+  $("bvh").onclick = saveBvh;
+  $("gif").onclick = saveGif;
+  addEventListener("resize", () => {
+    stage?.draw(state.frame);
+    drawTokens();
+  });
+  const canvas = $("stage"), pointers = new Map();
+  canvas.onpointerdown = (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    pointers.set(event.pointerId, event);
+  };
+  canvas.onpointerup = canvas.onpointercancel = (event) => pointers.delete(event.pointerId);
+  canvas.onpointermove = (event) => {
+    const old = pointers.get(event.pointerId);
+    if (!old || !stage) return;
+    const [other] = [...pointers.values()].filter((one) => one.pointerId !== event.pointerId);
+    if (other) {
+      const spread = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+      stage.zoom(spread(old) / Math.max(1, spread(event)));
+    } else {
+      stage.orbit((event.clientX - old.clientX) / 150, (event.clientY - old.clientY) / 200);
+    }
+    pointers.set(event.pointerId, event);
+    stage.draw(state.frame);
+  };
+  canvas.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    stage?.zoom(Math.exp(event.deltaY / 800));
+    stage?.draw(state.frame);
+  }, { passive: false });
+  canvas.onkeydown = (event) => {
+    const turns = { a: [0.15, 0], d: [-0.15, 0], w: [0, 0.1], s: [0, -0.1] };
+    const zooms = { "+": 0.9, "=": 0.9, "-": 1.1 };
+    if (turns[event.key]) stage?.orbit(...turns[event.key]);
+    else if (zooms[event.key]) stage?.zoom(zooms[event.key]);
+    else return;
+    stage?.draw(state.frame);
+  };
+  addEventListener("keydown", (event) => {
+    if (event.target.matches("input, select, button, summary, textarea") || !state.motions.length) return;
+    if (event.key === " ") play(!state.playing);
+    else if (event.key === "ArrowLeft" || event.key === "ArrowRight") {
+      play(false);
+      seek(Math.round(state.frame) + (event.key === "ArrowLeft" ? -1 : 1));
+    } else return;
+    event.preventDefault();
+  });
+}
+
+listen();
+showSettings();
+try {
+  stage = new Stage($("stage"));
+} catch {
+  fail("This browser cannot draw in 3D (WebGL is off), so no figure is shown. The model and the BVH file work all the same.");
+  stage = { show() {}, draw() {}, orbit() {}, zoom() {} };
+}
+requestAnimationFrame(tick);
+navigator.serviceWorker?.register("sw.js").catch(() => {});
+if (navigator.connection?.saveData) {
+  $("loading-text").textContent = "The model is some 40 MB. Your browser is set to save data.";
+  $("loading-bar").hidden = true;
+  $("load").hidden = false;
+} else load();

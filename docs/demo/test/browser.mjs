@@ -1,0 +1,161 @@
+// node test/browser.mjs EXPECTED [PICTURES]: the built page (dist) in headless Chromium. Tokens of all texts of EXPECTED
+// (tests/demo_tokens.py), what the page says to odd input, without a network, and how long things take.
+
+import assert from "node:assert/strict";
+import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
+import { createServer } from "node:http";
+import { dirname, extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const [expected, pictures] = process.argv.slice(2);
+const dist = process.env.DIST ?? join(dirname(fileURLToPath(import.meta.url)), "../dist");
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json" };
+const MINUTES = 60_000;
+let broken = false, bytes = 0;
+
+const server = createServer((request, response) => {
+  const path = join(dist, decodeURIComponent(new URL(request.url, "http://x").pathname).replace(/\/$/, "/index.html"));
+  if (!existsSync(path)) return response.writeHead(404).end();
+  response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream", "content-length": statSync(path).size });
+  bytes += statSync(path).size;
+  if (broken && path.includes("transformer")) return setTimeout(() => response.destroy(), 200); // in the middle of a file
+  createReadStream(path).pipe(response);
+});
+await new Promise((done) => server.listen(0, "127.0.0.1", done));
+const address = `http://127.0.0.1:${server.address().port}/`;
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--no-first-run", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
+});
+const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, reducedMotion: "reduce", acceptDownloads: true });
+const page = await context.newPage();
+page.setDefaultTimeout(5 * MINUTES);
+const errors = [];
+page.on("pageerror", (error) => errors.push(error.message));
+
+const said = (id) => page.textContent(`#${id}`);
+const made = () => page.evaluate(() => Number(document.body.dataset.made ?? 0));
+const motion = async (act) => {
+  const before = await made(), start = Date.now();
+  await act();
+  await page.waitForFunction((n) => Number(document.body.dataset.made) > n, before, { polling: 100 });
+  return (Date.now() - start) / 1000;
+};
+const write = async (text) => {
+  await page.fill("#text", text);
+  await page.click("#go");
+};
+const picture = (name) => pictures && page.screenshot({ path: join(pictures, `${name}.png`) });
+
+// the connection breaks while the model is loading, and comes back
+broken = true;
+await page.goto(address);
+await page.waitForSelector("#load:not([hidden])");
+console.log("lost connection:", await said("loading-text"));
+assert.match(await said("loading-text"), /connection was lost/);
+await picture("lost");
+broken = false;
+await motion(() => page.click("#load"));
+
+// a first visit
+await context.clearCookies();
+const fresh = await browser.newContext({ viewport: { width: 1280, height: 860 }, reducedMotion: "reduce" });
+const visitor = await fresh.newPage();
+bytes = 0;
+const opened = Date.now();
+await visitor.goto(address);
+await visitor.waitForFunction(() => document.body.dataset.made, null, { timeout: 5 * MINUTES, polling: 100 });
+console.log(`first visit: first motion after ${((Date.now() - opened) / 1000).toFixed(1)} s, ${(bytes / 1e6).toFixed(1)} MB`);
+await fresh.close();
+
+// the same tokens as Python
+const { cases } = JSON.parse(readFileSync(expected, "utf8"));
+let equal = 0;
+for (const { text, seed, tokens, frames } of cases) {
+  await page.evaluate((number) => (document.getElementById("seed").value = number), seed);
+  await motion(() => write(text));
+  const found = await page.evaluate(() => globalThis.mmm.motions[0]);
+  const same = found.frames === frames && tokens.every((token, i) => token === found.tokens[i]);
+  if (!same) console.log("OTHER:", text);
+  equal += same;
+}
+console.log(`${equal} of ${cases.length} texts have the same tokens as in Python`);
+assert.equal(equal, cases.length);
+
+// time of the longest motion
+await page.evaluate(() => {
+  document.querySelector("details").open = true;
+  const length = document.getElementById("length");
+  length.value = length.max;
+  length.dispatchEvent(new Event("input"));
+});
+console.log(`196 frames: ${(await motion(() => write("a person walks in a circle"))).toFixed(2)} s`);
+await picture("wide");
+for (const kind of ["bvh", "gif"]) {
+  const [file] = await Promise.all([page.waitForEvent("download"), page.click(`#${kind}`)]);
+  const path = pictures ? join(pictures, file.suggestedFilename()) : await file.path();
+  if (pictures) await file.saveAs(path);
+  console.log(`${file.suggestedFilename()}: ${statSync(path).size} bytes`);
+  assert.ok(statSync(path).size > 10_000);
+}
+
+// odd input
+await write("   ");
+console.log("empty:", await said("error"));
+assert.match(await said("error"), /empty/);
+await page.evaluate(() => {
+  document.getElementById("length").value = 0;
+});
+await motion(() => write("xqzv blorf wug"));
+console.log("nonsense:", await said("status"));
+await motion(() => write("一个人走路"));
+console.log("another language:", await said("status"));
+assert.match(await said("status"), /reads English/);
+await motion(() => write("walk and run ".repeat(770)));
+console.log("10,000 characters:", await said("status"));
+assert.match(await said("status"), /first 254/);
+const before = await made();
+await motion(async () => {
+  await write("a person walks forward");
+  await write("a man bows");
+});
+await page.waitForTimeout(1500);
+assert.equal(await made(), before + 1);
+assert.equal(await page.evaluate(() => globalThis.mmm.text), "a man bows");
+console.log("two clicks: the second one counts:", await said("status"));
+
+// side by side, and a phone
+await page.selectOption("#count", "4");
+await motion(() => write("a person walks forward"));
+await page.evaluate(() => document.getElementById("frame").dispatchEvent(new Event("input")));
+await picture("four");
+await page.selectOption("#count", "1");
+await page.setViewportSize({ width: 390, height: 844 });
+await page.evaluate(() => (document.querySelector("details").open = false));
+await motion(() => write("someone waves with the left hand"));
+await page.waitForTimeout(300);
+await page.evaluate(() => scrollTo(0, 0));
+await picture("phone");
+const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+assert.ok(wide <= 390, `the page is ${wide} pixels wide on a phone`);
+
+// by keyboard alone: the text, Enter, then play
+await page.focus("#text");
+await motion(() => page.keyboard.press("Enter"));
+await page.focus("#play");
+await page.keyboard.press("Enter");
+assert.equal(await said("play"), "Pause");
+await page.keyboard.press("Enter");
+
+// without a network
+await context.setOffline(true);
+const start = Date.now();
+await page.reload();
+await page.waitForFunction(() => document.body.dataset.made, null, { polling: 100 });
+console.log(`offline: opens and makes a motion, ${((Date.now() - start) / 1000).toFixed(1)} s`);
+assert.deepEqual(errors, []);
+await browser.close();
+server.close();

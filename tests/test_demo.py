@@ -1,0 +1,101 @@
+"""docs/demo: the page's own modules answer as Python does. Its networks are tested by `make demo-test`."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from made_up.canvases import empty, make_model, make_text
+from mmm.philox import Philox
+from mmm.sampling import default_steps, fill, masked_counts
+from mmm.text import load_text_encoder
+from mmm.transformer import MASK
+
+DEMO = Path(__file__).resolve().parent.parent / "docs" / "demo"
+TEXTS = [
+    "a person walks forward", "A Person WALKS, then   bows!", "jiu-jitsu & tai-chi (slow)... isn't it?", "naïve café Zürich Å",
+    "una persona corre", "一个人走路", "человек идёт", "ein Mädchen läuft", "🙂 waves 🏃‍♀️", "x" * 101, "y" * 100, "antidisestablishmentarianism",
+    "tab\tnew\nline\r\u00a0nbsp\u2003em", "zero\u200bwidth\u00adsoft", "[SEP] a [MASK] person [cls]", "##ing walks", "\ufffd\0bad", "½ ﬁ ™ ①",
+    "İstanbul ß ŞĞ", "e\u0301 combining", "−1 + 2 = $3 ^_^ ~`|", "「引用」、。!？", "한국어 걷다", "𝒜 𝔅 math", "walk " * 2000, " . ",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ask():
+    """Questions → what the page's modules answer."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("the page's tests need Node.js")
+
+    def answers(**questions):
+        command = [node, str(DEMO / "test" / "answers.mjs")]
+        done = subprocess.run(command, input=json.dumps(questions), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return answers
+
+
+def test_ids_of_texts(ask, tmp_path):
+    encoder = load_text_encoder("minilm")
+    words = encoder.tokenizer
+    vocabulary = sorted(words.vocab, key=words.vocab.get)
+    (tmp_path / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    special = {name: words.convert_tokens_to_ids(name) for name in ("[CLS]", "[SEP]", "[UNK]")}
+    named = {"vocabulary": str(tmp_path / "vocabulary.txt"), "special": special, "mostIds": encoder.max_words}
+    found = ask(texts=TEXTS, **named)["ids"]
+    for text, ids, expected in zip(TEXTS, found, encoder._ids(TEXTS), strict=True):
+        assert ids == expected, (text[:60], words.convert_ids_to_tokens(ids)[:20])
+
+
+def test_numbers_of_seeds(ask):
+    seeds = [0, 1, 2**32 - 1, 2**32, 2**53 - 1]
+    for seed, found in zip(seeds, ask(seeds=seeds)["uniform"], strict=True):
+        random = Philox(seed)
+        assert found == [*random.uniform(6).tolist(), *random.uniform(5).tolist()]
+
+
+def test_schedule(ask):
+    lengths = list(range(1, 50))
+    counts = [(n * parts, default_steps(n)) for n in lengths for parts in (1, 2)] + [(0, 4)]
+    found = ask(counts=counts, lengths=lengths)
+    assert found["steps"] == [default_steps(n) for n in lengths]
+    assert found["counts"] == [masked_counts(*count) for count in counts]
+
+
+@pytest.mark.parametrize(
+    ("guidance", "temperature", "sharpness"), [(1.0, 1.0, 0.3), (2.5, 1.0, 1.0), (1.0, 0.7, 8.0)]
+)
+def test_every_pass_of_a_sampler_with_the_same_logits(ask, guidance, temperature, sharpness):
+    """The passes of Python are recorded and played to the page's sampler, which must see the same canvases."""
+    model, text, cases = make_model(sharpness, parts=2), make_text(4), []
+    forward, recorded = model.forward, []
+
+    def record(*inputs, drop_text=None):
+        logits = forward(*inputs, drop_text=drop_text)
+        recorded.append(
+            [row.flatten().tolist() for row in logits]
+            if drop_text is not None
+            else [logits.flatten().tolist(), None]
+        )
+        return logits
+
+    model.forward = record
+    how = {"guidance": guidance, "temperature": temperature}
+    for item, length in enumerate((49, 20, 7, 30)):
+        canvas, lengths = empty(length, parts=2)
+        if item == 3:  # an edit: a part is given, and some of the other
+            canvas[0, 1], canvas[0, 0, :9] = 5, 7
+        recorded.clear()
+        filled = fill(model, canvas, lengths, text[item], seeds=[item], random="portable", trace=True, **how)
+        question = {"canvas": canvas.flatten().tolist(), "codes": 40, "logits": list(recorded), "seed": item}
+        cases.append((question | how | {"steps": default_steps(length)}, filled))
+    for (_, filled), found in zip(
+        cases, ask(fills=[question for question, _ in cases])["fills"], strict=True
+    ):
+        assert found["seen"] == [step.canvas.flatten().tolist() for step in filled.trace]
+        assert found["tokens"] == filled.tokens.flatten().tolist() and MASK not in found["tokens"]
+        assert torch.allclose(torch.tensor(found["confidence"]), filled.confidence.flatten(), atol=1e-5)
