@@ -2,12 +2,12 @@
 
     export(model, "out")        # mmm export --model DIR --out out
 
-| file | inputs | outputs |
-| --- | --- | --- |
-| text.onnx | ids (1, S) int64 | words (1, S, E), sentence (1, E) |
-| transformer.onnx | canvas (B, P, N) int64, lengths (B,) int64, words, word_mask (B, S) bool, sentence, drop_text (B,) bool | logits (B, P, N, K) |
-| length.onnx | sentence (1, E) | logits (1, max_tokens): column i stands for i + 1 tokens |
-| decoder.onnx | tokens (1, P, N) int64 | features (1, 4 N, D), raw; joints (1, 4 N, J, 3), metres |
+text.onnx         ids (1, S) int64                               → words (1, S, E), sentence (1, E)
+transformer.onnx  canvas (B, P, N) int64, lengths (B,) int64, words (B, S, E), word_mask (B, S) bool,
+                  sentence (B, E), drop_text (B,) bool           → logits (B, P, N, K)
+length.onnx       sentence (1, E)                                → logits (1, max_tokens); column i: i + 1 tokens
+decoder.onnx      tokens (1, P, N) int64                         → features (1, 4 N, D), raw, and joints (1, 4 N, J, 3),
+                                                                   in the skeleton's unit
 
 Mean, Std and codebook are inside. NAME-8bit.onnx are the same networks with their weights in 8 bits (`in_8_bits`).
 config.json, vocabulary.txt and known.bin hold what else a client needs (`describe`). The sampler is not in the files:
@@ -126,7 +126,7 @@ def export(model: MMM, folder: str | os.PathLike[str]) -> dict[str, Any]:
 def describe(model: MMM) -> dict[str, Any]:
     """config.json: all that a client needs beside the networks.
 
-    sizes, sampler (defaults of `mmm.sampling.fill`), text (how to make ids of a text: lower case, no accents, WordPiece,
+    sizes, sampler (defaults of `mmm.sampling.fill`), text (for the ids of a text: lower case, no accents, WordPiece,
     [CLS] in front and [SEP] behind), skeleton (names, parents, rest directions of the bones), and known: captions whose
     sentence vectors are the rows of known.bin (int8), with the cosine below which a text is far from all of them.
     """
@@ -146,7 +146,8 @@ def describe(model: MMM) -> dict[str, Any]:
         },
         "sampler": {
             "mask": -1, "guidance": model.guidance, "can_drop_text": config.text_dropout > 0, "temperature": 1.0,
-            "schedule": "cosine", "steps": "max(1, round(10 * tokens / 49))", "remask": "least", "random": "philox4x32-10",
+            "schedule": "cosine", "steps": "max(1, round(10 * tokens / 49))", "remask": "least",
+            "random": "philox4x32-10",
         },
         "text": {"encoder": model.encoder.name, "most_ids": model.encoder.max_words, "special": special},
         "skeleton": {

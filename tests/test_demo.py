@@ -7,19 +7,33 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from made_up.canvases import empty, make_model, make_text
+
 from mmm.philox import Philox
 from mmm.sampling import default_steps, fill, masked_counts
 from mmm.text import load_text_encoder
 from mmm.transformer import MASK
 
 DEMO = Path(__file__).resolve().parent.parent / "docs" / "demo"
-TEXTS = [
-    "a person walks forward", "A Person WALKS, then   bows!", "jiu-jitsu & tai-chi (slow)... isn't it?", "naïve café Zürich Å",
-    "una persona corre", "一个人走路", "человек идёт", "ein Mädchen läuft", "🙂 waves 🏃‍♀️", "x" * 101, "y" * 100, "antidisestablishmentarianism",
-    "tab\tnew\nline\r\u00a0nbsp\u2003em", "zero\u200bwidth\u00adsoft", "[SEP] a [MASK] person [cls]", "##ing walks", "\ufffd\0bad", "½ ﬁ ™ ①",
-    "İstanbul ß ŞĞ", "e\u0301 combining", "−1 + 2 = $3 ^_^ ~`|", "「引用」、。!？", "한국어 걷다", "𝒜 𝔅 math", "walk " * 2000, " . ",
+TEXTS = """a person walks forward
+A Person WALKS, then   bows!
+jiu-jitsu & tai-chi (slow)... isn't it?
+naïve café Zürich Å
+una persona corre
+一个人走路
+человек идёт
+ein Mädchen läuft
+antidisestablishmentarianism
+[SEP] a [MASK] person [cls]
+##ing walks
+½ ﬁ ™ ①
+İstanbul ß ŞĞ
+−1 + 2 = $3 ^_^ ~`|
+「引用」、。!？
+한국어 걷다
+𝒜 𝔅 math""".split("\n") + [
+    "x" * 101, "y" * 100, "walk " * 2000, " . ", "tab\tnew\nline\r\u00a0nbsp\u2003em", "zero\u200bwidth\u00adsoft",
+    "\ufffd\0bad", "e\u0301 combining", "\U0001f642 waves \U0001f3c3\u200d\u2640\ufe0f",
 ]  # fmt: skip
 
 
@@ -76,11 +90,8 @@ def test_every_pass_of_a_sampler_with_the_same_logits(ask, guidance, temperature
 
     def record(*inputs, drop_text=None):
         logits = forward(*inputs, drop_text=drop_text)
-        recorded.append(
-            [row.flatten().tolist() for row in logits]
-            if drop_text is not None
-            else [logits.flatten().tolist(), None]
-        )
+        rows = [row.flatten().tolist() for row in logits]
+        recorded.append([rows[0], None if drop_text is None else rows[1]])
         return logits
 
     model.forward = record

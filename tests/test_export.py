@@ -124,7 +124,8 @@ def test_the_example_needs_no_torch(exported, tmp_path):
     assert joints.ndim == 3 and joints.shape[1:] == (22, 3) and len(joints) >= 4 and np.isfinite(joints).all()
     code = EXAMPLE.read_text().split('"""')[2]
     assert "torch" not in code and len([line for line in code.splitlines() if line.strip()]) <= 42
-    blocked = f"import sys; sys.modules['torch'] = None; sys.argv = {[str(EXAMPLE), str(folder), 'a man bows', str(out)]!r}"
+    arguments = [str(EXAMPLE), str(folder), "a man bows", str(out)]
+    blocked = f"import sys; sys.modules['torch'] = None; sys.argv = {arguments!r}"
     done = command("-c", f"{blocked}; exec(open({str(EXAMPLE)!r}).read())")
     assert done.returncode == 0, done.stderr
 

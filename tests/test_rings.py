@@ -5,13 +5,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD = (
-    "errors storage motion data text tokenizer transformer philox sampling sampling_many calibration editing seams sequences"
-    " known_texts arguments"
+    "errors storage motion data text tokenizer transformer sampling sampling_many calibration editing seams sequences"
+    " known_texts arguments philox"
     " training recipes fit model"
 )
 RINGS = {
     **dict.fromkeys(METHOD.split(), 1),
-    **dict.fromkeys("evaluation datasets bvh viz release".split(), 2),
+    **dict.fromkeys("evaluation datasets bvh viz release export".split(), 2),
     "lab": 3,
     # On top: the command line and the course runner may import everything; mmm/__init__.py offers MMM lazily.
     **dict.fromkeys(("cli", "course", "execution", "profiles", ""), 4),

@@ -1,6 +1,6 @@
 """Text to motion without torch. pip install numpy onnxruntime tokenizers; files by: mmm export --out onnx
 
-python docs/examples/onnx_without_torch.py onnx "a person waves" wave.npy      (frames, joints, 3), metres, 20 per second
+python docs/examples/onnx_without_torch.py onnx "a person waves" wave.npy    (frames, joints, 3), metres, 20 per second
 """
 
 import json

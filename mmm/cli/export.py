@@ -36,9 +36,9 @@ class Export:
         for name, result in found["checked"].items():
             print(
                 f"{name}: of {result['texts']} texts {result['equal_texts']:.0%} have the same tokens as in PyTorch "
-                f"({result['equal_tokens']:.1%} of all tokens), logits differ by at most {result['logits']:.1e}, joints "
-                f"of the same tokens by {result['joints_mm']:.3f} mm; {result['equal_lengths']:.0%} of the estimated "
-                "lengths are equal"
+                f"({result['equal_tokens']:.1%} of all tokens), logits differ by at most {result['logits']:.1e}, "
+                f"joints of the same tokens by {result['joints_mm']:.3f} mm; "
+                f"{result['equal_lengths']:.0%} of the estimated lengths are equal"
             )
         size = sum(found["bytes"].values()) / 1e6
         print(f"{self.out}: {len(found['bytes']) + 1} files, {size:.0f} MB")
