@@ -86,8 +86,8 @@ export class Model {
     return best;
   }
 
-  /** Passes of the sampler for an empty canvas of `frames` frames; see `fill`. */
-  async *sample({ words, sentence, count }, frames, { guidance = this.config.sampler.guidance, ...options } = {}) {
+  /** Passes of the sampler for an empty canvas of `frames` frames, or one (P · N) that is filled in part; see `fill`. */
+  async *sample({ words, sentence, count }, frames, { guidance = this.config.sampler.guidance, canvas, ...options } = {}) {
     const { parts, codes, ratio, text_dim: width } = this.sizes;
     const tokens = Math.ceil(frames / ratio);
     const guided = guidance !== 1;
@@ -107,7 +107,7 @@ export class Model {
       const size = parts * tokens * codes;
       return { conditional: logits.subarray(0, size), unconditional: guided ? logits.subarray(size) : null };
     };
-    const canvas = new Int32Array(parts * tokens).fill(MASK);
+    canvas ??= new Int32Array(parts * tokens).fill(MASK);
     yield* fill(canvas, codes, predict, { steps: defaultSteps(tokens), guidance, ...options });
   }
 

@@ -2,6 +2,7 @@
 
 import { GIFEncoder, applyPalette, quantize } from "gifenc";
 import { Body } from "./body.js";
+import { MASK } from "./sampler.js";
 import { Stage } from "./stage.js";
 
 const EXAMPLES = [
@@ -12,7 +13,7 @@ const EXAMPLES = [
 const LONGEST = 2000; // characters that are sent on; the encoder reads some 250 words at most
 const $ = (id) => document.getElementById(id);
 
-const state = { config: undefined, id: 0, busy: false, motions: [], waiting: [], passes: [], frame: 0, playing: false, body: undefined };
+const state = { config: undefined, selected: undefined, id: 0, busy: false, motions: [], waiting: [], passes: [], frame: 0, playing: false, body: undefined };
 let worker, stage;
 globalThis.mmm = state; // for tests, and for who looks around in the console
 
@@ -113,8 +114,10 @@ const heard = {
     stage.show(state.body, state.motions);
     state.frame = 0;
     $("frame").max = Math.max(...state.motions.map((motion) => motion.frames)) - 1;
-    for (const name of ["frame", "play", "bvh", "gif"]) $(name).disabled = false;
-    const what = state.motions.length > 1 ? `${state.motions.length} motions` : `${(state.motions[0].frames / fps()).toFixed(1)} seconds of motion`;
+    for (const name of ["frame", "play", "bvh", "gif", "edit"]) $(name).disabled = false;
+    for (const name of ["from", "to"]) $(name).max = ((last() + 1) / fps()).toFixed(1);
+    if (!state.edited) [$("from").value, $("to").value, state.selected] = [0, $("to").max, undefined];
+    const what = state.edited ? `${state.edited} regenerated` : state.motions.length > 1 ? `${state.motions.length} motions` : `${(state.motions[0].frames / fps()).toFixed(1)} seconds of motion`;
     say([`${what}, made in ${seconds.toFixed(1)} s.`, state.note].filter(Boolean).join(" "));
     $("stage").setAttribute("aria-label", `A mannequin, seen from the front: ${shorten(state.text, 100)}`);
     document.body.dataset.made = String(Number(document.body.dataset.made ?? 0) + 1);
@@ -128,7 +131,8 @@ const heard = {
 
 const shorten = (text, most) => (text.length > most ? `${text.slice(0, most)}…` : text);
 
-function generate(text = $("text").value) {
+/** @param edit { name, canvases }: what is regenerated of the motions that are shown; everything without it */
+function generate(text = $("text").value, edit = undefined) {
   fail("");
   if (!text.trim()) {
     fail("The text is empty. Write what the person does, for example: a person waves.");
@@ -143,12 +147,13 @@ function generate(text = $("text").value) {
   state.pending = undefined;
   const tokens = Number($("length").value);
   const seed = Math.min(4294967295, Math.max(0, Math.trunc(Number($("seed").value)) || 0));
-  state.seeds = Array.from({ length: Number($("count").value) }, (_, i) => seed + i);
+  state.seeds = Array.from({ length: edit?.canvases.length ?? Number($("count").value) }, (_, i) => seed + i);
+  state.edited = edit?.name;
   say(state.busy ? "Stopped the last one. Reading the new text." : "Reading the text.");
   Object.assign(state, { busy: true, id: state.id + 1, text, waiting: [], passes: [] });
   worker.postMessage({
     kind: "generate", id: state.id, text: text.slice(0, LONGEST), seeds: state.seeds, guidance: Number($("guidance").value),
-    frames: tokens ? Math.max(state.config.sizes.min_frames, tokens * state.config.sizes.ratio) : undefined,
+    canvases: edit?.canvases, frames: edit ? state.motions[0].frames : tokens ? Math.max(state.config.sizes.min_frames, tokens * state.config.sizes.ratio) : undefined,
   });
 }
 
@@ -159,6 +164,59 @@ function showSettings() {
   $("length-shown").textContent = tokens ? `${(frames / fps()).toFixed(1)} s` : "by the text";
   $("guidance-shown").textContent = $("guidance").value;
   $("length").setAttribute("aria-valuetext", $("length-shown").textContent);
+}
+
+// ---- Regenerating a part
+
+/** Columns and rows of the canvas that "from", "to" and "part" name. */
+function chosen() {
+  const columns = Math.ceil(state.motions[0].frames / state.config.sizes.ratio);
+  const column = (name) => Math.round((Number($(name).value) * fps()) / state.config.sizes.ratio);
+  const [first, stop] = [Math.max(0, column("from")), Math.min(columns, column("to"))];
+  const rows = { whole: [0, 1], upper: [0], lower: [1] }[$("part").value].filter((row) => row < state.config.sizes.parts);
+  return { columns, first, stop, rows };
+}
+
+function regenerate() {
+  const { columns, first, stop, rows } = chosen();
+  if (stop <= first) return fail("The part to regenerate is empty. Its end must come after its start, by at least 0.2 seconds.");
+  const canvases = state.motions.map(({ tokens }) => Int32Array.from(tokens, (token, i) => {
+    const [row, column] = [Math.floor(i / columns), i % columns];
+    return rows.includes(row) && column >= first && column < stop ? MASK : token;
+  }));
+  const seconds = (column) => ((column * state.config.sizes.ratio) / fps()).toFixed(1);
+  generate($("text").value, { name: `${seconds(first)} to ${seconds(stop)} s of the ${$("part").value} body`, canvases });
+}
+
+function select() {
+  state.selected = state.motions.length ? chosen() : undefined;
+  drawTokens();
+}
+
+function listenToTokens() {
+  const canvas = $("tokens");
+  let start;
+  const cell = (event) => {
+    const box = canvas.getBoundingClientRect(), { parts, ratio } = state.config.sizes;
+    const columns = Math.ceil(state.motions[0].frames / ratio), within = (n, most) => Math.min(most - 1, Math.max(0, Math.floor(n)));
+    return [within(((event.clientX - box.x) / box.width) * columns, columns), within(((event.clientY - box.y) / box.height) * parts, parts)];
+  };
+  canvas.onpointerdown = (event) => {
+    if (state.busy || !state.motions.length) return;
+    canvas.setPointerCapture(event.pointerId);
+    start = cell(event);
+  };
+  canvas.onpointermove = (event) => {
+    if (!start) return;
+    const now = cell(event), seconds = (column) => ((column * state.config.sizes.ratio) / fps()).toFixed(1);
+    $("from").value = seconds(Math.min(start[0], now[0]));
+    $("to").value = seconds(Math.max(start[0], now[0]) + 1);
+    $("part").value = start[1] !== now[1] || state.config.sizes.parts === 1 ? "whole" : ["upper", "lower"][now[1]];
+    select();
+  };
+  canvas.onpointerup = canvas.onpointercancel = () => (start = undefined);
+  for (const name of ["from", "to", "part"]) $(name).onchange = select;
+  $("again").onclick = regenerate;
 }
 
 // ---- Time
@@ -213,6 +271,12 @@ function drawTokens() {
     pen.fillStyle = `hsl(214 38% ${light}%)`;
     pen.fillRect(x + 0.5, y + 0.5, Math.max(1, w - 1), h - 1);
   });
+  if (state.selected && !state.busy) {
+    const { first, stop, rows } = state.selected;
+    pen.strokeStyle = "#a85c0c";
+    pen.lineWidth = 2.5;
+    pen.strokeRect(first * w + 1, rows[0] * h + 1, (stop - first) * w - 2, rows.length * h - 2);
+  }
   if (!state.busy) {
     pen.fillStyle = "#e08a33";
     pen.fillRect((state.frame / state.config.sizes.ratio) * w - 1, 0, 2, height);
@@ -340,6 +404,7 @@ function listen() {
 }
 
 listen();
+listenToTokens();
 showSettings();
 try {
   stage = new Stage($("stage"));

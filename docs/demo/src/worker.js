@@ -52,7 +52,7 @@ async function load({ files, version }) {
 
 const breathe = () => new Promise((done) => setTimeout(done)); // lets a newer request come in
 
-async function generate({ id, text, frames, seeds, guidance }) {
+async function generate({ id, text, frames, seeds, guidance, canvases }) {
   newest = id;
   await breathe();
   if (id !== newest) return;
@@ -62,7 +62,7 @@ async function generate({ id, text, frames, seeds, guidance }) {
   postMessage({ kind: "started", id, frames, note: model.note(text, condition) });
   for (const [number, seed] of seeds.entries()) {
     let last;
-    for await (const pass of model.sample(condition, frames, { guidance, seed })) {
+    for await (const pass of model.sample(condition, frames, { guidance, seed, canvas: canvases?.[number] })) {
       last = pass;
       postMessage({ kind: "pass", id, number, ...pass });
       await breathe();

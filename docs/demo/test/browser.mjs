@@ -102,6 +102,23 @@ for (const kind of ["bvh", "gif"]) {
   assert.ok(statSync(path).size > 10_000);
 }
 
+// a part is regenerated, the rest of the tokens stays
+const whole = await page.evaluate(() => [...globalThis.mmm.motions[0].tokens]);
+await page.fill("#from", "2");
+await page.fill("#to", "4");
+await page.selectOption("#part", "upper");
+await page.fill("#text", "a person waves");
+console.log(`upper body of 2 s: ${(await motion(() => page.click("#again"))).toFixed(2)} s; ${await said("status")}`);
+const partly = await page.evaluate(() => [...globalThis.mmm.motions[0].tokens]);
+const changed = whole.flatMap((token, i) => (token === partly[i] ? [] : [i]));
+assert.ok(changed.length > 0 && changed.every((i) => i >= 10 && i < 20), `changed: ${changed}`);
+await page.fill("#to", "1");
+await page.click("#again");
+assert.match(await said("error"), /end must come after its start/);
+await page.fill("#to", "4");
+await page.dispatchEvent("#to", "change");
+await picture("part");
+
 // odd input
 await write("   ");
 console.log("empty:", await said("error"));
