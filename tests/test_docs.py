@@ -1,7 +1,9 @@
 """What docstrings, comments and pages cite exists in the repository."""
 
 import ast
+import json
 import re
+import statistics
 import subprocess
 from pathlib import Path
 
@@ -90,6 +92,40 @@ def test_the_reading_guide_names_what_exists_and_is_short():
         for name in re.findall(r"`(\w+)`", names):
             lines += found[name].end_lineno - found[name].lineno + 1
     assert len(rows) >= 12 and 1000 < lines < 1700, "docs/READING.md says: about 1,500 lines"
+
+
+def cells(kind: str) -> dict[str, list[str]]:
+    """The sources of the cells of one kind, for each chapter from 00 to 08."""
+    chapters = {
+        path.stem: json.loads(path.read_text("utf-8")) for path in tracked("notebooks/0[0-8]_*.ipynb")
+    }
+    return {
+        name: ["".join(cell["source"]) for cell in chapter["cells"] if cell["cell_type"] == kind]
+        for name, chapter in chapters.items()
+    }
+
+
+def test_every_section_of_a_chapter_says_what_it_implements_and_how_long_it_takes():
+    sections = {
+        name: re.findall(r"^## \d+ · .*\n(.*)", "\n".join(texts), re.M)
+        for name, texts in cells("markdown").items()
+    }
+    assert len(sections) == 9 and all(sections.values())
+    line = re.compile(
+        r"\*(Paper, \[section|Not in the paper|.*\[section).* · reading \d+ min(, running \d+ (s|min))?\*"
+    )
+    assert {
+        name: bad for name, lines in sections.items() if (bad := [x for x in lines if not line.fullmatch(x)])
+    } == {}
+
+
+def test_the_cells_of_the_chapters_are_short():
+    lines = {
+        name: [sum(map(bool, map(str.strip, code.splitlines()))) for code in some]
+        for name, some in cells("code").items()
+    }
+    assert {name: max(some) for name, some in lines.items() if max(some) > 15} == {}
+    assert statistics.median(number for some in lines.values() for number in some) <= 5
 
 
 def test_a_file_that_does_not_exist_is_seen():
