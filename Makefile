@@ -20,7 +20,7 @@ ARGS ?=
 MINUTES ?= 30
 PORT ?= 8000
 DEMO_MODEL ?= everyday-small
-DEMO_ONNX ?= runs/demo-onnx
+DEMO_ONNX = runs/onnx/$(subst /,-,$(DEMO_MODEL))
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 PY := $(VENV)/bin/python
@@ -60,8 +60,10 @@ docs/demo/node_modules/.installed: docs/demo/package-lock.json
 	cd docs/demo && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
 
-demo-build: install docs/demo/node_modules/.installed
+$(DEMO_ONNX)/config.json: mmm/export.py $(wildcard $(addsuffix /*/*.safetensors,$(DEMO_MODEL) data/pretrained/$(DEMO_MODEL)))
 	$(VENV)/bin/mmm export --model $(DEMO_MODEL) --out $(DEMO_ONNX)
+
+demo-build: install docs/demo/node_modules/.installed $(DEMO_ONNX)/config.json
 	cd docs/demo && node build.mjs $(abspath $(DEMO_ONNX))
 
 demo: demo-build

@@ -134,14 +134,15 @@ function capsules(body) {
   add("pelvis", ahead(pelvis, 0, 0.02, 0), at("spine1"), 0.118, 0.11, 0.78);
   add("spine1", at("spine1"), at("spine2"), 0.11, 0.118, 0.76);
   add("spine2", at("spine2"), chest, 0.125, 0.13, 0.76);
-  add("spine3", ahead(chest, 0.07, 0.06, 0), ahead(chest, -0.07, 0.06, 0), 0.115, 0.115, 0.76);
+  add("spine3", ahead(chest, 0.08, 0.06, 0), ahead(chest, -0.08, 0.06, 0), 0.115, 0.115, 0.76);
   add("neck", at("neck"), head, 0.056, 0.052);
-  add("head", ahead(head, 0, 0.03, 0.014), ahead(head, 0, 0.11, 0.004), 0.068, 0.088, 1.08);
-  add("head", ahead(head, 0, 0.08, 0.09), ahead(head, 0, 0.06, 0.102), 0.011, 0.016);
+  add("head", ahead(head, 0, 0.015, 0.016), ahead(head, 0, 0.1, 0.004), 0.066, 0.09, 1.08);
+  add("head", ahead(head, 0, 0.07, 0.09), ahead(head, 0, 0.05, 0.104), 0.011, 0.016);
   for (const [side, sign] of [["left", 1], ["right", -1]]) {
     const part = (name) => at(`${side}_${name}`);
     const own = (name) => `${side}_${name}`;
     add(own("collar"), ahead(chest, sign * 0.06, 0.11, 0), part("shoulder"), 0.06, 0.066);
+    add("spine3", ahead(at("neck"), sign * 0.02, -0.01, -0.01), ahead(at("neck"), sign * 0.11, -0.06, -0.005), 0.052, 0.05);
     add(own("shoulder"), part("shoulder"), part("elbow"), 0.058, 0.043);
     add(own("elbow"), part("elbow"), part("wrist"), 0.044, 0.03);
     add(own("wrist"), ahead(part("wrist"), sign * 0.02, 0, 0), ahead(part("wrist"), sign * 0.14, 0, 0.01), 0.032, 0.026, 1.25);

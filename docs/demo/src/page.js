@@ -10,7 +10,7 @@ const EXAMPLES = [
   "a tired person walks and turns left", "a woman jumps up", "a person sits down on a chair", "someone raises both hands",
   "a person kicks with the right leg", "a person dances",
 ];
-const LONGEST = 2000; // characters that are sent on; the encoder reads some 250 words at most
+const LONGEST = 20_000; // characters that are looked at; the encoder reads some 250 words at most
 const $ = (id) => document.getElementById(id);
 
 const state = { config: undefined, selected: undefined, id: 0, busy: false, motions: [], waiting: [], passes: [], frame: 0, playing: false, body: undefined };
@@ -119,7 +119,7 @@ const heard = {
     if (!state.edited) [$("from").value, $("to").value, state.selected] = [0, $("to").max, undefined];
     const what = state.edited ? `${state.edited} regenerated` : state.motions.length > 1 ? `${state.motions.length} motions` : `${(state.motions[0].frames / fps()).toFixed(1)} seconds of motion`;
     say([`${what}, made in ${seconds.toFixed(1)} s.`, state.note].filter(Boolean).join(" "));
-    $("stage").setAttribute("aria-label", `A mannequin, seen from the front: ${shorten(state.text, 100)}`);
+    $("stage").setAttribute("aria-label", `A mannequin moves: ${shorten(state.text, 100)}`);
     document.body.dataset.made = String(Number(document.body.dataset.made ?? 0) + 1);
     drawTokens();
     play(!matchMedia("(prefers-reduced-motion: reduce)").matches);
@@ -304,18 +304,21 @@ function saveBvh() {
 }
 
 async function saveGif() {
-  const size = 320, encoder = GIFEncoder(), [before, playing] = [state.frame, state.playing];
+  const size = 320, encoder = GIFEncoder(), [shown, playing] = [state.frame, state.playing];
   const picture = Object.assign(document.createElement("canvas"), { width: size, height: size }).getContext("2d", { willReadFrequently: true });
   play(false);
   $("gif").disabled = true;
-  let palette;
-  for (let frame = 0; frame <= last(); frame += 2) {
+  let palette, before;
+  for (let frame = 0; frame <= last(); frame++) {
     stage.draw(frame, size);
     picture.drawImage($("stage"), 0, 0, size, size);
     const { data } = picture.getImageData(0, 0, size, size);
-    palette ??= quantize(data, 64);
-    encoder.writeFrame(applyPalette(data, palette), size, size, { palette: frame ? undefined : palette, delay: 2000 / fps() });
-    if (frame % 20 === 0) {
+    palette ??= [...quantize(data, 63), [0, 0, 0]];
+    const colours = applyPalette(data, palette.slice(0, -1)), clear = palette.length - 1;
+    const changed = before ? colours.map((colour, i) => (colour === before[i] ? clear : colour)) : colours; // small files
+    encoder.writeFrame(changed, size, size, { palette: before ? undefined : palette, delay: 1000 / fps(), transparent: Boolean(before), transparentIndex: clear, dispose: 1 });
+    before = colours;
+    if (frame % 10 === 0) {
       say(`Drawing the GIF: ${Math.round((100 * frame) / (last() + 1))} %.`);
       await new Promise((done) => setTimeout(done));
     }
@@ -324,7 +327,7 @@ async function saveGif() {
   download(`${fileName()}.gif`, encoder.bytes(), "image/gif");
   $("gif").disabled = false;
   say("The GIF is in your downloads.");
-  seek(before);
+  seek(shown);
   play(playing);
 }
 
@@ -410,6 +413,7 @@ try {
   stage = new Stage($("stage"));
 } catch {
   fail("This browser cannot draw in 3D (WebGL is off), so no figure is shown. The model and the BVH file work all the same.");
+  $("gif").hidden = true;
   stage = { show() {}, draw() {}, orbit() {}, zoom() {} };
 }
 requestAnimationFrame(tick);

@@ -1,15 +1,25 @@
 // The stage: mannequins on a grid, each in a view of its own, with shadow, trail and a camera that never crops them.
 
 import {
-  AmbientLight, Bone, BufferAttribute, BufferGeometry, CanvasTexture, Color, DirectionalLight, Fog, GridHelper, HemisphereLight,
+  AmbientLight, Bone, BufferAttribute, BufferGeometry, CanvasTexture, Color, DirectionalLight, HemisphereLight,
   Line, LineBasicMaterial, Matrix4, Mesh, MeshBasicMaterial, MeshStandardMaterial, PCFShadowMap, PerspectiveCamera,
-  PlaneGeometry, Scene, ShadowMaterial, Skeleton, SkinnedMesh, SphereGeometry, Vector3, WebGLRenderer,
+  PlaneGeometry, Scene, ShaderMaterial, ShadowMaterial, Skeleton, SkinnedMesh, SphereGeometry, Vector3, WebGLRenderer,
 } from "three";
 import { mannequin } from "./body.js";
 
 export const COLOURS = { left: "#3b78c4", right: "#e08a33", middle: "#d8d3ca", eyes: "#23262d", ground: "#eef0f3", grid: "#c6cbd3", trail: "#8b93a1" };
 const MARGIN = 0.22; // metres around the joints that the skin and the shadow need
 const FEET = ["left_foot", "right_foot"];
+const GRID = { // lines every half metre, which fade away from the person
+  vertexShader: "varying vec3 place; void main() { place = (modelMatrix * vec4(position, 1.0)).xyz; gl_Position = projectionMatrix * viewMatrix * vec4(place, 1.0); }",
+  fragmentShader: `varying vec3 place; uniform vec3 centre, colour;
+    void main() {
+      vec2 step = place.xz / 0.5, away = abs(fract(step - 0.5) - 0.5) / fwidth(step);
+      float line = 1.0 - min(min(away.x, away.y), 1.0);
+      gl_FragColor = vec4(colour, line * (1.0 - smoothstep(1.0, 6.0, distance(place.xz, centre.xz))));
+      #include <colorspace_fragment>
+    }`,
+};
 
 export class Stage {
   constructor(canvas) {
@@ -71,7 +81,6 @@ class View {
     Object.assign(this, { body, joints, frames });
     this.scene = new Scene();
     this.scene.background = new Color(COLOURS.ground);
-    this.scene.fog = new Fog(COLOURS.ground, 8, 18);
     this.camera = new PerspectiveCamera(32, 1, 0.1, 60);
     this.floor = Math.min(...joints.filter((_, i) => i % 3 === 1)) - 0.02;
     this.follow = smoothPath(body, joints, frames);
@@ -96,14 +105,15 @@ class View {
     const plane = new Mesh(new PlaneGeometry(60, 60), new ShadowMaterial({ opacity: 0.28, color: "#1d2433", depthWrite: false }));
     plane.rotation.x = -Math.PI / 2;
     plane.receiveShadow = true;
-    const grid = new GridHelper(60, 120, COLOURS.grid, COLOURS.grid);
-    grid.position.y = -0.002;
+    this.grid = new Mesh(new PlaneGeometry(40, 40).rotateX(-Math.PI / 2), new ShaderMaterial({
+      ...GRID, uniforms: { centre: { value: new Vector3() }, colour: { value: new Color(COLOURS.grid) } }, transparent: true, depthWrite: false,
+    }));
     const path = new Float32Array(3 * this.frames);
     for (let t = 0; t < this.frames; t++) path.set([this.joints[3 * t * this.body.count], 0.004, this.joints[3 * t * this.body.count + 2]], 3 * t);
     this.trail = new BufferGeometry().setAttribute("position", new BufferAttribute(path, 3));
     const whole = new BufferGeometry().setAttribute("position", new BufferAttribute(path, 3));
     this.scene.add(
-      plane, grid,
+      this.grid, plane,
       new Line(whole, new LineBasicMaterial({ color: COLOURS.trail, transparent: true, opacity: 0.3 })),
       new Line(this.trail, new LineBasicMaterial({ color: COLOURS.trail })),
     );
@@ -129,7 +139,7 @@ class View {
     const dark = new MeshStandardMaterial({ color: COLOURS.eyes, roughness: 0.3 });
     for (const side of [1, -1]) { // eyes: one sees where the head faces
       const eye = new Mesh(new SphereGeometry(0.013, 16, 12), dark);
-      eye.position.set(side * 0.031, 0.098, 0.082);
+      eye.position.set(side * 0.032, 0.088, 0.085);
       this.bones[this.body.named("head")].add(eye);
     }
     this.scene.add(this.mesh);
@@ -178,6 +188,7 @@ class View {
       mesh.material.opacity = 0.5 * Math.max(0, 1 - Math.max(0, foot.y - 0.03) / 0.25) ** 2;
     });
     this.trail.setDrawRange(0, before + 1);
+    this.grid.material.uniforms.centre.value.copy(target);
     this.sun.position.copy(target).add(new Vector3(1.6, 4.2, 2.0));
     this.sun.target.position.copy(target).setY(0);
     const back = this.#axes(turn.yaw, turn.pitch)[2];
