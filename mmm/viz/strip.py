@@ -25,6 +25,7 @@ PITCH = 0.24  # radians: the viewer looks down a little, so that the floor is vi
 LONGEST = 11.0  # metres across the picture; along a longer path people would be too small to read
 OVERLAP = 0.3  # ratio of the narrower pose that its neighbour may cover before they are spread side by side
 IN_PLACE = 0.8  # metres: a root that moves less needs no map of its path
+SHADE = rgb(GENERATED, 0.35)  # one tone behind poses and in the legend: a small PNG has few colours
 MAP_WIDTH = 1.5  # metres of the picture that the map of the path takes
 
 Curve = Float[np.ndarray, "_ 2"]
@@ -364,7 +365,7 @@ def _shade(strip: Strip, generated: np.ndarray, ax: Axes) -> None:
     starts = np.flatnonzero(new & ~np.insert(new, 0, False)[:-1])
     stops = np.flatnonzero(new & ~np.append(new, False)[1:])
     for start, stop in zip(starts, stops, strict=True):
-        ax.axvspan(reach[start, 0], reach[stop, 1], color=rgb(GENERATED), alpha=0.35, linewidth=0, zorder=-1)
+        ax.axvspan(reach[start, 0], reach[stop, 1], color=SHADE, linewidth=0, zorder=-1)
 
 
 def _paint_map(path_map: PathMap, ax: Axes) -> None:
@@ -392,8 +393,8 @@ def _paint_map(path_map: PathMap, ax: Axes) -> None:
 
 def _legend(where: Axes | Figure, shaded: bool = False) -> None:
     labels = {LEFT: "left limbs", RIGHT: "right limbs", ARROW: "faces this way"}
-    labels |= {GENERATED: "generated"} if shaded else {}
     handles = [Patch(color=rgb(colour), label=label) for colour, label in labels.items()]
+    handles += [Patch(color=SHADE, label="generated")] if shaded else []
     # below the caller's axes, where it does not cover the times; in the corner of our own figure
     position = (
         {"loc": "upper right", "bbox_to_anchor": (1, 0)}
