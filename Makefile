@@ -2,6 +2,8 @@
 # make test        the same set-up, ruff, pytest
 # make notebooks   the same set-up, then all notebooks in order; results under runs/
 #
+# make site        the pages of this project, with chapters and reference, in build/site
+#
 # make fuzz MINUTES=30     bad input of every kind, counted (CONTRIBUTING.md, "Tests"); inputs that failed: runs/fuzz
 # make fuzz ARGS="bvh 17"   one of these inputs again
 #
@@ -25,8 +27,9 @@ PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+SITE_STAMP := $(VENV)/.installed-site
 
-.PHONY: help install test fuzz notebooks demo demo-build demo-test constraints clean
+.PHONY: help install test fuzz notebooks demo demo-build demo-test site constraints clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -76,11 +79,20 @@ demo-test: demo-build
 	cd docs/demo && node test/tokens.mjs $(abspath runs/demo-tokens.json) $(abspath $(DEMO_ONNX))
 	cd docs/demo && node test/browser.mjs $(abspath runs/demo-tokens.json)
 
+$(SITE_STAMP): $(STAMP)
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[site]'
+	@touch $@
+
+# Executes no notebook and needs no network; a warning, a broken link among them, is an error.
+site: $(SITE_STAMP)
+	$(PY) -m sphinx --builder html --quiet --fail-on-warning --conf-dir docs/site --doctree-dir build/doctrees . build/site
+	@echo "written: build/site/index.html"
+
 # After a change of dependencies: a fresh environment without the old pins, then this writes the new ones.
 #   make constraints VENV=.venv-new
 constraints:
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --editable '.[dev]'
+	$(PY) -m pip install --quiet --editable '.[dev,site]'
 	$(PY) .ci/freeze.py > constraints.txt.part
 	mv constraints.txt.part constraints.txt
 

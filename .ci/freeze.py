@@ -16,18 +16,19 @@ from packaging.utils import canonicalize_name
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 
-def declared() -> list[Requirement]:
-    """The requirements of the project and of all its extras."""
+def declared(leave_out: frozenset[str] = frozenset()) -> list[Requirement]:
+    """The requirements of the project and of all its extras but those to leave out."""
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-    lines = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    extras = project["optional-dependencies"]
+    lines = project["dependencies"] + sum((extras[name] for name in extras if name not in leave_out), [])
     return [found for found in map(Requirement, lines) if found.name != project["name"]]
 
 
-def reached() -> dict[str, str]:
+def reached(leave_out: frozenset[str] = frozenset()) -> dict[str, str]:
     """Name → installed version of every distribution that the declared requirements lead to."""
     versions: dict[str, str] = {}
     seen = set()
-    queue = [(canonicalize_name(found.name), frozenset(found.extras)) for found in declared()]
+    queue = [(canonicalize_name(found.name), frozenset(found.extras)) for found in declared(leave_out)]
     while queue:
         name, extras = queue.pop()
         if (name, extras) in seen:
@@ -44,7 +45,7 @@ def reached() -> dict[str, str]:
 
 def main() -> None:
     versions = reached()
-    print("# Exact versions of everything that `make install` installs, written by `make constraints`.")
+    print("# Exact versions of everything that `make install` and `make site` install, written by `make constraints`.")
     print(f"# Made with Python {platform.python_version()} on {platform.system()}; torch first.")
     for name in sorted(versions, key=lambda name: (name != "torch", name)):
         print(f"{name}=={versions[name]}")
