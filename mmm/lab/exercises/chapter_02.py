@@ -2,24 +2,18 @@
 
 import torch
 import torch.nn.functional as F
+from scipy.cluster.vq import kmeans2
 
-from mmm.lab.exercises.exercise import Exercise
+from mmm.lab.exercises.exercise import Chapter, NotYet
 from mmm.lab.exercises.inputs import generator, integers, normal, uniform
 from mmm.tokenizer import Quantizer
 from mmm.tokenizer.quantizer import perplexity as package_perplexity
 
-TITLE, NOTEBOOK = "the tokenizer", "02_tokenizer"
-IMPORTS = """
-import torch
-import torch.nn.functional as F
-"""
+chapter = Chapter("02_tokenizer", "the tokenizer", "import torch\nimport torch.nn.functional as F")
 
 
-# ---------------------------------------------------------------------- 02.1
-
-
+# 02.1
 def nearest_code_stub(z, codebook):
-    """z (M, C), codebook (K, C) → tokens (M,): the index of the nearest code."""
     # TODO: this finds the code with the largest product, not the nearest one
     return (z @ codebook.T).argmax(1)
 
@@ -30,21 +24,41 @@ def nearest_code(z, codebook):
     return distances.argmin(1)
 
 
-def _distances(z, codebook):
-    return (z[:, None] - codebook[None]).square().sum(-1)
+def _package(codebook):
+    quantizer = Quantizer(*codebook.shape, reset="none").eval()
+    quantizer.set_codebook(codebook.detach())
+    return quantizer
 
 
-def _package_nearest(z, codebook):
-    quantizer = Quantizer(len(codebook), codebook.shape[1], reset="none")
-    quantizer.set_codebook(codebook)
-    return quantizer.nearest(z)
+chapter.add(
+    r"""
+    02.1 · The nearest code (5 minutes, write a function)
+
+    Quantizing means: replace a vector by the nearest entry of a list, the codebook (paper, section 3.1). The index of
+    this entry is the token:
+
+    $$\text{token}_m = \arg\min_k \; \lVert z_m - e_k \rVert^2$$
+    """,
+    nearest_code,
+    """
+    hint | z[:, None] - codebook has shape (M, K, C).
+    hint | Sum the squares over the last axis, then take argmin over the codes.
+    stub | the largest product is not the nearest code: a long code wins although it is far away.
+    argmin → argmax | these are the farthest codes.
+    z[:, None] - codebook[None] → z[:, None, :1] - codebook[None, :, :1] | this compares the first coordinate only: sum
+      over the last axis.
+    argmin(1) → argmin(0) | argmin runs over the vectors, expected over the codes.
+    .square() → | the differences are summed without squares, so that positive and negative ones cancel.
+    .square() → .abs() | absolute differences are summed, expected their squares.
+    else | some vectors do not get their nearest code. Try two codes and one vector that you can draw on paper.
+    """,
+    cases=lambda: [(normal(50, 4), normal(20, 4, seed=1)), (normal(7, 2), 3 * normal(7, 2, seed=2))],
+    truth=lambda z, codebook: _package(codebook).nearest(z),
+)
 
 
-# ---------------------------------------------------------------------- 02.2
-
-
+# 02.2
 def quantize_stub(z, codebook):
-    """z (M, C), codebook (K, C) → vectors (M, C): the nearest codes, with a gradient for z."""
     tokens = torch.cdist(z, codebook).argmin(1)
     return codebook[tokens]  # TODO: argmin has no gradient, so the encoder behind z learns nothing
 
@@ -55,15 +69,13 @@ def quantize(z, codebook):
     return z + (codebook[tokens] - z).detach()
 
 
-def _chosen(z, codebook):
-    return codebook[torch.cdist(z, codebook).argmin(1)]
-
-
 def _values_and_gradients(function, z, codebook):
     """The result, and the gradients of a weighted sum of it with respect to z and to the codebook."""
     z, codebook = z.clone().requires_grad_(), codebook.clone().requires_grad_()
     result = function(z, codebook)
-    if result is None or not result.requires_grad:
+    if not isinstance(result, torch.Tensor):
+        raise NotYet("return one tensor, the vectors.")
+    if not result.requires_grad:
         return result, torch.zeros_like(z), torch.zeros_like(codebook)
     weights = torch.arange(1.0, result.numel() + 1).view_as(result)
     gradients = torch.autograd.grad((weights * result).sum(), (z, codebook), allow_unused=True)
@@ -72,11 +84,39 @@ def _values_and_gradients(function, z, codebook):
     )
 
 
-# ---------------------------------------------------------------------- 02.3
+chapter.add(
+    r"""
+    02.2 · Straight through (20 minutes, write a function)
+
+    `argmin` has no gradient. The *straight-through* estimator is a way out. In the forward pass the output is the
+    nearest code. In the backward pass it pretends that the output was $z$: the gradient of the output is passed on to
+    $z$ unchanged, and the codebook gets none.
+
+    $$\text{output} = z + \text{sg}(e_{\text{token}} - z)$$
+
+    sg is *stop gradient*, in PyTorch `detach()`. The check looks at the values and at both gradients.
+    """,
+    quantize,
+    """
+    hint | The value must be the code: z + (code - z) is the code.
+    hint | The gradient must be that of z: everything but z is detached.
+    stub | z gets no gradient, the codebook gets it. What is detached, and what is not?
+    z + (codebook[tokens] - z).detach() → z | the output is z itself, it is not quantized.
+    z + (codebook[tokens] - z).detach() → codebook[tokens].detach() | nothing gets a gradient: too much is detached.
+    z + (codebook[tokens] - z).detach() → z + codebook[tokens] - z.detach() | z gets the right gradient, but the
+      codebook gets one too.
+    + (codebook → - (codebook | the output is 2z - code: check the sign.
+    else | the values or the gradients are wrong. After output.sum().backward() all numbers of z.grad must be 1.
+    """,
+    cases=lambda: [(normal(12, 3), normal(5, 3, seed=1))],
+    probe=_values_and_gradients,
+    truth=lambda z, codebook: _package(codebook)(z[None]).vectors[0],
+    names=("the output", "the gradient of z", "the gradient of the codebook"),
+)
 
 
+# 02.3
 def ema_step_stub(counts, sums, z, tokens, decay):
-    """counts (K,), sums (K, C), z (M, C), tokens (M,) → new codebook (K, C), counts, sums."""
     chosen = F.one_hot(tokens, len(counts)).to(z)  # (M, K): 1 where a vector chose a code
     counts = chosen.sum(0)
     sums = chosen.T @ z  # TODO: these are the counts and sums of this batch alone
@@ -89,17 +129,6 @@ def ema_step(counts, sums, z, tokens, decay):
     counts = decay * counts + (1 - decay) * chosen.sum(0)
     sums = decay * sums + (1 - decay) * chosen.T @ z
     return sums / counts[:, None], counts, sums
-
-
-def _ema(counts, sums, z, tokens, decay, new=None, divide=True, means=False, plain_counts=False):
-    new = 1 - decay if new is None else new
-    chosen = F.one_hot(tokens, len(counts)).to(z)
-    batch = chosen.T @ z
-    if means:
-        batch = batch / chosen.sum(0).clamp(min=1)[:, None]
-    counts = counts + chosen.sum(0) if plain_counts else decay * counts + new * chosen.sum(0)
-    sums = decay * sums + new * batch
-    return (sums / counts[:, None] if divide else sums), counts, sums
 
 
 def _ema_cases():
@@ -118,11 +147,39 @@ def _package_ema(counts, sums, z, tokens, decay):
     return quantizer.codebook, quantizer.ema_counts, quantizer.ema_sums
 
 
-# ---------------------------------------------------------------------- 02.4
+chapter.add(
+    r"""
+    02.3 · Codes as running means (20 minutes, write a function)
+
+    The codes are not trained by gradient. Each is the running mean of the vectors that chose it (paper, section 3.1,
+    "exponential moving average", EMA). For each code $k$ keep a count $n_k$ and a sum $s_k$. With the decay $\lambda$,
+    each batch changes them, and so the code $e_k$:
+
+    $$n_k \leftarrow \lambda n_k + (1 - \lambda) \sum_m [\text{token}_m = k], \qquad
+    s_k \leftarrow \lambda s_k + (1 - \lambda) \sum_{m:\,\text{token}_m = k} z_m, \qquad e_k = s_k / n_k$$
+    """,
+    ema_step,
+    """
+    hint | The stub has the sums of the batch already. Mix them with the old values.
+    hint | Do the same for counts and sums, and divide at the end.
+    stub | the old counts and sums are forgotten: only this batch counts.
+    decay * counts + (1 - decay) * → (1 - decay) * counts + decay * ;; decay * sums + (1 - decay) * → (1 - decay) * sums
+      + decay * | decay and 1 - decay are exchanged: with 0.99 the old values must hardly change.
+    sums / counts[:, None], → sums, | the codebook is the running sum. Divide it by the count.
+    chosen.T @ z → (chosen / chosen.sum(0).clamp(min=1)).T @ z | the sums hold the mean of each code's vectors, expected
+      their sum.
+    (1 - decay) * → | the batch is added without the factor 1 - decay.
+    decay * counts + (1 - decay) * chosen → counts + chosen | the counts never decay.
+    else | one of the three results is wrong. Compute one step by hand, with two codes and three vectors.
+    """,
+    cases=_ema_cases,
+    truth=_package_ema,
+    names=("the codebook", "the counts", "the sums"),
+)
 
 
+# 02.4
 def code_perplexity_stub(tokens, codes):
-    """tokens (M,), number of codes K → the perplexity of the codes' frequencies."""
     counts = torch.bincount(tokens, minlength=codes)
     return (counts > 0).sum()  # TODO: this counts the codes that are used, however rarely
 
@@ -134,24 +191,39 @@ def code_perplexity(tokens, codes):
     return (-(p * p.log()).sum()).exp()
 
 
-def _entropy(tokens, codes):
-    p = torch.bincount(tokens, minlength=codes) / len(tokens)
-    return -(p[p > 0] * p[p > 0].log()).sum()
+chapter.add(
+    r"""
+    02.4 · Perplexity (5 minutes, write a function)
+
+    How many codes are really in use? Let $p_k$ be the frequency of code $k$ (its count divided by the number of
+    tokens). The entropy is $H = -\sum_k p_k \ln p_k$, and the perplexity is $e^H$. If $n$ codes are used equally often,
+    it is $n$. Codes that are never used do not change it.
+    """,
+    code_perplexity,
+    """
+    hint | torch.bincount(tokens, minlength=codes) counts.
+    hint | 0 · log 0 is NaN in PyTorch, but must count as 0.
+    stub | this is the number of used codes. A code that is used once counts as much as one that is always used.
+    .sum()).exp() → .sum()) | this is the entropy, not yet the perplexity.
+    (-(p * p.log()).sum()).exp() → 2 ** (-(p * p.log()).sum()) | the bases do not match: an entropy in nats needs e, one
+      in bits needs 2.
+    ).exp() → ).exp() / codes | this is a ratio of the codebook, expected a number of codes.
+    / len(tokens) → / codes | the frequencies must be divided by the number of tokens, so that they add up to 1.
+    (-(p → ((p | the sign of the entropy is wrong: a perplexity is at least 1.
+    else | the perplexity is wrong. Test yours: 4 codes with equal frequencies must give 4.
+    """,
+    cases=lambda: [
+        (integers(6, 200), 8),
+        (integers(4, 100).square(), 512),
+        (torch.zeros(9, dtype=torch.int64), 4),
+    ],
+    truth=lambda tokens, codes: package_perplexity(torch.bincount(tokens, minlength=codes).float()),
+)
 
 
-# ---------------------------------------------------------------------- 02.5
-
-
+# 02.5
 def learn_codes_stub(points, codebook, draw):
-    """points (M, 2), codebook (K, 2) → a codebook (K, 2). draw() gives K random points."""
-    for _ in range(50):
-        tokens = torch.cdist(points, codebook).argmin(1)
-        chosen = F.one_hot(tokens, len(codebook)).float()
-        counts = chosen.sum(0)
-        means = chosen.T @ points / counts.clamp(min=1)[:, None]
-        # TODO: a code that nobody chose stays where it is, for ever
-        codebook = torch.where(counts[:, None] > 0, means, codebook)
-    return codebook
+    return codebook  # TODO: 50 times: find the nearest codes, move each code to the mean of its points, reset dead ones
 
 
 def learn_codes(points, codebook, draw):
@@ -165,37 +237,62 @@ def learn_codes(points, codebook, draw):
     return codebook
 
 
-def _only_random(points, codebook, draw):
-    return draw()
-
-
 def _codes_cases():
     # The points lie in 8 groups; nearly all codes start far away from them.
     centres = 3 * normal(8, 2, seed=3)
     points = centres[integers(8, 600)] + 0.3 * normal(600, 2)
     start = 50 + normal(32, 2, seed=1)
-    start[0] = points[0]
-    return [(points, start)]
+    start[0], noise = points[0], generator()
+    return [(points, start, lambda: points[torch.randperm(len(points), generator=noise)[:32]])]
 
 
-def _alive(function, points, codebook):
-    """Two yes-or-no results: are nearly all codes used, and are the points near to their codes?"""
-    noise = generator()
-    codes = function(
-        points,
-        codebook.clone(),
-        lambda: points[torch.randperm(len(points), generator=noise)[: len(codebook)]],
-    )
-    if codes is None or tuple(codes.shape) != tuple(codebook.shape):
-        raise ValueError(f"expected a codebook of shape {tuple(codebook.shape)}")
+def _alive(function, points, codebook, draw):
+    """The ratio of used codes and the mean distance of a point from its code. Better than asked for is good enough."""
+    codes = function(points, codebook.clone(), draw)
+    if codes.shape != codebook.shape:
+        raise NotYet(f"the codebook has shape {tuple(codes.shape)}, expected {tuple(codebook.shape)}.")
     distances = torch.cdist(points, codes)
-    used = len(distances.argmin(1).unique())
-    return used >= 0.9 * len(codes), distances.amin(1).mean() < 0.25
+    return min(len(distances.argmin(1).unique()) / 32, 0.9), distances.amin(1).mean().clamp(min=0.25)
 
 
-# ---------------------------------------------------------------------- 02.6
+def _kmeans(points, codebook, draw):
+    return torch.from_numpy(kmeans2(points.numpy(), len(codebook), minit="++", seed=0)[0])
 
 
+chapter.add(
+    """
+    02.5 · Keep the codebook alive (60 minutes, write a function)
+
+    Learn a codebook. You get 600 points in 8 groups and 32 codes. Repeat 50 times: find the nearest code of each point,
+    then move each code to the mean of its points (here without a running mean). But only one code starts among the
+    points, and all others start far away. A code that is never chosen never moves: it is *dead*. Move it to a random
+    point (*reset*; paper, section 3.1; `docs/REPRODUCTION.md`, "Tokenizer"). `draw()` returns 32 random points, new
+    ones at each call.
+
+    At the end at least 90 % of the codes must be used, and the mean distance of a point from its code must be below
+    0.25. When the check passes, leave out the reset, but start all codes at random points. Which codes die now?
+    """,
+    learn_codes,
+    """
+    hint | The nearest codes are those of 02.1. The sums and counts of 02.3 give the means.
+    hint | Divide by counts.clamp(min=1)[:, None]: a dead code has count 0.
+    hint | `torch.where(counts[:, None] > 0, means, draw())`
+    stub | nothing is learned yet: the codes are where they started.
+    means, draw()) → means, codebook) | most codes are dead: they are never chosen, and nothing moves them.
+    torch.where(counts[:, None] > 0, means, draw()) → draw() | the codes are random points: codes that are used must
+      move to the mean of their points.
+    else | the codebook is not good enough.
+    why | The reset does nearly all of the work here, as in chapter 02. The package also rewrites the running sum and
+      count of a reset code. Otherwise the next EMA step moves it back to where it was.
+    """,
+    cases=_codes_cases,
+    probe=_alive,
+    truth=_kmeans,
+    names=("the ratio of used codes", "the mean distance"),
+)
+
+
+# 02.6
 def measure_perplexity():
     """The perplexity of a codebook of 512 codes of which four are used."""
     counts = torch.zeros(512)
@@ -203,202 +300,28 @@ def measure_perplexity():
     p = counts[:4] / counts.sum()
     entropy = -(p * p.log2()).sum()
     print(f"entropy {entropy:.2f} bits, perplexity 2^{entropy:.2f} = {2**entropy:.2f}")
+    return 2**entropy
 
 
-EXERCISES = [
-    Exercise(
-        "02.1",
-        5,
-        "The nearest code",
-        r"""
-        Quantizing means: replace a vector by the nearest entry of a list, the codebook (paper, section 3.1).
-        The index of this entry is the token:
+chapter.add(
+    """
+    02.6 · How many codes are that? (5 minutes, predict, then measure)
 
-        $$\text{token}_m = \arg\min_k \; \lVert z_m - e_k \rVert^2$$
-        """,
-        nearest_code_stub,
-        nearest_code,
-        (
-            "z[:, None] - codebook has shape (M, K, C).",
-            "Sum the squares over the last axis, then take argmin over the codes.",
-        ),
-        "some vectors do not get their nearest code. Try two codes and one vector that you can draw on paper.",
-        {
-            "the largest product is not the nearest code: a long code wins although it is far away.": nearest_code_stub,
-            "these are the farthest codes.": lambda z, c: _distances(z, c).argmax(1),
-            "this compares the first coordinate only: sum over the last axis.": lambda z, c: _distances(
-                z[:, :1], c[:, :1]
-            ).argmin(1),
-            "argmin runs over the vectors, expected over the codes.": lambda z, c: _distances(z, c).argmin(0),
-            "the differences are summed without squares, so that positive and negative ones cancel.": lambda z, c: (
-                (z[:, None] - c).sum(-1).argmin(1)
-            ),
-        },
-        lambda: [(normal(50, 4), normal(20, 4, seed=1)), (normal(7, 2), 3 * normal(7, 2, seed=2))],
-        truth=_package_nearest,
-    ),
-    Exercise(
-        "02.2",
-        20,
-        "Straight through",
-        r"""
-        `argmin` has no gradient. The *straight-through* estimator sends the code forwards, and backwards it
-        behaves as if the vector had gone on itself: the gradient of the loss with respect to the output is
-        given to $z$ unchanged, and the codebook gets none.
-
-        $$\text{output} = z + \text{sg}(e_{\text{token}} - z)$$
-
-        sg is *stop gradient*, in PyTorch `detach()`. The check looks at the values and at both gradients.
-        """,
-        quantize_stub,
-        quantize,
-        (
-            "The value must be the code: z + (code - z) is the code.",
-            "The gradient must be that of z: everything but z is detached.",
-        ),
-        "the values or the gradients are wrong. Print z.grad after output.sum().backward(): all numbers must be 1.",
-        {
-            "z gets no gradient, the codebook gets it. What is detached, and what is not?": quantize_stub,
-            "the output is z itself, it is not quantized.": lambda z, c: z,
-            "nobody gets a gradient: too much is detached.": lambda z, c: _chosen(z, c).detach(),
-            "z gets the right gradient, but the codebook gets one too.": lambda z, c: (
-                z + _chosen(z, c) - z.detach()
-            ),
-            "the output is 2z - code: check the sign.": lambda z, c: z - (_chosen(z, c) - z).detach(),
-        },
-        lambda: [(normal(12, 3), normal(5, 3, seed=1))],
-        _values_and_gradients,
-    ),
-    Exercise(
-        "02.3",
-        20,
-        "Codes as running means",
-        r"""
-        The codes are not trained by gradient. Each is the running mean of the vectors that chose it (paper,
-        section 3.1, "exponential moving average", EMA). For each code two numbers are kept, a count and a sum.
-        With the decay $\lambda$:
-
-        $$n_k \leftarrow \lambda n_k + (1 - \lambda) \sum_m [\text{token}_m = k], \qquad
-        s_k \leftarrow \lambda s_k + (1 - \lambda) \sum_{m:\,\text{token}_m = k} z_m, \qquad e_k = s_k / n_k$$
-        """,
-        ema_step_stub,
-        ema_step,
-        (
-            "The stub has the sums of the batch already. Mix them with the old values.",
-            "Do the same for counts and sums, and divide at the end.",
-        ),
-        "codebook, counts or sums are wrong. Return them in this order.",
-        {
-            "the old counts and sums are forgotten: only this batch counts.": ema_step_stub,
-            "decay and 1 - decay are exchanged: with 0.99 the old values must hardly change.": lambda n, s, z, t, d: (
-                _ema(n, s, z, t, 1 - d)
-            ),
-            "the codebook is the running sum. Divide it by the count.": lambda *a: _ema(*a, divide=False),
-            "the sums hold the mean of each code's vectors, expected their sum.": lambda *a: _ema(
-                *a, means=True
-            ),
-            "the batch is added without the factor 1 - decay.": lambda *a: _ema(*a, new=1.0),
-            "the counts never decay.": lambda *a: _ema(*a, plain_counts=True),
-        },
-        _ema_cases,
-        truth=_package_ema,
-    ),
-    Exercise(
-        "02.4",
-        5,
-        "Perplexity",
-        r"""
-        Is the codebook used? If codes have the frequencies $p_k$, the entropy is $H = -\sum_k p_k \ln p_k$, and
-        the perplexity is $e^H$: as many codes, used equally often, would have the same entropy. Codes that are
-        never used do not change it.
-        """,
-        code_perplexity_stub,
-        code_perplexity,
-        (
-            "torch.bincount(tokens, minlength=codes) counts.",
-            "0 · log 0 is NaN in PyTorch, but must count as 0.",
-        ),
-        "the perplexity is wrong. Test yours: 4 codes with equal frequencies must give 4.",
-        {
-            "this is the number of used codes. A code that is used once counts as much as one that is always used.": (
-                code_perplexity_stub
-            ),
-            "this is the entropy, not yet the perplexity.": _entropy,
-            "the bases do not match: an entropy in nats needs e, one in bits needs 2.": lambda t, k: (
-                2 ** _entropy(t, k)
-            ),
-            "this is a ratio of the codebook, expected a number of codes.": lambda t, k: (
-                code_perplexity(t, k) / k
-            ),
-            "the frequencies must be divided by the number of tokens, so that they add up to 1.": lambda t, k: (
-                (_entropy(t, k) * len(t) / k).exp()
-            ),
-        },
-        lambda: [
-            (integers(6, 200), 8),
-            (integers(4, 100).square(), 512),
-            (torch.zeros(9, dtype=torch.int64), 4),
-        ],
-        truth=lambda tokens, codes: package_perplexity(torch.bincount(tokens, minlength=codes).float()),
-    ),
-    Exercise(
-        "02.5",
-        60,
-        "Keep the codebook alive",
-        """
-        32 codes, 600 points in 8 groups. One code starts among the points, all others start far away. A code
-        that nobody chooses never moves: it is *dead*. Change the loop, so that at the end at least 90 % of the
-        codes are used, and the mean distance of a point from its code is below 0.25. `draw()` gives K random
-        points of the batch, a new set at each call. (Paper, section 3.1: "reset"; `docs/REPRODUCTION.md`,
-        "Tokenizer".)
-
-        When it works, try it without the reset, but with all codes started at points of the batch. Which codes
-        die now?
-        """,
-        learn_codes_stub,
-        learn_codes,
-        (
-            "Print how many codes are used in each step of the stub.",
-            "A dead code needs a new place where vectors are: a point of the batch.",
-            "`torch.where(counts[:, None] > 0, means, draw())`",
-        ),
-        "codes are used, but the points are still far from them. Do the living codes still move to their means?",
-        {
-            "most codes are dead: nobody chose them, and nothing moves them.": learn_codes_stub,
-            "the codes are random points: living codes must still move to the mean of their points.": _only_random,
-        },
-        _codes_cases,
-        _alive,
-        why="""
-        The reset does nearly all of the work here, as in chapter 02. The package also rewrites the running sum
-        and count of a reset code. Otherwise the next EMA step moves it back to where it was.
-        """,
-    ),
-    Exercise(
-        "02.6",
-        5,
-        "Predict, then measure: how many codes are that?",
-        """
-        Of 512 codes four are used, with the frequencies 1/2, 1/4, 1/8, 1/8. What is the perplexity? Give a
-        number with two decimals.
-        """,
-        512,
-        3.36,
-        (
-            "The entropy in bits is easy here: -log2 of the frequencies is 1, 2, 3, 3.",
-            "1/2 · 1 + 1/4 · 2 + 2 · 1/8 · 3",
-        ),
-        "not this number. Compute the entropy in bits first.",
-        {
-            "codes that are never used do not count.": 512,
-            "it would be 4 if all four were used equally often.": 4,
-            "this is the entropy in bits.": 1.75,
-        },
-        tolerance=0.005,
-        why="""
-        The entropy is 1.75 bits, and 2^1.75 = 3.36. A codebook of 512 codes that is used like this is as good
-        as one of 3 or 4.
-        """,
-        measure=measure_perplexity,
-    ),
-]
+    A codebook has 512 codes, but only four are used, with the frequencies 1/2, 1/4, 1/8, 1/8. What is the perplexity?
+    Give two decimals.
+    """,
+    3.36,
+    """
+    hint | The entropy in bits is easy here: -log2 of the frequencies is 1, 2, 3, 3.
+    hint | The entropy is 1/2 · 1 + 1/4 · 2 + 2 · 1/8 · 3 bits. The perplexity is 2 to this power.
+    512 | codes that are never used do not count.
+    4 | it would be 4 if all four were used equally often.
+    1.75 | this is the entropy in bits.
+    5.75 | the entropy here is in bits, so the perplexity is a power of 2, not of e.
+    else | not this number. Compute the entropy in bits first.
+    why | The entropy is 1.75 bits, and 2^1.75 = 3.36. A codebook of 512 codes that is used like this is as good as one
+      of 3 or 4.
+    """,
+    tolerance=0.005,
+    measure=measure_perplexity,
+)

@@ -3,27 +3,21 @@
 from functools import cache
 
 import torch
+import torch.nn.functional as F
+from scipy.interpolate import BPoly
 
 from mmm.editing import encode_kept, next_frame_indices
 from mmm.fit import load_tokenizer
-from mmm.lab.exercises.exercise import Exercise
+from mmm.lab.exercises.exercise import Chapter
 from mmm.lab.exercises.inputs import clip, integers, normal, uniform
 from mmm.model import SHIPPED
 
-TITLE, NOTEBOOK = "editing", "06_editing"
-IMPORTS = """
-import torch
-
-MASK = -1
-"""
+chapter = Chapter("06_editing", "editing", "import torch\n\nMASK = -1")
 MASK = -1
 
 
-# ---------------------------------------------------------------------- 06.1
-
-
+# 06.1
 def open_tokens_stub(kept):
-    """kept (T,) of bool, True at frames that stay → (N,) of bool, N = ceil(T / 4): True at tokens to predict."""
     return ~kept[::4]  # TODO: a token has four frames
 
 
@@ -34,11 +28,6 @@ def open_tokens(kept):
     return ~full.view(-1, 4).all(1)
 
 
-def _open(kept, fill=True, ask=torch.all):
-    full = torch.cat([kept, torch.full((-len(kept) % 4,), fill)])
-    return ~ask(full.view(-1, 4), 1)
-
-
 def _open_cases():
     kept = torch.ones(98, dtype=torch.bool)
     kept[41:79] = False
@@ -47,11 +36,33 @@ def _open_cases():
     return [(kept,), (other,), (uniform(45) < 0.9,)]
 
 
-# ---------------------------------------------------------------------- 06.2
+chapter.add(
+    """
+    06.1 · From frames to tokens (5 minutes, write a function)
+
+    In-betweening keeps some frames and predicts the others (paper, section 3.4). The network works on tokens: token 0
+    is frames 0 to 3, token 1 frames 4 to 7, and so on. The last token of a clip may have fewer frames. If **all**
+    frames of a token are kept, the token is kept. Otherwise it must be predicted. Which tokens must be predicted?
+    """,
+    open_tokens,
+    """
+    hint | Add frames at the end, up to a multiple of 4, then view(-1, 4).
+    hint | Must the added frames count as kept or not? The last token depends on its real frames only.
+    stub | only the first frame of each token is looked at.
+    .all(1) → .any(1) | a token with one kept frame is kept here. Its code describes frames of the gap.
+    torch.ones → torch.zeros | a last token with fewer than four frames is never kept here, although all its frames are.
+    ~full → full | True and False are exchanged: True is a token to predict.
+    missing = -len(kept) % 4 → kept, missing = kept[: len(kept) // 4 * 4], 0 | the last, incomplete token is missing: N
+      is rounded up.
+    else | the open tokens are wrong. Test it with 8 kept frames of which only frame 5 is False.
+    """,
+    cases=_open_cases,
+    truth=lambda kept: [not all(kept[i : i + 4]) for i in range(0, len(kept), 4)],
+)
 
 
+# 06.2
 def part_canvas_stub(tokens, part, gap):
-    """tokens (2, N): upper, lower; part: "whole", "upper" or "lower"; gap (N,) of bool → the canvas (2, N)."""
     return tokens.masked_fill(gap, MASK)  # TODO: part
 
 
@@ -61,16 +72,42 @@ def part_canvas(tokens, part, gap):
     return tokens.masked_fill(torch.tensor(chosen)[:, None] & gap, MASK)
 
 
-def _part(tokens, part, gap, rows=("upper", "lower"), everywhere=False, value=MASK):
-    chosen = torch.tensor([part in ("whole", row) for row in rows])[:, None]
-    return tokens.masked_fill(chosen.expand_as(tokens) if everywhere else chosen & gap, value)
+def _token_by_token(tokens, part, gap):
+    canvas = tokens.clone()
+    for row, name in enumerate(("upper", "lower")):
+        for i in range(len(gap)):
+            if gap[i] and part in (name, "whole"):
+                canvas[row, i] = MASK
+    return canvas
 
 
-# ---------------------------------------------------------------------- 06.3
+chapter.add(
+    """
+    06.2 · The canvas of a body part (5 minutes, write a function)
+
+    The shipped model has two rows of tokens: row 0 is the upper body, row 1 the lower body. An edit of the part "upper"
+    masks row 0, "lower" masks row 1, "whole" masks both rows: each only in the gap. All other tokens stay, because the
+    network reads them. (Paper, section 3.4, "upper body editing".)
+    """,
+    part_canvas,
+    """
+    hint | If `rows` has shape (2, 1) and `gap` has shape (N,), then `rows & gap` has shape (2, N).
+    stub | both rows are opened, whatever the part is.
+    "upper": [True, False], "lower": [False, True] → "lower": [True, False], "upper": [False, True] | the rows are
+      exchanged: row 0 is the upper body.
+    "whole": [True, True] → "whole": [False, False] | "whole" must open both rows.
+    [:, None] & gap → [:, None].expand_as(tokens) | the row is opened everywhere, not only in the gap.
+    & gap → & ~gap | the tokens outside of the gap are opened.
+    , MASK) → , 0) | 0 is the id of a code. MASK is -1.
+    else | the canvas is wrong. The tests 1, 2 and 3 are whole, upper and lower.
+    """,
+    truth=_token_by_token,
+    cases=lambda: [(integers(512, 2, 15), part, uniform(15) < 0.4) for part in ("whole", "upper", "lower")],
+)
 
 
+# 06.3
 def extend_stub(tokens, before, after):
-    """tokens (P, N), how many tokens to add before and after → the canvas (P, before + N + after)."""
     new = torch.zeros(len(tokens), before + after, dtype=tokens.dtype)
     return torch.cat([tokens, new], dim=1)  # TODO: where do the new tokens stand, and what do they hold?
 
@@ -82,16 +119,32 @@ def extend(tokens, before, after):
     return canvas
 
 
-def _extend(tokens, before, after, value=MASK):
-    new = [torch.full((len(tokens), count), value) for count in (before, after)]
-    return torch.cat([new[0], tokens, new[1]], 1)
+chapter.add(
+    """
+    06.3 · The canvas of outpainting (5 minutes, write a function)
+
+    Outpainting continues a motion: `before` new tokens are added before it and `after` new tokens after it (paper,
+    section 3.4). The network will predict them. Make the canvas.
+    """,
+    extend,
+    """
+    hint | Begin with torch.full(shape, MASK). Then write the tokens into a slice.
+    stub | all new tokens stand after the motion, and they hold code 0.
+    , MASK) → , 0) | the new tokens hold 0, which is the id of a code. MASK is -1.
+    canvas[:, before : before + tokens.shape[1]] → canvas[:, after : after + tokens.shape[1]] | before and after are
+      exchanged.
+    canvas[:, before : before + tokens.shape[1]] → canvas[:, : tokens.shape[1]] | all new tokens stand after the motion.
+    canvas = torch.full → before, after = before // 4, after // 4; canvas = torch.full | the numbers are tokens, not
+      frames: nothing is divided by 4.
+    else | the canvas is wrong. How many tokens are new on each side, and what must they hold?
+    """,
+    truth=lambda tokens, before, after: F.pad(tokens, (before, after), value=MASK),
+    cases=lambda: [(integers(512, 2, 9), 4, 8), (integers(512, 1, 5), 0, 4), (integers(512, 2, 5), 8, 0)],
+)
 
 
-# ---------------------------------------------------------------------- 06.4
-
-
+# 06.4
 def join_stub(kept, decoded, blend):
-    """kept (A, D): frames before a gap; decoded (A + G, D): the same frames and the gap → joined (A + G, D)."""
     return torch.cat([kept, decoded[len(kept) :]])  # TODO: this jumps where the gap begins
 
 
@@ -104,21 +157,12 @@ def join(kept, decoded, blend):
     return torch.cat([kept, decoded[last + 1 :] + weight[:, None] * difference])
 
 
-def _join(
-    kept,
-    decoded,
-    blend,
-    start=1,
-    sign=1,
-    anchor=-1,
-    weight=lambda x: 1 - 10 * x**3 + 15 * x**4 - 6 * x**5,
-    clamp=True,
-):
-    count = len(kept)
-    tau = torch.arange(start, len(decoded) - count + start) / blend
-    tau = tau.clamp(max=1) if clamp else tau
-    difference = sign * (kept[-1] - decoded[count + anchor])
-    return torch.cat([kept, decoded[count:] + weight(tau)[:, None] * difference])
+def _by_scipy(kept, decoded, blend):
+    # The polynomial that falls from 1 to 0, with speed and acceleration 0 at both ends.
+    fade = BPoly.from_derivatives([0, blend], [[1, 0, 0], [0, 0, 0]])
+    i = torch.arange(1, len(decoded) - len(kept) + 1).clamp(max=blend)
+    shift = torch.outer(torch.from_numpy(fade(i)), (kept[-1] - decoded[len(kept) - 1]).double())
+    return torch.cat([kept, decoded[len(kept) :] + shift])
 
 
 def _join_cases():
@@ -128,12 +172,46 @@ def _join_cases():
     ]
 
 
-# ---------------------------------------------------------------------- 06.5
+chapter.add(
+    r"""
+    06.4 · A seam without a jump (20 minutes, write a function)
+
+    The frames before the gap are the original ones, `kept`. The frames in the gap come from the decoder. The decoder
+    does not return kept frames exactly, so the motion would jump where the gap begins. Take the difference of the two
+    at the **last kept frame**, $A - 1$. Add it to the frames of the gap, less and less (`mmm/seams.py`):
+
+    $$y_{A - 1 + i} = \text{decoded}_{A - 1 + i} + w(i / \text{blend}) \,
+    (\text{kept}_{A - 1} - \text{decoded}_{A - 1}), \qquad w(\tau) = 1 - 10\tau^3 + 15\tau^4 - 6\tau^5$$
+
+    for $i = 1, 2, \dots$ For $\tau > 1$ the weight $w$ is 0. Kept frames stay exactly as they are.
+    """,
+    join,
+    """
+    hint | The difference is one vector (D,). The weights have one number for each frame of the gap.
+    hint | Use τ.clamp(max=1): for larger τ the polynomial is not 0.
+    hint | weight[:, None] * difference has shape (G, D).
+    stub | a plain cut: the motion jumps at the first frame of the gap.
+    weight = 1 - 10 * tau**3 + 15 * tau**4 - 6 * tau**5 → weight = torch.ones_like(tau) | the difference never fades:
+      the whole gap is shifted.
+    torch.arange(1, len(decoded) - last) → torch.arange(len(decoded) - last - 1) | the fade is one frame late: the first
+      frame of the gap has i = 1.
+    kept[last] - decoded[last] → decoded[last] - kept[last] | the sign of the difference is wrong: the jump is twice as
+      large.
+    - decoded[last] → - decoded[last + 1] | the difference is taken between two different frames: both are frame A - 1.
+    weight = 1 - 10 * tau**3 + 15 * tau**4 - 6 * tau**5 → weight = 1 - tau | a linear fade: the speed jumps at both of
+      its ends.
+    .clamp(max=1) → | after the fade the polynomial is not 0: clamp τ at 1.
+    torch.cat([kept, → torch.cat([decoded[: last + 1], | the kept frames come from the decoder, expected the original
+      ones.
+    else | the frames of the gap are wrong. At i = 0 the formula must give the last kept frame.
+    """,
+    cases=_join_cases,
+    truth=_by_scipy,
+)
 
 
+# 06.5
 def encode_around_stub(encode, features, start, stop, to_next):
-    """encode(features (T, D)) → tokens (P, T / 4); gap start:stop in frames, multiples of 4; to_next: numbers of
-    features → the canvas (P, N)."""
     canvas = encode(features)
     canvas[:, start // 4 : stop // 4] = MASK  # TODO: what do the kept tokens know about the gap?
     return canvas
@@ -147,17 +225,6 @@ def encode_around(encode, features, start, stop, to_next):
     left, right = encode(before), encode(after)
     gap = torch.full((len(left), (stop - start) // 4), MASK)
     return torch.cat([left, gap, right], dim=1)
-
-
-def _around(encode, features, start, stop, to_next, together=False, zero=False, hide=True):
-    before, after = features[:start].clone(), features[stop:]
-    if zero:
-        before[-1, to_next] = 0
-    elif hide:
-        before[-1, to_next] = before[-2, to_next]
-    both = encode(torch.cat([before, after])) if together else torch.cat([encode(before), encode(after)], 1)
-    gap = torch.full((len(both), (stop - start) // 4), MASK)
-    return torch.cat([both[:, : start // 4], gap, both[:, start // 4 :]], 1)
 
 
 def _gap_as_zeros(encode, features, start, stop, to_next):
@@ -192,197 +259,69 @@ def _package_around(encode, features, start, stop, to_next):
         return encode_kept(_tokenizer(), features, kept)[0]
 
 
-# ---------------------------------------------------------------------- 06.6
+chapter.add(
+    """
+    06.5 · What the kept tokens may not know (60 minutes, write a function)
+
+    The authors encode the whole motion and then mask the tokens of the gap. The stub does this. But the encoder is a
+    convolution: a token depends on many frames around its own four. So the kept tokens know the gap, and a test of
+    in-betweening gives numbers that are too good (`docs/REPRODUCTION.md`, "Sampling").
+
+    Encode the frames before the gap and the frames after it **separately**. Then one leak is left. Some features
+    describe the movement to the *next* frame: velocities, contacts, the steps of the root. In the last frame before the
+    gap, `start - 1`, they describe the movement into the gap. `to_next` is the list of their indices. Replace them by
+    those of frame `start - 2` before you encode. There are at least two frames before the gap and four after it. The
+    input `features` must not change.
+    """,
+    encode_around,
+    """
+    hint | Call encode twice: with features[:start] and with features[stop:].
+    hint | before = features[:start].clone(); before[-1, to_next] = before[-2, to_next]
+    hint | Then torch.cat([left, gap, right], dim=1), where gap holds MASK.
+    stub | the kept tokens know the gap: all frames went through the encoder together.
+    before[-1, to_next] = before[-2, to_next] → pass | the last frame before the gap still tells where the motion goes.
+    left, right = encode(before), encode(after) → left, right = encode(torch.cat([before, after])).split([start // 4,
+      len(after) // 4], dim=1) | the frames before and after the gap are encoded as if they were neighbours.
+    _gap_as_zeros | the encoder sees zeros in the gap, which no motion contains. Encode the two sides alone.
+    = before[-2, to_next] → = 0 | zeros are a movement too (a stop). Copy the numbers of the frame before.
+    .clone() → | the input features have changed: write into a copy.
+    else | some tokens differ. Change the frames of the gap: do kept tokens change?
+    """,
+    cases=_around_cases,
+    probe=lambda function, encode, features, *rest: (function(encode, features, *rest), features),
+    names=("the canvas", "the input"),
+    truth=_package_around,
+)
 
 
+# 06.6
 def measure_gap():
     """Which tokens hold frames of the gap 41:79?"""
     tokens = torch.arange(120) // 4
     in_gap = tokens[41:79].unique()
     print(f"tokens {in_gap[0]} to {in_gap[-1]}: {len(in_gap)} of {len(tokens.unique())}")
+    return len(in_gap)
 
 
-EXERCISES = [
-    Exercise(
-        "06.1",
-        5,
-        "From frames to tokens",
-        """
-        In-betweening keeps some frames and predicts the others (paper, section 3.4). The network works on
-        tokens of four frames. A token may only be kept if **all** its frames are kept; otherwise it must be
-        predicted. The last token of a clip may have fewer than four frames.
-        """,
-        open_tokens_stub,
-        open_tokens,
-        (
-            "Fill up to a multiple of 4, then view(-1, 4).",
-            "What must the frames be that you add: kept or not?",
-        ),
-        "the open tokens are wrong. Test it with 8 kept frames of which only frame 5 is False.",
-        {
-            "only the first frame of each token is looked at.": open_tokens_stub,
-            "a token with one kept frame is kept here. Its code describes frames of the gap.": lambda k: (
-                _open(k, True, torch.any)
-            ),
-            "a last token with fewer than four frames is never kept here, although all its frames are.": lambda k: (
-                _open(k, False)
-            ),
-            "True and False are exchanged: True is a token to predict.": lambda k: ~open_tokens(k),
-            "the last, incomplete token is missing: N is rounded up.": lambda k: open_tokens(
-                k[: len(k) // 4 * 4]
-            ),
-        },
-        _open_cases,
-    ),
-    Exercise(
-        "06.2",
-        5,
-        "The canvas of a body part",
-        """
-        The shipped model has two rows of tokens: row 0 is the upper body, row 1 the lower body. To edit "upper"
-        only row 0 is opened, and only in the gap. "whole" opens both rows in the gap. All other tokens stay:
-        the network reads them. (Paper, section 3.4, "upper body editing".)
-        """,
-        part_canvas_stub,
-        part_canvas,
-        ("A mask of shape (2, 1) and one of shape (N,) give one of shape (2, N) with &.",),
-        "the canvas is wrong. Print it for each of the three parts.",
-        {
-            "both rows are opened, whatever the part is.": part_canvas_stub,
-            "the rows are exchanged: row 0 is the upper body.": lambda *a: _part(*a, rows=("lower", "upper")),
-            "the row is opened everywhere, not only in the gap.": lambda *a: _part(*a, everywhere=True),
-            "0 is the id of a code. MASK is -1.": lambda *a: _part(*a, value=0),
-        },
-        lambda: [(integers(512, 2, 15), part, uniform(15) < 0.4) for part in ("whole", "upper", "lower")],
-    ),
-    Exercise(
-        "06.3",
-        5,
-        "The canvas of outpainting",
-        """
-        Outpainting continues a motion: new tokens stand before it, after it, or both. Make the canvas.
-        """,
-        extend_stub,
-        extend,
-        ("torch.full(shape, MASK), and then write the tokens into a slice.",),
-        "the canvas is wrong.",
-        {
-            "all new tokens stand after the motion, and they hold code 0.": extend_stub,
-            "the new tokens hold 0, which is the id of a code. MASK is -1.": lambda *a: _extend(*a, value=0),
-            "before and after are exchanged.": lambda t, b, a: _extend(t, a, b),
-            "all new tokens stand after the motion.": lambda t, b, a: _extend(t, 0, b + a),
-            "the numbers are tokens, not frames: nothing is divided by 4.": lambda t, b, a: _extend(
-                t, b // 4, a // 4
-            ),
-        },
-        lambda: [(integers(512, 2, 9), 4, 8), (integers(512, 1, 5), 0, 4), (integers(512, 2, 5), 8, 0)],
-    ),
-    Exercise(
-        "06.4",
-        20,
-        "A seam without a jump",
-        r"""
-        The frames before the gap are the original ones. The frames in the gap come from the decoder. The
-        decoder does not return the kept frames exactly, so a plain cut jumps. Carry the difference at the
-        **last kept frame** into the gap and fade it out (`mmm/seams.py`):
+chapter.add(
+    """
+    06.6 · A gap of 38 frames (5 minutes, predict, then measure)
 
-        $$y_{A - 1 + i} = \text{decoded}_{A - 1 + i} + w(i / \text{blend}) \,
-        (\text{kept}_{A - 1} - \text{decoded}_{A - 1}), \qquad w(\tau) = 1 - 10\tau^3 + 15\tau^4 - 6\tau^5$$
-
-        for $i = 1, 2, \dots$; $w$ is 0 for $\tau > 1$. Kept frames stay exactly as they are.
-        """,
-        join_stub,
-        join,
-        (
-            "The difference is one vector (D,). The weights have one number for each frame of the gap.",
-            "Clamp τ at 1: behind it the polynomial is not 0.",
-            "weight[:, None] * difference has shape (G, D).",
-        ),
-        "the frames of the gap are wrong. At i = 0 the formula must give the last kept frame.",
-        {
-            "a plain cut: the motion jumps at the first frame of the gap.": join_stub,
-            "the difference never fades: the whole gap is shifted.": lambda *a: _join(
-                *a, weight=torch.ones_like
-            ),
-            "the fade is one frame late: the first frame of the gap has i = 1.": lambda *a: _join(
-                *a, start=0
-            ),
-            "the sign of the difference is wrong: the jump is twice as large.": lambda *a: _join(*a, sign=-1),
-            "the difference is taken between two different frames: both are frame A - 1.": lambda *a: _join(
-                *a, anchor=0
-            ),
-            "a linear fade: the speed jumps at both of its ends.": lambda *a: _join(
-                *a, weight=lambda x: 1 - x
-            ),
-            "behind the fade the polynomial grows again: clamp τ at 1.": lambda *a: _join(*a, clamp=False),
-        },
-        _join_cases,
-    ),
-    Exercise(
-        "06.5",
-        60,
-        "What the kept tokens may not know",
-        """
-        The simple way is: encode the whole motion, then mask the tokens of the gap. But the encoder is a
-        convolution, and a token depends on many frames around its own four. So the kept tokens know the gap,
-        and a test of in-betweening is too good (the authors' code does it; `docs/REPRODUCTION.md`, "Sampling").
-
-        Encode the frames before the gap and the frames after it **separately**. One leak is left: some features
-        describe the movement to the *next* frame (velocities, contacts, the steps of the root). In the last
-        frame before the gap that is the movement into the gap. `to_next` are the indices of these features.
-        In frame `start - 1` replace these features by those of frame `start - 2`. You may assume that
-        0 < start < stop < T and that there are two frames before the gap. The input `features` must not change.
-        """,
-        encode_around_stub,
-        encode_around,
-        (
-            "Two calls of encode: features[:start] and features[stop:].",
-            "Change a copy (clone) of the frames before the gap: in the columns to_next row -1 gets row -2.",
-            "torch.cat([left, gap, right], dim=1), where gap is MASK.",
-        ),
-        "some tokens differ. Change the frames of the gap: do kept tokens change?",
-        {
-            "the kept tokens know the gap: all frames went through the encoder together.": encode_around_stub,
-            "the last frame before the gap still tells where the motion goes.": lambda *a: _around(
-                *a, hide=False
-            ),
-            "the frames before and after the gap are encoded as if they were neighbours.": lambda *a: _around(
-                *a, together=True
-            ),
-            "the encoder sees zeros in the gap, which no motion contains. Encode both runs alone.": _gap_as_zeros,
-            "zeros are a movement too (a stop). Copy the numbers of the frame before.": lambda *a: _around(
-                *a, zero=True
-            ),
-        },
-        _around_cases,
-        truth=_package_around,
-    ),
-    Exercise(
-        "06.6",
-        5,
-        "Predict, then measure: a gap of 38 frames",
-        """
-        A clip has 120 frames, so 30 tokens. The frames 41 to 78 are to be predicted anew (a gap `41:79`). How
-        many tokens must be opened?
-        """,
-        38,
-        10,
-        (
-            "Which token holds frame 41, and which one holds frame 78?",
-            "Frame 41 is in token 10 (frames 40 to 43).",
-        ),
-        "not this number of tokens. Write down the first and the last token of the gap.",
-        {
-            "this is the number of frames.": 38,
-            "38 / 4 is not a whole number, and the gap does not begin at a multiple of 4.": 9.5,
-            "count again: both the first and the last token are incomplete.": 9,
-            "these are the tokens that lie in the gap completely.": 8,
-        },
-        tolerance=0.001,
-        why="""
-        Tokens 10 to 19. The first and the last hold one frame each that the user wants to keep. These frames
-        are copied from the original afterwards.
-        """,
-        measure=measure_gap,
-    ),
-]
+    A clip has 120 frames, so 30 tokens. The frames 41 to 78 must be predicted: the gap is `41:79`. How many tokens must
+    be masked?
+    """,
+    10,
+    """
+    hint | Which token holds frame 41, and which one holds frame 78?
+    hint | Frame 41 is in token 10 (frames 40 to 43).
+    38 | this is the number of frames.
+    9.5 | 38 / 4 is not a whole number, and the gap does not begin at a multiple of 4.
+    9 | count again: both the first and the last token are incomplete.
+    8 | these are the tokens that lie in the gap completely.
+    else | not this number of tokens. Write down the first and the last token of the gap.
+    why | They are tokens 10 to 19. Tokens 10 and 19 also hold frames that the user keeps: frame 40 and frame 79. The
+      editor copies these from the original afterwards.
+    """,
+    tolerance=0.001,
+    measure=measure_gap,
+)

@@ -1,27 +1,25 @@
 """Exercises of chapter 07: evaluation."""
 
+import math
+from statistics import fmean
+
+import numpy as np
 import torch
 
 from mmm.evaluation import metrics
 from mmm.evaluation.metrics import fid as package_fid
-from mmm.lab.exercises.exercise import Exercise
+from mmm.lab.exercises.exercise import Chapter
 from mmm.lab.exercises.inputs import clip, generator, integers, normal
 from mmm.motion import features_to_joints
 from mmm.motion.measures import foot_skating
 
-TITLE, NOTEBOOK = "evaluation", "07_evaluation"
-IMPORTS = """
-import torch
-
-from mmm.evaluation.metrics import fid as package_fid
-"""
+chapter = Chapter(
+    "07_evaluation", "evaluation", "import torch\n\nfrom mmm.evaluation.metrics import fid as package_fid"
+)
 
 
-# ---------------------------------------------------------------------- 07.1
-
-
+# 07.1
 def r_precision_stub(text, motion, top):
-    """text (n, D), motion (n, D) in pairs → (top,): R@1, R@2, … of this pool of n motions."""
     nearest = torch.cdist(text, motion).argmin(1)
     right = (nearest == torch.arange(len(text))).float().mean()
     return right.expand(top)  # TODO: R@k asks for the k nearest
@@ -34,24 +32,41 @@ def r_precision(text, motion, top):
     return torch.stack([(closer < k).float().mean() for k in range(1, top + 1)])
 
 
-def _r(text, motion, top, transpose=False, offset=0, exact=False, product=False):
-    distances = -(text @ motion.T) if product else torch.cdist(text, motion)
-    distances = distances.T if transpose else distances
-    closer = (distances < distances.diagonal()[:, None]).sum(1) + offset
-    ratios = [(closer == k - 1 if exact else closer < k).float().mean() for k in range(1, top + 1)]
-    return torch.stack(ratios)
-
-
 def _r_cases():
     text = normal(32, 6)
     return [(text, text + 1.2 * normal(32, 6, seed=1), 3), (text, text * 1.5 + normal(32, 6, seed=2), 5)]
 
 
-# ---------------------------------------------------------------------- 07.2
+chapter.add(
+    """
+    07.1 · R-precision (20 minutes, write a function)
+
+    An evaluator maps texts and motions into one space. Order the n motions of the pool by their Euclidean distance from
+    a text. R@k is the ratio of **texts** whose own motion is among the k nearest. So R@2 is at least as large as R@1.
+    (Paper, section 4, "Evaluation Metrics"; the pool has 32 motions there.)
+    """,
+    r_precision,
+    """
+    hint | Count for each text how many motions are nearer than its own.
+    hint | The own motion is among the k nearest if fewer than k others are nearer.
+    stub | all k give R@1.
+    torch.cdist(text, motion) → torch.cdist(motion, text) | for each motion the texts are ordered, expected for each
+      text the motions.
+    closer < k → closer < k - 1 | off by one: R@1 counts the texts for which 0 other motions are nearer.
+    closer < k → closer <= k | off by one: for R@1 no other motion may be nearer than the own one.
+    closer < k → closer == k - 1 | this is the ratio of texts whose own motion is the k-th nearest. R@k counts the 1st
+      to the k-th.
+    torch.cdist(text, motion) → -(text @ motion.T) | this orders by the inner product, expected by the Euclidean
+      distance.
+    else | at least one of the ratios is wrong. If text and motion are equal, all of them must be 1.
+    """,
+    cases=_r_cases,
+    truth=lambda text, motion, top: list(metrics.r_precision(text, motion, top, pool=len(text))),
+)
 
 
+# 07.2
 def fid_stub(real, generated):
-    """real (n, D), generated (m, D) → the Fréchet distance of two Gaussians."""
     return (real.mean(0) - generated.mean(0)).square().sum()  # TODO: the covariances
 
 
@@ -63,27 +78,46 @@ def fid(real, generated):
     return shift + first.trace() + second.trace() - 2 * roots.sum()
 
 
-def _fid(real, generated, power=1.0, ddof=1, factor=2.0, diagonal=False, root=True):
-    shift = (real.mean(0) - generated.mean(0)).square().sum() ** power
-    first, second = (torch.cov(x.T, correction=ddof) for x in (real, generated))
-    values = torch.linalg.eigvals(first @ second).real.clamp(min=0)
-    overlap = (values.sqrt() if root else values).sum()
-    if diagonal:
-        overlap = (first.diagonal() * second.diagonal()).sqrt().sum()
-    return shift + first.trace() + second.trace() - factor * overlap
-
-
 def _fid_cases():
     mix = normal(5, 5, seed=7).double()
     real = normal(40, 5).double() @ mix
     return [(real, 0.5 + normal(30, 5, seed=1).double()), (real, 1.3 * real + 1), (real, real.flip(1))]
 
 
-# ---------------------------------------------------------------------- 07.3
+chapter.add(
+    r"""
+    07.2 · FID (20 minutes, write a function)
+
+    The Fréchet distance compares two sets of embeddings by their means $\mu$ and covariances $C$ (Heusel et al. 2017):
+
+    $$\text{FID} = |\mu_1 - \mu_2|^2 + \text{tr}\, C_1 + \text{tr}\, C_2 - 2\, \text{tr} \sqrt{C_1 C_2}$$
+
+    $\text{tr} \sqrt{C_1 C_2}$ is the sum of the square roots of the eigenvalues of the matrix $C_1 C_2$. Covariances
+    are divided by $n - 1$.
+    """,
+    fid,
+    """
+    hint | torch.cov needs one row for each dimension: torch.cov(real.T). It divides by n - 1.
+    hint | torch.linalg.eigvals(C1 @ C2).real are the eigenvalues. Clamp them at 0 before the root.
+    stub | only the means are compared. Two sets may have equal means and quite different covariances.
+    .square().sum() → .norm() | the distance of the means must be squared.
+    torch.cov(real.T), torch.cov(generated.T) → torch.cov(real.T, correction=0), torch.cov(generated.T, correction=0) |
+      the covariances are divided by n, expected by n - 1.
+    2 * roots → roots | the factor 2 before the last trace is missing.
+    roots.sum() → (first.diagonal() * second.diagonal()).sqrt().sum() | the root is taken of the diagonals only:
+      correlations are lost.
+    .clamp(min=0).sqrt() → | the square root is missing: this is the trace of the product.
+    first @ second → first * second | C1 * C2 multiplies number by number. The matrix product is C1 @ C2.
+    else | the FID is wrong. FID of a set with itself must be 0.
+    """,
+    cases=_fid_cases,
+    truth=package_fid,
+    tolerance=1e-3,
+)
 
 
+# 07.3
 def multimodality_stub(samples, first, second):
-    """samples (texts, S, D), first and second (pairs,): numbers of samples → how much samples of one text differ."""
     return samples.std(1).mean()  # TODO: the mean distance of the pairs
 
 
@@ -92,11 +126,41 @@ def multimodality(samples, first, second):
     return (samples[:, first] - samples[:, second]).norm(dim=-1).mean()
 
 
-# ---------------------------------------------------------------------- 07.4
+def _pair_by_pair(samples, first, second):
+    pairs = list(zip(first.tolist(), second.tolist(), strict=True))
+    return fmean(math.dist(text[i], text[j]) for text in samples.tolist() for i, j in pairs)
 
 
+chapter.add(
+    """
+    07.3 · MultiModality (5 minutes, write a function)
+
+    How different are the motions of one text? MultiModality is the mean Euclidean distance between two samples of the
+    **same** text: the mean over pairs of samples, and over texts. Pair i consists of the samples `first[i]` and
+    `second[i]` of a text. (Diversity is the same for motions of different texts.)
+    """,
+    multimodality,
+    """
+    hint | samples[:, first] has shape (texts, pairs, D).
+    hint | The norm over the last axis is the distance.
+    stub | this is a standard deviation, expected a mean distance of pairs.
+    samples[:, first] - samples[:, second] → samples[first] - samples[second] | the pairs choose texts, expected samples
+      of one text: this is closer to Diversity.
+    .norm(dim=-1) → .square().sum(-1) | these are squared distances.
+    .norm(dim=-1) → .abs() | absolute differences are averaged, expected Euclidean distances.
+    .norm(dim=-1).mean() → .mean(1).norm(dim=-1).mean() | the mean over pairs comes before the distance: differences
+      cancel.
+    else | the mean distance is wrong. Two samples (0, 0) and (3, 4) must give 5.
+    """,
+    truth=_pair_by_pair,
+    cases=lambda: [
+        (normal(12, 10, 6) + 3 * normal(12, 1, 6, seed=1), integers(10, 8), integers(10, 8, seed=1))
+    ],
+)
+
+
+# 07.4
 def skating_stub(joints):
-    """joints (T, 22, 3) in metres, 20 frames per second → the ratio of frame pairs in which a foot skates."""
     feet = joints[:, [7, 10, 8, 11]]
     # TODO: a foot in the air may move
     return ((feet[1:] - feet[:-1]).norm(dim=-1) > 0.025).any(1).float().mean()
@@ -110,14 +174,6 @@ def skating(joints):
     return (low[1:] & low[:-1] & moves).any(1).float().mean()
 
 
-def _skating(joints, axes=(0, 2), both=True, every=False, low=0.05, far=0.025):
-    feet = joints[:, [7, 10, 8, 11]]
-    near = feet[..., 1] < low
-    moves = (feet[1:] - feet[:-1])[..., list(axes)].norm(dim=-1) > far
-    slides = (near[1:] & near[:-1] if both else near[:-1]) & moves
-    return slides.float().mean() if every else slides.any(1).float().mean()
-
-
 def _skating_cases():
     # Feet that hop and slide, and a clip whose body is pushed sideways.
     joints = features_to_joints(clip(3)).float()
@@ -127,11 +183,35 @@ def _skating_cases():
     return [(noise,), (noise * torch.tensor([0.4, 1, 0.4]),), (pushed,)]
 
 
-# ---------------------------------------------------------------------- 07.5
+chapter.add(
+    """
+    07.4 · Foot skating (20 minutes, write a function)
+
+    A foot that stands must not slide. A pair of neighbouring frames *skates* if at least one foot joint (7, 8, 10, 11)
+    is below 5 cm in **both** frames and moves more than 2.5 cm **horizontally** between them. Return the ratio of such
+    pairs. (`docs/REPRODUCTION.md`, "Measures of motion".) Joints are in metres, y is up.
+    """,
+    skating,
+    """
+    hint | Let `low` (T, 4) be True where a joint is low. low[1:] & low[:-1] is True where it is low in both frames.
+    hint | Horizontal are the axes 0 and 2.
+    hint | any(1) combines the four joints. Then take the mean over the pairs.
+    stub | a foot in the air may move: ask for its height too.
+    [..., [0, 2]].norm → .norm | vertical movement counts here, expected horizontal only.
+    low[1:] & low[:-1] & moves → low[:-1] & moves | the foot must be low in both frames of the pair.
+    .any(1) → | this is a ratio of joints, expected of frame pairs in which any joint slides.
+    .any(1) → .all(1) | all four joints must slide here. One is enough.
+    0.05 → 5.0 ;; 0.025 → 2.5 | lengths are in metres: 5 cm is 0.05.
+    [0, 2] → [0, 1] | y is up, and horizontal are x and z.
+    else | the ratio is wrong. A joint must be low in both frames and move more than 2.5 cm, in x and z only.
+    """,
+    cases=_skating_cases,
+    truth=foot_skating,
+)
 
 
+# 07.5
 def unbiased_fid_stub(real, generated, sizes, draw):
-    """real, generated (n, D), sizes: list of numbers, draw(x, m): m random rows of x → FID for infinitely many."""
     return package_fid(real, generated, warn=False)  # TODO: it is too large when n is small
 
 
@@ -147,225 +227,91 @@ def unbiased_fid(real, generated, sizes, draw):
     return y.mean() - slope * x.mean()  # the line at 1 / n = 0
 
 
-def _fids(real, generated, sizes, draw):
-    return [
-        sum(package_fid(draw(real, m), draw(generated, m), warn=False) for _ in range(20)) / 20 for m in sizes
+def _by_polyfit(real, generated, sizes, draw):
+    fids = [
+        np.mean([package_fid(draw(real, n), draw(generated, n), warn=False) for _ in range(20)])
+        for n in sizes
     ]
-
-
-def _against_n(real, generated, sizes, draw):
-    x, y = torch.tensor(sizes).double(), torch.tensor(_fids(real, generated, sizes, draw)).double()
-    slope = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
-    return y.mean() - slope * x.mean()
-
-
-def _unbiased_probe(function, real, generated, sizes):
-    noise = generator(5)
-    return function(real, generated, sizes, lambda x, m: x[torch.randperm(len(x), generator=noise)[:m]])
+    return np.polyfit(1 / np.array(sizes), fids, 1)[1]
 
 
 def _unbiased_cases():
-    return [(normal(300, 12).double(), normal(300, 12, seed=1).double() + 0.25, [50, 75, 100, 150, 200])]
+    real, generated, noise = normal(300, 12).double(), normal(300, 12, seed=1).double() + 0.25, generator(5)
+    return [
+        (
+            real,
+            generated,
+            [50, 75, 100, 150, 200],
+            lambda x, m: x[torch.randperm(len(x), generator=noise)[:m]],
+        )
+    ]
 
 
-# ---------------------------------------------------------------------- 07.6
+chapter.add(
+    """
+    07.5 · FID without its bias (60 minutes, write a function)
+
+    FID is too large if there are few samples, even for two sets from the same distribution. The error is nearly
+    proportional to $1/n$ (Chong and Forsyth 2020). So the FID of infinitely many samples can be estimated:
+
+    1. For each $n$ in `sizes`, draw $n$ rows of both sets 20 times, and take the mean of the 20 FIDs.
+    2. Fit a straight line to these means, as a function of $1/n$.
+    3. Return its value at $1/n = 0$.
+
+    Use the package's FID, `package_fid(real, generated, warn=False)`. An error of 0.1 is allowed.
+    """,
+    unbiased_fid,
+    """
+    hint | Draw both sets anew for each FID: draw(real, size), draw(generated, size).
+    hint | The slope of a line is covariance(x, y) / variance(x), with x = 1/n.
+    hint | The value at 0 is mean(y) - slope · mean(x).
+    stub | this is the FID of all samples, with its bias.
+    1 / torch.tensor(sizes → torch.tensor(sizes | the line is fitted over n. Its value at n = 0 means nothing.
+    y.mean() - slope * x.mean() → y.mean() | this is the mean over the sizes, with the bias of all of them.
+    y.mean() - slope * x.mean() → slope | this is the slope of the line, expected its value at 1/n = 0.
+    else | this is not the value of the line at 1/n = 0. Plot the FIDs against 1/n: they lie nearly on a line.
+    why | So FIDs may only be compared if they have the same number of samples. The project's split-half FID does that.
+    """,
+    cases=_unbiased_cases,
+    truth=_by_polyfit,
+    tolerance=0.1,
+)
 
 
+# 07.6
 def measure_interval():
-    """How often an interval of 20 repeats contains the true mean, and how wide it is."""
-    values = 0.5 + 0.04 * torch.randn(10_000, 20, generator=torch.Generator().manual_seed(0))
-    half = 1.96 * values.std(1, correction=0) / 20**0.5
-    inside = (values.mean(1) - 0.5).abs() < half
-    print(f"mean half width {half.mean():.4f}; the true mean is inside in {inside.float().mean():.1%}")
+    """The middle 95 % of many means of 20 repeats, and how often the usual interval contains the true mean."""
+    values = 0.5 + 0.04 * torch.randn(100_000, 20, generator=torch.Generator().manual_seed(0))
+    means, half = values.mean(1), 1.96 * values.std(1, correction=0) / 20**0.5
+    measured = (means.quantile(0.975) - means.quantile(0.025)) / 2
+    inside = ((means - 0.5).abs() < half).float().mean()
+    print(
+        f"95 % of the means lie within ± {measured:.4f}; {inside:.1%} of the intervals contain the true mean"
+    )
+    return measured
 
 
-EXERCISES = [
-    Exercise(
-        "07.1",
-        20,
-        "R-precision",
-        """
-        An evaluator maps texts and motions into one space. For each **text** the n motions of the pool are
-        ordered by their Euclidean distance. R@k is the ratio of texts whose own motion is among the k nearest.
-        (Paper, section 4, "Evaluation Metrics"; the pool has 32 motions there.) R@k never falls with k.
-        """,
-        r_precision_stub,
-        r_precision,
-        (
-            "Count for each text how many motions are nearer than its own.",
-            "The own motion is among the k nearest if fewer than k others are nearer.",
-        ),
-        "at least one of the ratios is wrong. If text and motion are equal, all of them must be 1.",
-        {
-            "all k give R@1.": r_precision_stub,
-            "the pool is one of texts: for each text, order the motions.": lambda *a: _r(*a, transpose=True),
-            "off by one: the own motion is the nearest if 0 others are nearer.": lambda *a: _r(*a, offset=1),
-            "this counts the own motion at exactly place k. R@k adds the places up to k.": lambda *a: _r(
-                *a, exact=True
-            ),
-            "this orders by the inner product, expected by the Euclidean distance.": lambda *a: _r(
-                *a, product=True
-            ),
-        },
-        _r_cases,
-        truth=lambda text, motion, top: list(metrics.r_precision(text, motion, top, pool=len(text))),
-    ),
-    Exercise(
-        "07.2",
-        20,
-        "FID",
-        r"""
-        The Fréchet distance compares two clouds of embeddings by their means and covariances (Heusel et al.
-        2017):
+chapter.add(
+    """
+    07.6 · The interval of 20 repeats (5 minutes, predict, then measure)
 
-        $$\text{FID} = |\mu_1 - \mu_2|^2 + \text{tr}\, C_1 + \text{tr}\, C_2 - 2\, \text{tr} \sqrt{C_1 C_2}$$
-
-        $\text{tr} \sqrt{C_1 C_2}$ is the sum of the square roots of the eigenvalues of the matrix $C_1 C_2$.
-        Covariances are divided by $n - 1$.
-        """,
-        fid_stub,
-        fid,
-        (
-            "torch.cov wants one row for each variable: torch.cov(real.T). It divides by n - 1.",
-            "torch.linalg.eigvals(C1 @ C2).real are the eigenvalues. Clamp them at 0 before the root.",
-        ),
-        "the FID is wrong. FID of a set with itself must be 0.",
-        {
-            "only the means are compared. Two clouds may have one mean and quite different shapes.": fid_stub,
-            "the distance of the means must be squared.": lambda *a: _fid(*a, power=0.5),
-            "the covariances are divided by n, expected by n - 1.": lambda *a: _fid(*a, ddof=0),
-            "the factor 2 before the last trace is missing.": lambda *a: _fid(*a, factor=1.0),
-            "the root is taken of the diagonals only: correlations are lost.": lambda *a: _fid(
-                *a, diagonal=True
-            ),
-            "the square root is missing: this is the trace of the product.": lambda *a: _fid(*a, root=False),
-        },
-        _fid_cases,
-        truth=package_fid,
-        tolerance=1e-3,
-    ),
-    Exercise(
-        "07.3",
-        5,
-        "MultiModality",
-        """
-        Are all motions of one text the same? MultiModality is the mean Euclidean distance between two samples
-        of the **same** text, over pairs of samples and over texts. `first` and `second` say which samples make
-        the pairs. (Diversity is the same between motions of different texts.)
-        """,
-        multimodality_stub,
-        multimodality,
-        ("samples[:, first] has shape (texts, pairs, D).", "The norm over the last axis is the distance."),
-        "the mean distance is wrong.",
-        {
-            "this is a standard deviation, expected a mean distance of pairs.": multimodality_stub,
-            "the pairs choose texts, expected samples of one text: this is closer to Diversity.": lambda s, a, b: (
-                (s[a] - s[b]).norm(dim=-1).mean()
-            ),
-            "these are squared distances.": lambda s, a, b: (s[:, a] - s[:, b]).square().sum(-1).mean(),
-            "absolute differences are averaged, expected Euclidean distances.": lambda s, a, b: (
-                (s[:, a] - s[:, b]).abs().mean()
-            ),
-            "the mean over pairs comes before the distance: differences cancel.": lambda s, a, b: (
-                (s[:, a] - s[:, b]).mean(1).norm(dim=-1).mean()
-            ),
-        },
-        lambda: [
-            (normal(12, 10, 6) + 3 * normal(12, 1, 6, seed=1), integers(10, 8), integers(10, 8, seed=1))
-        ],
-    ),
-    Exercise(
-        "07.4",
-        20,
-        "Foot skating",
-        """
-        A foot that stands must not slide. A pair of neighbouring frames *skates* if at least one foot joint (7,
-        8, 10, 11) is below 5 cm in **both** frames and moves more than 2.5 cm **horizontally** between them.
-        Return the ratio of such pairs. (`docs/REPRODUCTION.md`, "Measures of motion".) Joints are in metres, y
-        is up.
-        """,
-        skating_stub,
-        skating,
-        (
-            "low has shape (T, 4); low[1:] & low[:-1] is both frames.",
-            "Horizontal are the axes 0 and 2.",
-            "any(1) over the four joints, then the mean over the pairs.",
-        ),
-        "the ratio is wrong. Are all three conditions there: low in both frames, moves far, horizontally?",
-        {
-            "a foot in the air may move: ask for its height too.": skating_stub,
-            "vertical movement counts here, expected horizontal only.": lambda j: _skating(j, axes=(0, 1, 2)),
-            "the foot must be low in both frames of the pair.": lambda j: _skating(j, both=False),
-            "this is a ratio of joints, expected of frame pairs in which any joint slides.": lambda j: (
-                _skating(j, every=True)
-            ),
-            "lengths are in metres: 5 cm is 0.05.": lambda j: _skating(j, low=5.0, far=2.5),
-            "y is up, and horizontal are x and z.": lambda j: _skating(j, axes=(0, 1)),
-        },
-        _skating_cases,
-        truth=foot_skating,
-    ),
-    Exercise(
-        "07.5",
-        60,
-        "FID without its bias",
-        r"""
-        FID is too large for few samples, even for two sets from the same distribution. Its bias is nearly
-        proportional to $1/n$ (Chong and Forsyth 2020). So compute FID for several sizes $n$, each a mean over
-        20 random subsets, fit a straight line to FID over $1/n$, and return its value at $1/n = 0$. Use
-        `package_fid(real, generated, warn=False)`, which is right.
-        """,
-        unbiased_fid_stub,
-        unbiased_fid,
-        (
-            "Draw both sets anew for each FID: draw(real, size), draw(generated, size).",
-            "The slope of a line is covariance(x, y) / variance(x), with x = 1/n.",
-            "The value at 0 is mean(y) - slope · mean(x).",
-        ),
-        "the value is not that of the line at 1/n = 0. Plot FID over 1/n: is it nearly straight?",
-        {
-            "this is the FID of all samples, with its bias.": unbiased_fid_stub,
-            "the line is fitted over n. Its value at n = 0 means nothing.": _against_n,
-            "this is the mean over the sizes, with the bias of all of them.": lambda r, g, s, d: (
-                sum(_fids(r, g, s, d)) / len(s)
-            ),
-        },
-        _unbiased_cases,
-        _unbiased_probe,
-        tolerance=0.1,
-        why="""
-        So FIDs may only be compared if they have the same number of samples. The project's split-half FID does
-        that.
-        """,
-    ),
-    Exercise(
-        "07.6",
-        5,
-        "Predict, then measure: the interval of 20 repeats",
-        """
-        R@1 was measured 20 times. The mean is 0.500, the standard deviation of the 20 values is 0.040. The
-        papers write 0.500 ± half the width of the 95 % interval of the mean. What stands behind the ±? Give
-        three decimals.
-        """,
-        0.04,
-        0.0175,
-        (
-            "The mean of n values has a standard deviation that is √n times smaller.",
-            "95 % are 1.96 standard deviations.",
-        ),
-        "not this number.",
-        {
-            "this is the standard deviation of one repeat.": 0.04,
-            "this is where 95 % of single repeats lie. The mean of 20 is more certain.": 0.0784,
-            "this is the standard deviation of the mean, not yet 95 %.": 0.0089,
-            "the standard deviation must be divided by √20, not by 20.": 0.0039,
-        },
-        tolerance=0.0006,
-        why="""
-        1.96 · 0.040 / √20 = 0.0175. It says how certain the mean is for this evaluator, these clips and this
-        model; it says nothing about another training run. (Of 20 values the usual formula is a little too
-        narrow: about 93 % of such intervals contain the true mean.)
-        """,
-        measure=measure_interval,
-    ),
-]
+    R@1 was measured 20 times. The mean of the 20 values is 0.500, their standard deviation is 0.040. Papers write 0.500
+    ± h, where h is half the width of the 95 % interval of the mean. How large is h? Give three decimals.
+    """,
+    0.0175,
+    """
+    hint | The mean of n values has a standard deviation that is √n times smaller.
+    hint | 95 % are 1.96 standard deviations.
+    0.04 | this is the standard deviation of one repeat.
+    0.0784 | this is where 95 % of single repeats lie. The mean of 20 is more certain.
+    0.0089 | this is the standard deviation of the mean, not yet 95 %.
+    0.0039 | the standard deviation must be divided by √20, not by 20.
+    0.035 | this is the whole width of the interval, expected half of it.
+    else | not this number. How certain is the mean of 20 values, compared with one value?
+    why | h = 1.96 · 0.040 / √20 = 0.0175. It says how certain the mean is for this evaluator, these clips and this
+      model. It says nothing about another training run. (With 20 values the usual interval is a little too narrow:
+      about 93 % of such intervals contain the true mean.)
+    """,
+    tolerance=0.0006,
+    measure=measure_interval,
+)

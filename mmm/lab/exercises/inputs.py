@@ -9,12 +9,12 @@ from mmm.datasets.synthetic import make_clip
 
 @cache
 def _features(index: int) -> torch.Tensor:
-    return torch.from_numpy(make_clip(index).features)
+    return torch.from_numpy(make_clip(index).features).float()
 
 
 def clip(index: int) -> torch.Tensor:
     """Features (T, 263) of a synthetic clip."""
-    return _features(index).double()
+    return _features(index).clone()
 
 
 def generator(seed: int = 0) -> torch.Generator:

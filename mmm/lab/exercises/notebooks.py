@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import inspect
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mmm.lab.exercises.exercise import FOLDER, Exercise, answer_name, chapters, source
+from mmm.lab.exercises.exercise import FOLDER, Exercise, answer_name, chapter, chapters, source
 
 NOTEBOOKS = FOLDER.parents[2] / "notebooks"
 ABOUT = """
 # {number} · Exercises: {title}
 
-They belong to [chapter {number}](../{name}.ipynb). Each exercise is a function that runs but is wrong, or a question.
-Write the answer and run its `check`, which says what is wrong. `hint("{number}.1")` gives a hint; run it again for the
-next one. `solution("{number}.1")` prints the solution. The title says how many minutes you will need (5, 20 or 60).
-Every check takes seconds. Letters in shapes: B batch, T frames, N tokens, P body parts, J joints, K codes.
+They belong to [chapter {number}](../{name}.ipynb). The title of each says how long it takes and what you do:
+
+- *write a function*: you get a function that runs but is wrong. Change it, then run its `check`;
+- *predict, then measure*: write down a number or a letter **and your reason**, run the `check`, then `measure`.
+
+A `check` takes seconds and says what is wrong. `hint("{number}.1")` gives a hint; run it again for the next one.
+`example("{number}.1")` returns the arguments with which the check calls your function in its first test,
+`example("{number}.1", 2)` those of its second test: try your function on them. `solution("{number}.1")` prints the
+solution.
+
+The first line of each function names its inputs and, after the arrow, its result. Letters in shapes: B batch, T frames,
+N tokens, P body parts, J joints, K codes.
 """
 SOLVED = """
 # {number} · Solutions: {title}
@@ -34,39 +41,37 @@ def _cell(kind: str, id: str, text: str, **metadata: Any) -> dict[str, Any]:
 
 def _exercise_cells(exercise: Exercise, solved: bool) -> list[dict[str, Any]]:
     number, name = exercise.number, answer_name(exercise)
-    title = f"## {number} · {exercise.title} ({exercise.minutes} minutes)"
     # The tag lets "Run all" go on behind a check that fails.
     tags = {} if solved else {"tags": ["raises-exception"]}
     call = f'check("{number}", {name})' + ("" if solved else f'  # hint("{number}"), solution("{number}")')
     answer = source(exercise, exercise.solution if solved else exercise.stub)
     todo = "" if solved or callable(exercise.stub) else "  # TODO: your answer"
     cells = [
-        _cell("markdown", f"{number}-text", f"{title}\n\n{inspect.cleandoc(exercise.text)}"),
+        _cell("markdown", f"{number}-text", f"## {inspect.cleandoc(exercise.text)}"),
         _cell("code", f"{number}-answer", answer + todo),
         _cell("code", f"{number}-check", call, **tags),
     ]
-    if solved and exercise.why:
-        cells.append(_cell("markdown", f"{number}-why", inspect.cleandoc(exercise.why)))
+    if solved:
+        cells += [_cell("markdown", f"{number}-why", why) for why in exercise.said("why")]
     if exercise.measure:
-        measured = (
-            f"# Now measure it.\n{inspect.getsource(exercise.measure)}\n\n{exercise.measure.__name__}()"
-        )
-        cells.append(_cell("code", f"{number}-measure", measured))
+        cells.append(_cell("code", f"{number}-measure", f'measure("{number}")'))
     return cells
 
 
 def notebook(number: str, solved: bool) -> tuple[str, str]:
     """The file name and the text of a chapter's notebook."""
-    chapter = import_module(f"{__package__}.chapter_{number}")
-    about = (SOLVED if solved else ABOUT).format(number=number, title=chapter.TITLE, name=chapter.NOTEBOOK)
-    start = f"{inspect.cleandoc(chapter.IMPORTS)}\n\nfrom mmm.lab.exercises import check, hint, solution"
+    made = chapter(number)
+    values = {"number": number, "title": made.title, "name": made.notebook}
+    called = "check, measure" if solved else "check, example, hint, measure, solution"
+    start = f"{made.imports}\n\nfrom mmm.lab.exercises import {called}"
+    about = (SOLVED if solved else ABOUT).format(**values)
     cells = [_cell("markdown", "about", about), _cell("code", "imports", start)]
-    for exercise in chapter.EXERCISES:
+    for exercise in made.exercises:
         cells += _exercise_cells(exercise, solved)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     whole = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return f"{chapter.NOTEBOOK}.ipynb", json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+    return f"{made.notebook}.ipynb", json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
 
 def build(folder: Path = NOTEBOOKS) -> list[Path]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from importlib import import_module
 
 import nbformat
 import numpy as np
@@ -11,11 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from mmm.evaluation.metrics import fid
-from mmm.lab.exercises import Exercise, check, hint, solution
-from mmm.lab.exercises.exercise import NotYet, answer_name, chapters, find
+from mmm.lab.exercises import Exercise, check, example, hint, measure, solution
+from mmm.lab.exercises.exercise import NotYet, chapter, chapters, find
 from mmm.lab.exercises.notebooks import NOTEBOOKS, notebook
 
-ALL = [e for number in chapters() for e in import_module(f"mmm.lab.exercises.chapter_{number}").EXERCISES]
+ALL = [exercise for number in chapters() for exercise in chapter(number).exercises]
 numbered = pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: exercise.number)
 
 
@@ -30,24 +29,34 @@ def test_the_solution_passes_and_the_stub_fails(exercise, capsys):
 
 @numbered
 def test_each_typical_mistake_gets_its_own_sentence(exercise):
-    for sentence, mistake in exercise.mistakes.items():
-        assert exercise.fault(mistake) == sentence
+    for sentence, results in exercise.results_of_mistakes.items():
+        assert exercise.fault_of_results(results) == sentence
+
+
+@numbered
+def test_the_answer_is_compared_with_an_independent_truth(exercise, capsys):
+    if callable(exercise.solution):
+        assert exercise.truth and exercise.truth is not exercise.solution
+    else:
+        assert exercise.fault(exercise.measure()) == "" and capsys.readouterr().out
 
 
 @numbered
 def test_an_exercise_is_complete(exercise):
-    assert exercise.minutes in (5, 20, 60) and exercise.hints and exercise.otherwise
-    if callable(exercise.stub):
-        assert exercise.stub.__name__ == f"{exercise.solution.__name__}_stub"
-        assert exercise.stub.__doc__ == exercise.solution.__doc__ and exercise.stub.__doc__
-    else:  # a question: every other choice has its sentence, and the answer is explained
-        assert exercise.mistakes and exercise.why
-    assert all(len(sentence) < 160 for sentence in (*exercise.mistakes, exercise.otherwise))
+    assert exercise.said("hint") and len(exercise.said("else")) == 1
+    assert len(exercise.lines) == len({sentence for _, sentence in exercise.lines})
+    assert all(len(sentence) < 160 for what, sentence in exercise.lines if what != "why")
+    if callable(exercise.solution):
+        assert exercise.kind == "write a function"
+        assert exercise.solution.__doc__ and not exercise.stub.__doc__, "both notebooks show the solution's"
+    else:
+        assert exercise.kind == "predict, then measure" and exercise.said("why")
+        assert len(exercise.wrong_answers) >= 3
 
 
 @pytest.mark.parametrize("number", chapters())
 def test_a_chapter_has_four_to_six_exercises_of_several_lengths(number):
-    exercises = [e for e in ALL if e.number.startswith(number)]
+    exercises = chapter(number).exercises
     assert [e.number for e in exercises] == [f"{number}.{i + 1}" for i in range(len(exercises))]
     assert 4 <= len(exercises) <= 6 and {5, 20, 60} == {e.minutes for e in exercises}
     assert any(not callable(e.solution) for e in exercises), "one to predict and measure"
@@ -68,7 +77,7 @@ def test_the_notebooks_are_those_of_the_source_and_run(number, solved):
             except NotYet:
                 assert not solved and cell["metadata"]["tags"] == ["raises-exception"]
                 failed += 1
-    assert failed == (0 if solved else sum(e.number.startswith(number) for e in ALL))
+    assert failed == (0 if solved else len(chapter(number).exercises))
 
 
 def double_stub(x):
@@ -79,52 +88,118 @@ def double(x):
     return 2 * x
 
 
+def add_one(x):
+    return x + 1
+
+
 TOY = Exercise(
-    "99.1",
-    5,
-    "Double",
-    "",
-    double_stub,
+    """
+    99.1 · Double (5 minutes, write a function)
+
+    Return the double.
+    """,
     double,
-    ("Twice.", "Times 2."),
-    "not doubled.",
-    cases=lambda: [(torch.ones(3),)],
+    """
+    hint | Twice.
+    stub | nothing is doubled.
+    2 * → 3 * | this is three times as much.
+    2 → 4 ;; 4 → 0 | this is always 0.
+    add_one | this adds 1, and the line
+      goes on.
+    else | not doubled.
+    """,
+    cases=lambda: [(torch.arange(8.0).view(2, 4) ** 2,), (torch.ones(2, 4),)],
 )
+QUESTION = Exercise(
+    "99.2 · Which? (5 minutes, predict, then measure)\n\nWhich?",
+    "b",
+    'hint | No.\n"a" | not a.\nelse | answer "a", "b" or "c".',
+)
+
+
+def stops(x):
+    y = x + 1
+    return y[7]
 
 
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (lambda x: None, "stopped with TypeError: the result is None; does the function end with return?"),
+        (lambda x: None, "the function returns None. Does it end with return?"),
+        (stops, "stopped with IndexError: index 7 .* \\(line 3 of the function\\)"),
         (lambda x: 1 / 0, "your answer stopped with ZeroDivisionError: division by zero"),
-        (lambda x: x[:2], r"a result has shape \(2,\), expected \(3,\)"),
+        (lambda x: {"x": x}, "a result is of type dict, expected numbers"),
+        (lambda x: "two", "the result is text, expected a number"),
+        (lambda x: x[:1], r"the result has shape \(1, 4\), expected \(2, 4\)"),
         (lambda x: x * float("nan"), "NaN or infinity"),
-        (lambda x: (2 * x, x), r"returns 2 result\(s\), expected 1"),
-        (lambda x: x, "not doubled"),
+        (lambda x: (2 * x, x), "the number of results is 2, expected 1"),
+        (lambda x: x, "nothing is doubled"),
+        (lambda x: 3 * x, "three times"),
+        (lambda x: x + 1, "this adds 1, and the line goes on"),
+        (lambda x: -2 * x, r"the result: the sign is wrong \(test 1 of 2\)"),
+        (lambda x: 5 * x, r"the result: all values are wrong by the same factor \(test 1 of 2\)"),
+        (
+            lambda x: 2 * x.flip(1),
+            "not doubled. .*Test 1 of 2, the result: 8 of 8 values are wrong, the first at .0, 0.",
+        ),
+        (lambda x: 2 * x.flip(0), r"the order is reversed \(test 1 of 2\)"),
+        (lambda x: 2 * x + 7, "all values are wrong by the same amount"),
         (torch.ones(3), "give the function itself, without brackets"),
+        (None, "write your answer instead of None"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(answer, sentence):
     assert re.search(sentence, TOY.fault(answer))
 
 
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ("a", "not a."),
+        (" B ", ""),
+        ("z", 'answer "a", "b" or "c".'),
+        (3, 'the result is a number, expected a letter: "a".'),
+    ],
+)
+def test_what_is_wrong_with_a_letter_is_said(answer, sentence):
+    assert QUESTION.fault(answer) == sentence
+
+
 def test_an_answer_may_write_into_its_input_and_may_be_of_another_type():
     assert TOY.fault(lambda x: x.mul_(2)) == ""
-    assert TOY.fault(lambda x: [2, 2, 2]) == "" and TOY.fault(lambda x: (2 * x).numpy()) == ""
+    assert TOY.fault(lambda x: (2 * x).tolist()) == "" and TOY.fault(lambda x: (2 * x).numpy()) == ""
+
+
+def test_a_mistake_must_change_the_solution():
+    with pytest.raises(ValueError, match="99.1: the solution does not contain '3 \\* x'"):
+        TOY._wrong_answer("3 * x → x")
 
 
 def test_hints_come_one_after_another_and_solutions_are_printed(capsys):
-    exercise = next(e for e in ALL if callable(e.solution) and len(e.hints) > 1)
-    for shown in exercise.hints:
-        hint(exercise.number)
+    for shown in find("02.5").said("hint"):
+        hint("02.5")
         assert shown in capsys.readouterr().out
-    hint(exercise.number)
+    hint("02.5")
     assert "no more hints" in capsys.readouterr().out
-    solution(exercise.number)
-    assert f"def {answer_name(exercise)}(" in capsys.readouterr().out
-    question = next(e for e in ALL if not callable(e.solution))
-    solution(question.number)
-    assert question.why.strip()[:20] in capsys.readouterr().out
+    solution("02.5")
+    printed = capsys.readouterr().out
+    assert printed.startswith("def learn_codes(") and find("02.5").said("why")[0] in printed
+
+
+def test_what_is_predicted_is_measured_without_showing_it_before(capsys):
+    measure("02.6")
+    assert "def measure_perplexity" in (printed := capsys.readouterr().out) and printed.endswith("= 3.36\n")
+    shown = json.loads(notebook("02", solved=False)[1])["cells"][-1]["source"]
+    assert shown == ['measure("02.6")']
+    with pytest.raises(ValueError, match="in exercise 02.1 there is nothing to measure"):
+        measure("02.1")
+
+
+def test_an_example_is_the_input_of_a_test():
+    z, codebook = example("02.1")
+    assert find("02.1").solution(z, codebook).shape == (50,) and example("02.1", 2)[0].shape == (7, 2)
+    with pytest.raises(ValueError, match="exercise 02.1 has 2 tests, there is no test 3"):
+        example("02.1", 3)
 
 
 def test_an_exercise_that_does_not_exist_is_named():
@@ -210,8 +285,17 @@ RIGHT = {
     "05.3": lambda x, t: min(torch.arange(0.05, 8, 0.01), key=lambda tau: F.cross_entropy(x / tau, t)),
     "05.5": numpy_bootstrap,
     "06.1": lambda kept: [not kept[i : i + 4].all() for i in range(0, len(kept), 4)],
+    "07.1": lambda text, motion, top: [
+        (torch.cdist(text, motion).argsort(1)[:, : k + 1] == torch.arange(len(text))[:, None])
+        .any(1)
+        .float()
+        .mean()
+        for k in range(top)
+    ],
     "07.2": fid_by_singular_values,
     "07.5": polyfit,
+    "08.1": lambda c: (torch.distributions.Categorical(c.float()).perplexity(), (c == 0).sum(1) / c.shape[1]),
+    "08.2": lambda low, high: 2 / torch.pi if low is None else (low + high) / 2,
 }
 
 
