@@ -2,7 +2,8 @@
 
     python -m mmm.lab.ship --run runs/small --data data/bandai --out data/pretrained/bandai-small
 
-The run is what `mmm train` or the notebooks write: RUN/tokenizer and RUN/model_run. Without --run, the model folder
+The run is what `mmm train` or the notebooks write: RUN/tokenizer (or a link to the model whose tokenizer was used) and
+RUN/model_run. Without --run, the model folder
 in --out gets a smaller transformer: 8 bits. The tokenizer, and so every code, stays as it is.
 """
 
@@ -87,7 +88,7 @@ def ship(run: Path, data: Path, out: Path, bits: Literal[8, 16] = 16) -> dict[st
     # Its decoders may have been trained further, with the same codes.
     tokenizer = load_tokenizer(run / FOLDERS["tokenizer"])
     model = MMM(tokenizer, trained.transformer, trained.length, trained.info, known=trained.known)
-    training = {name: _history(run / path) for name, path in FOLDERS.items()}
+    training = {name: _history(run / path, name) for name, path in FOLDERS.items()}
     splits = model.info.get("splits_hash", folder.splits_hash)
     _require_same_splits(splits, folder, run)
     model.info |= {
@@ -126,13 +127,20 @@ def _require_same_splits(splits: str | None, folder: MotionFolder, model: Path) 
     )
 
 
-def _history(run: Path) -> dict[str, Any]:
-    """Settings and facts of a run, and under "init" those of the run that it continued, in place of its path."""
+def _history(run: Path, part: str) -> dict[str, Any]:
+    """Settings and facts of the training of a part, and under "init" those of what it continued, in place of its path.
+
+    Args:
+        run: folder of the training, a model folder that `ship` wrote, or this part in it.
+    """
+    for shipped in (run / "training.json", run.parent / "training.json"):
+        if shipped.is_file():
+            return json.loads(shipped.read_text())[part]
     manifest = json.loads((run / "manifest.json").read_text())
     init = manifest.pop("init", None)
     history = {"config": yaml.safe_load((run / "config.yaml").read_text()), "manifest": manifest}
-    if init and (Path(init) / "config.yaml").is_file():
-        history["init"] = _history(Path(init))
+    if init and any((Path(init) / name).is_file() for name in ("config.yaml", "../training.json")):
+        history["init"] = _history(Path(init), part)
     return history
 
 

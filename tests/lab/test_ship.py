@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from mmm import MMM
 from mmm.data import MotionFolder
@@ -51,6 +52,27 @@ def test_decoders_that_were_trained_further_are_shipped_with_their_history(train
     fit_tokenizer(toy, run / "tokenizer", "tiny", steps=4, options=quiet | {"resume": False}, precision="no")
     with pytest.raises(ValueError, match="another tokenizer's codebook"):
         ship.ship(run, toy.path, tmp_path / "m")
+
+
+def test_training_on_a_shipped_tokenizer_and_transformer_keeps_their_history(trained, toy, tmp_path):
+    ship.ship(trained, toy.path, tmp_path / "m", bits=8)
+    run = tmp_path / "run"
+    shutil.copytree(trained / "model_run", run / "model_run")
+    shutil.copytree(trained / "model_run" / "model", tmp_path / "exact")  # with the codes of the transformer
+    shutil.copy(tmp_path / "m" / "training.json", tmp_path / "exact")
+    (run / "tokenizer").symlink_to(tmp_path / "exact")
+    manifest = run / "model_run" / "transformer" / "manifest.json"
+    facts = json.loads(manifest.read_text()) | {"init": str(tmp_path / "m" / "transformer")}
+    manifest.write_text(json.dumps(facts))
+    ship.ship(run, toy.path, tmp_path / "again", bits=8)
+    old, new = (json.loads((tmp_path / name / "training.json").read_text()) for name in ("m", "again"))
+    assert new["tokenizer"] == old["tokenizer"] and new["transformer"]["init"] == old["transformer"]
+    card = (tmp_path / "again" / "README.md").read_text()
+    assert "(20 + 20 steps)" in card and "`mmm train tokenizer` (20 steps)" in card
+    MMM.from_pretrained(tmp_path / "m").save_pretrained(tmp_path / "twice", torch.int8)
+    for part in ("tokenizer", "transformer"):
+        files = [tmp_path / name / part / "model.safetensors" for name in ("m", "twice")]
+        assert files[0].read_bytes() == files[1].read_bytes(), "8 bits of 8 bits are the same"
 
 
 def test_a_model_too_large_or_of_other_splits_leaves_what_was_there(trained, toy, tmp_path, monkeypatch):
