@@ -76,7 +76,8 @@ demo: demo-build
 # The page in onnxruntime-web and in Chromium (CHROMIUM=/usr/bin/chromium): same tokens as Python for 20 texts.
 demo-test: demo-build
 	$(PY) tests/demo_tokens.py $(DEMO_MODEL) $(DEMO_ONNX) runs/demo-tokens.json
-	cd docs/demo && node test/tokens.mjs $(abspath runs/demo-tokens.json) $(abspath $(DEMO_ONNX))
+	cd docs/demo && node test/tokens.mjs $(abspath runs/demo-tokens.json) $(abspath $(DEMO_ONNX)) $(abspath runs/demo-bvh)
+	$(PY) tests/demo_tokens.py --bvh runs/demo-tokens.json runs/demo-bvh
 	cd docs/demo && node test/browser.mjs $(abspath runs/demo-tokens.json)
 
 $(SITE_STAMP): $(STAMP)

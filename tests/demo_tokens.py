@@ -1,6 +1,7 @@
-"""What the page must find: tokens of 20 texts by Python, for docs/demo/test/tokens.mjs.
+"""What the page must find: tokens of 20 texts by Python, for docs/demo/test/tokens.mjs; and what it wrote, read.
 
 python tests/demo_tokens.py MODEL EXPORTED OUT.json [--torch]
+python tests/demo_tokens.py --bvh OUT.json FOLDER      the BVH files that tokens.mjs wrote there
 
 Without --torch Python runs the exported files in 8 bits, as the page does; with it, the model in PyTorch, for the files
 in float32.
@@ -10,13 +11,27 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from mmm.bvh.reading import read_bvh
 from mmm.export import TEXTS, Exported
 from mmm.model import MMM
-from mmm.motion import features_to_joints
+from mmm.motion import features_to_joints, get_skeleton
 from mmm.sampling import fill
 from mmm.text import TextEmbedding
+
+
+def check_bvh(expected: str, folder: str) -> None:
+    """The joints of the page's BVH files are those of the motions, up to the stretch of their bones."""
+    names, away = get_skeleton("humanml3d").joints, []
+    for number, case in enumerate(json.loads(Path(expected).read_text())["cases"]):
+        found = read_bvh(Path(folder) / f"{number}.bvh")
+        joints = found.joints[:, [found.names.index(name) for name in names]]
+        away.append(np.linalg.norm(joints - np.reshape(case["joints"], joints.shape), axis=-1).ravel())
+    mean = 1000 * float(np.concatenate(away).mean())
+    print(f"joints of {len(away)} BVH files are {mean:.1f} mm from those of the motions in the mean")
+    assert mean < 15 and found.fps == 20
 
 
 def main(name: str, folder: str, out: str, *flags: str) -> None:
@@ -40,4 +55,4 @@ def main(name: str, folder: str, out: str, *flags: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    check_bvh(*sys.argv[2:]) if sys.argv[1] == "--bvh" else main(*sys.argv[1:])

@@ -41,9 +41,11 @@ await build({
   logLevel: "warning",
 });
 for (const name of ["index.html", "style.css"]) cpSync(join(here, name), join(out, name));
-for (const name of ["page.js", "worker.js"]) hash.update(readFileSync(join(out, name)));
+const model_version = hash.copy().digest("hex").slice(0, 8); // a new page does not load the model again
+for (const name of ["index.html", "style.css", "page.js", "worker.js"]) hash.update(readFileSync(join(out, name)));
 const version = hash.digest("hex").slice(0, 8);
-writeFileSync(join(out, "files.json"), JSON.stringify({ version, files }));
-writeFileSync(join(out, "sw.js"), readFileSync(join(here, "src/sw.js"), "utf8").replaceAll("VERSION", version));
+writeFileSync(join(out, "files.json"), JSON.stringify({ version: model_version, files }));
+const worker = readFileSync(join(here, "src/sw.js"), "utf8");
+writeFileSync(join(out, "sw.js"), worker.replaceAll("VERSION", version).replaceAll("MODEL", model_version));
 const page = ["index.html", "style.css", "page.js", "worker.js"].reduce((sum, name) => sum + statSync(join(out, name)).size, 0);
 console.log(`${out}: page ${(page / 1e6).toFixed(1)} MB, model and runtime ${(Object.values(files).reduce((a, b) => a + b) / 1e6).toFixed(1)} MB`);

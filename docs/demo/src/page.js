@@ -26,6 +26,7 @@ function say(text) {
 function fail(text) {
   $("error").textContent = text;
   $("error").hidden = !text;
+  if (text) $("error").scrollIntoView({ block: "nearest" });
 }
 
 const megabytes = (bytes) => (bytes / 1e6).toFixed(0);
@@ -62,6 +63,7 @@ const heard = {
     $("facts").textContent = `Model trained on ${data}. Licence of the weights: ${licence}.`;
     $("guidance").value = config.sampler.guidance;
     $("length").max = config.sizes.max_tokens;
+    $("rows").hidden = $("part").parentElement.hidden = config.sizes.parts === 1;
     $("length").disabled = false;
     showSettings();
     $("loading").hidden = true;
@@ -88,7 +90,8 @@ const heard = {
   started({ id, frames, note }) {
     if (id !== state.id) return;
     state.frames = frames;
-    state.note = note;
+    const then = /\bthen\b/i.test(state.text) ? "A text with “then” is made in one go here, which may lose one of its actions; mmm generate splits it." : "";
+    state.note = [note, then].filter(Boolean).join(" ");
     say("Generating.");
   },
   pass({ id, number, canvas, tokens, confidence }) {
@@ -119,6 +122,8 @@ const heard = {
     if (!state.edited) [$("from").value, $("to").value, state.selected] = [0, $("to").max, undefined];
     const what = state.edited ? `${state.edited} regenerated` : state.motions.length > 1 ? `${state.motions.length} motions` : `${(state.motions[0].frames / fps()).toFixed(1)} seconds of motion`;
     say([`${what}, made in ${seconds.toFixed(1)} s.`, state.note].filter(Boolean).join(" "));
+    $("pass").textContent = `${state.motions.length > 1 ? "The canvas of the first motion, filled" : "Filled"} in ${state.motions[0].passes.length} ${state.motions[0].passes.length > 1 ? "passes" : "pass"}. The darker a cell, the more confident the model.`;
+    labelSeeds();
     $("stage").setAttribute("aria-label", `A mannequin moves: ${shorten(state.text, 100)}`);
     document.body.dataset.made = String(Number(document.body.dataset.made ?? 0) + 1);
     drawTokens();
@@ -285,6 +290,14 @@ function drawTokens() {
   canvas.setAttribute("aria-label", `The token canvas: ${parts} rows of ${columns} cells, mean confidence ${(100 * mean).toFixed(0)} percent`);
 }
 
+/** The seed of each view, if there are several. */
+function labelSeeds() {
+  const labels = state.motions.length > 1 ? state.motions.map(({ seed }) => Object.assign(document.createElement("span"), { textContent: `seed ${seed}` })) : [];
+  const [rows, columns] = stage.grid?.($("stage").clientWidth, $("stage").clientHeight) ?? [1, labels.length];
+  $("seeds").style.grid = `repeat(${rows}, 1fr) / repeat(${columns}, 1fr)`;
+  $("seeds").replaceChildren(...labels);
+}
+
 // ---- Files
 
 function download(name, bytes, type) {
@@ -362,6 +375,7 @@ function listen() {
   addEventListener("resize", () => {
     stage?.draw(state.frame);
     drawTokens();
+    if (state.motions.length) labelSeeds();
   });
   const canvas = $("stage"), pointers = new Map();
   canvas.onpointerdown = (event) => {

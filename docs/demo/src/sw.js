@@ -8,7 +8,7 @@ self.addEventListener("install", (event) => {
 });
 
 self.addEventListener("activate", (event) => {
-  const old = (name) => name.startsWith("mmm-") && !name.endsWith("VERSION");
+  const old = (name) => name.startsWith("mmm-") && name !== CACHE && name !== "mmm-MODEL";
   event.waitUntil(caches.keys().then((names) => Promise.all(names.filter(old).map((name) => caches.delete(name)))).then(() => self.clients.claim()));
 });
 
