@@ -157,7 +157,7 @@ def _finite(digits: str) -> float:
 
 
 @contextmanager
-def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+def while_writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Let an error say that it was `path` that could not be written: a full disk names no file by itself.
 
     Raises:
@@ -194,7 +194,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     final = Path(path)
     temporary = _temporary(final)
     try:
-        with naming(final):
+        with while_writing(final):
             yield temporary
             require(
                 temporary.is_file(),
@@ -225,10 +225,10 @@ def atomic_dir(path: str | os.PathLike[str], mark: str) -> Iterator[Path]:
     final = Path(path)
     check_replaceable(final, mark)
     temporary, old = _temporary(final), _temporary(final, "old")
-    with naming(final):
+    with while_writing(final):
         temporary.mkdir()
     try:
-        with naming(final):
+        with while_writing(final):
             yield temporary
         if final.exists():
             os.replace(final, old)

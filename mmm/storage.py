@@ -101,7 +101,7 @@ def load_module(make: Callable[[], Module], folder: str | os.PathLike[str]) -> M
             f"{folder} has {name} but no weights in 8 bits with as many rows; save the model again",
         )
         state[name.removesuffix(SCALE)] = weight.float() * _per_row(scale.float(), weight)
-    check_values(state, expected, str(folder))
+    state = checked_values(state, expected, str(folder))
     module = make()
     module.load_state_dict(state)
     return module.eval()
@@ -142,9 +142,14 @@ def read_captions(
     return texts
 
 
-def check_values(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> None:
-    """Raise ValueError unless arrays are of the kind of the expected ones (any floating-point type for another), and
-    finite in it."""
+def checked_values(
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str
+) -> dict[str, Tensor]:
+    """The arrays in the types of the expected ones (any floating-point type becomes another).
+
+    Raises:
+        ValueError: one is of another kind, or not finite in its new type.
+    """
     kinds = [
         f"{name} ({value.dtype}, expected {expected[name].dtype})"
         for name, value in state.items()
@@ -152,8 +157,10 @@ def check_values(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], so
         and not (value.is_floating_point() and expected[name].is_floating_point())
     ]
     require(not kinds, f"{source} has arrays of a wrong type: {listed(kinds)}; {AGAIN}.")
-    bad = [name for name, value in state.items() if not value.to(expected[name].dtype).isfinite().all()]
+    state = {name: value.to(expected[name].dtype) for name, value in state.items()}
+    bad = [name for name, value in state.items() if not value.isfinite().all()]
     require(not bad, f"{source} has arrays with NaN or infinite numbers: {listed(bad)}; {AGAIN}.")
+    return state
 
 
 def differences(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

@@ -54,6 +54,16 @@ def test_the_pages_show_what_readers_and_oracle_saw():
     assert f"| {shares} % | {sum(row['judged'] for row in seen.values())} clips |" in RESULTS
 
 
+def test_the_pages_show_how_many_upper_body_edits_are_seen():
+    lines = (ROOT / "figures/editing/bandai-val/bodies/results.md").read_text("utf-8").splitlines()
+    head, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines if "|" in line)
+    found = {row[0]: dict(zip(head, row, strict=True)) for row in rows if len(row) == len(head)}
+    edits = [found[f"edited, guidance {guidance}"] for guidance in (1, 2, 4)]
+    seen = [round(100 * float(row["done"].split()[0])) for row in edits]
+    assert f"sees the asked action in {seen[1]} % of {edits[1]['clips']} such edits" in README
+    assert f"are seen in {' · '.join(map(str, seen))} % (guidance 1 · 2 · 4)" in RESULTS
+
+
 @pytest.mark.parametrize(
     ("row", "measure", "value", "place"),
     [

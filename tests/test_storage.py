@@ -141,6 +141,15 @@ def test_broken_weights_are_named(tmp_path, change, named):
         Tokenizer.from_pretrained(tmp_path / "t")
 
 
+def test_values_are_checked_in_the_type_in_which_they_are_used():
+    state = {"a": torch.tensor([0.1], dtype=torch.float16), "n": torch.tensor([3])}
+    expected = {"a": torch.zeros(1), "n": torch.zeros(1, dtype=torch.int64)}
+    read = storage.checked_values(state, expected, "m")
+    assert {name: value.dtype for name, value in read.items()} == {"a": torch.float32, "n": torch.int64}
+    assert torch.equal(read["a"], state["a"].float())
+    assert storage.checked_values(expected, expected, "m")["a"] is expected["a"], "it is not copied"
+
+
 WRONG = {
     "width": (True, "16", 0, -16, 10**30, None, [16], 16.0, 1 << 14),
     "down": (-1, 7), "stride": (0, 1, 3), "dilation_growth": (10**9, 50, 0), "codes": (1 << 20, 0),

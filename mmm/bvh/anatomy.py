@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.ndimage import median_filter
 
 from mmm.bvh.joint_guess import Blend
+from mmm.bvh.placement import other_joints
 from mmm.errors import require
 from mmm.motion.skeleton import HUMANML3D
 
@@ -114,19 +115,22 @@ def mend_guess(
     return guess, notes
 
 
-def check_body(joints: Float[np.ndarray, "t 22 3"]) -> list[str]:
+def check_body(joints: Float[np.ndarray, "t 22 3"], mapped: bool = True) -> list[str]:
     """Notes on joints that are hardly a person's.
 
+    Args:
+        mapped: whether a joint map found them in a file, which another map may mend; an array has no map.
     Raises:
         ValueError: they are nobody's: a limb twice as long as the other, or a part many times too long.
     """
     notes, lengths = [], _lengths(joints)
+    remedy = other_joints(mapped)
     for limb, (left, right) in _LIMBS.items():
         short, long = sorted((lengths[left], lengths[right]))
         require(
             long <= 2 * short,
             f"the left {limb} is {lengths[left] / max(lengths[right], 1e-9):.2g} times as long as the right one, "
-            "expected limbs alike; mend the file, or give a map that takes other joints.",
+            f"expected limbs alike; mend the file, or {remedy}.",
         )
         if long > 1.25 * short:
             notes.append(
@@ -136,8 +140,7 @@ def check_body(joints: Float[np.ndarray, "t 22 3"]) -> list[str]:
         ratio = lengths[list(ends)].sum() / (_BONES[list(ends)].sum() / _LEG)
         require(
             ratio <= most,
-            f"the {part} is {ratio:.2g} times as long for its legs as a person's; mend the file, or give a map that "
-            "takes other joints.",
+            f"the {part} is {ratio:.2g} times as long for its legs as a person's; mend the file, or {remedy}.",
         )
     longest = np.linalg.norm(joints - joints[:, [0, *HUMANML3D.parents[1:]]], axis=-1) / _leg(joints)
     frame, joint = np.unravel_index(longest.argmax(), longest.shape)
@@ -148,17 +151,20 @@ def check_body(joints: Float[np.ndarray, "t 22 3"]) -> list[str]:
     )
     rise = _rise(joints, joints[:, 0])
     if rise < -0.02:
-        notes.append(
-            "the pelvis lies below the hips, and HumanML3D's above them: give a map with a point higher up, such as "
-            "`pelvis: [hip, abdomen, 0.6]`"
+        better = (
+            "a map with a point higher up, such as `pelvis: [hip, abdomen, 0.6]`"
+            if mapped
+            else "a point higher up"
         )
+        notes.append(f"the pelvis lies below the hips, and HumanML3D's above them: give {better}")
     for side, name in enumerate(("left", "right")):
         arm = joints[:, 16 + side] - joints[:, 9]
         part = np.median(
             ((joints[:, 13 + side] - joints[:, 9]) * arm).sum(-1) / np.maximum((arm * arm).sum(-1), 1e-12)
         )
         if not 0 < part < 1:
-            notes.append(f"{name}_collar does not lie between spine and shoulder: is the joint map right?")
+            what = "joint map" if mapped else "order of the joints"
+            notes.append(f"{name}_collar does not lie between spine and shoulder: is the {what} right?")
     return notes
 
 

@@ -155,7 +155,7 @@ def read_source(
         bvh = read_bvh(path, unit=1.0, fps=fps)
         _check_skip(path, skip, len(bvh.rows), bvh.fps)
         bvh = bvh.since(_frames_to_skip(skip, bvh.fps))
-        with naming(path):
+        with while_reading(path):
             chosen = choose_map(bvh, joint_map)
             joints = resample(chosen.apply(bvh), bvh.fps, HUMANML3D.fps)
         source = Source(
@@ -165,8 +165,8 @@ def read_source(
         len(joints) > 1,
         f"{path} has {source.frames} frames at {source.fps:g} fps, which is too short; expected more than 1/20 s.",
     )
-    with naming(path):
-        odd = check_body(joints)
+    with while_reading(path):
+        odd = check_body(joints, mapped=source.joint_map is not None)
     start = _frames_to_skip(skip, source.fps) / source.fps
     return dataclasses.replace(source, start=start, notes=source.notes + tuple(odd))
 
@@ -206,13 +206,14 @@ def capture(source: Source, unit: str | float | None = None, up: str | None = No
         f"{FARTHEST / 1000:g} km; mend the positions of its root.",
     )
     world = to_y_up(source.joints, axis) * np.float32(metres)
-    with naming(source.path):
-        joints, placement = to_humanml3d_body(world)
+    with while_reading(source.path):
+        joints, placement = to_humanml3d_body(world, mapped=source.joint_map is not None)
     placement = dataclasses.replace(placement, fps=source.fps, unit=metres, up=axis)
     motion = Motion.from_joints(joints) if source.features is None else Motion(source.features)
     said = doubts(world, HUMANML3D.fps, source.start)
     if toes_point_back(motion.joints):
-        said.append("the toes point backwards: left and right may be swapped in the file or its map")
+        place = "file or its map" if source.joint_map else "array"
+        said.append(f"the toes point backwards: left and right may be swapped in the {place}")
     return Captured(motion, placement, source, name, unit is None, up is None, size * metres, tuple(said))
 
 
@@ -224,7 +225,7 @@ def _check_skip(path: Path, skip: float, frames: int, fps: float) -> None:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def while_reading(path: Path) -> Iterator[None]:
     """Put the file's name before the sentence of a ValueError."""
     try:
         yield

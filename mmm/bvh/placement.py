@@ -94,7 +94,9 @@ def _with_lengths(
     return body
 
 
-def to_humanml3d_body(joints: Float[np.ndarray, "t 22 3"]) -> tuple[Float[np.ndarray, "t 22 3"], Placement]:
+def to_humanml3d_body(
+    joints: Float[np.ndarray, "t 22 3"], mapped: bool = True
+) -> tuple[Float[np.ndarray, "t 22 3"], Placement]:
     """HumanML3D's body in the user's motion, standing at the origin, and the placement that undoes it.
 
     Bones get the directions of the user's and the lengths of HumanML3D's, the root's path is scaled by the length of
@@ -102,6 +104,7 @@ def to_humanml3d_body(joints: Float[np.ndarray, "t 22 3"]) -> tuple[Float[np.nda
 
     Args:
         joints: the user's, metres, y up.
+        mapped: as in `check_body`, for the message.
     Raises:
         ValueError: a bone without length in some frame.
     """
@@ -110,8 +113,8 @@ def to_humanml3d_body(joints: Float[np.ndarray, "t 22 3"]) -> tuple[Float[np.nda
     empty = [HUMANML3D.joints[joint] for joint in np.flatnonzero((lengths < 1e-6).any(0)) if joint > 0]
     require(
         not empty,
-        f"{', '.join(empty)} have the same position as the joint above them, expected bones with length; give a map "
-        "that takes other joints for them.",
+        f"{', '.join(empty)} have the same position as the joint above them, expected bones with length; "
+        f"{other_joints(mapped)}.",
     )
     target, legs = np.linalg.norm(HUMANML3D.target_offsets, axis=-1), list(HUMANML3D.legs)
     scale = float(lengths[0, legs].sum() / target[legs].sum())
@@ -123,6 +126,12 @@ def to_humanml3d_body(joints: Float[np.ndarray, "t 22 3"]) -> tuple[Float[np.nda
     # the median: linear resampling in time shortens the bones between two frames a little
     bones = tuple(map(float, np.median(lengths, axis=0)))
     return placed.astype(np.float32), Placement(scale, tuple(map(float, start * scale)), heading, bones)
+
+
+def other_joints(mapped: bool) -> str:
+    """What to do where joints are not those that were meant."""
+    order = "save the joints in HumanML3D's order (mmm.motion.skeleton.HUMANML3D.joints)"
+    return "give a map that takes other joints" if mapped else order
 
 
 def stand_on(

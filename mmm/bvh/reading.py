@@ -133,20 +133,33 @@ def unique_names(names: Sequence[str], parents: Sequence[int]) -> list[str]:
         for name, parent in zip(names, parents, strict=True)
     ]
     both, seen = Counter(paths), Counter()
-    unique = []
+    unique: list[str | None] = []
     for name, path in zip(names, paths, strict=True):
+        alone = both[path] == 1 and (path == name or path not in own)
+        unique.append(name if own[name] == 1 else path if alone else None)
+    taken = {*names, *unique}  # a file may call its joints Toe#2
+    for number, name in enumerate(names):
         seen[name] += 1
-        unique.append(name if own[name] == 1 else path if both[path] == 1 else f"{name}#{seen[name]}")
+        if unique[number] is None:
+            count = seen[name]
+            while (numbered := f"{name}#{count}") in taken:
+                count += 1
+            unique[number] = numbered
+            taken.add(numbered)
     return unique
 
 
 def end_names(joints: Sequence[str], end_parents: Sequence[int]) -> list[str]:
-    """A name for each End Site: JOINT/end, and JOINT/end2 for the second one of a joint."""
+    """A name for each End Site that nothing else has: JOINT/end, and JOINT/end2 for the second one of a joint."""
     seen: Counter[int] = Counter()
-    names = []
+    names: list[str] = []
+    taken = set(joints)
     for joint in end_parents:
         seen[joint] += 1
-        names.append(f"{joints[joint]}/end{seen[joint] if seen[joint] > 1 else ''}")
+        while (name := f"{joints[joint]}/end{seen[joint] if seen[joint] > 1 else ''}") in taken:
+            seen[joint] += 1
+        names.append(name)
+        taken.add(name)
     return names
 
 

@@ -24,7 +24,7 @@ from mmm.data.folder import MotionFolder
 from mmm.data.write import Clip, check_out, write_folder
 from mmm.datasets.table import Row, read_captions
 from mmm.datasets.takes import FPS, MIN_FRAMES, part, to_clips
-from mmm.errors import require
+from mmm.errors import check_name, require
 
 MIN_TAKES = 3  # one for each split
 
@@ -70,6 +70,10 @@ def prepare(
     check_out(out, [folder])
     takes = find_takes(folder)
     rows = match_rows(read_captions(captions), takes, folder, captions)
+    for take, some in rows.items():
+        for row in some:  # the last of 702 pieces has two letters; an hour has 368
+            longest = f"{_clip_name(take, row.start, row.end)}_zz"
+            check_name(longest, f"the name of a clip of {takes[take]}", "rename the file, or move it up")
     bar = {"unit": "take", "disable": not progress}
     sources, bad = {}, {}
     for take in tqdm(rows, "BVH → joints", **bar):
@@ -240,7 +244,7 @@ def _clips(
     for row in rows:
         parts[row.start, row.end].append(row)
     for (start, end), same in parts.items():
-        name = take if start is None else f"{take}_{start:g}-{end:g}s"
+        name = _clip_name(take, start, end)
         left_out = captured.source.start
         seconds = left_out + (len(joints) - 1) / FPS
         require(
@@ -258,6 +262,10 @@ def _clips(
         captions = [untagged(text) for text in dict.fromkeys(row.text for row in same)]
         clips += to_clips(name, joints, piece, captions, {"dataset": "own", "path": take})
     return clips, short
+
+
+def _clip_name(take: str, start: float | None, end: float | None) -> str:
+    return take if start is None else f"{take}_{start:g}-{end:g}s"
 
 
 def split_takes(takes: list[str], seed: int, val: float, test: float) -> dict[str, list[str]]:

@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from mmm.data.captions import Caption
 from mmm.data.write import Clip
-from mmm.errors import DiskFullError, check_name, naming, require, scratch_dir
+from mmm.errors import DiskFullError, check_name, require, scratch_dir, while_writing
 from mmm.motion.features import features_to_joints, joints_to_features
 
 FPS = 20.0
@@ -106,7 +106,7 @@ def unpack(source: Path, stack: ExitStack, suffix: str = ".bvh") -> Path:
                 continue
             _require_few(size, LARGEST, f"bytes in {check_name(name, 'a file in it')}")
             (into / f"{number:06d}").mkdir()
-            with naming(into), read() as file, (into / f"{number:06d}" / name).open("wb") as copy:
+            with while_writing(into), read() as file, (into / f"{number:06d}" / name).open("wb") as copy:
                 shutil.copyfileobj(file, copy, CHUNK)
     except Exception as error:  # a damaged archive fails in many ways
         if isinstance(error, DiskFullError):

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mmm.errors import atomic_dir, check_name, read_json, require
-from mmm.storage import check_values, read_tensors
+from mmm.storage import checked_values, read_tensors
 
 KEPT = 2  # if the newest is damaged, the one before it is needed
 
@@ -124,8 +124,7 @@ def load_module_tensors(module: torch.nn.Module, tensors: dict[str, Tensor]) -> 
         f"the checkpoint is of another model: {len(different)} tensors differ in name or shape, first "
         f"{different[:1]}; give the model's own settings, or another folder",
     )
-    check_values(tensors, own, "the checkpoint")
-    for name, tensor in tensors.items():
+    for name, tensor in checked_values(tensors, own, "the checkpoint").items():
         own[name].copy_(tensor)
 
 

@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 import yaml
 
-from mmm.errors import atomic_write, naming, parse_json, require
+from mmm.errors import atomic_write, parse_json, require, while_writing
 
 try:
     import fcntl
@@ -87,7 +87,7 @@ def _lock(path: Path) -> IO[str]:
 
 def append_metrics(path: Path, line: dict[str, Any]) -> None:
     """Append one JSON object as a line."""
-    with naming(path), path.open("a") as file:
+    with while_writing(path), path.open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 

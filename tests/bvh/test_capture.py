@@ -8,6 +8,7 @@ from made_up import bvh as made_up
 from mmm.bvh.capture import load_motion, read_source
 from mmm.bvh.placement import AXES, guess_up, stand_on
 from mmm.motion import features_to_joints, joints_to_features
+from mmm.motion.skeleton import HUMANML3D
 
 TREES = made_up.TREES
 
@@ -173,6 +174,17 @@ def test_what_is_nobodys_motion_is_refused(tmp_path):
     np.save(tmp_path / "far.npy", joints)
     with pytest.raises(ValueError, match="far.npy: at 0.35 s left_(knee|ankle) is .* legs away"):
         load_motion(tmp_path / "far.npy")
+    joints = load_motion(path).motion.joints
+    for name, order in (
+        ("cut", [*range(16), 17, 17, *range(18, 22)]),
+        ("mixed", [*range(7), 15, *range(8, 22)]),
+    ):
+        np.save(tmp_path / f"{name}.npy", joints[:, order])
+        with pytest.raises(ValueError, match=f"{name}.npy: .*HumanML3D's order") as caught:
+            load_motion(tmp_path / f"{name}.npy")
+        assert "map" not in str(caught.value), "an array has none"
+    np.save(tmp_path / "swapped.npy", joints[:, HUMANML3D.mirror])
+    assert "swapped in the array" in load_motion(tmp_path / "swapped.npy").report()
     with pytest.raises(ValueError, match="a.bvh: with the unit inch the body is 3.6"):
         load_motion(path, unit="inch")
 

@@ -115,6 +115,18 @@ def test_names_of_nodes():
     assert end_names(["x", "y"], [1, 0, 1]) == ["y/end", "x/end", "y/end2"]
 
 
+def test_names_of_nodes_are_unique_where_a_file_uses_such_names_itself():
+    names = ["a", "Toe", "Toe", "Toe#2", "Toe#2", "Toe#3", "a/Toe", "b", "Toe", "Toe"]
+    parents = [-1, 0, 0, 0, 0, 0, 0, 0, 7, 0]
+    unique = unique_names(names, parents)
+    assert len(set(unique)) == len(names)
+    assert [unique[number] for number in (0, 5, 6, 7, 8)] == ["a", "Toe#3", "a/Toe", "b", "b/Toe"]
+    assert unique_names(["a", "b", "x", "x"], [-1, 0, 1, 0]) == ["a", "b", "b/x", "a/x"]
+    assert unique_names(["a", "x", "y", "x", "x", "y/x"], [-1, 0, 0, 2, 0, 0])[3] != "y/x"
+    ends = end_names(["x", "x/end", "x/end2"], [0, 1, 0])
+    assert len({"x", "x/end", "x/end2", *ends}) == 6
+
+
 def test_a_pelvis_beside_the_spine(tmp_path):
     tree = made_up.tree(
         "center@pelvis+upper body@spine1+upper body2@spine3+neck@neck+head@head",

@@ -204,6 +204,16 @@ def test_ids_are_names_for_every_file_system(tmp_path):
     assert set(own.find_takes(tmp_path)) == {"a_b", "a_b-2", "mona", "x_1"}
 
 
+def test_a_name_too_long_for_a_clip_is_refused_before_the_work(takes, tmp_path, monkeypatch):
+    folder = takes / "/".join("abc" * 20 for _ in range(3))
+    folder.mkdir(parents=True)
+    (takes / "take 5.bvh").rename(folder / "take 5.bvh")
+    times = "take 5.bvh,sways,0.5,1.5", "take 5.bvh,sways,0.123456,1.23456"
+    monkeypatch.setattr(own, "read_source", lambda *_: pytest.fail("a take was read"))
+    with pytest.raises(ValueError, match="name of a clip of .*take 5.bvh is .*; rename the file, or move it"):
+        own.prepare(tmp_path / "mine", takes, table(takes, *times, header="file,caption,start,end"))
+
+
 def test_a_table_saved_by_a_spreadsheet(tmp_path):
     path = tmp_path / "captions.csv"
     text = '\ufeffFile,Caption\r\n"a.bvh","he says ""hi"",\n twice"\r\n\r\nb.bvh, bows\r\n'

@@ -158,7 +158,8 @@ if __name__ == "__main__":
 def test_workers_end_with_their_parent_even_if_it_is_killed(tmp_path):
     command = [sys.executable, "-c", POOL, str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as parent:
-        while parent.poll() is None and len(os.listdir(tmp_path)) < 2:
+        started = time.monotonic()
+        while parent.poll() is None and len(os.listdir(tmp_path)) < 2 and time.monotonic() < started + 300:
             time.sleep(0.05)
         parent.kill()
     workers = os.listdir(tmp_path)

@@ -31,6 +31,7 @@ from mmm.transformer import LengthConfig, LengthEstimator
 
 TRAIN = ["--preset", "tiny", "--batch-size", "2", "--precision", "no", "--cpu"]
 TAKES = "".join(f"90/90_0{n}.bvh,0.05,1.45,walk,a person moves {n}\n" for n in range(6))
+OWN = "file,start,end,caption\n" + TAKES.replace("90/", "").replace("walk,", "")
 BAD_NAMES = ["../evil.bvh", "../../../evil.bvh", "a/../../../evil.bvh", "C:\\evil.bvh", "a/" * 3000 + "x.bvh"]
 BAD_NAMES += ["x" * 300 + ".bvh", "90_00.bvh/x.bvh", "90/\udcff.bvh", "./", ".bvh", "90/ü\u2028.bvh"]
 TEXTS = "|a person walks|一个人挥动左手|🕺|\udcff|</script>|a person walks, then|then then|%s {} $x^2$|#|-x|<b>&amp;"
@@ -66,6 +67,9 @@ def make_base(base: Path) -> None:
     for number in range(6):
         options = {"pose": made_up_bvh.ARMS_DOWN, "ends": 0.12, "order": "ZYX", "seed": number}
         made_up_bvh.write(base / f"90_0{number}.bvh", made_up_bvh.DAZ, 32, 20, **options)
+        (base / "takes").mkdir(exist_ok=True)
+        os.link(base / f"90_0{number}.bvh", base / f"takes/90_0{number}.bvh")
+    (base / "captions.csv").write_text(OWN)
     synthetic.prepare(base / "data", clips=20)
     encoder = load_text_encoder(str(made_up_clip.write_clip(base / "clip")))
     vq, net = made_up_release.make_parts()
@@ -154,11 +158,10 @@ def data(rng: Random, base: Path, place: Path) -> Case:
     """A data folder in which one file is odd, or a user's own takes with an odd table of captions."""
     door = rng.choice(("train", "humanml3d", "union", "import"))
     if door == "import":
-        table = "file,start,end,caption\n" + TAKES.replace("90/", "").replace("walk,", "")
         for number in range(6):
             os.link(base / f"90_0{number}.bvh", place / f"in/90_0{number}.bvh")
-        odd = table.replace("0.05", rng.choice(NUMBERS), 1).encode()
-        write(place / "in/c.csv", odd if rng.random() < 0.5 else odd_bytes(rng, table.encode()))
+        odd = OWN.replace("0.05", rng.choice(NUMBERS), 1).encode()
+        write(place / "in/c.csv", odd if rng.random() < 0.5 else odd_bytes(rng, OWN.encode()))
         return Case(["import", "in", "--captions", "in/c.csv", "--out", "out/d"], "import: captions")
     folder = shutil.copytree(base / "data", place / "in/d", copy_function=os.link)
     info = folder / "dataset.json"
@@ -314,12 +317,22 @@ def kill(rng: Random, base: Path, place: Path) -> Case:
 
 def disk(rng: Random, base: Path, place: Path) -> Case:
     """Any command that writes, on a disk that is too small for what it writes, or nearly."""
-    name = f"out/a.{rng.choice(('npy', 'gif', 'mp4', 'png', 'html', 'bvh'))}"
-    made = ["generate", "a person walks", "--model", f"{base}/model-float16", "--length", "60", "--out", name]
-    prepare = ["prepare", "synthetic", "--clips", "20", "--out", "out/d"]
-    argv = rng.choice((made, made, training("tokenizer", base), prepare, converting(base, f"{base}/release")))
-    sizes = (4, 16, 40, 100) if argv is made else (4, 100, 400, 1000, 3000)
-    return Case(argv, f"{argv[0]} {argv[-1]}", disk=rng.choice(sizes))
+    file = f"out/a.{rng.choice(('npy', 'gif', 'mp4', 'png', 'html', 'bvh'))}"
+    made = ["--model", f"{base}/model-float16", "--out", file]
+    commands = (
+        ["generate", "a person walks", "--length", "60", *made],
+        ["edit", "inbetween", f"{base}/mixamo.bvh", "--gap", "6", "12", *made],
+        ["edit", "outpaint", f"{base}/poser.bvh", "--length", "40", *made],
+        ["import", f"{base}/mixamo.bvh", "--out", f"out/a.{rng.choice(('npy', 'bvh'))}"],
+        ["import", f"{base}/takes", "--captions", f"{base}/captions.csv", "--out", "out/d"],
+        ["prepare", "synthetic", "--clips", "20", "--out", "out/d"],
+        training(rng.choice(("tokenizer", "transformer")), base),
+        converting(base, f"{base}/release"),
+    )
+    argv = rng.choice(commands)
+    one_file = argv[-1].startswith("out/a.")
+    size = rng.choice((4, 16, 40, 100) if one_file else (4, 100, 400, 1000, 3000))
+    return Case(argv, f"{' '.join(argv[:2])} {size} kB", disk=size)
 
 
 KINDS = {kind.__name__: kind for kind in (bvh, model, data, archive, checkpoint, prompt, kill, disk)}

@@ -92,6 +92,7 @@ class Campaign:
             code, end = self.child.returncode, (self.scratch / "stderr").read_text(errors="replace")[-1500:]
             hangs = reply is None or code == -signal.SIGXCPU
             outcome = {
+                "argv": ["?"],
                 "class": "hang" if hangs else "traceback",
                 "why": f"the process ended with {code}: {end}",
             }
