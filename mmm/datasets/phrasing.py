@@ -151,12 +151,8 @@ def at_once(legs: str, arms: str, rng: np.random.Generator) -> str:
     else:
         clauses = {"L": walks, "R": _verbs(arms, rng)}
         forms = {":ing": "ing", ":pronoun": _PLURAL[pronoun]}  # without a form, that of the sentence
-
-        def limb(match: re.Match) -> str:
-            clause, form = clauses[match[1]], forms.get(match[2])
-            return clause if form is None else _VERB.sub(lambda verb: inflect(verb[1], form), clause)
-
-        phrase = _LIMB.sub(limb, _pick(rng, WHILE).replace("H", pronoun))
+        pattern = _pick(rng, WHILE).replace("H", pronoun)
+        phrase = _LIMB.sub(lambda limb: _inflected(clauses[limb[1]], forms.get(limb[2])), pattern)
     return _render(_pick(rng, AT_ONCE), [phrase], subject, pronoun, rng, "")
 
 
@@ -233,14 +229,17 @@ def _render(
     owner = {"he": "his", "she": "her", "they": "their"}[pronoun]
     if not re.search(r"\b[SH]\b", pattern) and pronoun == "they":
         owner = "your" if ":base" in pattern and rng.random() < 0.5 else "the"
-
-    def fill(match: re.Match) -> str:
-        form = _PLURAL[pronoun] if match[2] == "pronoun" else match[2]
-        return _VERB.sub(lambda verb: inflect(verb[1], form), clauses["AB".index(match[1])])
-
+    forms = {"pronoun": _PLURAL[pronoun]}
     # subject and pronoun go in before the clauses, whose letters are not to be replaced
     text = re.sub(r"\bH is\b", "they are" if pronoun == "they" else f"{pronoun} is", pattern)
     text = re.sub(r"\bH\b", pronoun, re.sub(r"\bS\b", subject, re.sub(r"\bM\b", "{manner}", text)))
-    text = _CLAUSE.sub(fill, text).replace("{manner}", manner)
+    text = _CLAUSE.sub(
+        lambda clause: _inflected(clauses["AB".index(clause[1])], forms.get(clause[2], clause[2])), text
+    ).replace("{manner}", manner)
     text = re.sub(r"\{the\}", lambda _: owner if rng.random() < 0.6 else "the", text)
     return re.sub(r"\s+", " ", text).replace(" ,", ",").strip(" ,")
+
+
+def _inflected(clause: str, form: str | None) -> str:
+    """A clause with its verbs in a form; None leaves them to the sentence."""
+    return clause if form is None else _VERB.sub(lambda verb: inflect(verb[1], form), clause)

@@ -122,23 +122,22 @@ class Attention(nn.Module):
             cache: an empty list, which gets keys and values. In the next call those of `x` are put behind them; those
                 of `context`, which must be the same, are not computed again.
         """
-
-        def heads(y: Tensor) -> Tensor:
-            return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
         if context is None:
-            query, key, value = map(heads, self.query_key_value(x).chunk(3, dim=-1))
+            query, key, value = map(self._by_head, self.query_key_value(x).chunk(3, dim=-1))
             if cache:
                 key, value = (torch.cat(pair, dim=2) for pair in zip(cache, (key, value), strict=True))
         else:
-            query = heads(self.query(x))
-            key, value = cache or map(heads, self.key_value(context).chunk(2, dim=-1))
+            query = self._by_head(self.query(x))
+            key, value = cache or map(self._by_head, self.key_value(context).chunk(2, dim=-1))
         if cache is not None:
             cache[:] = key, value
         mask = mask[:, None] if mask.ndim == 2 else mask
         dropout = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None], dropout_p=dropout)
         return self.out(y.transpose(1, 2).flatten(2))
+
+    def _by_head(self, y: Float[Tensor, "b s d"]) -> Float[Tensor, "b h s w"]:
+        return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class Block(nn.Module):
