@@ -84,9 +84,11 @@ $(SITE_STAMP): $(STAMP)
 	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[site]'
 	@touch $@
 
-# Executes no notebook and needs no network; a warning, a broken link among them, is an error.
+# Executes no notebook and needs no network; a warning, a broken link among them, is an error. Always whole: what is left
+# of a build that failed would be a warning too.
 site: $(SITE_STAMP)
-	$(PY) -m sphinx --builder html --quiet --fail-on-warning --conf-dir docs/site --doctree-dir build/doctrees . build/site
+	$(PY) -m sphinx --builder html --quiet --fail-on-warning --fresh-env --conf-dir docs/site --doctree-dir build/doctrees \
+	  --write-all . build/site
 	@echo "written: build/site/index.html"
 
 # After a change of dependencies: a fresh environment without the old pins, then this writes the new ones.

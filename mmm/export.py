@@ -2,12 +2,12 @@
 
     export(model, "out")        # mmm export --model DIR --out out
 
-text.onnx         ids (1, S) int64                               → words (1, S, E), sentence (1, E)
-transformer.onnx  canvas (B, P, N) int64, lengths (B,) int64, words (B, S, E), word_mask (B, S) bool,
-                  sentence (B, E), drop_text (B,) bool           → logits (B, P, N, K)
-length.onnx       sentence (1, E)                                → logits (1, max_tokens); column i: i + 1 tokens
-decoder.onnx      tokens (1, P, N) int64                         → features (1, 4 N, D), raw, and joints (1, 4 N, J, 3),
-                                                                   in the skeleton's unit
+    text.onnx         ids (1, S) int64                               → words (1, S, E), sentence (1, E)
+    transformer.onnx  canvas (B, P, N) int64, lengths (B,) int64, words (B, S, E), word_mask (B, S) bool,
+                      sentence (B, E), drop_text (B,) bool           → logits (B, P, N, K)
+    length.onnx       sentence (1, E)                                → logits (1, max_tokens); column i: i + 1 tokens
+    decoder.onnx      tokens (1, P, N) int64                         → features (1, 4 N, D), raw, and
+                                                                       joints (1, 4 N, J, 3), in the skeleton's unit
 
 Mean, Std and codebook are inside. NAME-8bit.onnx are the same networks with their weights in 8 bits (`in_8_bits`).
 config.json, vocabulary.txt and known.bin hold what else a client needs (`describe`). The sampler is not in the files:
