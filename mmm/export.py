@@ -215,7 +215,8 @@ def in_8_bits(model: onnx.ModelProto, tables: bool = False) -> onnx.ModelProto:
 
     One scale for each output, as in `mmm.storage`: a model that is stored in 8 bits comes out with the weights it has
     in PyTorch. Only the storage changes, the arithmetic stays in float32: onnxruntime's `quantize_dynamic` would also
-    round what flows through the network, differently on every processor.
+    round what flows through the network, differently on every processor. It moves joints of everyday-small by up to
+    220 mm for the same tokens, this by 0.0006 mm.
 
     Args:
         tables: also the tables from which rows are taken, with one scale for each row: right for the word pieces of a
