@@ -321,16 +321,18 @@ async function saveGif() {
   const picture = Object.assign(document.createElement("canvas"), { width: size, height: size }).getContext("2d", { willReadFrequently: true });
   play(false);
   $("gif").disabled = true;
-  let palette, before;
+  let palette, before; // what is shown so far, as colours of the palette
   for (let frame = 0; frame <= last(); frame++) {
     stage.draw(frame, size);
     picture.drawImage($("stage"), 0, 0, size, size);
     const { data } = picture.getImageData(0, 0, size, size);
-    palette ??= [...quantize(data, 63), [0, 0, 0]];
+    palette ??= [...quantize(data, 31), [0, 0, 0]];
     const colours = applyPalette(data, palette.slice(0, -1)), clear = palette.length - 1;
-    const changed = before ? colours.map((colour, i) => (colour === before[i] ? clear : colour)) : colours; // small files
+    // what hardly changes is left as it was, which makes the file half as large
+    const near = palette.map((a) => palette.map((b) => Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]) < 12));
+    const changed = before ? colours.map((colour, i) => (near[colour][before[i]] ? clear : colour)) : colours;
     encoder.writeFrame(changed, size, size, { palette: before ? undefined : palette, delay: 1000 / fps(), transparent: Boolean(before), transparentIndex: clear, dispose: 1 });
-    before = colours;
+    before = before ? before.map((old, i) => (changed[i] === clear ? old : colours[i])) : colours;
     if (frame % 10 === 0) {
       say(`Drawing the GIF: ${Math.round((100 * frame) / (last() + 1))} %.`);
       await new Promise((done) => setTimeout(done));
