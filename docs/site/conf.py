@@ -57,7 +57,8 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 add_module_names = False
 maximum_signature_line_length = 90
-suppress_warnings = ["ref.python"]  # the letters of a shape ("b tokens") are no names of Python
+# The letters of a shape ("b tokens") are no names of Python, and an indented block need not be code of it.
+suppress_warnings = ["ref.python", "misc.highlighting_failure"]
 SECTIONS = Config(napoleon_use_ivar=True, napoleon_use_rtype=False, napoleon_numpy_docstring=False)
 
 PUBLISHED = "/OWNER/" not in colab.REPOSITORY
