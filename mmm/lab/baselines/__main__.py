@@ -135,9 +135,58 @@ class Evaluate:
         print((self.out / "results.md").read_text(encoding="utf-8"))
 
 
+@dataclasses.dataclass
+class Costs:
+    """What a motion costs with networks of a model's size: passes, GFLOPs, CPU seconds. The baselines are untrained.
+
+    OUT gets costs.json, costs.png and manifest.json."""
+
+    model: Path
+    """Model or run folder of the masked transformer."""
+    out: Path
+    samplers: UseAppendAction[tuple[str, ...]] = ()
+    """As of evaluate."""
+    lengths: tuple[int, ...] = (40, 80, 120, 160, 196)
+    """In frames; 120 among them."""
+    turns: int = 3
+
+    def run(self) -> None:
+        from mmm.lab.baselines.compare import SAMPLERS, models_of
+        from mmm.lab.baselines.costs import cost_table
+        from mmm.lab.baselines.models import new_network
+        from mmm.lab.baselines.plots import plot_costs
+        from mmm.model import MMM
+        from mmm.training.run_folder import write_json, write_manifest
+        from mmm.viz.style import small_png
+
+        whole = MMM.from_pretrained(self.model)
+        networks = [new_network(kind, whole) for kind in ("autoregressive", "diffusion")]
+        models = models_of(whole, networks, self.samplers or SAMPLERS)
+        models.pop("autoregressive-own-end")  # where it ends depends on the weights
+        table = cost_table(models, self.lengths, self.turns)
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_json(self.out / "costs.json", table)
+        (self.out / "costs.png").write_bytes(small_png(plot_costs(table)))
+        about = {
+            "model": str(self.model),
+            "lengths": self.lengths,
+            "turns": self.turns,
+            "device": str(whole.device),
+        }
+        write_manifest(self.out / "manifest.json", about | {"command": "python -m mmm.lab.baselines costs"})
+        for name, row in table.items():
+            print(
+                f"{name}: {row['times_masked'][0]:.2f} ± {row['times_masked'][1]:.2f} times the masked model"
+            )
+
+
 def main(args: list[str] | None = None) -> None:
     """Bad input prints one sentence and exits 2."""
-    kinds = Annotated[Train, subcommand("train")] | Annotated[Evaluate, subcommand("evaluate")]
+    kinds = (
+        Annotated[Train, subcommand("train")]
+        | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Costs, subcommand("costs")]
+    )
     command = tyro.cli(OmitArgPrefixes[kinds], prog="python -m mmm.lab.baselines", args=args)
     try:
         command.run()

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from mmm.data import MotionFolder
 from mmm.errors import atomic_write, require
@@ -25,7 +26,16 @@ from mmm.evaluation.metrics import interval
 from mmm.evaluation.protocol import evaluate, model_hash
 from mmm.evaluation.results import PHYSICAL, QUALITY, Results
 from mmm.lab.baselines.autoregressive import Autoregressive
-from mmm.lab.baselines.costs import Entrant, budget_note, budget_of, cost, device_of, times, training_cost
+from mmm.lab.baselines.costs import (
+    Entrant,
+    budget_note,
+    budget_of,
+    cost,
+    device_of,
+    items_of,
+    times,
+    training_cost,
+)
 from mmm.lab.baselines.models import Baseline, load_network
 from mmm.lab.edits import EditConfig, evaluate_edits
 from mmm.lab.edits.run import load_edits, markdown
@@ -68,7 +78,7 @@ GAPS_NOTE = (
 
 def models_of(
     whole: MMM,
-    runs: Sequence[str | os.PathLike[str]],
+    runs: Sequence[str | os.PathLike[str] | nn.Module],
     samplers: Sequence[str] = SAMPLERS,
     guidance: Mapping[str, float | None] = GUIDANCE,
     own: str | os.PathLike[str] | None = None,
@@ -76,6 +86,7 @@ def models_of(
     """The models to compare by name: the masked one and those of the runs.
 
     Args:
+        runs: folders of trainings, or networks.
         samplers: of diffusion, such as "ddim-50" or "ddpm-1000", and of the masked model, "masked-5": an entrant for
             each, beside the masked model with its own steps.
         guidance: by kind; kinds that are left out take that of GUIDANCE.
@@ -92,7 +103,8 @@ def models_of(
             how = {"guidance": guidance["masked"], "steps": steps}
             models[f"masked-{steps}"] = Entrant(whole, how, budget)
     for run in runs:
-        network, budget = load_network(run).to(whole.device), budget_of(run)
+        network = run if isinstance(run, nn.Module) else load_network(run)
+        network, budget = network.to(whole.device), {} if network is run else budget_of(run)
         if isinstance(network, Autoregressive):
             how = {"guidance": guidance["autoregressive"]}
             new = {
@@ -167,7 +179,7 @@ def compare(
             )
             edited.append(summary[summary.method == "text"].assign(method=name))
     if config.aits:
-        for name, seconds in times(models, folder.pack(config.split), timed, config.seed).items():
+        for name, seconds in times(models, items_of(folder.pack(config.split), timed), config.seed).items():
             rows[name] |= {"aits": float(np.median(seconds)), "aits_all": [round(s, 5) for s in seconds]}
     differences = {
         name: _differences(results, every["masked"]) for name, results in every.items() if name != "masked"

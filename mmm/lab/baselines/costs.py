@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmm.data import PackedSplit
+from mmm.evaluation.metrics import Interval
 from mmm.lab.baselines.diffusion import Denoiser
 from mmm.lab.baselines.frames import RATIO
-from mmm.model import MMM
+from mmm.model import MIN_FRAMES, MMM
 
 SAME = 0.05  # parameters of equal models differ by at most this ratio
 
@@ -99,25 +100,60 @@ def budget_note(rows: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def times(
-    models: Mapping[str, Entrant], packed: PackedSplit, count: int = 20, seed: int = 0
+    models: Mapping[str, Entrant], items: Sequence[tuple[str, int]], seed: int = 0
 ) -> dict[str, list[float]]:
-    """CPU seconds of each model for each of `count` clips, one by one: from the caption to the features.
+    """CPU seconds of each model for each item, one by one: from a text to features of so many frames.
 
     CPU seconds of the process do not depend on what else the machine does. The models take turns, so that all meet the
-    same clips and the same state of the machine. On a GPU these would be those of the CPU alone: wall time is taken.
+    same items and the same state of the machine. On a GPU they would say nothing: wall time is taken.
     """
     clock = time.process_time if device_of(models).type == "cpu" else time.perf_counter
-    clips = np.linspace(0, len(packed) - 1, min(count, len(packed))).round().astype(int).tolist()
     seconds: dict[str, list[float]] = {name: [] for name in models}
-    for turn, clip in enumerate([clips[0], *clips]):  # the first turn warms up
-        text, frames = packed.captions[clip][0].text, min(int(packed.lengths[clip]), 196)
+    for turn, (text, frames) in enumerate([items[0], *items]):  # the first turn warms up
         for name, entrant in models.items():
             options = {key: value for key, value in entrant.sampler.items() if value is not None}
             start = clock()
-            entrant.model.generate(text, max(frames, 24), seed, split=False, **options)
+            entrant.model.generate(text, frames, seed, split=False, **options)
             if turn:
                 seconds[name].append(clock() - start)
     return seconds
+
+
+def items_of(packed: PackedSplit, count: int = 20) -> list[tuple[str, int]]:
+    """First caption and frames of `count` clips, evenly spread over the split."""
+    clips = np.linspace(0, len(packed) - 1, min(count, len(packed))).round().astype(int).tolist()
+    frames = np.clip(packed.lengths, MIN_FRAMES, 196)  # the longest of the models
+    return [(packed.captions[clip][0].text, int(frames[clip])) for clip in clips]
+
+
+def ratio(seconds: Sequence[float], others: Sequence[float]) -> Interval:
+    """How many times as long the first take, item by item: geometric mean, and half of its 95 % interval."""
+    logs = np.log(np.asarray(seconds) / np.asarray(others))
+    half = 1.96 * logs.std() / np.sqrt(len(logs))
+    middle = np.exp(logs.mean())
+    return Interval(float(middle), float(middle * np.sinh(half)))
+
+
+def cost_table(
+    models: Mapping[str, Entrant], lengths: Sequence[int] = (40, 80, 120, 160, 196), turns: int = 3
+) -> dict[str, dict[str, Any]]:
+    """What a motion costs, by model: parameters (millions), passes and GFLOPs at 120 frames, CPU seconds by length
+    (median of the turns), and how many times those of "masked" (over all lengths, with half of its 95 % interval).
+
+    None of it depends on what the weights are, so untrained networks will do.
+    """
+    text, items = "a person walks forward", sorted(lengths) * turns
+    seconds = times(models, [(text, frames) for frames in items])
+    table: dict[str, dict[str, Any]] = {}
+    for name, entrant in models.items():
+        own = {key: value for key, value in entrant.sampler.items() if value is not None}
+        table[name] = training_cost(entrant, 120) | cost(entrant.model, text, 120, own)
+        table[name]["seconds"] = {
+            frames: float(np.median([s for s, n in zip(seconds[name], items, strict=True) if n == frames]))
+            for frames in sorted(lengths)
+        }
+        table[name]["times_masked"] = list(ratio(seconds[name], seconds["masked"]))
+    return table
 
 
 def cost(model: MMM, text: str, frames: int, options: dict[str, Any]) -> dict[str, float]:

@@ -229,17 +229,23 @@ def fit_baseline(
     about = {"val": val, "recipe": recipe, "composer": composer, "manifest": facts(folder), **options}
     # tokens of another codebook, or features of another Mean and Std, mean something else
     about["config_extra"] = {"tokenizer": fingerprint(whole.tokenizer)}
+    network = new_network(kind, whole, recipe.text_dropout)
     if kind == "autoregressive":
-        network = autoregressive.Autoregressive(sizes, whole.tokenizer.codebook.detach().cpu())
         return autoregressive.train_autoregressive(tokens, text, network, config, out, **about)
-    own = dataclasses.asdict(sizes) | {"codes": 1, "code_dim": 1, "parts": 1}
-    network = diffusion.Denoiser(
-        diffusion.DenoiserConfig(**own, features=len(folder.mean)),
-        whole.tokenizer.mean.cpu(),
-        whole.tokenizer.std.cpu(),
-    )
     about["val"] = (val, sources[1])
     return diffusion.train_diffusion(tokens, sources[0], text, network, config, out, **about)
+
+
+def new_network(
+    kind: Kind, whole: MMM, text_dropout: float = 0.1
+) -> autoregressive.Autoregressive | diffusion.Denoiser:
+    """An untrained network with the sizes of a masked transformer; initial weights by torch's own generator."""
+    sizes = dataclasses.replace(whole.transformer.config, predicts=0, text_dropout=text_dropout)
+    if kind == "autoregressive":
+        return autoregressive.Autoregressive(sizes, whole.tokenizer.codebook.detach().cpu())
+    own = dataclasses.asdict(sizes) | {"codes": 1, "code_dim": 1, "parts": 1}
+    mean, std = whole.tokenizer.mean.cpu(), whole.tokenizer.std.cpu()
+    return diffusion.Denoiser(diffusion.DenoiserConfig(**own, features=len(mean)), mean, std)
 
 
 def load_network(run: str | os.PathLike[str]) -> autoregressive.Autoregressive | diffusion.Denoiser:

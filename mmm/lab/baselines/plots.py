@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from mmm.evaluation.metrics import Interval
+from mmm.lab.baselines.costs import ratio
 from mmm.lab.baselines.diffusion import Denoiser
 from mmm.lab.baselines.frames import RATIO
 from mmm.text import TextEmbedding
@@ -94,14 +94,6 @@ def plot_speed_quality(
     return figure
 
 
-def ratio(seconds: Sequence[float], others: Sequence[float]) -> Interval:
-    """How many times as long the first take, clip by clip: geometric mean, and half of its 95 % interval."""
-    logs = np.log(np.asarray(seconds) / np.asarray(others))
-    half = 1.96 * logs.std() / np.sqrt(len(logs))
-    middle = np.exp(logs.mean())
-    return Interval(float(middle), float(middle * np.sinh(half)))
-
-
 def answers(content: Mapping[str, Any], slow: str) -> dict[str, str]:
     """A sentence for each of the claims 1 and 4, out of results.json.
 
@@ -135,3 +127,22 @@ def answers(content: Mapping[str, Any], slow: str) -> dict[str, str]:
             f"{rows['real']['skating']:.3f})."
         ),
     }
+
+
+@styled
+def plot_costs(table: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """CPU seconds of a motion by its length, and by the network evaluations (120 frames)."""
+    figure, (by_length, by_passes) = panels((9.2, 3.4), columns=2, grid=True)
+    for number, kind in enumerate(KINDS):
+        own = sorted((row["passes"], name) for name, row in table.items() if name.startswith(kind))
+        for (_, name), style in zip(own, ("-", "--", ":", "-.") * 4, strict=False):
+            by_length.plot(
+                *zip(*table[name]["seconds"].items(), strict=True), style, color=f"C{number}", label=name
+            )
+        points = [(passes, table[name]["seconds"][120]) for passes, name in own]
+        by_passes.plot(*zip(*points, strict=True), "o-", color=f"C{number}", ms=4, label=kind)
+    by_length.set(xlabel="frames", ylabel="CPU seconds of one motion", yscale="log")
+    by_passes.set(xlabel="network evaluations", xscale="log", yscale="log", title="120 frames")
+    by_length.legend(fontsize=7)
+    by_passes.legend()
+    return figure

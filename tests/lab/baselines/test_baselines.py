@@ -286,3 +286,16 @@ def test_all_models_in_one_table(runs, trained, toy, tmp_path, capsys, monkeypat
     with pytest.raises(SystemExit):
         main(["evaluate", *map(str, words), "--run", str(runs / "diffusion")])
     assert "compare one run of each kind" in capsys.readouterr().err
+
+
+def test_costs_by_the_command(trained, tmp_path, capsys):
+    words = ["--model", trained / "model_run", "--out", tmp_path / "costs", "--samplers", "ddim-3"]
+    main(["costs", *map(str, words), "--lengths", "24", "120", "--turns", "1"])
+    table = json.loads((tmp_path / "costs" / "costs.json").read_text())
+    passes = {name: row["passes"] for name, row in table.items()}
+    assert passes == {"masked": 6, "autoregressive": 30, "diffusion-ddim-3": 3}
+    assert all(set(row["seconds"]) == {"24", "120"} and row["parameters"] > 0 for row in table.values())
+    assert (
+        table["masked"]["times_masked"] == [1.0, 0.0] and "times the masked model" in capsys.readouterr().out
+    )
+    assert {"costs.png", "manifest.json"} <= {path.name for path in (tmp_path / "costs").iterdir()}
