@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from jaxtyping import Float
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -126,7 +127,9 @@ def items_of(packed: PackedSplit, count: int = 20) -> list[tuple[str, int]]:
     return [(packed.captions[clip][0].text, int(frames[clip])) for clip in clips]
 
 
-def ratio(seconds: Sequence[float], others: Sequence[float]) -> Interval:
+def ratio(
+    seconds: Sequence[float] | Float[np.ndarray, " n"], others: Sequence[float] | Float[np.ndarray, " n"]
+) -> Interval:
     """How many times as long the first take, item by item: geometric mean, and half of its 95 % interval."""
     logs = np.log(np.asarray(seconds) / np.asarray(others))
     half = 1.96 * logs.std() / np.sqrt(len(logs))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ from mmm.lab.baselines.costs import ratio
 from mmm.lab.baselines.diffusion import Denoiser
 from mmm.lab.baselines.frames import RATIO
 from mmm.text import TextEmbedding
-from mmm.viz.style import panels, styled
+from mmm.viz.style import panels, plain_numbers, styled
 
 KINDS = ("masked", "autoregressive", "diffusion")
 
@@ -62,11 +63,13 @@ def influence(
 
 @styled
 def plot_influence(seen: Mapping[str, Float[np.ndarray, "_n _n"]]) -> Figure:
-    """One panel for each network; the strongest influence of each is dark."""
-    figure, axes = panels((3.4 * len(seen), 3.5), columns=len(seen))
+    """One panel for each network, relative to its strongest influence, on a log scale; white is exactly none."""
+    figure, axes = panels((3.4 * len(seen), 3.3), columns=len(seen))
     for ax, (name, matrix) in zip(axes, seen.items(), strict=True):
-        ax.imshow(matrix / matrix.max(), cmap="Greys", vmin=0, vmax=0.5)
+        strength = np.ma.masked_equal(matrix / matrix.max(), 0)
+        picture = ax.imshow(strength, cmap="viridis_r", norm=LogNorm(1e-4, 1, clip=True))
         ax.set(title=name, xlabel="input that is changed", ylabel="output")
+    figure.colorbar(picture, ax=axes, label="relative change", shrink=0.8)
     return figure
 
 
@@ -132,7 +135,7 @@ def answers(content: Mapping[str, Any], slow: str) -> dict[str, str]:
 @styled
 def plot_costs(table: Mapping[str, Mapping[str, Any]]) -> Figure:
     """CPU seconds of a motion by its length, and by the network evaluations (120 frames)."""
-    figure, (by_length, by_passes) = panels((9.2, 3.4), columns=2, grid=True)
+    figure, (by_length, by_passes) = panels((10.5, 3.4), columns=2, grid=True)
     for number, kind in enumerate(KINDS):
         own = sorted((row["passes"], name) for name, row in table.items() if name.startswith(kind))
         for (_, name), style in zip(own, ("-", "--", ":", "-.") * 4, strict=False):
@@ -142,7 +145,9 @@ def plot_costs(table: Mapping[str, Mapping[str, Any]]) -> Figure:
         points = [(passes, table[name]["seconds"][120]) for passes, name in own]
         by_passes.plot(*zip(*points, strict=True), "o-", color=f"C{number}", ms=4, label=kind)
     by_length.set(xlabel="frames", ylabel="CPU seconds of one motion", yscale="log")
-    by_passes.set(xlabel="network evaluations", xscale="log", yscale="log", title="120 frames")
-    by_length.legend(fontsize=7)
-    by_passes.legend()
+    by_passes.set(xlabel="network evaluations of one motion", xscale="log", yscale="log", title="120 frames")
+    for axis in (by_length.yaxis, by_passes.xaxis, by_passes.yaxis):
+        plain_numbers(axis)
+    figure.legend(*by_length.get_legend_handles_labels(), loc="outside right", fontsize=8)
+    by_passes.legend(fontsize=8)
     return figure

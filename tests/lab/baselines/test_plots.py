@@ -33,7 +33,7 @@ def test_what_each_network_can_see(parts):
     past = np.tril(np.ones((5, 5), bool), -1)
     assert (seen["autoregressive"][past] > 0).all() and (seen["autoregressive"][~past] == 0).all()
     assert (seen["masked"] > 0).all() and (seen["diffusion"] > 0).all()
-    assert len(plot_influence(seen).axes) == 3
+    assert len(plot_influence(seen).axes) == 4, "one for the colours"
 
 
 def test_a_ratio_of_times_has_an_interval():
