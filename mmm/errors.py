@@ -87,6 +87,26 @@ def check_name(name: object, what: str, remedy: str = "rename it") -> str:
     return name
 
 
+def check_file_to_write(path: str | os.PathLike[str], what: str) -> None:
+    """Raise ValueError unless a file can be written to `path`: before the work whose result it is to hold.
+
+    Args:
+        what: names the option in the message, as in "--out".
+    """
+    path = Path(path)
+    require(
+        "\0" not in str(path) and len(os.fsencode(path.name)) <= 200,
+        f"{what} {short(path)}: a name without NUL and of at most 200 bytes is expected; name another file.",
+    )
+    above = next((folder for folder in path.absolute().parents if os.path.lexists(folder)), Path("/"))
+    require(not path.is_dir(), f"{what} {short(path)} is a folder; name a file in it.")
+    require(above.is_dir(), f"{what} {short(path)}: {short(above)} is no folder; name another file.")
+    require(
+        os.access(above, os.W_OK | os.X_OK),
+        f"{what} {short(path)}: you may not write to the folder {short(above)}; name another file.",
+    )
+
+
 def check_range(name: str, value: object, low: float, high: float) -> None:
     """Raise ValueError unless a number, or each number of a tuple, is in a range, both ends included.
 

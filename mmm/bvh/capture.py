@@ -258,7 +258,7 @@ def _from_array(path: Path) -> Float[np.ndarray, "t ..."]:
         f"{path} holds {shape[0]:,} frames, expected at most an hour; cut it.",
     )
     require(
-        values.dtype.kind in "fiu" and np.isfinite(values).all() and np.abs(values).max() <= LARGEST,
+        values.dtype.kind in "fiu" and np.isfinite(values).all() and float(np.abs(values).max()) <= LARGEST,
         f"{path} holds {values.dtype} with NaN or infinity, numbers above {LARGEST:,.0f} or no numbers at all, "
         "expected usual numbers.",
     )

@@ -8,6 +8,10 @@ Where the edit has kept the motion, the numbers of the file are written again. E
   those of the one that there is;
 - elsewhere, where a body part was regenerated: those of the file.
 
+Joints that an edit keeps are exactly the file's where it keeps legs and path. Under other legs the upper body goes
+along with them: between the features' 20 frames a second its joints lie on a curve, in a ballet of CMU at 120 fps up to
+7.6 cm from the file's pose (05_17, frame 619; 0.3 cm in the mean), beside a T-pose that is jumped out of up to 23 cm.
+
 The features lack the last frame of a clip: what the file has after theirs is written if its end was kept, and left out
 if not.
 """

@@ -11,7 +11,7 @@ from typing import Any
 
 from tyro.conf import Positional, UseAppendAction
 
-from mmm.errors import require
+from mmm.errors import check_file_to_write, require
 
 
 @dataclasses.dataclass
@@ -133,3 +133,4 @@ def check_outs(outs: Sequence[Path]) -> None:
             path.suffix.lower() in SUFFIXES,
             f"--out {path}: cannot write {path.suffix or 'a file without suffix'}; use one of {', '.join(SUFFIXES)}.",
         )
+        check_file_to_write(path, "--out")

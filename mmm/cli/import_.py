@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 from tyro.conf import Positional, UseAppendAction
 
+from mmm.cli.generate import check_outs
 from mmm.errors import require
 
 
@@ -57,20 +59,16 @@ class Import:
 
     def _show_file(self) -> None:
         from mmm.bvh.capture import load_motion
-        from mmm.motion.clip import SUFFIXES
 
         require(
             self.captions is None or not self.source.exists(),
             f"--captions is for a folder, but {self.source} is a file; give the folder that it lies in.",
         )
+        check_outs(self.out)
         for path in self.out:
             require(
-                path.suffix.lower() in SUFFIXES,
-                f"--out {path}: cannot write {path.suffix or 'a file without suffix'}; "
-                f"use one of {', '.join(SUFFIXES)}.",
-            )
-            require(
-                path.resolve() != self.source.resolve(), f"--out {path} is the source; name another file."
+                os.path.realpath(path) != os.path.realpath(self.source),
+                f"--out {path} is the source; name another file.",
             )
         captured = load_motion(self.source, self.map, self.unit, self.up, self.fps, self.skip)
         print(captured.report())

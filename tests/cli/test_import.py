@@ -1,5 +1,6 @@
 """`mmm import`: what the screen shows, what is written, and what is refused."""
 
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -110,3 +111,37 @@ def test_a_folder_becomes_a_data_set(tmp_path, capsys, monkeypatch):
         f"try: mmm train tokenizer --data {out} --preset tiny",
     ]
     assert MotionFolder.open(out).info["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("out", "named"),
+    [
+        ("a.bvh/a.gif", "a.bvh is no folder"),
+        ("x" * 300 + ".gif", "at most 200 bytes"),
+        ("a\0.gif", "without NUL"),
+        ("folder.npy", "is a folder; name a file in it"),
+        ("loop.npy/a.npy", "loop.npy"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch, capsys, out, named):
+    monkeypatch.chdir(tmp_path)
+    made_up.write(tmp_path / "a.bvh", made_up.TREES["mixamo"], 30)
+    (tmp_path / "folder.npy").mkdir()
+    (tmp_path / "loop.npy").symlink_to("loop.npy")
+    for words in (("import", "a.bvh"), ("generate", "a person walks", "--model", "nowhere")):
+        assert exit_code(*words, "--out", out) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("mmm: --out ") and said.count("\n") == 1 and named in said
+
+
+def test_odd_links_and_small_numbers(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop.bvh").symlink_to("loop.bvh")
+    assert run("loop.bvh", "--out", "a.npy") == 2
+    assert "there is no motion loop.bvh" in capsys.readouterr().err
+    made_up.write(tmp_path / "a.bvh", made_up.TREES["mixamo"], 30)
+    assert run("a.bvh", "--out", "a.npy") == 0
+    np.save("half.npy", np.load("a.npy").astype(np.float16))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run("half.npy", "--out", "b.npy") == 0
