@@ -151,4 +151,8 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, 
             "give the model's own settings, or another folder",
         )
         state.setdefault(int(index), {})[key] = tensor
+    require(
+        len({frozenset(values) for values in state.values()}) < 2,
+        "the checkpoint is damaged: its optimizer lacks arrays of some parameters; delete it, or copy it again",
+    )
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -337,6 +337,14 @@ class _Run:
     def restore(self, checkpoint: checkpoints.Checkpoint) -> None:
         """Undo `save`."""
         tensors, info = checkpoint.tensors, checkpoint.info
+        summed, logged = info.get("summed"), info.get("logged")
+        require(
+            type(summed) is int
+            and isinstance(logged, list)
+            and {"model", "optimizer", "log"} <= tensors.keys()
+            and set(map(str, logged)) <= tensors["log"].keys(),
+            f"{self.out}: a checkpoint's state.json does not say what it holds; delete it, or copy it again.",
+        )
         self.step, self.summed = checkpoint.step, info["summed"]
         self.sums = {name: tensors["log"][name].to(self.device) for name in info["logged"]}
         checkpoints.load_module_tensors(self.module, tensors["model"])

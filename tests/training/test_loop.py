@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mmm.errors import DiskFullError
@@ -131,6 +133,38 @@ def test_a_run_with_only_damaged_checkpoints_is_refused(uninterrupted, tmp_path)
     with pytest.warns(UserWarning), pytest.raises(ValueError, match="no checkpoint in .* can be read"):
         run(tmp_path)
     assert (tmp_path / "metrics.jsonl").read_text() == (uninterrupted[1] / "metrics.jsonl").read_text()
+
+
+def test_a_checkpoint_that_lacks_a_part_is_refused(uninterrupted, tmp_path):
+    def of_optimizer(folder):
+        state = load_file(folder / "optimizer.safetensors")
+        save_file(
+            {name: value for name, value in state.items() if name != "0/exp_avg_sq"},
+            folder / "optimizer.safetensors",
+        )
+
+    def of_state(change):
+        def write(folder):
+            state = json.loads((folder / "state.json").read_text())
+            change(state)
+            (folder / "state.json").write_text(json.dumps(state))
+
+        return write
+
+    parts = (
+        (of_optimizer, "lacks arrays of some parameters"),
+        (of_state(lambda state: state["info"].update(logged=True)), "state.json does not say"),
+        (of_state(lambda state: state["info"].pop("summed")), "state.json does not say"),
+        (of_state(lambda state: state["groups"].remove("log")), "state.json does not say"),
+    )
+    for number, (damage, named) in enumerate(parts):
+        out = tmp_path / str(number)
+        shutil.copytree(uninterrupted[1], out)
+        shutil.rmtree(out / "model", ignore_errors=True)
+        for folder in (out / "checkpoints").iterdir():
+            damage(folder)
+        with pytest.raises(ValueError, match=named):
+            run(out, replace(CONFIG, steps=CONFIG.steps + 5))
 
 
 def test_checkpoints_hold_no_pickle_and_only_two_are_kept(uninterrupted):
