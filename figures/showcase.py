@@ -1,8 +1,8 @@
-"""The GIFs that a visitor sees first: `python figures/showcase.py --model DIR`, a minute.
+"""The GIF that a visitor sees first: `python figures/showcase.py`, a minute.
 
-hero.gif is at the top of the README, tour.gif shows the prompts of chapter 00. Of each prompt the first of the seeds
-0 to 15 is taken whose motion is measured to be right; what "right" is stands beside the prompt. showcase.json has what
-was measured, for the seeds that were refused too. A prompt of which no seed is right is an error, and there is no GIF.
+hero.gif is at the top of the README. Of each prompt the first of the seeds 0 to 15 is taken whose motion is measured
+to be right; what "right" is stands beside the prompt. showcase.json has what was measured, for the seeds that were
+refused too. A prompt of which no seed is right is an error, and there is no GIF.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def around(median: float, percent: float = 15) -> tuple[float, float]:
     return round(median * (1 - percent / 100), 2), round(median * (1 + percent / 100), 2)
 
 
-# Medians of Bandai's real clips: 1.21 m/s for 194 walks, 0.79 for elderly ones, 2.83 for runs in normal style, 1.07 for
-# exhausted walks that turn; they slip by 2 to 12 cm/m. 95 % of its waves have 6 swings or more, of its raised hands at
+# Medians of Bandai's real clips: 1.21 m/s for 194 walks, 0.79 for elderly ones, 2.83 for runs in normal
+# style; they slip by 2 to 12 cm/m. 95 % of its waves have 6 swings or more, of its raised hands at
 # most 1. A wave with the hand above the head (130°) is seen from everywhere.
 STILL = {"speed": (0, 0.2), "turning": (-20, 20)}
 WALKS = {"speed": around(1.21), "turning": (-20, 20), "slip": (0, 15)}
@@ -54,7 +54,6 @@ LEFT_WAVES = {"left_arm": (130, 180), "left_swings": (4, 99), "right_arm": DOWN}
 RIGHT_WAVES = {"right_arm": (130, 180), "right_swings": (4, 99), "left_arm": DOWN}
 BOWS = STILL | {"lean": (35, 90)}
 HANDS_UP = {"speed": (0, 0.3), "left_arm": (100, 180), "right_arm": (100, 180)}
-TURNS_LEFT = {"turning": (60, 120)}
 
 # Lengths are about those of real clips. The hero's motions start again until its sequence ends, after 240 frames.
 HERO = [
@@ -67,15 +66,6 @@ HERO = [
         Action("a person walks forward", 110, WALKS | {"speed": around(1.21, 30)}),
         Action("a person raises both hands", 50, HANDS_UP),
         Action("a person waves with the right hand", 80, RIGHT_WAVES | STILL),
-    ],
-]
-TOUR = [
-    [Action("a person walks forward", 160, WALKS)],
-    [Action("somebody waves with the left hand", 120, LEFT_WAVES | STILL)],
-    [
-        Action(
-            "a tired person walks and turns left", 160, TURNS_LEFT | {"speed": around(1.07), "slip": (0, 20)}
-        )
     ],
 ]
 
@@ -132,16 +122,16 @@ def seen_in(motion: Motion, actions: Sequence[Action], seam: int) -> list[dict[s
 
 @dataclasses.dataclass
 class Arguments:
-    """Choose motions that are measured to be right, and make the GIFs of the README and the tour."""
+    """Choose motions that are measured to be right, and make the GIF of the README."""
 
     model: Path = SHIPPED
     """Model or run folder."""
     out: Path = Path(__file__).parent / "tour"
-    """Folder for hero.gif, tour.gif and showcase.json."""
+    """Folder for hero.gif and showcase.json."""
 
-    def run(self, hero: Sequence[Sequence[Action]] = HERO, tour: Sequence[Sequence[Action]] = TOUR) -> None:
+    def run(self, hero: Sequence[Sequence[Action]] = HERO) -> None:
         model = MMM.from_pretrained(self.model)
-        chosen = [first_right(model, actions) for actions in (*hero, *tour)]
+        chosen = [first_right(model, actions) for actions in hero]
         results = [result for _, result in chosen]
         write_manifest(self.out / "showcase.json", {"model": model_hash(model), "prompts": results})
         wrong = [
@@ -154,9 +144,8 @@ class Arguments:
             not wrong, f"no seed below {SEEDS} is right; try other words or lengths:\n" + "\n".join(wrong)
         )
         motions = [motion for motion, _ in chosen]
-        for name, shown, columns in (("hero", motions[: len(hero)], 3), ("tour", motions[len(hero) :], None)):
-            path = animate_beside(shown, self.out / f"{name}.gif", columns=columns, repeat=name == "hero")
-            print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
+        path = animate_beside(motions, self.out / "hero.gif", columns=3, repeat=True)
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from mmm.tokenizer.model import decode_in_pieces
 from mmm.transformer import MASK, LengthEstimator, MaskedTransformer
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "data" / "pretrained"
-SHIPPED = PRETRAINED / "bandai-small"
+SHIPPED = PRETRAINED / "everyday-small"
 MIN_FRAMES = 24  # the shortest clips of KIT-ML
 FORMAT = "mmm-1"  # of a model folder
 
@@ -94,7 +94,7 @@ class MMM:
         """Load a model folder, or the `model` folder of a run; the shipped model by default.
 
         Args:
-            folder: or the name of a shipped model ("bandai-small"), which is found from any folder.
+            folder: or the name of a shipped model ("everyday-small"), which is found from any folder.
         Raises:
             FileNotFoundError: the folder or a part of it is missing.
             ValueError: a file is damaged, or parts do not belong together.
@@ -407,7 +407,7 @@ class MMM:
         require(
             part == "whole" or self.tokenizer.config.parts == 2,
             f"this model has no body parts (one code for the whole body), so the {part} body cannot be edited alone; "
-            "take data/pretrained/bandai-small, or train a tokenizer with --parts 2.",
+            "take data/pretrained/everyday-small, or train a tokenizer with --parts 2.",
         )
         skeleton, fps = self.info["skeleton"], self.info["fps"]
         require(

@@ -685,7 +685,7 @@ def main():
     parser.add_argument("--frames", type=int, help="24 to 196, 20 per second; estimated from the text by default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", default="motion")
-    parser.add_argument("--model", type=Path, default=Path(__file__).parent.parent / "data/pretrained/bandai-small")
+    parser.add_argument("--model", type=Path, default=Path(__file__).parent.parent / "data/pretrained/everyday-small")
     options = parser.parse_args()
     if options.frames is not None and not 24 <= options.frames <= 196:
         parser.error(f"--frames is {options.frames}, expected 24 to 196")

@@ -94,3 +94,16 @@ def test_an_oracle_s_share_is_held_against_its_own_limit():
     unseen = told(action=0.86, side=0.85, count=0.75, direction=0.83)
     verdicts = [row[3] for row in targets.of_synthetic(seen, unseen)]
     assert verdicts == [True, True, False, False, True, True, False, False]
+
+
+def test_the_guide_says_how_many_composed_actions_are_right():
+    page = (ROOT / "docs/USING.md").read_text(encoding="utf-8")
+    single, each = (
+        targets.read(f"composed/{name}/composed.json") for name in ("one-canvas", "canvas-for-each")
+    )
+    then, at_once, cut = (
+        "{right} of {judged}".format(**found["all"])
+        for found in (single["generated"]["then"], single["generated"]["while"], each["generated"]["then"])
+    )
+    assert f"in {cut} motions" in page and f"them in {then} " in page.replace("\n", " ")
+    assert f'("walks while waving") in {at_once}.' in page

@@ -181,7 +181,7 @@ def test_a_damaged_file_is_named(model, tmp_path, file, content, named):
 
 def test_a_shipped_model_is_found_by_its_name_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert MMM.from_pretrained("bandai-small").info["data"] == MMM.from_pretrained().info["data"]
+    assert MMM.from_pretrained("everyday-small").info["data"] == MMM.from_pretrained().info["data"]
     with pytest.raises(
         FileNotFoundError, match="there is no bandai-smal; .* bandai-small, .*synthetic-small"
     ):

@@ -22,7 +22,7 @@ from mmm.viz.animation import animate
 from mmm.viz.style import ARROW, BACK, DARK, FLOOR, FRONT, LEFT, NOSE, PAPER, PATH, RIGHT, SHADOW, SKIN
 from mmm.viz.table import markdown_table
 
-WIDTH = 880  # pixels of a strip on the page: 15 kB, and every limb can be seen
+WIDTH = 720  # pixels of a strip on the page: 10 to 20 kB, and every limb can be seen
 MIXTURES = (1.0, 0.6, 0.3)  # of a colour with the paper's: smooth edges, and the paths of the hands
 GIFS, FAILURES = 8, 2
 GIF_BYTES = 700_000  # all together

@@ -17,7 +17,8 @@ class Export:
     out: Path
     """The folder to write; an existing one is replaced."""
     model: Path | None = None
-    """Model or run folder, or the name of a shipped model (bandai-small, synthetic-small); by default bandai-small."""
+    """Model or run folder, or the name of a shipped model (everyday-small, bandai-small, synthetic-small); by
+    default everyday-small."""
 
     def run(self) -> None:
         from mmm.errors import check_replaceable, require

@@ -22,13 +22,14 @@ class Sampling:
     """File to write: .gif .mp4 .png (film strip) .html (player) .bvh .npy; give it again for more files. By default
     motion.gif."""
     model: Path | None = None
-    """Model or run folder, or the name of a shipped model (bandai-small, synthetic-small); by default bandai-small."""
+    """Model or run folder, or the name of a shipped model (everyday-small, bandai-small, synthetic-small); by
+    default everyday-small."""
     seed: int = 0
     """The same input and seed give the same motion."""
     steps: int | None = None
     """Passes of the sampler; by default ten for 196 frames, fewer for shorter motions."""
     guidance: float | None = None
-    """How closely to follow the text (1: plain; by default the model's own, 2 for ours)."""
+    """How closely to follow the text (1: plain; by default the model's own)."""
     temperature: float = 1.0
     """Below 1 motions vary less, above 1 more."""
     fix_feet: bool = False

@@ -116,7 +116,7 @@ class TrainTokenizer(flags(TokenizerOptions), _Training):
     """Folder with Mean.npy and Std.npy to train with instead of the data's. The release uses those of Guo et al.'s
     evaluator, which contain the feature bias: --feature-bias is 1 then, unless you give it."""
     init: Path | None = None
-    """A trained tokenizer to start from: a run or a model folder, such as data/pretrained/bandai-small for motions of
+    """A trained tokenizer to start from: a run or a model folder, such as data/pretrained/everyday-small for motions of
     your own. It keeps its sizes, Mean and Std."""
     code_noise: float | None = None
     """With --init: train the decoders alone, with this ratio of the tokens replaced by near ones. Every clip keeps its

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from figures import showcase
-from figures.showcase import HERO, TOUR, Action, Arguments, around, first_right, measured
+from figures.showcase import HERO, Action, Arguments, around, first_right, measured
 from mmm.motion import Motion
 from tests.viz.test_strip import moving, standing, waving
 
@@ -62,17 +62,17 @@ def test_a_prompt_that_is_never_right_is_an_error_with_what_was_measured(tmp_pat
     monkeypatch.setattr(showcase, "model_hash", lambda model: "0")
     turn = WALK._replace(text="turns", limits={"turning": (60, 120)})
     with pytest.raises(ValueError, match=r"'turns', seed 15: turning 0.0 \(limits 60, 120\)"):
-        Arguments(out=tmp_path).run([[WALK]], [[turn]])
+        Arguments(out=tmp_path).run([[WALK], [turn]])
     assert [path.name for path in tmp_path.iterdir()] == ["showcase.json"]
     right, wrong = json.loads((tmp_path / "showcase.json").read_text())["prompts"]
     assert right["seed"] == 5 and "seed" not in wrong and len(wrong["refused"]) == 16
-    Arguments(out=tmp_path).run([[WALK]], [[WALK]])
-    assert {path.name for path in tmp_path.iterdir()} == {"showcase.json", "hero.gif", "tour.gif"}
+    Arguments(out=tmp_path).run([[WALK], [WALK]])
+    assert {path.name for path in tmp_path.iterdir()} == {"showcase.json", "hero.gif"}
 
 
 def test_the_prompts_show_a_style_a_sequence_and_two_things_at_once():
     texts = [action.text for actions in HERO for action in actions]
-    assert len(HERO) == 6 and len(TOUR) == 3 and any(" while " in text for text in texts)
+    assert len(HERO) == 6 and any(" while " in text for text in texts)
     assert max(map(len, HERO)) == 3 and any("old" in text for text in texts)
     known = set(measured(standing()[None].repeat(20, 0)))
-    assert all(set(action.limits) <= known for actions in (*HERO, *TOUR) for action in actions)
+    assert all(set(action.limits) <= known for actions in HERO for action in actions)

@@ -247,7 +247,10 @@ def _around_cases():
     cases = []
     for index in (3, 4):
         features = clip(index)[:72].float()
-        features[31, next_frame_indices("humanml3d")] += 1  # a strong movement into the gap
+        features[30, next_frame_indices("humanml3d")] += (
+            2  # a strong movement before the gap, another one into it
+        )
+        features[31, next_frame_indices("humanml3d")] += 1
         cases.append((_encode, features, 32, 52, next_frame_indices("humanml3d")))
     return cases
 

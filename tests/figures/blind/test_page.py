@@ -95,7 +95,7 @@ def test_pictures_are_small_and_show_the_strip_of_their_prompt(judged, tmp_path)
     Image.new("RGB", (1100, 260), page.ARROW).save(judged / "strips" / f"{NAMES[2]}.png")
     out = write_page(judged, readers(judged), tmp_path / "page", gifs=[3, 2])
     with Image.open(out / "strips" / "03.png") as picture:
-        assert (picture.mode, picture.size) == ("P", (page.WIDTH, 208))
+        assert (picture.mode, picture.size) == ("P", (page.WIDTH, 170))
         assert picture.convert("RGB").getpixel((9, 9)) == page.ARROW  # the palette keeps the body's colours
     with Image.open(out / "strips" / "02.png") as picture:
         assert picture.convert("RGB").getpixel((9, 9)) == page.PAPER
