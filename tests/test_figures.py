@@ -41,11 +41,20 @@ def test_a_page_shows_the_evaluation(data, page):
 
 
 def test_the_pages_show_what_readers_and_oracle_saw():
-    free, blind = (targets.read(f"{place}/result.json") for place in ("free-text", "blind"))
-    made, real = free["generated"]["all"], free["real"]["all"]
-    told = "right | {right} of {of}, and half right {half} | ".format(**made)
-    for page in (README, RESULTS):
-        assert told + "{right} of {of} |".format(**real) in page
+    everyday, bandai, blind = (
+        targets.read(f"{place}/result.json") for place in ("free-text-60", "free-text", "blind")
+    )
+    for free in (everyday, bandai):
+        told = "right | {right} of {of}, and half right {half} | ".format(**free["generated"]["all"])
+        for page in (README, RESULTS):
+            assert told + "{right} of {of} |".format(**free["real"]["all"]) in page
+    (reader,) = targets.read("free-text-60-others.json")["bandai-small"]["readers"]
+    assert (
+        reader["right"] == reader["marks"].count("right")
+        and f"of the 60 it does {reader['right']} " in README
+    )
+    assert "in any of {of} prompts with a style".format(**everyday["generated"]["style"]) in RESULTS
+    assert everyday["generated"]["style"]["right"] == 0
     for group in ("contents 1-10", "contents 11-17"):
         cells = ("{} of {}".format(*blind[kind][group]) for kind in ("generated", "real"))
         assert f" | {' | '.join(cells)} |" in RESULTS
@@ -107,3 +116,22 @@ def test_the_guide_says_how_many_composed_actions_are_right():
     )
     assert f"in {cut} motions" in page and f"them in {then} " in page.replace("\n", " ")
     assert f'("walks while waving") in {at_once}.' in page
+
+
+def test_the_results_say_how_far_the_default_model_is_from_bandai():
+    results = targets.read("evaluation/everyday-bandai-val/results.json")
+    rows, classes = results["rows"], results["classes"]
+    r1, fid = (
+        "{mean:.{0}f} ± {half:.{0}f}".format(n, **rows["given"][m]) for m, n in (("r1", 3), ("fid", 2))
+    )
+    assert f"R@1 {r1.replace('0.', '.')} and FID {fid.replace(' 0.', ' .')}" in RESULTS
+    others = targets.read("evaluation/bandai-val/results.json")["rows"]["given"]
+    assert f"has {others['r1']['mean']:.3f} and {others['fid']['mean']:.2f}".replace("0.", ".") in RESULTS
+    walk, run = (
+        [classes[name]["given"]["speed"]["median"], classes[name]["real"]["speed"]]
+        for name in ("walk", "run")
+    )
+    speeds = f"walks have {walk[0]:.2f} m/s, its runs {run[0]:.2f} (real {walk[1]:.2f}, {run[1]:.2f})"
+    assert speeds in RESULTS.replace("\n", " ")
+    jerks = (rows[name]["jerk_mean"]["mean"] for name in ("given", "real"))
+    assert "jerk {:.0f}, real {:.0f} m/s³".format(*jerks) in RESULTS

@@ -282,9 +282,8 @@ class MaskedTransformer(nn.Module):
         )
         first = torch.arange(words.shape[1], device=words.device) == 0
         words = torch.where(drop[:, None, None], self.no_word.to(words.dtype), words)
-        word_mask = (drop[:, None] & first) | (
-            ~drop[:, None] & word_mask
-        )  # ONNX has no `where` of truth values
+        dropped = drop[:, None]
+        word_mask = (dropped & first) | (~dropped & word_mask)  # ONNX has no `where` of truth values
         return words, word_mask, torch.where(drop[:, None], self.no_sentence.to(sentence.dtype), sentence)
 
     def forward_ids(
