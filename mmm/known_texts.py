@@ -51,6 +51,7 @@ QUANTILE = 0.02
 SHORTEST = 4  # letters of a word that is corrected: "lil" is one letter away from "lie"
 
 _WORD = re.compile(r"[A-Za-z]+")
+_TYPED = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")  # "doesn't" and "señor" are one word each, and left alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +70,7 @@ class KnownTexts:
     words: list[str] = field(default_factory=list)
 
     def __post_init__(self):
-        if not self.words:
-            self.words.extend(words_of(self.captions))
+        object.__setattr__(self, "words", self.words or words_of(self.captions))
 
     def nearest(self, sentence: Float[Tensor, "b e"]) -> list[tuple[str, float]]:
         """For each sentence embedding the nearest caption and its cosine."""
@@ -89,11 +89,12 @@ class KnownTexts:
 
     def corrected(self, text: str) -> str:
         """`text` with its misspelled words replaced by words of the captions (see the top of this file)."""
-        return _WORD.sub(lambda found: self._corrected_word(found.group()), text)
+        return _TYPED.sub(lambda found: self._corrected_word(found.group()), text)
 
     def _corrected_word(self, word: str) -> str:
         lower = word.lower()
-        if len(word) < SHORTEST or lower in self.words or lower in _dictionary():
+        plain = _WORD.fullmatch(word) and len(word) >= SHORTEST
+        if not plain or lower in self.words or lower in _dictionary():
             return word
         near = _dictionary().edit_distance_1(lower)
         # People rarely miss the first letter.

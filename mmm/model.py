@@ -200,9 +200,9 @@ class MMM:
 
         The motion of a text that is far from everything learned, that the text encoder does not know or cuts off, or
         whose spelling was corrected, has a `note` that says so. A text with several actions
-        ("a person walks, then waves") is cut at every "then", and each action gets a canvas of its own
-        (`generate_long`), so that it may be longer than one canvas. Source of this choice: figures/LOG.md, "Everyday
-        motion" (47 of 52 pairs of actions right, against 23 of 52 in one canvas).
+        ("a person walks, then waves") is cut (`mmm.sequences.split_text`), and each action gets a canvas of its own
+        (`generate_long`), so that it may be longer than one canvas. Source of this choice: figures/composed (35 of 52
+        pairs of actions right, against 16 of 52 in one canvas).
 
         Args:
             text: what the person does.
@@ -292,14 +292,15 @@ class MMM:
         """One action after the other, of any total length.
 
         Args:
-            texts: one for each action, or one text that is cut at every "then" (`mmm.sequences.split_text`).
+            texts: one for each action, or one text that is cut (`mmm.sequences.split_text`).
             lengths: frames of each action, 24 to 196, one or one per action; estimated by default.
             transition: tokens of 4 frames that are generated with both neighbours and both texts in sight. Half of them
                 are taken from the end of one action, half from the start of the next.
         Raises:
             ValueError: as for `generate`; transition is odd.
         """
-        texts = split_text(texts) if isinstance(texts, str) else list(texts)
+        typed = [texts] if isinstance(texts, str) else list(texts)
+        texts = split_text(self.read(texts)) if isinstance(texts, str) else typed
         frames = self.frame_counts(texts, lengths)
         options = {"guidance": self.guidance, "seed": int(seed), "transition": transition, **options}
         ratio = self.tokenizer.config.ratio
@@ -540,7 +541,7 @@ class MMM:
         require(len(texts) > 0, "no text was given; say what the person does.")
         for text in texts:
             check_text(text)
-        actions = [try_split(text) if split else [text] for text in texts]
+        actions = [try_split(self.read(text)) if split else [text] for text in texts]
         total = [None] * len(texts) if length is None else lengths_of(length, len(texts))
         counts = []
         for text, pieces, frames in zip(texts, actions, total, strict=True):

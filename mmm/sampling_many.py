@@ -49,7 +49,7 @@ def generate_many(
 
     The result of an item depends on its own text embedding, frames and seed, on batch_size and precision; not on the
     other items. It is not bit for bit that of `fill` alone with the same seed. In float32 a rare token differs. In
-    bfloat16 every second motion is another draw, of the same quality: with the shipped model on its val split the
+    bfloat16 every second motion is another draw, of the same quality: with bandai-small on its val split the
     loss rises by 0.001. The decoder stays in float32: in bfloat16 the root path, which is a sum over the frames, would
     be off by up to 17 mm. The last bits of an embedding depend on the number of threads that computed it: where that
     differs, use a `TextCache`.

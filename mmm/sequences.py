@@ -29,7 +29,9 @@ from mmm.transformer import MASK, MaskedTransformer
 TRANSITION = 4
 GROUP = 16  # canvases that are filled at a time; this bounds the memory
 
-_GERUND = r"\b(?!(?:some|any|no|every)thing\b|morning\b|evening\b)\w+ing\b"
+_GERUND = (
+    r"\b(?!(?:some|any|no|every)thing\b|morning\b|evening\b)\w*[aeiouy]\w*ing\b"  # no king, spring or swing
+)
 # Words between one action and the next.
 _THEN = re.compile(
     r"""\s*(?:[,;.]\s*)?(?:\band,?\s+)?\b(?:(?:after\ that|afterwards),?\s+(?:then\b)?|then\b|followed\ by\b)\s*,?\s*
@@ -60,23 +62,33 @@ _OWN = re.compile(
 def split_text(text: str) -> list[str]:
     """One text for each action: `text` is cut at every "then", "after that", "followed by", "before sitting" …
 
-    A piece without a subject gets that of the first piece:
+    A piece without a subject gets the first subject of the text:
     "a person walks, then runs and then sits" → "a person walks", "a person runs", "a person sits".
     What comes after is put after: "after sitting down, he waves" → "sitting down", "he waves".
 
     Raises:
         ValueError: there is no action before or after a "then"; the text is empty.
     """
-    ordered = _AFTER_LAST.sub(r"\2, then \1", _AFTER_FIRST.sub(r"\1, then \2", text.strip()))
-    pieces = [piece.strip(" ,;.") for piece in _THEN.split(_FIRST.sub("", ordered))]
-    subject = _SUBJECT.match(pieces[0])
+    pieces = [piece.strip(" ,;.") for piece in _THEN.split(_FIRST.sub("", text.strip()))]
+    pieces = [action for piece in pieces for action in _in_order(piece)]
+    subjects = [found and found.group(0) for found in map(_SUBJECT.match, pieces)]
     require(
-        all(pieces) and (subject is None or subject.group(0) != pieces[0]),
+        all(pieces) and not any(subject == piece for subject, piece in zip(subjects, pieces, strict=True)),
         f'{text!r} has a "then" with no action before or after it; write: a person walks, then runs.',
     )
-    if subject is None:
+    first = next(filter(None, subjects), None)
+    if first is None:
         return pieces
-    return [piece if _OWN.match(piece) else f"{subject.group(0)} {piece}" for piece in pieces]
+    return [piece if _OWN.match(piece) else f"{first} {piece}" for piece in pieces]
+
+
+def _in_order(piece: str) -> list[str]:
+    """The two actions of a piece with "after", the earlier one first; any other piece as it is."""
+    if found := _AFTER_FIRST.match(piece):
+        return [found[1].strip(), found[2]]
+    if found := _AFTER_LAST.match(piece):
+        return [found[2], found[1]]
+    return [piece]
 
 
 def try_split(text: str) -> list[str]:

@@ -162,7 +162,7 @@ def rotation_between(u, v):
 # other is kept (paper, section 3.4). The paper's main model has one part, the whole body.
 
 @dataclass
-class Sizes:  # of the shipped model; in the comments those of the paper
+class Sizes:  # of bandai-small; a model folder has its own. In the comments those of the paper
     width: int = 96  # 512: channels of the tokenizer's convolutions
     codes: int = 512  # 8,192: K, entries of a codebook
     code_dim: int = 16  # 32: C, numbers in an entry

@@ -89,10 +89,21 @@ def test_a_file_comes_back_and_a_damaged_one_is_refused(tmp_path):
         ("bends teh knees", "bends teh knees"),  # too short to be sure
         ("Qwalks", "Qwalks"),  # the first letter is rarely wrong
         ("走路 wakls", "走路 walks"),
+        ("doesn't, wasn’t, hadn't", "doesn't, wasn’t, hadn't"),  # "wasn" is one letter away from "wash"
+        ("un señor, persón", "un señor, persón"),
     ],
 )
 def test_misspelled_words_are_read_as_words_of_the_captions(typed, read):
-    captions = ["a person walks forward waving", "running", "raises the knees", "both", "boot", "both"]
+    captions = [
+        "a person walks forward waving",
+        "running",
+        "raises the knees",
+        "both",
+        "boot",
+        "both",
+        "wash",
+        "hand",
+    ]
     known = KnownTexts(captions, torch.ones(len(captions), 2, dtype=torch.int8), 0.0)
     assert known.corrected(typed) == read
     assert known.corrected("boht") == "both", "the more frequent one"

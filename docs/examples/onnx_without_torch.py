@@ -19,14 +19,16 @@ ids = BertWordPieceTokenizer(f"{folder}/vocabulary.txt").encode(text).ids[: conf
 words, sentence = run["text"](None, {"ids": np.array([ids])})
 chances = np.exp(run["length"](None, {"sentence": sentence})[0][0])
 n = int((chances.cumsum() < chances.sum() / 2).sum()) + 1  # the median length, in tokens of 4 frames
+n = max(n, sizes["min_frames"] // sizes["ratio"])
 
 inputs = {
     "lengths": np.array([n, n]),
     "words": np.concatenate([words, words]),
     "word_mask": np.ones((2, len(ids)), bool),
     "sentence": np.concatenate([sentence, sentence]),
-    "drop_text": np.array([False, True]),  # with and without the text
 }
+if config["sampler"]["can_drop_text"]:
+    inputs["drop_text"] = np.array([False, True])  # with and without the text
 random, steps = np.random.default_rng(0), max(1, round(10 * n / 49))
 tokens, confidence = np.full(sizes["parts"] * n, MASK), np.zeros(sizes["parts"] * n)
 for step in range(steps):  # the most confident tokens stay, the others are drawn again

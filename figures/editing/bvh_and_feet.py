@@ -30,7 +30,7 @@ a person walks backward slowly|a sad person walks|a person walks to the left|a p
 an active person runs|a giant walks|a chimpira walks|a person walks forward, then turns around|an elderly person runs
 a youthful person walks and turns left|a person marches""".replace("\n", "|").split("|")
 
-model = MMM.from_pretrained()
+model = MMM.from_pretrained("bandai-small")
 val = Path("data/bandai/val.txt").read_text().split()
 real = [np.load(f"data/bandai/new_joints/{name}.npy") for name in val[::8]]
 mixed = [features_to_joints(model.generate(text, 120, seed=i).features) for i, text in enumerate(MIXED)]

@@ -14,7 +14,7 @@ WALK = "dataset-2_walk_youthful_013"
 ASKED = "a person waves with the left hand"
 STORY, LENGTHS = "a person walks forward, then raises both hands, then runs", [150, 100, 150]
 
-model = MMM.from_pretrained()
+model = MMM.from_pretrained("bandai-small")
 walk = Motion(np.load(f"data/bandai/new_joint_vecs/{WALK}.npy"), text="a real walk (val split)")
 waves = model.edit_upper_body(walk, ASKED, seed=0)
 moved = np.linalg.norm(walk.joints - waves.joints, axis=-1)[:, [0, 1, 2, 4, 5, 7, 8, 10, 11]].max()

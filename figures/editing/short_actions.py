@@ -14,7 +14,7 @@ from mmm.lab.oracle.recognition import recognise
 TEXT, SEEDS = "a person walks forward, then raises both hands, then runs", 12
 RAISED = Arms("raise", "both", "raise-up-both-hands")
 
-model = MMM.from_pretrained()
+model = MMM.from_pretrained("bandai-small")
 found = {}
 for frames in (44, 80, 100, 120):
     found[frames] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 class Export:
     """Write a model as ONNX files, in float32 and in 8 bits, and check them against PyTorch (minutes).
 
-    `mmm export --model bandai-small --out onnx`, then `python docs/examples/onnx_without_torch.py onnx "a person bows"`
+    `mmm export --out onnx`, then `python docs/examples/onnx_without_torch.py onnx "a person bows"`
 
     onnxruntime runs them from Python, C#, C++, Java and JavaScript; docs/demo is a page that does."""
 
@@ -30,9 +30,9 @@ class Export:
             import onnxscript  # noqa: F401
         except ImportError as error:
             require(False, f"{error.name} is not installed; pip install -c constraints.txt -e '.[export]'.")
-        from mmm.export import export
+        from mmm.export import MARK, export
 
-        check_replaceable(self.out, "config.json")
+        check_replaceable(self.out, MARK)
         found = export(MMM.from_pretrained(self.model or SHIPPED), self.out)
         for name, result in found["checked"].items():
             print(

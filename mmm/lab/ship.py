@@ -60,8 +60,8 @@ ABILITIES = {
     "bandai": """What it can: walk, run, dash, turn, wave, raise the hands, bow, show the way, in the styles of the
 data. What it cannot: anything the data do not show (sitting, jumping, dancing at length), two actions one after the
 other.""",
-    "bandai-cmu-synthetic": """What it can: walk, run, turn, go backwards and sideways, wave, raise the hands, bow
-and show the way, in the styles of Bandai-Namco's data; sit down, get up, jump, drink, reach, laugh, box, exercise,
+    "bandai-cmu-synthetic": """What its data show: walk, run, turn, go backwards and sideways, wave, raise the hands,
+bow and show the way, in the styles of Bandai-Namco's data; sit down, get up, jump, drink, reach, laugh, box, exercise,
 climb steps and ladders, kick, dribble and dance, as CMU's 19 minutes show it; two actions one after the other, and
 arms beside legs. What it cannot: hands, faces and objects, two people, actions that the data do not show (it says so
 and names the nearest caption that it knows), three or more actions in one canvas (`generate_long`).""",

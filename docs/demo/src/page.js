@@ -90,7 +90,7 @@ const heard = {
   started({ id, frames, note }) {
     if (id !== state.id) return;
     state.frames = frames;
-    const then = /\bthen\b/i.test(state.text) ? "A text with “then” is made in one go here, which may lose one of its actions; mmm generate splits it." : "";
+    const then = /\b(then|after that|afterwards|followed by|next|finally|before|after)\b/i.test(state.text) ? "A text with several actions is made in one go here, which may lose one of its actions; mmm generate splits it." : "";
     state.note = [note, then].filter(Boolean).join(" ");
     say("Generating.");
   },
