@@ -86,8 +86,10 @@ def ablate_tokenizer(
     Returns:
         mpjpe_local, mpjpe_global (cm), usage, perplexity; FID against val itself, skating, jerk_mean.
     """
+    changes = dict(changes)
+    model = changes.pop("model", None)  # sizes instead of the preset's
     recipe, seed = variant(changes)
-    fit_tokenizer(folder, out, preset, recipe=recipe, steps=steps, seed=seed, eval_every=0)
+    fit_tokenizer(folder, out, preset, recipe=recipe, model=model, steps=steps, seed=seed, eval_every=0)
     tokenizer, val = load_tokenizer(out), folder.pack("val")
     numbers = evaluate_tokenizer(tokenizer, val, folder.skeleton)
     clips = [np.asarray(val.clip(i)) for i in range(len(val))]
