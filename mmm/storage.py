@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from huggingface_hub import save_torch_state_dict
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -41,6 +40,8 @@ def save_module(
             row, everything else (codebooks, biases, norms) is float16.
         keep_float32: names of arrays that stay in float32: small ones that affect every number.
     """
+    from huggingface_hub import save_torch_state_dict  # its import takes longer than loading a model
+
     weights = {name for name, value in module.named_parameters() if value.ndim > 1}
     state: dict[str, Tensor] = {}
     for name, value in module.state_dict().items():
@@ -77,8 +78,9 @@ def load_config(kind: type, folder: str | os.PathLike[str]) -> Any:
 def load_module(make: Callable[[], Module], folder: str | os.PathLike[str]) -> Module:
     """The module that `make` makes, with the arrays of `folder`, in evaluation mode.
 
-    Everything is checked before memory is taken for the module: `make` is first called on torch's device "meta", where
-    arrays have shapes but no numbers. float16 and 8 bits become the module's own types again.
+    `make` is called on torch's device "meta", where arrays have shapes but no numbers: everything is checked before
+    memory is taken, and no weight is drawn that is replaced at once. Buffers that are not stored must say that they are
+    on the CPU. float16 and 8 bits become the module's own types again.
 
     Raises:
         FileNotFoundError: a safetensors file is missing.
@@ -90,7 +92,8 @@ def load_module(make: Callable[[], Module], folder: str | os.PathLike[str]) -> M
     for name in _files(folder):
         state |= read_tensors(folder / name)[0]
     with torch.device("meta"):
-        expected = make().state_dict()
+        module = make()
+    expected = module.state_dict()
     scales = {name: state.pop(name) for name in list(state) if name.endswith(SCALE)}
     faults = differences(state, expected)
     require(not faults, f"{folder} does not fit its config.json: {faults}; save the model again")
@@ -101,9 +104,10 @@ def load_module(make: Callable[[], Module], folder: str | os.PathLike[str]) -> M
             f"{folder} has {name} but no weights in 8 bits with as many rows; save the model again",
         )
         state[name.removesuffix(SCALE)] = weight.float() * _per_row(scale.float(), weight)
-    state = checked_values(state, expected, str(folder))
-    module = make()
-    module.load_state_dict(state)
+    values = checked_values(state, expected, str(folder))
+    # what is still mapped into memory is copied: the file may be changed
+    values = {name: value.clone() if value is state[name] else value for name, value in values.items()}
+    module.load_state_dict(values, assign=True)
     return module.eval()
 
 

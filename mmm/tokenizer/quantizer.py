@@ -80,8 +80,9 @@ class Quantizer(nn.Module):
         self.register_buffer("used", torch.zeros(codes, dtype=torch.bool))  # flags of reset "release"
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         # For the log, not part of a model: how often each code was chosen since `take_usage`, and replaced in all.
-        self.register_buffer("chosen", torch.zeros(codes, dtype=torch.int64), persistent=False)
-        self.register_buffer("resets", torch.zeros(codes, dtype=torch.int64), persistent=False)
+        for name in ("chosen", "resets"):
+            counts = torch.zeros(codes, dtype=torch.int64, device="cpu")  # see `mmm.storage.load_module`
+            self.register_buffer(name, counts, persistent=False)
         self.register_buffer("initialised", torch.zeros((), dtype=torch.bool))
 
     def forward(

@@ -166,9 +166,13 @@ class Block(nn.Module):
 
 
 def sinusoids(positions: int, dim: int) -> Float[Tensor, "positions dim"]:
-    """Position vectors as in Vaswani et al. 2017, section 3.5: sines in even columns, cosines in odd ones."""
-    position = torch.arange(positions, dtype=torch.float64)[:, None]
-    angle = position * 10000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    """Position vectors as in Vaswani et al. 2017, section 3.5: sines in even columns, cosines in odd ones.
+
+    On the CPU, also while a model is made on the device "meta", as they are not stored (`mmm.storage.load_module`).
+    """
+    options = {"dtype": torch.float64, "device": "cpu"}
+    position = torch.arange(positions, **options)[:, None]
+    angle = position * 10000.0 ** (-torch.arange(0, dim, 2, **options) / dim)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float()
 
 
@@ -209,14 +213,14 @@ class MaskedTransformer(nn.Module):
 
     def reset_parameters(self) -> None:
         """Weights from N(0, 0.02²), biases 0, norms 1; special vectors as large as codes, "no text" as texts."""
+        if self.codebook.is_meta:  # there are no numbers
+            return
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        # a codebook on the meta device has a shape and no numbers
-        size = 0.0 if self.codebook.is_meta else float(self.codebook.std())
-        nn.init.normal_(self.specials, std=size or 1.0)
+        nn.init.normal_(self.specials, std=float(self.codebook.std()) or 1.0)
         if self.config.text_dropout > 0:
             nn.init.normal_(self.no_word, std=self.config.text_dim**-0.5)  # text encoders give unit vectors
             nn.init.normal_(self.no_sentence, std=self.config.text_dim**-0.5)
