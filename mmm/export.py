@@ -68,7 +68,7 @@ class _Text(nn.Module):
         self.model = model
 
     def forward(self, ids: Int64[Tensor, "1 s"]) -> tuple[Tensor, Tensor]:
-        words = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        words = self.model(input_ids=ids).last_hidden_state
         return words, nn.functional.normalize(words.mean(1), dim=-1)
 
 

@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from torch import Tensor
 
+from mmm import bert
 from mmm.errors import require
 
 HUB_IDS = {"minilm": "sentence-transformers/all-MiniLM-L6-v2", "clip": "openai/clip-vit-base-patch32"}
@@ -171,7 +172,8 @@ class TextEncoder:
     def _forward(self, ids: list[list[int]]) -> TextEmbedding:
         """Sentence = mean of the words, to unit length: `mean_pooling` in the model card of all-MiniLM-L6-v2."""
         padded, mask = self._pad(ids, max(map(len, ids)), self.tokenizer.pad_token_id or 0)
-        words = self.model(input_ids=padded, attention_mask=mask.long()).last_hidden_state.float()
+        attention_mask = None if bool(mask.all()) else mask.long()
+        words = self.model(input_ids=padded, attention_mask=attention_mask).last_hidden_state.float()
         words = words * mask[..., None]
         sentence = F.normalize(words.sum(1) / mask.sum(1, keepdim=True), dim=-1)
         return TextEmbedding(words, mask, sentence)
@@ -271,6 +273,13 @@ def _load(
     name: str, source: str | Path, device: str | torch.device, local_files_only: bool = True
 ) -> TextEncoder:
     """Load from a folder (a Path) or from the hub (an id)."""
+    if (
+        name == "minilm"
+        and isinstance(source, Path)
+        and all((source / file).is_file() for file in bert.FILES)
+    ):
+        model, tokenizer = bert.load_bert(source)
+        return TextEncoder(name, model.to(device), tokenizer, WIDTHS[name], MAX_WORDS)
     from transformers import AutoConfig, AutoModel, AutoTokenizer, CLIPTextModelWithProjection
 
     if isinstance(source, Path):

@@ -12,6 +12,7 @@ import torch
 
 from mmm.export import Exported, check, describe, in_8_bits
 from mmm.model import MMM
+from mmm.text import _packaged
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "docs" / "examples" / "onnx_without_torch.py"
@@ -25,13 +26,13 @@ def command(*args: object) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def exported(of_parts, tmp_path_factory) -> tuple[MMM, Path]:
     """A tiny random model of two parts with a random text encoder of one layer, and its files."""
-    from transformers import BertConfig, BertModel
+    from transformers import AutoTokenizer, BertConfig, BertModel
 
     place, model = tmp_path_factory.mktemp("export"), of_parts()
     torch.manual_seed(0)
     width = model.transformer.config.text_dim
     sizes = dict(hidden_size=width, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64)
-    words = model.encoder.tokenizer
+    words = AutoTokenizer.from_pretrained(_packaged("minilm"))
     BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(place / "bert")
     words.save_pretrained(place / "bert")
     model.info = model.info | {"text_encoder": str(place / "bert"), "guidance": 2.0}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD = (
-    "errors storage motion data text tokenizer transformer sampling sampling_many calibration editing seams sequences"
-    " known_texts arguments philox"
+    "errors storage motion data text bert tokenizer transformer sampling sampling_many calibration editing seams"
+    " sequences known_texts arguments philox"
     " training recipes fit model"
 )
 RINGS = {

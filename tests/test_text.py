@@ -9,6 +9,7 @@ import torch
 from made_up import clip as made_up
 from transformers import (
     AutoModel,
+    AutoTokenizer,
     BertConfig,
     BertModel,
     BertTokenizer,
@@ -21,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 from mmm import text as text_module
 from mmm.text import (
     CLIP_PADDING,
+    MAX_WORDS,
     WIDTHS,
     ClipTextEncoder,
     TextEmbedding,
@@ -65,6 +67,26 @@ def test_minilm_equals_sentence_transformers(minilm: TextEncoder):
     reference = library.SentenceTransformer(str(text_module._packaged("minilm")), device="cpu")
     expected = reference.encode(TEXTS, convert_to_tensor=True, show_progress_bar=False)
     torch.testing.assert_close(minilm.encode(TEXTS).sentence, expected, atol=1e-6, rtol=0)
+
+
+def test_minilm_equals_transformers_bit_for_bit(minilm: TextEncoder):
+    folder = text_module._packaged("minilm")
+    library, pieces = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    texts = [*TEXTS, "Señor RUNS; it's 3.5m! ÀÉ ß ﬁ ½", "a [MASK]\u200b person\t手", "walk " * 300, "x" * 300]
+    ids = pieces(texts, truncation=True, max_length=MAX_WORDS)["input_ids"]
+    assert minilm._ids(texts) == ids
+    for text in texts:
+        alone = [
+            tokenizer(text, add_special_tokens=False)["input_ids"] for tokenizer in (minilm.tokenizer, pieces)
+        ]
+        assert alone[0] == alone[1]
+    padded, mask = minilm._pad(ids, max(map(len, ids)), 0)
+    with torch.inference_mode():
+        expected = library(input_ids=padded, attention_mask=mask.long()).last_hidden_state
+        assert torch.equal(minilm.encode(texts).words, expected * mask[..., None])
+        for own in ids[:4]:
+            expected = library(input_ids=torch.tensor([own])).last_hidden_state
+            assert torch.equal(minilm.model(torch.tensor([own])).last_hidden_state, expected)
 
 
 def test_encoding_does_not_depend_on_the_other_texts_and_repeats_exactly(minilm: TextEncoder):
