@@ -17,6 +17,13 @@ def check_text(text: str) -> None:
     require(isinstance(text, str) and text.strip(), f"the text {text!r} is empty; say what the person does.")
 
 
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse an empty list, and an empty text."""
+    require(len(texts) > 0, "no text was given; say what the person does.")
+    for text in texts:
+        check_text(text)
+
+
 def lengths_of(length: Any, texts: int) -> list[int]:
     """One length in frames for each text. 60 may also be 60.0, or a number of NumPy or torch."""
     frames = [

@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from mmm.arguments import check_text, gaps_of, lengths_of, motion_of, seeds_of, texts_of
+from mmm.arguments import check_text, check_texts, gaps_of, lengths_of, motion_of, seeds_of, texts_of
 from mmm.editing import BODY_PARTS, Edit, edit, frames_to_add, joint_groups, prepare
 from mmm.errors import atomic_dir, read_json, require
 from mmm.known_texts import FILE, KnownTexts
@@ -218,20 +218,25 @@ class MMM:
         """
         check_predicts_all(self.transformer.config)  # before a missing length estimator is complained about
         texts = [text] if isinstance(text, str) else list(text)
-        frames = self.action_frames(texts, length, split)
+        plans = self.plan(texts, length, split)
         seeds = seeds_of(seed, len(texts))
+        embeddings = [self.embed(actions) for actions, _ in plans]
+        frames = [
+            self._share(embedded, total) for embedded, (_, total) in zip(embeddings, plans, strict=True)
+        ]
         motions: list[Motion | None] = [None] * len(texts)
         alone = [item for item, counts in enumerate(frames) if len(counts) == 1]
         if alone:
             these, counts = [texts[item] for item in alone], [frames[item][0] for item in alone]
-            text_embedding = self.embed(these)
-            filled = self._sample(text_embedding, counts, [seeds[item] for item in alone], options)
+            embedding = TextEmbedding.stack([embeddings[item] for item in alone])
+            filled = self._sample(embedding, counts, [seeds[item] for item in alone], options)
             made = self.decode(filled.tokens, counts, these)
-            for item, motion, note in zip(alone, made, self._notes(these, text_embedding), strict=True):
+            for item, motion, note in zip(alone, made, self._notes(these, embedding), strict=True):
                 motions[item], motion.note = motion, note
         for item, counts in enumerate(frames):
             if len(counts) > 1:
-                motions[item] = self.generate_long(texts[item], counts, seeds[item], **options)
+                actions = plans[item][0]
+                motions[item] = self._long(actions, embeddings[item], counts, seed=seeds[item], **options)
                 motions[item].text = texts[item]
         return motions[0] if isinstance(text, str) else motions
 
@@ -299,16 +304,21 @@ class MMM:
         Raises:
             ValueError: as for `generate`; transition is odd.
         """
-        typed = [texts] if isinstance(texts, str) else list(texts)
-        texts = split_text(self.read(texts)) if isinstance(texts, str) else typed
-        frames = self.frame_counts(texts, lengths)
-        options = {"guidance": self.guidance, "seed": int(seed), "transition": transition, **options}
-        ratio = self.tokenizer.config.ratio
-        text_embedding = self.embed(texts)
-        tokens, _ = long_tokens(self.transformer, text_embedding, frames, ratio=ratio, **options)
+        texts = split_text(self.read(texts)) if isinstance(texts, str) else list(texts)
+        check_texts(texts)
+        frames = None if lengths is None else self.frame_counts(texts, lengths)
+        embedding = self.embed(texts)
+        frames = frames or self._estimate(embedding.sentence)
+        return self._long(texts, embedding, frames, seed=int(seed), transition=transition, **options)
+
+    def _long(
+        self, texts: Sequence[str], embedding: TextEmbedding, frames: Sequence[int], **options: Any
+    ) -> Motion:
+        options = {"guidance": self.guidance, "ratio": self.tokenizer.config.ratio, **options}
+        tokens, _ = long_tokens(self.transformer, embedding, frames, **options)
         features = decode_in_pieces(self.tokenizer, tokens, sum(frames))
         motion = self._motion(features, ", then ".join(texts))
-        motion.note = " ".join(filter(None, self._notes(texts, text_embedding)))
+        motion.note = " ".join(filter(None, self._notes(texts, embedding)))
         motion.segments = list(zip(itertools.accumulate([0, *frames[:-1]]), texts, strict=True))
         return motion
 
@@ -510,12 +520,17 @@ class MMM:
         Raises:
             ValueError: the model has no length estimator; an unknown rule.
         """
-        require(self.length is not None, "this model has no length estimator; give a length in frames.")
         texts = [text] if isinstance(text, str) else list(text)
         seeds = [int(seed) + i for i in range(len(texts))] if rule == "draw" else None
-        tokens = self.length.estimate(self.embed(texts).sentence, rule, seeds)
-        frames = [max(MIN_FRAMES, int(n) * self.tokenizer.config.ratio) for n in tokens]
+        frames = self._estimate(self.embed(texts).sentence, rule, seeds)
         return frames[0] if isinstance(text, str) else frames
+
+    def _estimate(
+        self, sentence: Float[Tensor, "b e"], rule: str = "median", seeds: Sequence[int] | None = None
+    ) -> list[int]:
+        require(self.length is not None, "this model has no length estimator; give a length in frames.")
+        tokens = self.length.estimate(sentence, rule, seeds)
+        return [max(MIN_FRAMES, int(n) * self.tokenizer.config.ratio) for n in tokens]
 
     def frame_counts(self, texts: Sequence[str], length: Any) -> list[int]:
         """The length of each text's motion in frames, estimated if `length` is None.
@@ -523,38 +538,45 @@ class MMM:
         Raises:
             ValueError: an empty text, a length that is no whole number or out of range, not as many lengths as texts.
         """
-        require(len(texts) > 0, "no text was given; say what the person does.")
-        for text in texts:
-            check_text(text)
+        check_texts(texts)
         if length is None:
             return self.estimate_length(texts)
         frames = lengths_of(length, len(texts))
         self._check_frames(frames)
         return frames
 
-    def action_frames(self, texts: Sequence[str], length: Any = None, split: bool = True) -> list[list[int]]:
-        """For each text of `generate` the frames of each of its actions; their sum is the length of the motion.
+    def plan(
+        self, texts: Sequence[str], length: Any = None, split: bool = True
+    ) -> list[tuple[list[str], int | None]]:
+        """For each text of `generate` its actions, as the model reads them, and the frames of all of them together.
+
+        Actions share one canvas where these frames are too few for all of them. None are frames that the text
+        decides (`_share`). This needs no text encoder.
 
         Raises:
             ValueError: as for `generate`.
         """
-        require(len(texts) > 0, "no text was given; say what the person does.")
-        for text in texts:
-            check_text(text)
-        actions = [try_split(self.read(text)) if split else [text] for text in texts]
-        total = [None] * len(texts) if length is None else lengths_of(length, len(texts))
-        counts = []
-        for text, pieces, frames in zip(texts, actions, total, strict=True):
-            fits = frames is None or MIN_FRAMES * len(pieces) <= frames <= self.max_frames * len(pieces)
-            if len(pieces) == 1 or not fits:  # too short for all actions: one canvas, whose range is checked
-                counts.append(self.frame_counts([text], frames))
-                continue
-            # without an estimator all actions are equally long
-            equal = frames is not None and self.length is None
-            estimated = [1] * len(pieces) if equal else self.estimate_length(pieces)
-            shared = estimated if frames is None else share(frames, estimated, MIN_FRAMES, self.max_frames)
-            counts.append(shared)
-        return counts
+        check_texts(texts)
+        totals = [None] * len(texts) if length is None else lengths_of(length, len(texts))
+        plans = []
+        for text, total in zip(texts, totals, strict=True):
+            read = self.read(text)
+            actions = try_split(read) if split else [read]
+            fits = total is None or MIN_FRAMES <= total / len(actions) <= self.max_frames
+            if len(actions) == 1 or not fits:
+                actions = [read]
+                self._check_frames([] if total is None else [total])
+            plans.append((actions, total))
+        return plans
+
+    def _share(self, embedding: TextEmbedding, total: int | None) -> list[int]:
+        """The frames of each action of a text: as estimated, or `total` in the ratio of the estimates."""
+        if len(embedding) == 1 and total is not None:
+            return [total]
+        # without an estimator all actions are equally long
+        equal = total is not None and self.length is None
+        estimated = [1] * len(embedding) if equal else self._estimate(embedding.sentence)
+        return estimated if total is None else share(total, estimated, MIN_FRAMES, self.max_frames)
 
     def _check_frames(self, frames: Sequence[int]) -> None:
         for n in frames:

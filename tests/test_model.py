@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -79,9 +81,9 @@ def test_bad_requests_are_refused(model, text, length, seed, named):
 def test_a_text_with_then_gets_a_canvas_for_each_action(model):
     text = "a person walks, then bows"
     motion, walk = model.generate([text, "a person walks"], [100, 60], seed=3)
-    counts = model.action_frames([text], 100)[0]
-    long = model.generate_long(text, counts, seed=3)
-    assert motion.text == text and sum(counts) == 100 and np.array_equal(motion.features, long.features)
+    starts = [start for start, _ in motion.segments]
+    long = model.generate_long(text, [starts[1], 100 - starts[1]], seed=3)
+    assert motion.text == text and starts[0] == 0 and np.array_equal(motion.features, long.features)
     assert [t for _, t in motion.segments] == ["a person walks", "a person bows"]
     assert np.array_equal(walk.features, model.generate("a person walks", 60, seed=4).features)
     estimated = model.estimate_length(["a person walks", "a person bows"])
@@ -96,7 +98,8 @@ def test_a_text_with_then_gets_one_canvas_where_it_is_told_or_too_short(model):
         one.features, model.decode(model.sample([text], [100], 3).tokens, [100])[0].features
     )
     assert not np.array_equal(one.features, model.generate(text, 100, seed=3).features)
-    assert model.action_frames([text], 40) == [[40]]  # two actions need 48
+    assert model.plan([text], 40) == [([text], 40)]  # two actions need 48
+    assert model.plan([text], 48) == [(["a person walks", "a person bows"], 48)]
 
 
 def test_a_model_of_two_parts_generates_and_is_saved(of_parts, tmp_path):
@@ -130,6 +133,36 @@ def test_a_model_that_predicts_the_upper_body_only_does_not_generate(of_parts, t
             call()
     upper.save_pretrained(tmp_path / "m")
     assert MMM.from_pretrained(tmp_path / "m").transformer.config.predicted_parts == 1
+
+
+def test_texts_are_read_and_encoded_once(model, monkeypatch):
+    seen, encode = [], model.encoder.encode
+    monkeypatch.setattr(model.encoder, "encode", lambda texts: seen.extend(texts) or encode(texts))
+    model.generate(["a person walks", "a person bows, then waves"], seed=3)
+    assert seen == ["a person walks", "a person bows", "a person waves"]
+    seen.clear()
+    model.generate_long(["a person walks", "a person bows"])
+    assert seen == ["a person walks", "a person bows"]
+
+
+def test_a_motion_is_generated_without_what_takes_long_to_import(trained):
+    heavy = (
+        "transformers",
+        "accelerate",
+        "huggingface_hub",
+        "pandas",
+        "sympy",
+        "torch._dynamo",
+        "matplotlib",
+    )
+    code = f"""
+import sys
+from mmm import MMM
+MMM.from_pretrained({str(trained / "model_run")!r}).generate("a person walks, then bows").joints
+print([name for name in {heavy} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
 # ---------------------------------------------------------------------- model folders

@@ -82,7 +82,7 @@ class Generate(Sampling):
         start = time.perf_counter()
         model, texts = self.load(), list(self.text)
         length = self.length[0] if len(self.length) == 1 else list(self.length) or None
-        model.action_frames(texts, length, self.split)  # refuses lengths before the text encoder is loaded
+        model.plan(texts, length, self.split)  # refuses lengths before the text encoder is loaded
         _ = model.encoder  # loaded here, so that it does not count as sampling
         loaded = time.perf_counter()
         motions = model.generate(texts, length, split=self.split, **self.options())
