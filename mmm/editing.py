@@ -36,7 +36,7 @@ from mmm.sampling import fill
 from mmm.seams import BLEND, join
 from mmm.text import TextEmbedding
 from mmm.tokenizer import Tokenizer
-from mmm.tokenizer.model import decode_in_pieces
+from mmm.tokenizer.model import check_decoded, decode_in_pieces
 from mmm.tokenizer.parts import LOWER, LOWER_JOINTS, UPPER
 from mmm.transformer import MASK, MaskedTransformer
 
@@ -95,7 +95,7 @@ def edit(
         options: of `mmm.sampling.fill` (steps, guidance, temperature, argmax, schedule, remask).
     Raises:
         ValueError: a run of kept frames is too short for a token; an option is out of range; no text for a model that
-            was never trained without one.
+            was never trained without one; the weights are damaged (`check_decoded`).
     """
     if text is None:
         text, options = _no_text(transformer), {**options, "guidance": 0.0}
@@ -104,6 +104,7 @@ def edit(
     canvas = encode_kept(tokenizer, features, kept, skeleton)
     tokens, confidence = fill_gaps(transformer, canvas, text, seed=seed, **options)
     decoded = decode_in_pieces(tokenizer, tokens[0], len(features))
+    check_decoded(tokenizer, decoded, skeleton.metres)
     source = features.cpu()
     result = join_features(source, decoded, kept, skeleton, blend)
     return Edit(result, source, kept, canvas[0].cpu(), tokens[0].cpu(), confidence[0].cpu())

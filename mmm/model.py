@@ -34,7 +34,7 @@ from mmm.seams import BLEND
 from mmm.sequences import TRANSITION, long_tokens, share, split_text, try_split
 from mmm.text import TextEmbedding, TextEncoder, load_text_encoder
 from mmm.tokenizer import Tokenizer, count_parameters
-from mmm.tokenizer.model import decode_in_pieces
+from mmm.tokenizer.model import check_decoded, decode_in_pieces
 from mmm.transformer import MASK, LengthEstimator, MaskedTransformer
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "data" / "pretrained"
@@ -214,7 +214,7 @@ class MMM:
             options: of `mmm.sampling.fill`: steps, guidance, temperature, argmax, schedule, group.
         Raises:
             ValueError: an empty text, a length out of range, not as many lengths or seeds as texts; a model that
-                predicts only the upper body.
+                predicts only the upper body, or whose weights are damaged (`mmm.tokenizer.model.check_decoded`).
         """
         check_predicts_all(self.transformer.config)  # before a missing length estimator is complained about
         texts = [text] if isinstance(text, str) else list(text)
@@ -317,6 +317,7 @@ class MMM:
         options = {"guidance": self.guidance, "ratio": self.tokenizer.config.ratio, **options}
         tokens, _ = long_tokens(self.transformer, embedding, frames, **options)
         features = decode_in_pieces(self.tokenizer, tokens, sum(frames))
+        check_decoded(self.tokenizer, features, get_skeleton(self.info["skeleton"]).metres)
         motion = self._motion(features, ", then ".join(texts))
         motion.note = " ".join(filter(None, self._notes(texts, embedding)))
         motion.segments = list(zip(itertools.accumulate([0, *frames[:-1]]), texts, strict=True))
@@ -470,12 +471,16 @@ class MMM:
     def decode(
         self, tokens: Int64[Tensor, "b p n"], frames: Sequence[int], texts: Sequence[str] | None = None
     ) -> list[Motion]:
-        """Motions of `frames` frames each. Each is decoded alone, so that batch mates do not matter."""
+        """Motions of `frames` frames each. Each is decoded alone, so that batch mates do not matter.
+
+        Raises ValueError for what no body does (`mmm.tokenizer.model.check_decoded`).
+        """
         texts = texts or [""] * len(frames)
-        motions = []
+        motions, unit = [], get_skeleton(self.info["skeleton"]).metres
         for row, count, text in zip(tokens, frames, texts, strict=True):
             own = row[None, :, : -(-count // self.tokenizer.config.ratio)]
             features = self.tokenizer.decode(own, torch.tensor([count], device=own.device))[0, :count]
+            check_decoded(self.tokenizer, features, unit)
             motions.append(self._motion(features.cpu(), text))
         return motions
 

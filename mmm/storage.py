@@ -22,6 +22,7 @@ SHARD_SIZE = "16MB"
 INDEX = "model.safetensors.index.json"
 SCALE = ".row_scale"  # of a weight stored in 8 bits: the factor of each of its rows
 AGAIN = "copy or save it again"
+LARGEST = 1e8  # of a weight; counts of how often a code was used are far below it
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -84,8 +85,8 @@ def load_module(make: Callable[[], Module], folder: str | os.PathLike[str]) -> M
 
     Raises:
         FileNotFoundError: a safetensors file is missing.
-        ValueError: a file is damaged; names, shapes or types differ from those of the module; an array holds NaN or
-            infinite numbers; an array in 8 bits has no scales.
+        ValueError: a file is damaged; names, shapes or types differ from those of the module; an array holds NaN,
+            infinite or absurd numbers; an array in 8 bits has no scales.
     """
     folder = Path(folder)
     state: dict[str, Tensor] = {}
@@ -152,7 +153,7 @@ def checked_values(
     """The arrays in the types of the expected ones (any floating-point type becomes another).
 
     Raises:
-        ValueError: one is of another kind, or not finite in its new type.
+        ValueError: one is of another kind, not finite in its new type, or of numbers that no training leads to.
     """
     kinds = [
         f"{name} ({value.dtype}, expected {expected[name].dtype})"
@@ -164,6 +165,9 @@ def checked_values(
     state = {name: value.to(expected[name].dtype) for name, value in state.items()}
     bad = [name for name, value in state.items() if not value.isfinite().all()]
     require(not bad, f"{source} has arrays with NaN or infinite numbers: {listed(bad)}; {AGAIN}.")
+    floats = {name: value for name, value in state.items() if value.is_floating_point() and value.numel()}
+    bad = [name for name, value in floats.items() if max(value.max(), -value.min()) > LARGEST]
+    require(not bad, f"{source} has arrays with numbers beyond ±{LARGEST:,.0f}: {listed(bad)}; {AGAIN}.")
     return state
 
 

@@ -212,6 +212,30 @@ def test_a_damaged_file_is_named(model, tmp_path, file, content, named):
         MMM.from_pretrained(tmp_path / "m")
 
 
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (
+            lambda tokenizer: tokenizer.decoders[0].last.bias[1].fill_(60.0),
+            "features [56].* standard deviations",
+        ),
+        (lambda tokenizer: tokenizer.mean[3].fill_(12.0), "up to 12.* m, expected at most 50 and 10"),
+    ],
+)
+def test_a_motion_that_no_body_can_make_is_refused(of_parts, damage, named):
+    model = of_parts()
+    source = model.generate("a person bows", 40)
+    with torch.no_grad():
+        damage(model.tokenizer)
+    for make in (
+        lambda: model.generate("a person bows", 40),
+        lambda: model.generate_long(["a person bows", "a person walks"], 40),
+        lambda: model.inbetween(source, (12, 24)),
+    ):
+        with pytest.raises(ValueError, match=f"{named}.*: its weights are damaged"):
+            make()
+
+
 def test_a_shipped_model_is_found_by_its_name_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert MMM.from_pretrained("everyday-small").info["data"] == MMM.from_pretrained().info["data"]

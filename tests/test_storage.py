@@ -138,6 +138,7 @@ NORM, MATRIX = "decoders.0.first.bias", "decoders.0.first.weight"
         (lambda s: s.update({MATRIX + storage.SCALE: torch.ones(3)}), f"{MATRIX}.row_scale but no weights in 8 bits"),
         (lambda s: s[MATRIX + storage.SCALE].__setitem__(0, torch.nan), f"NaN or infinite numbers: {MATRIX}"),
         (lambda s: s.update({NORM + storage.SCALE: torch.ones(16)}), f"{NORM}.row_scale but no weights in 8 bits"),
+        (lambda s: s["mean"].__setitem__(0, -1e30), "numbers beyond ±100,000,000: mean"),
         (lambda s: s["std"].__setitem__(5, 0.0), "Std that is not above 0"),
     ],
 )  # fmt: skip

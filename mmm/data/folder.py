@@ -235,10 +235,14 @@ class MotionFolder:
         """The split as one memory-mapped array, written once to the user's cache folder (see `cache_dir`).
 
         Raises:
-            FileNotFoundError, ValueError: a file of a clip is missing or cannot be used. In a user's folder that
-                was not prepared, also: a clip is too short, too long or in two splits.
+            FileNotFoundError, ValueError: the split is empty; a file of a clip is missing or cannot be used. In a
+                user's folder that was not prepared, also: a clip is too short, too long or in two splits.
         """
         ids = self.ids(split)
+        require(
+            ids,
+            f"{self.path / split}.txt lists no clip; put ids of clips into it, or prepare the data again.",
+        )
         stamp = self._stamp(ids)
         return pack(cache_dir() / "packed" / f"{self.name}-{split}-{stamp}", self._training_clips(split))
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mmm.data.captions import Caption, format_caption
-from mmm.data.folder import COMPOSITIONS_FILE, INFO_FILE, MotionFolder, hash_splits
+from mmm.data.folder import COMPOSITIONS_FILE, INFO_FILE, SPLITS, MotionFolder, hash_splits
 from mmm.errors import atomic_dir, check_name, check_replaceable, require
 from mmm.motion.features import feature_slices
 
@@ -75,7 +75,7 @@ def write_folder(
     Args:
         out: the folder; an existing data set there is replaced.
         clips: clips in any order; an iterator is enough, they are written one by one.
-        splits: ids of each split: train, val, test and any others.
+        splits: ids of each split: train, val, test and any others. One of the others is left out if it is empty.
         info: name, fps, skeleton, source, licence, seed of `dataset.json`.
         statistics: Mean and Std; by default those of the train split.
         compositions: how clips combine (`mmm.datasets.compositions`), written to compositions.json.
@@ -105,7 +105,8 @@ def write_folder(
         mean, std = statistics or mean_std(np.concatenate(rows), info["skeleton"])
         np.save(temporary / "Mean.npy", mean)
         np.save(temporary / "Std.npy", std)
-        splits = splits | {"train_val": [*splits["train"], *splits["val"]], "all": seen}
+        splits = {name: ids for name, ids in splits.items() if ids or name in SPLITS}
+        splits |= {"train_val": [*splits["train"], *splits["val"]], "all": seen}
         for name, ids in splits.items():
             (temporary / f"{name}.txt").write_text("".join(f"{i}\n" for i in ids), encoding="utf-8")
         if compositions is not None:

@@ -34,8 +34,8 @@ def read_captions(path: str | os.PathLike) -> list[Row]:
 
     Raises:
         FileNotFoundError: there is no such table.
-        ValueError: it is not UTF-8, a column is missing, there is no row, or a row cannot be used (the message names
-            the line).
+        ValueError: it is not UTF-8, a column is missing or there twice, there is no row, or a row cannot be used (the
+            message names the line).
     """
     path = Path(path)
     require(
@@ -62,6 +62,11 @@ def _rows(path: Path, lines: list[str]) -> Iterator[Row]:
         not missing,
         f"{path} lacks the column {' and '.join(missing)}: its first line is {','.join(header)[:80]!r}, expected "
         f"{','.join(COLUMNS)} or {','.join(COLUMNS + TIMES)} with commas between.",
+    )
+    twice = [name for name in (*COLUMNS, *TIMES, "action") if header.count(name) > 1]
+    require(
+        not twice,
+        f"{path} has two columns called {' and '.join(twice)}; keep one, and give each caption a line of its own.",
     )
     require(
         ("start" in header) == ("end" in header),

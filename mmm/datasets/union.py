@@ -65,6 +65,11 @@ def prepare(
         )
     names = _unique_names(folders)
     splits = {split: _ids(folders, names, split) for split in SPLITS}
+    empty = [f"{split}.txt" for split in SPLITS if not splits[split]]
+    require(
+        not empty,
+        f"{' and '.join(empty)} of {first.path} and of the others list no clip; a union needs some, at least from one.",
+    )
     for name, folder in zip(names, folders, strict=True):
         splits |= {f"{split}_{name}": _ids([folder], [name], split) for split in SPLITS[1:]}
     info = {

@@ -140,7 +140,7 @@ class Motion:
     @property
     def _metre(self) -> float:
         """Metres in the skeleton's unit of length."""
-        return 0.001 if get_skeleton(self.skeleton).unit == "mm" else 1.0
+        return get_skeleton(self.skeleton).metres
 
     def __len__(self) -> int:
         """Frames."""

@@ -49,6 +49,11 @@ class Skeleton:
     unit: str
 
     @property
+    def metres(self) -> float:
+        """Metres in the unit of length."""
+        return 0.001 if self.unit == "mm" else 1.0
+
+    @property
     def num_joints(self) -> int:
         """J, the number of joints, the root included."""
         return len(self.joints)

@@ -28,6 +28,7 @@ from mmm.training.processes import mean_count
 PRESETS = {name: TokenizerConfig(**preset["tokenizer"]) for name, preset in recipes.PRESETS.items()}
 NORMALISATION = ("mean", "std", "upper_mean", "upper_std")  # buffers that are always stored in float32
 PIECE = 128  # tokens that are decoded at a time, about 25 s
+MOST_STDS, MOST_METRES = 50.0, 10.0  # of features that a body can have
 
 
 class VQOutput(NamedTuple):
@@ -274,6 +275,24 @@ def tokenizer_loss(
 
 
 @torch.no_grad()
+def check_decoded(tokenizer: Tokenizer, features: Float[Tensor, "t d"], unit: float) -> None:
+    """Refuse what no body does: damaged weights, or those of a training that diverged, decode to it.
+
+    Args:
+        features: raw, as decoded. unit: of length, in metres.
+    Raises:
+        ValueError: a number is more than MOST_STDS standard deviations from the mean, or above MOST_METRES.
+    """
+    stds = float(tokenizer.normalise(features.to(tokenizer.mean.device)).abs().max())
+    metres = float(features.abs().max()) * unit
+    require(
+        stds <= MOST_STDS and metres <= MOST_METRES,
+        f"the model made a motion with features {stds:.3g} standard deviations from the mean and up to {metres:.3g} m, "
+        f"expected at most {MOST_STDS:g} and {MOST_METRES:g}: its weights are damaged, or its training diverged; copy "
+        "or train it again.",
+    )
+
+
 def decode_in_pieces(
     tokenizer: Tokenizer, tokens: Int[Tensor, "p n"], frames: int, piece: int = PIECE
 ) -> Float[Tensor, "t d"]:

@@ -61,7 +61,7 @@ def as_scene(
         f"joints cannot be drawn: {bad} of {len(joints)} frames hold NaN or infinity; repair the motion.",
     )
     require(fps > 0, f"fps is {fps}, expected a positive number of frames per second.")
-    return joints * (0.001 if skeleton.unit == "mm" else 1.0), fps, skeleton, getattr(motion, "text", "")
+    return joints * skeleton.metres, fps, skeleton, getattr(motion, "text", "")
 
 
 @lru_cache

@@ -205,6 +205,13 @@ def test_a_pack_of_another_frame_rate_is_another_pack(folder):
     assert len(MotionFolder.open(folder.path).pack("train").clip(1)) == 56
 
 
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_an_empty_split_is_named_by_its_file(folder, split):
+    (folder.path / f"{split}.txt").write_text("")
+    with pytest.raises(ValueError, match=rf"{folder.path}/{split}\.txt lists no clip"):
+        MotionFolder.open(folder.path).pack(split)
+
+
 def test_a_damaged_clip_is_named(folder):
     path = folder.path / "new_joint_vecs/000002.npy"
     path.write_bytes(path.read_bytes()[:5000])

@@ -223,3 +223,10 @@ def test_a_table_saved_by_a_spreadsheet(tmp_path):
     path.write_bytes("file,caption\na,größe".encode("latin-1"))
     with pytest.raises(ValueError, match="captions.csv"):
         read_captions(path)
+
+
+def test_a_table_with_two_columns_of_one_name_is_refused(tmp_path):
+    path = tmp_path / "captions.csv"
+    path.write_text("file,caption,Caption\na.bvh,bows,someone bows\n")
+    with pytest.raises(ValueError, match="captions.csv has two columns called caption; keep one"):
+        read_captions(path)

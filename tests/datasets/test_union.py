@@ -119,6 +119,16 @@ def test_what_is_refused(two, tmp_path, change, message):
     assert not (tmp_path / "both").exists()
 
 
+def test_a_split_may_be_empty_in_one_source_but_not_in_all(two, tmp_path):
+    (two[1] / "val.txt").write_text("")
+    both = union.prepare(tmp_path / "both", two)
+    assert both.ids("val") == both.ids("val_bandai") and "val_cmu" not in both.splits
+    (two[0] / "val.txt").write_text("")
+    with pytest.raises(ValueError, match="^val.txt of .*bandai and of the others list no clip"):
+        union.prepare(tmp_path / "none", two)
+    assert not (tmp_path / "none").exists()
+
+
 def test_licences_that_ask_for_something_are_all_named():
     assert union.strictest(["MIT", "CC BY 4.0", "CC BY-NC 4.0"]) == "CC BY-NC 4.0 and CC BY 4.0"
     assert union.strictest(["not stated", "free for any use (CMU)"]) == "not stated"

@@ -142,7 +142,7 @@ def odd_weights(rng: Random, path: Path) -> tuple[str, bool]:
 
 def odd_bvh(rng: Random, text: str) -> tuple[bytes, str, bool]:
     """A mutated file, what was done, and whether it must be refused."""
-    names = rng.choices([*BVH, *WHOLE], k=rng.choice((1, 1, 1, 2, 3)))
+    names, before = rng.choices([*BVH, *WHOLE], k=rng.choice((1, 1, 1, 2, 3))), text
     for name in names:
         pattern, ways, _ = (BVH | WHOLE)[name]
         found, way = list(re.finditer(pattern, text)), rng.choice(ways)
@@ -151,7 +151,7 @@ def odd_bvh(rng: Random, text: str) -> tuple[bytes, str, bool]:
         elif found:
             match = rng.choice(found)
             text = text[: match.start()] + match.expand(way) + text[match.end() :]
-    refuse = len(names) == 1 and (BVH | WHOLE)[names[0]][2]
+    refuse = len(names) == 1 and (BVH | WHOLE)[names[0]][2] and text != before  # a pattern may match nothing
     data = text.encode(rng.choice(("utf-8",) * 8 + ("utf-16", "utf-8-sig")))
     if rng.random() < 0.1:
         data, refuse, names = odd_bytes(rng, data), False, [*names, "bytes"]

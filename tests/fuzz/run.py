@@ -1,6 +1,7 @@
 """Give mutated inputs to the command line and count what comes of them.
 
     python tests/fuzz/run.py --minutes 30      all kinds in turn; exits 1 if anything but clear errors and accepted
+    python tests/fuzz/run.py --first 10000     inputs that an earlier campaign did not try
     python tests/fuzz/run.py bvh 17            one input again, with what it printed
 
 The commands run in a child process, many in each, with 20 s of processor time and 2 GB more memory than it has after
@@ -161,6 +162,9 @@ def main() -> int:
     parser.add_argument("number", nargs="?", type=int)
     parser.add_argument("--minutes", type=float, default=2)
     parser.add_argument("--count", type=int, help="so many inputs of each kind, however long it takes")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first input: others than those before"
+    )
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through `finally`
     campaign = Campaign()
@@ -174,7 +178,7 @@ def main() -> int:
         used, end = dict.fromkeys(kinds, 0.0), time.time() + 60 * args.minutes
         while kinds and (args.count or time.time() < end):
             kind, start = min(kinds, key=used.get), time.time()  # all kinds get the same time
-            campaign.try_one(kind, campaign.counts[kind].total())
+            campaign.try_one(kind, args.first + campaign.counts[kind].total())
             used[kind] += time.time() - start
             if campaign.counts[kind].total() == args.count:
                 kinds.remove(kind)

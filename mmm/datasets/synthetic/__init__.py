@@ -59,11 +59,13 @@ def make_clip(index: int, seed: int = 0) -> Clip:
 
 
 def split_ids(programs: dict[str, Program], seed: int) -> dict[str, list[str]]:
-    """Random train, val, test (80 / 5 / 15); clips with held-out combinations: test_compositional."""
+    """Random train, val, test (80 / 5 / 15, at least one clip each); clips with held-out combinations:
+    test_compositional."""
     compositional = [name for name, program in programs.items() if held_out(program)]
     rest = np.array(sorted(set(programs) - set(compositional)))
     rest = np.random.default_rng([seed, 3]).permutation(rest)
     edges = np.round(np.cumsum([0.0, *RATIOS.values()]) * len(rest)).astype(int)
+    edges[1] = min(edges[1], edges[2] - 1)  # 5 % of few clips are none
     parts = {
         name: sorted(str(i) for i in rest[a:b])
         for name, a, b in zip(RATIOS, edges[:-1], edges[1:], strict=True)

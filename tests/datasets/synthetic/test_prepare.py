@@ -52,6 +52,12 @@ def test_held_out_combinations_are_absent_from_train_val_and_test():
     assert len(splits["test_compositional"]) > 10
 
 
+def test_every_split_of_the_fewest_clips_has_one():
+    for seed in range(60):
+        splits = split_ids({f"{i:06d}": draw_program(seed * 1_000_000 + i) for i in range(20)}, seed)
+        assert all(splits[name] for name in ("train", "val", "test")), seed
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [({"clips": 3}, "clips is 3"), ({"seed": -1}, "seed is -1"), ({"processes": 0}, "processes is 0")],
