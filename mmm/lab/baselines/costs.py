@@ -73,7 +73,7 @@ def training_cost(entrant: Entrant, frames: int) -> dict[str, float]:
     else:
         inputs = (torch.zeros(1, config.parts, count, dtype=torch.long), torch.tensor([count]))
     inputs = tuple(y.to(entrant.model.device) for y in (*inputs, *condition))
-    forward = _flops(lambda: network(*inputs))
+    forward = flops(lambda: network(*inputs))
     clips = entrant.budget["steps"] * entrant.budget["batch"]
     return costs | entrant.budget | {"TFLOPs": 3 * forward * clips / 1e12}
 
@@ -164,13 +164,13 @@ def cost(model: MMM, text: str, frames: int, options: dict[str, Any]) -> dict[st
     passes: list[int] = []
     hook = model.transformer.blocks[0].register_forward_hook(lambda *_: passes.append(1))
     try:
-        whole = _flops(lambda: model.generate(text, frames, 0, split=False, **options))
+        whole = flops(lambda: model.generate(text, frames, 0, split=False, **options))
     finally:
         hook.remove()
-    return {"passes": float(len(passes)), "GFLOPs": (whole - _flops(lambda: model.embed([text]))) / 1e9}
+    return {"passes": float(len(passes)), "GFLOPs": (whole - flops(lambda: model.embed([text]))) / 1e9}
 
 
-def _flops(call: Any) -> int:
+def flops(call: Any) -> int:
     # Of the kinds of attention only the plain one is counted on every device.
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         call()

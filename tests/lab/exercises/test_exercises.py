@@ -272,6 +272,33 @@ def polyfit(real, generated, sizes, draw):
     return np.polyfit(1 / np.array(sizes), fids, 1)[1]
 
 
+def by_the_cache_of_the_package(network, text, count):
+    """With the cache of the package's attention."""
+    x, tokens, logits, caches = text + network.places[0], [], [], [[] for _ in network.layers]
+    for step in range(count):
+        for layer, cache in zip(network.layers, caches, strict=True):
+            x = x + layer(x[None, None], torch.ones(1, step + 1, dtype=torch.bool), cache=cache)[0, 0]
+        logits.append(network.head(x))
+        tokens.append(logits[-1].argmax().item())
+        x = network.vectors[tokens[-1]] + network.places[step + 1]
+    return tokens, torch.stack(logits)
+
+
+def ddim_by_factors(x, clean, time, after, kept):
+    then = kept[after] if after >= 0 else torch.ones(())
+    ratio = ((1 - then) / (1 - kept[time])).sqrt()
+    return ratio * x + (then.sqrt() - ratio * kept[time].sqrt()) * clean
+
+
+def noised_frames(predict, step, x, given, known, times):
+    """Writes the given frames, with the noise of the start, into x."""
+    frames = x
+    for time in times:
+        frames, x = step(frames, given, time), step(x, predict(x, time), time)
+        x = x.where(~known[:, None], frames)
+    return x
+
+
 RIGHT = {
     "01.2": normalised,
     "02.1": lambda z, codebook: torch.cdist(z, codebook).argmin(1),
@@ -296,6 +323,13 @@ RIGHT = {
     "07.5": polyfit,
     "08.1": lambda c: (torch.distributions.Categorical(c.float()).perplexity(), (c == 0).sum(1) / c.shape[1]),
     "08.2": lambda low, high: 2 / torch.pi if low is None else (low + high) / 2,
+    "09.1": lambda text, steps: (
+        torch.vstack([text, steps.transpose(0, 1).flatten(1)]),
+        torch.arange(steps.shape[1] + 1)[:, None] >= torch.arange(steps.shape[1] + 1),
+    ),
+    "09.2": by_the_cache_of_the_package,
+    "09.3": ddim_by_factors,
+    "09.4": noised_frames,
 }
 
 
