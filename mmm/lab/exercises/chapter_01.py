@@ -21,12 +21,12 @@ def root_path_stub(angular, linear):
 def root_path(angular, linear):
     """angular (T,), linear (T, 2) → (T, 2): x and z of the root in every frame."""
     heading = torch.zeros_like(angular)
-    heading[1:] = 2 * angular[:-1].cumsum(0)
+    heading[1:] = -2 * angular[:-1].cumsum(0)
     steps = torch.zeros_like(linear)
     steps[1:] = linear[:-1]
     c, s = heading.cos(), heading.sin()
     x, z = steps.unbind(1)
-    return torch.stack([c * x - s * z, s * x + c * z], dim=1).cumsum(0)
+    return torch.stack([c * x + s * z, c * z - s * x], dim=1).cumsum(0)
 
 
 def _path_cases():
@@ -49,11 +49,11 @@ chapter.add(
     joints".)
 
     Compute the path from the steps. $a_t$ is `angular[t]` and $\ell_t$ is `linear[t]`. The last row of both is not
-    needed. The heading of frame $t$ is $\theta_t = 2\sum_{i<t} a_i$. The step that is stored at frame $t-1$ leads to
-    frame $t$ and is turned by $\theta_t$:
+    needed. The heading of frame $t$ is $\theta_t = -2\sum_{i<t} a_i$: it grows to the left, as in chapter 01. The step
+    that is stored at frame $t-1$ leads to frame $t$ and is turned by $\theta_t$:
 
     $$\begin{pmatrix} x \\ z \end{pmatrix}_t = \begin{pmatrix} x \\ z \end{pmatrix}_{t-1} +
-    \begin{pmatrix} \cos\theta_t & -\sin\theta_t \\ \sin\theta_t & \cos\theta_t \end{pmatrix} \ell_{t-1}$$
+    \begin{pmatrix} \cos\theta_t & \sin\theta_t \\ -\sin\theta_t & \cos\theta_t \end{pmatrix} \ell_{t-1}$$
 
     The path starts at $(0, 0)$ with heading 0.
     """,
@@ -62,16 +62,16 @@ chapter.add(
     hint | Three lines: the heading of every frame, the turned steps, their running sum.
     hint | The running sum `cumsum` at index t includes index t. The heading of frame t must not include a_t.
     hint | Put a zero in front and leave out the last number, for the heading and for the steps.
-    = 2 * angular[:-1] → = 0 * angular[:-1] | the steps are added without a turn. They are measured in the frame of the
+    = -2 * angular[:-1] → = 0 * angular[:-1] | the steps are added without a turn. They are measured in the frame of the
       body.
     stub | the steps are added without a turn, and the path does not start at (0, 0).
-    2 * angular → angular | every turn is too small. Read again what feature 0 is.
-    2 * angular → -2 * angular | the path bends to the wrong side: check the sign of the turn.
-    heading[1:] = 2 * angular[:-1] → heading[:] = 2 * angular | the heading is one frame early: frame 0 must have
+    -2 * angular → -angular | every turn is too small. Read again what feature 0 is.
+    -2 * angular → 2 * angular | the path bends to the wrong side: check the sign of the turn.
+    heading[1:] = -2 * angular[:-1] → heading[:] = -2 * angular | the heading is one frame early: frame 0 must have
       heading 0.
     steps[1:] = linear[:-1] → steps[:] = linear | the path is one frame early: it must start at (0, 0).
-    heading[1:] = 2 * angular[:-1] → heading[:] = 2 * angular ;; steps[1:] = linear[:-1] → steps[:] = linear | heading
-      and path are both one frame early: what must frame 0 be?
+    heading[1:] = -2 * angular[:-1] → heading[:] = -2 * angular ;; steps[1:] = linear[:-1] → steps[:] = linear |
+      heading and path are both one frame early: what must frame 0 be?
     steps = torch → heading = heading.roll(1); steps = torch | a step is turned by the heading of the frame in which it
       starts, expected that in which it ends.
     else | the path differs from the package's. Does each step use the heading of the frame in which it ends?
@@ -236,7 +236,7 @@ chapter.add(
 
 # 01.5
 def root_numbers_stub(joints, heading):
-    angular = heading[1:] - heading[:-1]
+    angular = heading[:-1] - heading[1:]
     steps = joints[1:, 0] - joints[:-1, 0]
     # TODO: is the first number the angle? In which frame are the steps measured?
     return torch.stack([angular, steps[:, 0], steps[:, 2], joints[:-1, 0, 1]], dim=1)
@@ -244,23 +244,23 @@ def root_numbers_stub(joints, heading):
 
 def root_numbers(joints, heading):
     """joints (T, 22, 3), heading (T,) in radians → features 0 to 3, shape (T - 1, 4)."""
-    angular = (heading[1:] - heading[:-1]) / 2
+    angular = (heading[:-1] - heading[1:]) / 2
     steps = joints[1:, 0] - joints[:-1, 0]
     c, s = heading[1:].cos(), heading[1:].sin()  # of the frame in which the step ends
-    x = c * steps[:, 0] + s * steps[:, 2]
-    z = c * steps[:, 2] - s * steps[:, 0]
+    x = c * steps[:, 0] - s * steps[:, 2]
+    z = c * steps[:, 2] + s * steps[:, 0]
     return torch.stack([angular, x, z, joints[:-1, 0, 1]], dim=1)
 
 
 def _root_cases():
     features = clip(3)
-    heading = 2 * torch.cat([torch.zeros(1), features[:-1, 0].cumsum(0)])
+    heading = -2 * torch.cat([torch.zeros(1), features[:-1, 0].cumsum(0)])
     return [(features_to_joints(features), heading), (normal(30, 22, 3), 0.3 * normal(30, seed=1).cumsum(0))]
 
 
 def _package_root(joints, heading):
-    # a turn onto z+ is the inverse of the turn by -heading about y
-    return placed_features(joints.double(), about_y(heading.double() / 2), get_skeleton("humanml3d"))[:, :4]
+    # a turn onto z+ is the turn by -heading about y
+    return placed_features(joints.double(), about_y(-heading.double() / 2), get_skeleton("humanml3d"))[:, :4]
 
 
 chapter.add(
@@ -269,7 +269,7 @@ chapter.add(
 
     Now the other direction. From the joints (T, 22, 3) and the heading of every frame, compute the first four features:
 
-    - feature 0: **half** the turn to the next frame, $(\theta_{t+1} - \theta_t) / 2$;
+    - feature 0: **half** the turn to the next frame, positive to the right: $(\theta_t - \theta_{t+1}) / 2$;
     - features 1, 2: the step of the root (joint 0) to the next frame, $x$ and $z$, in the axes of the body at the
       **end** of the step. So turn it back by $\theta_{t+1}$;
     - feature 3: the height of the root in frame $t$.
@@ -281,16 +281,16 @@ chapter.add(
     root_numbers,
     """
     hint | The matrix of 01.1 turns by θ. Its transpose turns back.
-    hint | x' = cos θ · x + sin θ · z and z' = cos θ · z - sin θ · x.
+    hint | x' = cos θ · x - sin θ · z and z' = cos θ · z + sin θ · x.
     hint | There are T - 1 steps: use `heading[1:]` for them and `joints[:-1]` for the height.
     stub | the steps are along the axes of the room, and feature 0 is the whole turn.
     / 2 → / 1 | feature 0 is the whole turn, expected half of it.
-    (heading[1:] - heading[:-1]) / 2 → (heading[:-1] - heading[1:]) / 2 | feature 0 has the wrong sign.
+    (heading[:-1] - heading[1:]) / 2 → (heading[1:] - heading[:-1]) / 2 | feature 0 has the wrong sign.
     heading[1:].cos(), heading[1:].sin() → heading[:-1].cos(), heading[:-1].sin() | the steps are turned by the heading
       of the frame in which they start.
     heading[1:].sin() → -heading[1:].sin() | the steps are turned in the wrong direction: they must be turned back.
     joints[:-1, 0, 1] → joints[1:, 0, 1] | the height is that of the next frame.
-    x = c * steps[:, 0] + s * steps[:, 2] → x = steps[:, 0] ;; z = c * steps[:, 2] - s * steps[:, 0] → z = steps[:, 2] |
+    x = c * steps[:, 0] - s * steps[:, 2] → x = steps[:, 0] ;; z = c * steps[:, 2] + s * steps[:, 0] → z = steps[:, 2] |
       the steps are along the axes of the room.
     else | at least one of the four columns is wrong. Test columns 0 to 2 with 01.1, as the text says.
     """,

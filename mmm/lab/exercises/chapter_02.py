@@ -170,6 +170,11 @@ chapter.add(
       their sum.
     (1 - decay) * → | the batch is added without the factor 1 - decay.
     decay * counts + (1 - decay) * chosen → counts + chosen | the counts never decay.
+    sums / counts[:, None], → sums / counts.clamp(min=1)[:, None], | small counts are replaced by 1. Running counts may
+      be below 1: divide by them as they are.
+    counts = decay → mean = chosen.T @ z / chosen.sum(0).clamp(min=1)[:, None]; mixed = decay * sums / counts[:, None] +
+      (1 - decay) * mean; counts = decay ;; return sums / counts[:, None] → return mixed | the old code is mixed with
+      the mean of the batch. Mix counts and sums, then divide.
     else | one of the three results is wrong. Compute one step by hand, with two codes and three vectors.
     """,
     cases=_ema_cases,
@@ -197,7 +202,7 @@ chapter.add(
 
     How many codes are really in use? Let $p_k$ be the frequency of code $k$ (its count divided by the number of
     tokens). The entropy is $H = -\sum_k p_k \ln p_k$, and the perplexity is $e^H$. If $n$ codes are used equally often,
-    it is $n$. Codes that are never used do not change it.
+    it is $n$. Codes that are never used do not change it. (Chapter 02 uses $\log_2$ and $2^H$: the result is the same.)
     """,
     code_perplexity,
     """
@@ -248,7 +253,7 @@ def _codes_cases():
 
 def _alive(function, points, codebook, draw):
     """The ratio of used codes and the mean distance of a point from its code. Better than asked for is good enough."""
-    codes = function(points, codebook.clone(), draw)
+    codes = function(points.clone(), codebook, draw)
     if codes.shape != codebook.shape:
         raise NotYet(f"the codebook has shape {tuple(codes.shape)}, expected {tuple(codebook.shape)}.")
     distances = torch.cdist(points, codes)
@@ -270,7 +275,8 @@ chapter.add(
     ones at each call.
 
     At the end at least 90 % of the codes must be used, and the mean distance of a point from its code must be below
-    0.25. When the check passes, leave out the reset, but start all codes at random points. Which codes die now?
+    0.25. When the check passes, take `points, codebook, draw = example("02.5")`, leave out the reset, and start at
+    `draw()` instead of `codebook`. How many codes die now? Would this help while an encoder still moves the points?
     """,
     learn_codes,
     """
@@ -283,7 +289,9 @@ chapter.add(
       move to the mean of their points.
     else | the codebook is not good enough.
     why | The reset does nearly all of the work here, as in chapter 02. The package also rewrites the running sum and
-      count of a reset code. Otherwise the next EMA step moves it back to where it was.
+      count of a reset code. Otherwise the next EMA step moves it back to where it was. Without the reset, but from
+      random points, no code dies: each has a point nearby from the start. In a training the encoder moves the points
+      away, so a good start does not last.
     """,
     cases=_codes_cases,
     probe=_alive,

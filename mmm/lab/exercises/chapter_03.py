@@ -104,6 +104,8 @@ chapter.add(
     hint | Masked is where rank < counts[:, None].
     stub | a fixed threshold does not mask the number of tokens that counts asks for.
     noise.masked_fill(~real, math.inf) → noise | padding is masked: real tokens are then masked too rarely.
+    noise.masked_fill(~real, math.inf).argsort(1).argsort(1) → noise.argsort(1) | two faults: padding is masked, and
+      argsort gives the order, not the ranks.
     .argsort(1).argsort(1) → .argsort(1) | argsort gives the order, not the ranks. It needs one more step.
     noise.masked_fill → (-noise).masked_fill | these are the positions with the largest numbers.
     , MASK) → , 0) | 0 is the id of a code. MASK is -1.
@@ -297,6 +299,9 @@ chapter.add(
     softmax(-1) → softmax(-2) | softmax runs over the queries, expected over the keys (the last axis).
     scores.masked_fill(~mask[:, None, None], -math.inf).softmax(-1) → scores.softmax(-1) * mask[:, None, None] | the
       mask comes after the softmax: the weights do not add up to 1 any more.
+    ~mask[:, None, None] → ~mask[:, None, :, None] | the mask is at the queries, expected at the keys (the last axis).
+    y.reshape(heads).transpose(1, 2) → y.reshape(batch, positions, -1, layer.heads).permute(0, 3, 1, 2) | the heads are
+      interleaved: head 0 is the first d numbers, head 1 the next d.
     -math.inf → 0 | masked scores are set to 0, but 0 is a score like any other.
     .masked_fill(~mask[:, None, None], -math.inf) → | the mask is not used.
     ~mask → mask | the mask is inverted: True marks the keys that count.
@@ -304,7 +309,7 @@ chapter.add(
       → (weights @ value) | the heads are mixed up with positions: reshape, then transpose.
     value).transpose(1, 2) → value) | the heads of the result are not put back: transpose before the last reshape.
     layer.out → | layer.out is missing.
-    else | the result differs from layer(x, mask). Test with a mask that is True everywhere: is it equal then?
+    else | the result differs from layer(x, mask). Is it equal if the mask is True everywhere? If not, look at the heads.
     """,
     cases=_attend_cases,
     truth=lambda x, mask, layer: layer(x, mask),
@@ -332,8 +337,8 @@ chapter.add(
     """
     03.6 · The first loss (5 minutes, predict, then measure)
 
-    Chapter 03 trains with 512 codes, the authors with 8,192. What is the cross-entropy (in nats) with 8,192 codes
-    before the first training step? The network has random weights and gives all codes about the same probability. One
+    Chapter 03 trains with 128 codes (512 in the full profile), the authors with 8,192. What is the cross-entropy (in
+    nats) with 8,192 codes before the first training step? The network has random weights and gives all codes about the same probability. One
     decimal is enough.
     """,
     9.0,
@@ -341,7 +346,8 @@ chapter.add(
     hint | The probability of the true code is 1/8192.
     hint | PyTorch's cross-entropy uses the natural logarithm.
     1.0 | a loss of 1 would be a network that knows a lot already.
-    6.24 | this is the loss of chapter 03, with 512 codes.
+    4.85 | this is the loss of chapter 03, with 128 codes.
+    6.24 | this is the loss with 512 codes.
     13 | this is in bits. PyTorch's cross-entropy uses the natural logarithm.
     8192 | this is the number of codes.
     else | not this number. Which probability does the true code get, and what is its logarithm?

@@ -45,7 +45,7 @@ chapter.add(
     math.floor → math.ceil | the numbers are rounded up, expected down.
     math.cos → math.sin | this is the sine: it masks little at the start and everything at the end.
     max(1, → max(0, | a pass masks no position at all: at least one.
-    else | the numbers are wrong. The first must be all positions, and no number may be 0.
+    else | the numbers are wrong. The first must be all positions, numbers are rounded down, and none may be 0.
     """,
     cases=lambda: [(49, 10), (20, 4), (7, 5), (3, 10)],
     truth=masked_counts,

@@ -12,6 +12,7 @@ import re
 import traceback
 from ast import literal_eval
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
@@ -49,7 +50,7 @@ class Exercise:
             hint: shown one after another. why: Markdown, shown with the solution. else: for a wrong answer that is no
             typical mistake. All others are typical mistakes: `stub`; or `old → new ;; old → new`, the solution with
             pieces of its code replaced; or Python, a function or a value.
-        cases: makes the inputs, anew for each call (the answer may write into them). Each is a tuple of arguments.
+        cases: makes the inputs, each a tuple of arguments. The answer gets a copy of each: it may write into them.
         probe: what is compared: by default the results. It takes a function and one case.
         truth: a function that does the same and was written independently of the solution.
         names: what the results are called, if there are several.
@@ -105,7 +106,7 @@ class Exercise:
                 raise NotYet("the function returns None. Does it end with return?")
             return result
 
-        return [_leaves(self.probe(function, *case)) for case in self.cases()]
+        return [_leaves(self.probe(function, *deepcopy(case))) for case in self.cases()]
 
     @cached_property
     def expected(self) -> list[list[Any]]:
