@@ -86,8 +86,8 @@ def film_strips(
     All strips have one scale.
 
     Args:
-        compare: every strip shows the moments of the first one, from the same camera. Moments behind the end of a
-            shorter motion are left out.
+        compare: every strip shows the moments of the first one, from the same camera, and their maps have one scale.
+            Moments behind the end of a shorter motion are left out.
         generated: for each motion None, or booleans (T,): which frames a model generated. Such poses are shaded.
 
     Raises:
@@ -120,9 +120,10 @@ def _view(motions: Sequence, poses: int, fps: float | int | None, skeleton) -> V
     scenes = [as_scene(motion, fps, skeleton) for motion in motions]
     joints, _, body, _ = scenes[0]
     yaw, frames = best_yaw(joints, body), key_frames(joints, poses)
-    across = Camera(yaw=yaw, pitch=0.0).axes[0]
+    across, _, towards = Camera(yaw=yaw, pitch=0.0).axes
     apart = (_apart_at(other, frames[frames < len(other)], across) for other, *_ in scenes)
-    return View(yaw, frames, not all(apart))
+    size = max(np.ptp(other[:, 0] @ np.stack([across, -towards], -1), axis=0).max() for other, *_ in scenes)
+    return View(yaw, frames, not all(apart), float(size))
 
 
 def _prepare(
@@ -148,20 +149,25 @@ def _save(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
 
 @dataclass(frozen=True)
 class PathMap:
-    """The root's path from above in metres, the viewer below: the path, positions and facing of the poses."""
+    """The root's path from above in metres, the viewer below: the path, positions and facing of the poses.
+
+    `size` are the metres that the map is wide.
+    """
 
     path: Curve
     poses: Curve
     ahead: Curve
+    size: float
 
 
 @dataclass(frozen=True)
 class View:
-    """What strips that are compared have in common: camera, frames, and whether poses are spread side by side."""
+    """What strips that are compared share: camera, frames, whether poses are spread side by side, metres of the map."""
 
     yaw: float
     frames: Int[np.ndarray, " n"]
     spread: bool
+    size: float
 
 
 @dataclass(frozen=True)
@@ -235,8 +241,9 @@ def lay_out(
     middles = camera.project(spots)[:, 0]
     reach = np.stack([middles + low, middles + high], -1)
     seen_path, path_map = joints[:, 0] @ flat, None
-    if spread and np.ptp(seen_path, axis=0).max() > IN_PLACE:
-        path_map = PathMap(seen_path, seen_path[frames], facing(joints[frames], skeleton) @ flat)
+    if spread and (size := float(np.ptp(seen_path, axis=0).max())) > IN_PLACE:
+        size = size if view is None else view.size
+        path_map = PathMap(seen_path, seen_path[frames], facing(joints[frames], skeleton) @ flat, size)
     bounds = (left, right, lowest, top + 0.05)
     return Strip(frames, reach, shapes, floor, grid, path, trails, labels, bounds, path_map)
 
@@ -372,8 +379,7 @@ def _paint_map(path_map: PathMap, ax: Axes) -> None:
     """The path from above, to the right of the poses: where the root went, where each pose faced."""
     left, right = ax.get_xlim()
     bottom, top = ax.get_ylim()
-    size = np.ptp(path_map.path, axis=0).max()
-    scale = 1.0 / max(size, 0.5)  # the map is 1 m of the picture wide
+    scale = 1.0 / max(path_map.size, 0.5)  # the map is 1 m of the picture wide
     middle = (path_map.path.min(0) + path_map.path.max(0)) / 2
     centre = np.array([right + 0.75, (top + bottom) / 2])
     path, poses = ((points - middle) * scale + centre for points in (path_map.path, path_map.poses))
@@ -385,7 +391,7 @@ def _paint_map(path_map: PathMap, ax: Axes) -> None:
     ax.plot(*poses[0], "o", color="white", markeredgecolor=rgb(DARK), markersize=5, zorder=4)
     ax.text(centre[0], path[:, 1].max() + 0.32, "path from above", **small)
     low = path[:, 1].min() - 0.35
-    metre = scale * (1.0 if size < 4 else 5.0)
+    metre = scale * (1.0 if path_map.size < 4 else 5.0)
     ax.plot([centre[0] - metre / 2, centre[0] + metre / 2], [low, low], color=rgb(DARK), linewidth=1.2)
     ax.text(centre[0], low - 0.05, f"{metre / scale:g} m", va="top", **small)
     ax.set_xlim(left, right + MAP_WIDTH)

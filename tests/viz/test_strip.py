@@ -198,6 +198,15 @@ def test_strips_that_are_compared_share_their_moments_and_their_camera():
     np.testing.assert_array_equal(lay_out(back, 20.0, HUMANML3D, 5, view).frames, view.frames)
 
 
+def test_maps_of_strips_that_are_compared_have_one_scale():
+    turn = np.linspace(0, 2 * np.pi, 80)
+    circle = np.stack([1 - np.cos(turn), np.sin(turn)], -1)
+    for compare, ratio in ((True, 2), (False, 1)):
+        figure = film_strips([moving(2 * circle), moving(circle)], titles=["a", "b"], compare=compare)
+        wide, small = (next(x for line in ax.lines if len(x := line.get_xdata()) == 80) for ax in figure.axes)
+        np.testing.assert_allclose(np.ptp(wide) / np.ptp(small), ratio, rtol=1e-6)
+
+
 def test_generated_frames_are_shaded():
     walk = moving(np.linspace([0, 0], [0, 6], 80))
     middle = (np.arange(80) >= 20) & (np.arange(80) < 60)
