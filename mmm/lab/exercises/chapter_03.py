@@ -309,7 +309,8 @@ chapter.add(
       → (weights @ value) | the heads are mixed up with positions: reshape, then transpose.
     value).transpose(1, 2) → value) | the heads of the result are not put back: transpose before the last reshape.
     layer.out → | layer.out is missing.
-    else | the result differs from layer(x, mask). Is it equal if the mask is True everywhere? If not, look at the heads.
+    else | the result differs from layer(x, mask). Is it equal if the mask is True everywhere? If not, look at the
+      heads.
     """,
     cases=_attend_cases,
     truth=lambda x, mask, layer: layer(x, mask),
@@ -338,8 +339,8 @@ chapter.add(
     03.6 · The first loss (5 minutes, predict, then measure)
 
     Chapter 03 trains with 128 codes (512 in the full profile), the authors with 8,192. What is the cross-entropy (in
-    nats) with 8,192 codes before the first training step? The network has random weights and gives all codes about the same probability. One
-    decimal is enough.
+    nats) with 8,192 codes before the first training step? The network has random weights and gives all codes about the
+    same probability. One decimal is enough.
     """,
     9.0,
     """

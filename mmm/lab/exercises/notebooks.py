@@ -18,7 +18,8 @@ They belong to [chapter {number}](../{name}.ipynb). The title of each says how l
 - *write a function*: you get a function that runs but is wrong. Change it, then run its `check`;
 - *predict, then measure*: write down a number or a letter **and your reason**, run the `check`, then `measure`.
 
-A `check` takes seconds (the first one half a minute) and says what is wrong. `hint("{number}.1")` gives a hint; run it again for the next one.
+A `check` takes seconds (the first one half a minute) and says what is wrong. `hint("{number}.1")` gives a hint; run it
+again for the next one.
 `example("{number}.1")` returns the arguments with which the check calls your function in its first test,
 `example("{number}.1", 2)` those of its second test: try your function on them. `solution("{number}.1")` prints the
 solution.
