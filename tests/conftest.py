@@ -13,8 +13,10 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import get_args
+from unittest.mock import patch
 
 # One thread for each test process: sums are then made in one order, and two cores run two processes.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -24,6 +26,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
+from jaxtyping import _import_hook as import_hook
 
 # `float` admits a whole number, as PEP 484 says (temperature=1); beartype alone would refuse it.
 checks = types.ModuleType("mmm_type_checks")
@@ -57,7 +60,22 @@ def has_shape(annotation: object) -> bool:
     )
 
 
+def load_code(loader: import_hook._JaxtypingLoader, name: str) -> types.CodeType | None:
+    """The code of a module of `mmm`, whose bytecode has a name of its own.
+
+    jaxtyping's loader keeps that name while the module runs, so that scipy, pandas and all else that it imports is
+    compiled anew in every process.
+    """
+    cache = partial(import_hook._optimized_cache_from_source, loader._typechecker.get_hash())
+    with patch("importlib._bootstrap_external.cache_from_source", cache):
+        return SourceFileLoader.get_code(loader, name)
+
+
 jaxtyping.jaxtyped = checked
+import_hook._JaxtypingLoader.get_code, import_hook._JaxtypingLoader.exec_module = (
+    load_code,
+    SourceFileLoader.exec_module,
+)
 jaxtyping.install_import_hook("mmm", "mmm_type_checks.check")
 
 import numpy as np
@@ -75,9 +93,20 @@ from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer, pr
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
+LONGEST = (  # the longest first
+    "test_rehearsal", "fuzz/test_campaign", "test_export", "lab/baselines/test_baselines", "lab/bench/test_run",
+    "test_course", "test_sampling_many", "test_cli", "evaluation/test_protocol", "training/test_process",
+    "training/test_loop", "datasets/test_cmu",
+)  # fmt: skip
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: each goes to one process as a whole, and the last one should be short."""
+    place = {f"tests/{name}.py": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.relative_to(ROOT).as_posix(), len(place)))
 
 
 def find_shared() -> Path | None:

@@ -21,8 +21,6 @@ from mmm.tokenizer.model import tokenizer_loss
 from mmm.transformer.masking import draw_masked_parts, masked_loss
 from mmm.transformer.train import masked_batch
 
-pytestmark = pytest.mark.xdist_group("one_file")  # what they share is made once
-
 FILE = Path(__file__).resolve().parent.parent / "notebooks" / "mmm_in_one_file.py"
 TEXTS = [
     f"{who} {what}"

@@ -16,8 +16,6 @@ from fuzz.run import Campaign, can_mount
 from mmm.data.captions import parse_captions
 from mmm.storage import load_config
 
-pytestmark = pytest.mark.xdist_group("fuzz")  # what they share is made once
-
 COUNTS = {
     "bvh": 60,
     "model": 16,

@@ -19,8 +19,6 @@ from mmm.lab.edits import gaps
 from mmm.motion import Motion
 from mmm.transformer.model import MaskedTransformer, preset
 
-pytestmark = pytest.mark.xdist_group("baselines")  # what they share is made once
-
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory):

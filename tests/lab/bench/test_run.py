@@ -14,8 +14,6 @@ from mmm.lab.bench.report import read_results, table
 from mmm.lab.bench.run import PARTS, TRAINING, BenchSettings, measure, processor_name, run_bench
 from mmm.recipes import PRESETS
 
-pytestmark = pytest.mark.xdist_group("bench")  # what they share is made once
-
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
