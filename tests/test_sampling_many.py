@@ -30,11 +30,11 @@ def requests(model, count, seed=0, longest=40):
 
 @pytest.mark.parametrize(
     ("precision", "batch_size", "options"),
-    [("no", 4, {}), ("bf16", 5, {"steps": 2}), ("bf16", 6, {"steps": 1, "guidance": 1.0})],
+    [("no", 4, {}), ("bf16", 4, {"steps": 1}), ("bf16", 5, {"steps": 1, "guidance": 1.0})],
 )
 def test_the_other_items_their_order_and_number_do_not_matter(shipped, precision, batch_size, options):
-    # Fewer items and passes in bfloat16: a CPU that is not made for it is ten times slower in it.
-    count = 16 if precision == "no" else 8
+    # One pass in bfloat16: a CPU that is not made for it is ten times slower in it.
+    count = 10 if precision == "no" else 6
     text, frames, seeds = requests(shipped, count)
 
     def generate(items):
@@ -45,9 +45,8 @@ def test_the_other_items_their_order_and_number_do_not_matter(shipped, precision
 
     everyone = generate(range(count))
     assert [len(everyone[item]) for item in range(count)] == frames
-    shards = generate(range(0, count, 2)) | generate(range(1, count, 2))
-    few = generate([count - 1]) | generate([3, count // 2, 6])
-    for other in (generate(range(count - 1, -1, -1)), shards, few):
+    shards = generate(range(count - 1, -1, -2)) | generate(range(0, count, 2))
+    for other in (shards, generate([count - 1])):
         assert [item for item in other if not np.array_equal(other[item], everyone[item])] == []
 
 
@@ -62,9 +61,9 @@ def test_in_groups_of_one_it_is_generate(model):
 
 def test_a_group_changes_few_tokens(shipped):
     """In float32 groups only round differently: nearly all motions are those of groups of one."""
-    inputs = requests(shipped, 12, seed=1)
-    alone, grouped = (shipped.generate_bulk(*inputs, batch_size=n, precision="no") for n in (1, 8))
-    assert sum(np.allclose(a, b, atol=1e-3) for a, b in zip(alone, grouped, strict=True)) >= 11
+    inputs = requests(shipped, 8, seed=1)
+    alone, grouped = (shipped.generate_bulk(*inputs, batch_size=n, precision="no") for n in (1, 6))
+    assert sum(np.allclose(a, b, atol=1e-3) for a, b in zip(alone, grouped, strict=True)) >= 7
 
 
 def test_decoded_together_as_alone(shipped):

@@ -1,6 +1,6 @@
 """Short trainings of real tokenizers and real transformers, for one process or for several that share each batch.
 
-`accelerate launch … joint.py OUT`; test_process.py compares with the same trainings in one process. No dropout: its
+test_process.py starts `joint.py OUT` twice, and compares with the same trainings in one process. No dropout: its
 random numbers are each process's own, as many processes cannot draw the numbers of one without drawing them all.
 """
 

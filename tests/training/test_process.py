@@ -1,16 +1,14 @@
 """Several processes: they share a batch, and together learn what one learns from the whole batch."""
 
 import json
-import os
 import runpy
-import socket
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from made_up.command import two_processes
 from safetensors.torch import load_file
 
 from mmm.training import loop as loop_module
@@ -21,18 +19,6 @@ from mmm.training.run_folder import read_metrics
 
 HERE = Path(__file__).parent
 toy = SimpleNamespace(**runpy.run_path(str(HERE / "toy.py")))
-# Several CPU processes need --multi_gpu: with --cpu, accelerate 1.15 starts one, whatever --num_processes says.
-TWO = (
-    "--multi_gpu",
-    "--num_processes",
-    "2",
-    "--num_machines",
-    "1",
-    "--mixed_precision",
-    "no",
-    "--dynamo_backend",
-    "no",
-)
 
 
 def test_processes_share_a_batch():
@@ -58,18 +44,9 @@ def test_one_process_is_left_as_it_is():
 def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
     """Real tokenizers (EMA, resets, windows that are mostly padding) and transformers: every step's numbers."""
     script = HERE / "joint.py"
-    launcher = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        *TWO,
-        "--main_process_port",
-        str(free_port()),
-    ]
-    there = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(HERE.parents[1])}
-    pair = subprocess.Popen([*launcher, script, tmp_path / "two"], env=there)
+    pair = two_processes([sys.executable, script, tmp_path / "two"])
     runpy.run_path(str(script))["learn"](tmp_path / "one")
-    assert pair.wait(1200) == 0
+    assert [process.wait(1200) for process in pair] == [0, 0]
     assert (tmp_path / "one" / "order").read_text() == "0" and (
         tmp_path / "two" / "order"
     ).read_text() == "01"
@@ -90,9 +67,3 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
         finals[f"tokenizer, reset {rule}"]["quantizers.0.codebook"] for rule in ("none", "dead", "release")
     ]
     assert not torch.equal(books[0], books[1]) and not torch.equal(books[0], books[2])  # codes were replaced
-
-
-def free_port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
