@@ -18,8 +18,10 @@ from matplotlib.patches import Patch
 
 from mmm.errors import atomic_write
 from mmm.motion.skeleton import get_skeleton
-from mmm.viz.body import Shape, body_shapes, ground_shapes, limbs
+from mmm.viz.body import SOLE, Mannequin, hands, mannequin, side_colours
 from mmm.viz.camera import Camera, best_yaw, facing, key_frames
+from mmm.viz.render import Still, facing_arrow, still
+from mmm.viz.strip import place
 from mmm.viz.style import ARROW, DARK, LEFT, PATH, RIGHT, Colour, rgb, small_png
 
 SPACING = 0.25  # seconds between poses, unless these would be fewer or more than POSES
@@ -39,9 +41,11 @@ Curve = Float[np.ndarray, "_ 2"]
 
 @dataclasses.dataclass(frozen=True)
 class Pose:
-    """One pose in picture metres, its left end at 0: shapes, paths of the hands, width and time."""
+    """One pose in picture metres, its left end at 0: figure, shift to there, arrow, paths of the hands, width, time."""
 
-    shapes: list[Shape]
+    figure: Still
+    shift: float
+    arrow: Curve
     trails: list[tuple[Curve, Colour]]
     width: float
     time: str
@@ -57,7 +61,8 @@ def draw_strip(joints: Float[np.ndarray, "t j 3"], fps: float, path: str | os.Pa
     joints = np.asarray(joints, np.float64)
     frames = key_frames(joints, pose_count((len(joints) - 1) / fps))
     camera = Camera((0.0, 0.9, 0.0), best_yaw(joints, SKELETON), 0.2, 20.0)
-    rows = _rows([_pose(joints, frame, fps, camera) for frame in frames])
+    body = mannequin(joints, SKELETON)
+    rows = _rows([_pose(joints, body, frame, fps, camera) for frame in frames])
     bounds = [_bounds(row) for row in rows]
     low = min(bottom for bottom, _ in bounds)
     tall = [SCALE * (high - low) for _, high in bounds]
@@ -90,17 +95,21 @@ def _rows(poses: list[Pose]) -> list[list[Pose]]:
     return [[pose for pose, own in zip(poses, rows, strict=True) if own == row] for row in range(count)]
 
 
-def _pose(joints: Float[np.ndarray, "t j 3"], frame: int, fps: float, camera: Camera) -> Pose:
+def _pose(
+    joints: Float[np.ndarray, "t j 3"], body: Mannequin, frame: int, fps: float, camera: Camera
+) -> Pose:
     """One frame at the origin; its hands' paths are those seen by somebody who moves along with the body."""
     recent = joints[max(0, frame - round(TRAIL * fps)) : frame + 1]
     recent = recent - recent[:, :1] * [1, 0, 1]
-    shapes = [*ground_shapes(recent[-1], SKELETON, camera), *body_shapes(recent[-1], SKELETON, camera)]
-    across = np.concatenate([shape.polygon[:, 0] for shape in shapes])
-    shift = np.array([-across.min(), 0.0])
-    hands = [(joint, colour) for joint, other, *_, colour in limbs(SKELETON) if joint == other]
+    points, normals = body.skin(body.pose(recent[-1:])[0])
+    arrow = camera.project(facing_arrow(recent[-1], SKELETON, -SOLE))[:, :2]
+    across = np.concatenate([camera.project(points)[:, 0], arrow[:, 0]])
+    shift, sides = np.array([-across.min(), 0.0]), side_colours(SKELETON)
     return Pose(
-        [Shape(shape.polygon + shift, shape.colour, shape.depth) for shape in shapes],
-        [(camera.project(recent[:, hand])[:, :2] + shift, colour) for hand, colour in hands],
+        still(body, [(points, normals)], camera),
+        float(shift[0]),
+        arrow + shift,
+        [(camera.project(recent[:, hand])[:, :2] + shift, sides[hand]) for hand in hands(SKELETON)],
         max(float(np.ptp(across)), 0.75),
         f"{frame / fps:.1f} s",
     )
@@ -108,10 +117,8 @@ def _pose(joints: Float[np.ndarray, "t j 3"], frame: int, fps: float, camera: Ca
 
 def _bounds(row: list[Pose]) -> tuple[float, float]:
     """Bottom and top of a row, with space for the times below."""
-    lines = [line for pose in row for line, _ in pose.trails]
-    heights = np.concatenate(
-        [s.polygon[:, 1] for pose in row for s in pose.shapes] + [x[:, 1] for x in lines]
-    )
+    lines = [line[:, 1] for pose in row for line in (pose.arrow, *(trail for trail, _ in pose.trails))]
+    heights = np.concatenate([*lines, *(pose.figure.extent[2:] for pose in row)])
     return float(heights.min()) - 0.2, float(heights.max()) + 0.08
 
 
@@ -122,11 +129,8 @@ def _draw_row(row: list[Pose], low: float, ax: Axes) -> None:
         shift = np.array([right, 0.0])
         for line, colour in pose.trails:
             ax.plot(*(line + shift).T, color=rgb(colour), alpha=0.5, linewidth=1.3, zorder=2)
-        polygons = [shape.polygon + shift for shape in pose.shapes]
-        colours = [rgb(shape.colour) for shape in pose.shapes]
-        ax.add_collection(
-            PolyCollection(polygons, facecolors=colours, edgecolors="white", linewidths=0.5, zorder=3)
-        )
+        ax.add_collection(PolyCollection([pose.arrow + shift], facecolors=[rgb(ARROW)], zorder=2))
+        place(ax, pose.figure, right + pose.shift, zorder=3)
         middle = right + pose.width / 2
         ax.text(middle, low + 0.03, pose.time, ha="center", va="bottom", fontsize=9, color=rgb(DARK))
         right += pose.width + GAP

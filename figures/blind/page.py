@@ -19,11 +19,13 @@ from mmm.errors import atomic_dir, check_replaceable, require
 from mmm.motion import Motion
 from mmm.training.run_folder import write_json
 from mmm.viz.animation import animate
-from mmm.viz.style import ARROW, BACK, DARK, FLOOR, FRONT, LEFT, NOSE, PAPER, PATH, RIGHT, SHADOW, SKIN
+from mmm.viz.body import table as table_of_figure
+from mmm.viz.style import ARROW, DARK, FLOOR, LEFT, PAPER, PATH, RIGHT
 from mmm.viz.table import markdown_table
 
 WIDTH = 720  # pixels of a strip on the page: 10 to 20 kB, and every limb can be seen
 MIXTURES = (1.0, 0.6, 0.3)  # of a colour with the paper's: smooth edges, and the paths of the hands
+LIGHTS = (1.1, 0.95, 0.8, 0.65, 0.5)  # how bright a part of the figure is
 GIFS, FAILURES = 8, 2
 GIF_BYTES = 700_000  # all together
 # (pixels, step between frames), tried in this order until the GIFs are small enough: legible before smooth.
@@ -120,13 +122,12 @@ def _shrink(source: Path, target: Path) -> None:
 
 
 def _palette() -> Image.Image:
-    """The colours of a strip and their mixtures with the paper: a palette by area would turn the small arrow grey."""
-    solid = (PAPER, LEFT, RIGHT, FLOOR, DARK, PATH, ARROW, NOSE, SKIN, FRONT, BACK, SHADOW)
-    mixed = [
-        ratio * np.array(colour) + (1 - ratio) * np.array(PAPER) for colour in solid for ratio in MIXTURES
-    ]
+    """Colours of a strip and their mixtures with the paper: a palette by area would turn the small arrow grey."""
+    paper, solid = np.array(PAPER), (PAPER, FLOOR, DARK, PATH, ARROW, LEFT, RIGHT)
+    mixed = [ratio * np.array(colour) + (1 - ratio) * paper for colour in solid for ratio in MIXTURES]
+    lit = [light * np.array(colour) for colour in table_of_figure()["colours"].values() for light in LIGHTS]
     sheet = Image.new("P", (1, 1))
-    sheet.putpalette(np.rint(mixed).astype(int).ravel().tolist())
+    sheet.putpalette(np.rint([*mixed, *lit]).clip(0, 255).astype(int).ravel().tolist())
     return sheet
 
 

@@ -13,15 +13,17 @@ import pandas as pd
 import seaborn as sns
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from pandas import DataFrame, Series
 from torch import Tensor
 
 from mmm.lab.tokenizer import in_words
 from mmm.motion import Skeleton, get_skeleton
-from mmm.viz.body import body_shapes
+from mmm.viz.body import mannequin
 from mmm.viz.camera import Camera, facing
+from mmm.viz.render import still
+from mmm.viz.strip import place
 from mmm.viz.style import (
     BAD,
     DARK,
@@ -151,6 +153,7 @@ def plot_poses(
     Every clip is seen half from the front, whichever way it faces in the world.
     """
     body = get_skeleton(skeleton)
+    person = mannequin(joints.reshape(-1, *joints.shape[2:]), body)
     rows = math.ceil(len(joints) / columns)
     # All axes have one scale: of the outermost corners.
     options = {"squeeze": False, "sharex": True, "sharey": True}
@@ -158,13 +161,10 @@ def plot_poses(
     corners = []
     for ax, clip, title in zip(axes.flat, joints.astype(np.float64), titles, strict=False):
         camera = _half_front(clip, body)
-        for frame, pose in enumerate(clip):
-            shapes = body_shapes(pose, body, camera)
-            outlines, colours = zip(*((shape.polygon, rgb(shape.colour)) for shape in shapes), strict=True)
-            strength = 0.15 if frame < len(clip) - 1 else 1.0
-            style = {"alpha": strength, "edgecolors": "white", "linewidths": 0.4}
-            ax.add_collection(PolyCollection(outlines, facecolors=colours, **style))
-            corners += outlines
+        for frame, pose in enumerate(person.pose(clip)):
+            seen = still(person, [person.skin(pose)], camera, shadows=False)
+            place(ax, seen, alpha=0.15 if frame < len(clip) - 1 else 1.0)
+            corners.append(np.reshape(seen.extent, (2, 2)).T)
         ax.set_title(title, fontsize=9)
     corners = np.concatenate(corners)
     (left, bottom), (right, top) = corners.min(0) - 0.05, corners.max(0) + 0.05

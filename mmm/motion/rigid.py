@@ -203,10 +203,14 @@ def _best_rotations(
     return (u * sign[:, None]) @ vh
 
 
-def _first_pose(
+def bone_rotations(
     joints: Float[np.ndarray, "t j 3"], offsets: Float[np.ndarray, "j 3"], skeleton: Skeleton
 ) -> Float[np.ndarray, "t j 3 3"]:
-    """World rotations (T, J, 3, 3) from each joint's own bones; joints without children are left at zero."""
+    """World rotations (T, J, 3, 3) from the rest pose, each from the joint's own bones; a leaf has its parent's.
+
+    Args:
+        joints: world joints (T, J, 3) in metres, finite. offsets: of `rigid_body`.
+    """
     rotations = np.zeros((*joints.shape[:2], 3, 3))
     for joint, children in _children(skeleton).items():
         seen = joints[:, children] - joints[:, [joint]]
@@ -219,6 +223,13 @@ def _first_pose(
         ahead = carried @ rest_directions(skeleton)[children[0]]
         swing = quaternion.between(torch.from_numpy(ahead), torch.from_numpy(bone)).numpy()
         rotations[:, joint] = Rotation.from_quat(swing[:, [1, 2, 3, 0]]).as_matrix() @ carried
+    return _with_leaves(rotations, skeleton)
+
+
+def _with_leaves(rotations: Float[np.ndarray, "t j 3 3"], skeleton: Skeleton) -> Float[np.ndarray, "t j 3 3"]:
+    """The same array; joints without children have got the rotations of their parents."""
+    leaves = [joint for joint in range(skeleton.num_joints) if joint not in _children(skeleton)]
+    rotations[:, leaves] = rotations[:, [skeleton.parents[leaf] for leaf in leaves]]
     return rotations
 
 
@@ -232,7 +243,7 @@ def _nearest_pose(
     parents, inner = skeleton.parents, list(_children(skeleton))
     owner = np.array(parents[1:])[:, None] == inner  # (bone, inner joint): which joint rotates the bone
     hangs = _bones_above(skeleton)  # (joint, bone): which bones a joint hangs on
-    first = _first_pose(joints, offsets, skeleton)
+    first = bone_rotations(joints, offsets, skeleton)
     root, rotations, turning = joints[:, 0].copy(), first.copy(), 3 * len(inner)
     for _ in range(STEPS):
         pose = RigidMotion(offsets, root, rotations, parents)
@@ -253,9 +264,7 @@ def _nearest_pose(
         root = root + step[:, turning:]
         turns = Rotation.from_rotvec(step[:, :turning].reshape(-1, 3)).as_matrix()
         rotations[:, inner] = turns.reshape(len(joints), -1, 3, 3) @ rotations[:, inner]
-    leaves = [joint for joint in range(len(parents)) if joint not in inner]
-    rotations[:, leaves] = rotations[:, [parents[leaf] for leaf in leaves]]
-    return root, rotations
+    return root, _with_leaves(rotations, skeleton)
 
 
 def _bones_above(skeleton: Skeleton) -> Bool[np.ndarray, "j bones"]:

@@ -7,41 +7,44 @@ import os
 import shutil
 import subprocess
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import uniform_filter1d
 
 from mmm.errors import atomic_write, require
 from mmm.motion.skeleton import Skeleton
-from mmm.viz.body import Shape, as_scene, body_shapes, ground_shapes
-from mmm.viz.camera import Camera, best_yaw
+from mmm.viz.body import Mannequin, as_scene, mannequin, marked, table
+from mmm.viz.camera import Camera, best_yaw, fit
+from mmm.viz.render import FINE, View, figure, shadow
 from mmm.viz.style import (
-    ARROW,
-    BACK,
+    AMBER,
     DARK,
     FLOOR,
     FONT,
-    FRONT,
+    GENERATED,
+    GROUND,
     LEFT,
-    NOSE,
     PAPER,
     PATH,
     RIGHT,
-    SHADOW,
-    SKIN,
     Colour,
     drawable,
 )
 
-FINE = 2  # pictures are drawn this many times finer and averaged, which smooths edges
 STILL = 2.2  # metres: the camera rests if the root stays within this
 LEAST = 1.6  # metres that a picture shows at least: a body that lies is not drawn larger than one that stands
-COLOURS = 31  # in a GIF's palette, of which these first:
-_SOLID: tuple[Colour, ...] = (PAPER, LEFT, RIGHT, FLOOR, DARK, PATH, ARROW, NOSE, SKIN, FRONT, BACK, SHADOW)
+LENS = 0.26  # half the height of the picture at a distance of one metre
+PITCH = 0.27  # radians: the viewer looks down a little, so that the floor is visible
+FAR = 4  # metres around the person in which the floor has lines
+COLOURS = 63  # in a GIF's palette: these, the ground in shadow, the figure in light and shadow, and mixtures
+_SOLID: tuple[Colour, ...] = (PAPER, FLOOR, DARK, PATH, GENERATED, AMBER, LEFT, RIGHT)
+ALIKE = 9  # how far two colours are apart that an eye does not tell in a moving picture
 Titles = Sequence[tuple[int, str]]  # first frame and text
 
 
@@ -53,11 +56,13 @@ def animate(
     *,
     skeleton: str | Skeleton | None = None,
     size: int = 400,
+    generated=None,
 ) -> Path:
     """Write a motion as an animation that loops: .gif, or .mp4 where the ffmpeg program is installed.
 
     The camera rests if the person stays in place and follows otherwise; it never crops the body. Floor lines are a
-    metre apart. Colours and arrow are those of the film strip.
+    metre apart. Left limbs are blue, right limbs orange; the grey line is the path of the root. The same motion
+    gives the same file.
 
     Args:
         motion: a Motion, or joints (T, J, 3).
@@ -67,6 +72,8 @@ def animate(
         title: the motion's text by default (of a sequence that of the current action), "" for none.
         skeleton: needed for bare joints only.
         size: width and height in pixels, even.
+        generated: booleans (T,), which frames a model generated: a yellow line marks them. Of an edited motion those
+            by default.
     Returns:
         The path.
     Raises:
@@ -75,7 +82,7 @@ def animate(
     path = _checked(path, size)
     joints, fps, skeleton, _ = as_scene(motion, fps, skeleton)
     titles = _titles(motion, title)
-    frames = _frames(joints, fps, skeleton, titles, _room([titles]), size)
+    frames = _frames(joints, fps, skeleton, titles, marked(motion, generated), _room([titles]), size)
     return _write(path, frames, fps, size, size)
 
 
@@ -87,16 +94,17 @@ def animate_beside(
     size: int = 320,
     columns: int | None = None,
     repeat: bool = False,
+    generated: Sequence | None = None,
 ) -> Path:
     """Write motions as one animation, such as before and after an edit; a shorter one rests at its end.
 
     Args:
-        motions: Motions of one frame rate. titles: as `title` of `animate`, one for each.
+        motions: Motions of one frame rate. titles, generated: as for `animate`, one for each.
         path, size: as for `animate`; size is that of each picture.
         columns: pictures in a row; all by default.
         repeat: a shorter one starts again instead.
     Raises:
-        ValueError: no motion, different frame rates, titles of another number; as for `animate`.
+        ValueError: no motion, different frame rates, titles or `generated` of another number; as for `animate`.
     """
     path = _checked(path, size)
     require(len(motions) > 0, "there is no motion to draw; give at least one.")
@@ -105,13 +113,18 @@ def animate_beside(
     require(len(rates) == 1, f"the motions have {rates} frames per second, expected one rate; resample them.")
     titles = [None] * len(motions) if titles is None else list(titles)
     require(len(titles) == len(scenes), f"{len(titles)} titles for {len(scenes)} motions; give one each.")
+    new = [None] * len(motions) if generated is None else list(generated)
+    require(len(new) == len(scenes), f"{len(new)} of generated for {len(scenes)} motions; give one each.")
     written = [_titles(motion, title) for motion, title in zip(motions, titles, strict=True)]
     lines, longest = _room(written), max(len(joints) for joints, *_ in scenes)
     pictures = []
-    for (joints, fps, skeleton, _), own in zip(scenes, written, strict=True):
+    for motion, (joints, fps, skeleton, _), own, mine in zip(motions, scenes, written, new, strict=True):
+        mine = marked(motion, mine)
         if not repeat:
-            joints = np.concatenate([joints, joints[-1:].repeat(longest - len(joints), 0)])
-        frames = _frames(joints, fps, skeleton, own, lines, size)
+            rest = longest - len(joints)
+            joints = np.concatenate([joints, joints[-1:].repeat(rest, 0)])
+            mine = None if mine is None else np.concatenate([mine, mine[-1:].repeat(rest)])
+        frames = _frames(joints, fps, skeleton, own, mine, lines, size)
         pictures.append(itertools.cycle(frames) if repeat else frames)  # cycle keeps all frames in memory
     columns = min(columns or len(motions), len(motions))
     rows = -(-len(motions) // columns)
@@ -162,83 +175,115 @@ def _room(titles: Sequence[Titles]) -> int:
 
 
 def _frames(
-    joints: Float[np.ndarray, "t j 3"], fps: float, skeleton: Skeleton, titles: Titles, lines: int, size: int
+    joints: Float[np.ndarray, "t j 3"],
+    fps: float,
+    skeleton: Skeleton,
+    titles: Titles,
+    generated: Bool[np.ndarray, " t"] | None,
+    lines: int,
+    size: int,
 ) -> Iterator[Image.Image]:
     """The pictures of an animation, RGB, `size` pixels square, with room for so many lines of title."""
-    cameras = _follow(joints, fps, best_yaw(joints, skeleton))
-    poses = [
-        ground_shapes(pose, skeleton, camera) + body_shapes(pose, skeleton, camera)
-        for pose, camera in zip(joints, cameras, strict=True)
-    ]
-    fine = size * FINE
-    edge, small, letters = round(fine * 0.02), _font(round(fine * 0.036)), _font(round(fine * 0.044))
-    right, top, bottom = fine - 2 * edge, 2 * edge + small.size, fine - 2 * edge - lines * 2.6 * edge
-    to_pixels = _fit(poses, (2 * edge, top, right, bottom))
-    floor_path = joints[:, 0] * [1, 0, 1]
-    for at, (shapes, camera) in enumerate(zip(poses, cameras, strict=True)):
-        floor = Image.new(
-            "RGB", (size, size), PAPER
-        )  # coarse: smooth lines would take a quarter of a GIF's bytes
-        for line in _grid(np.asarray(camera.target), 0.8 * camera.distance):
-            ends = [(x / FINE, y / FINE) for x, y in to_pixels(camera.project(line))]
-            ImageDraw.Draw(floor).line(ends, FLOOR)
-        picture = floor.resize((fine, fine), Image.Resampling.NEAREST)
-        draw = ImageDraw.Draw(picture)
-        path = camera.project(floor_path[: at + 1])
-        path = path[path[:, 2] > 0.3 * camera.distance]  # not what is close to the viewer or behind
-        draw.line(to_pixels(path), PATH, 2 * FINE, joint="curve")
-        for shape in shapes:
-            draw.polygon(to_pixels(shape.polygon), shape.colour, PAPER)
-        draw.rectangle((0, 0, fine, fine), outline=PAPER, width=edge)  # pictures side by side stay apart
-        draw.rectangle((0, bottom + edge, fine, fine), PAPER)
-        draw.text((2 * edge, edge), f"{at / fps:.1f} s", DARK, small)
-        draw.text((right, edge), "right", RIGHT, small, anchor="ra")
-        draw.text((right - small.getlength("right  "), edge), "left", LEFT, small, anchor="ra")
+    body = mannequin(joints, skeleton)
+    poses = body.pose(joints)
+    edge, small, letters = size // 50, _font(round(size * 0.036)), _font(round(size * 0.044))
+    right, bottom = size - edge, size - edge - round(lines * 2.6 * edge)  # of the ground
+    view, targets = _follow(
+        joints, body, poses, fps, (2 * edge, 3 * edge + small.size, right - edge, bottom - 2 * edge)
+    )
+    floor_path = joints[:, 0] * [1, 0, 1] + [0, view.ground, 0]
+    for at, target in enumerate(targets):
+        here = replace(view, camera=replace(view.camera, target=tuple(target)))
+        points, normals = body.skin(poses[at])
+        picture = _ground(here, floor_path[: at + 1], size)
+        picture *= 1 - shadow(points, body.cell, here, (size, size))[..., None]
+        figure(body, points, normals, here).onto(picture)
+        picture[:edge], picture[bottom:], picture[:, :edge], picture[:, right:] = 4 * [PAPER]
+        if generated is not None:
+            _mark(picture, generated, at, (edge, bottom - 3, right))
+        whole = Image.fromarray(np.rint(picture).astype(np.uint8))
+        draw = ImageDraw.Draw(whole)
+        words = f"{at / fps:.1f} s"
+        draw.text((2 * edge, 1.6 * edge), words, DARK, small)
+        if generated is not None and generated[at]:
+            draw.text((2 * edge + small.getlength(words + "  "), 1.6 * edge), "generated", AMBER, small)
+        draw.text((right - edge, 1.6 * edge), "right", RIGHT, small, anchor="ra")
+        draw.text((right - edge - small.getlength("right  "), 1.6 * edge), "left", LEFT, small, anchor="ra")
         words = [text for first, text in titles if first <= at][-1]
         draw.multiline_text(
             (2 * edge, bottom + edge), "\n".join(_wrapped(words)), DARK, letters, spacing=edge / 2
         )
-        yield picture.reduce(FINE)
+        yield whole
 
 
-def _follow(joints: Float[np.ndarray, "t j 3"], fps: float, yaw: float) -> list[Camera]:
-    """The camera of each frame."""
+def _mark(
+    picture: Float[np.ndarray, "h w 3"], generated: Bool[np.ndarray, " t"], at: int, box: tuple[int, int, int]
+) -> None:
+    """A time line of three pixels: which frames are generated, and which one is shown."""
+    left, top, right = box
+    frames = np.minimum(np.arange(right - left) * len(generated) // (right - left), len(generated) - 1)
+    line = np.where(generated[frames, None], GENERATED, FLOOR)
+    line[np.abs(frames - at) <= max(1, len(generated) // (right - left))] = DARK
+    picture[top : top + 3, left:right] = line
+
+
+def _follow(
+    joints: Float[np.ndarray, "t j 3"],
+    body: Mannequin,
+    poses: Float[np.ndarray, "t j 3 4"],
+    fps: float,
+    box: tuple[int, int, int, int],
+) -> tuple[View, Float[np.ndarray, "t 3"]]:
+    """The view, and what it looks at in each frame: the body is in the box (left, top, right, bottom)."""
     root = joints[:, 0] * [1, 0, 1]
     middle = (root.min(0) + root.max(0)) / 2
     if np.linalg.norm(root - middle, axis=-1).max() * 2 < STILL:
         targets = np.repeat(middle[None], len(root), 0)
     else:  # a moving mean over a second, so that the picture does not shake with every step
         half = max(1, round(fps / 2))
-        padded = np.concatenate([root[:1].repeat(half, 0), root, root[-1:].repeat(half, 0)])
-        targets = np.stack([padded[at : at + 2 * half + 1].mean(0) for at in range(len(root))])
-    aside = float(np.linalg.norm((joints - targets[:, None])[..., [0, 2]], axis=-1).max())
-    return [Camera((x, 0.9, z), yaw, 0.3, 3.4 * max(1.35, aside)) for x, _, z in targets.tolist()]
-
-
-def _fit(
-    poses: Sequence[Sequence[Shape]], box: tuple[float, float, float, float]
-) -> Callable[[Float[np.ndarray, "n d"]], list[tuple[float, float]]]:
-    """Picture metres (right, up) → pixels: every shape of every pose is in the box (left, top, right, bottom)."""
-    points = np.concatenate([shape.polygon for shapes in poses for shape in shapes])
-    low, high = points.min(0), points.max(0)
+        targets = uniform_filter1d(root, 2 * half + 1, 0, mode="nearest")
     left, top, right, bottom = box
-    scale = (np.array([right - left, bottom - top]) / np.maximum(high - low, LEAST)).min()
-    x, y = (low + high) / 2
+    upright = LENS
+    across = LENS * (right - left) / (bottom - top)
+    axes = Camera(yaw=best_yaw(joints, body.skeleton), pitch=PITCH).axes
+    seen = (
+        (body.place(pose, body.points) - target) @ axes.T for pose, target in zip(poses, targets, strict=True)
+    )
+    distance, (aside, above) = fit(seen, across, upright, LEAST)
+    camera = Camera((0.0, 0.0, 0.0), best_yaw(joints, body.skeleton), PITCH, distance)
+    scale = (bottom - top) / (2 * upright * distance)
+    view = View(camera, scale, ((left + right) / 2, (top + bottom) / 2))
+    return view, targets + aside * axes[0] + above * axes[1]
 
-    def to_pixels(points: Float[np.ndarray, "n d"]) -> list[tuple[float, float]]:
-        across = (left + right) / 2 + (points[:, 0] - x) * scale
-        down = (top + bottom) / 2 - (points[:, 1] - y) * scale
-        return list(zip(across.tolist(), down.tolist(), strict=True))
 
-    return to_pixels
+_GRID = [(k, m) for k in range(-FAR, FAR + 1) for m in range(-FAR, FAR) if np.hypot(k, m + 0.5) < FAR]
+_LINES = np.array(
+    [[[k, 0, m], [k, 0, m + 1]] for k, m in _GRID] + [[[m, 0, k], [m + 1, 0, k]] for k, m in _GRID]
+)
+_STRENGTH = 2 * [min(1, 1.5 - 1.5 * np.hypot(k, m + 0.5) / FAR) for k, m in _GRID]
 
 
-def _grid(target: Float[np.ndarray, "3"], reach: float) -> list[Float[np.ndarray, "2 3"]]:
-    """Floor lines every metre around a point, fixed to the world."""
-    x, _, z = target
-    lines = [[[at, 0, z - reach], [at, 0, z + reach]] for at in np.arange(np.ceil(x - reach), x + reach)]
-    lines += [[[x - reach, 0, at], [x + reach, 0, at]] for at in np.arange(np.ceil(z - reach), z + reach)]
-    return [np.array(line) for line in lines]
+def _faded(strength: float) -> Colour:
+    return tuple(round(g + strength * (f - g)) for f, g in zip(FLOOR, GROUND, strict=True))
+
+
+def _ground(view: View, path: Float[np.ndarray, "n 3"], size: int) -> Float[np.ndarray, "h w 3"]:
+    """Lines every metre that fade away from the person, and the path of the root so far."""
+    picture = Image.new("RGB", (FINE * size, FINE * size), GROUND)
+    draw = ImageDraw.Draw(picture)
+
+    def line(points: Float[np.ndarray, "n 3"], colour: Colour, width: int) -> None:
+        seen = view.pixels(points)
+        seen = seen[seen[:, 2] > 0.3 * view.camera.distance]  # not what is close to the viewer or behind
+        draw.line([(FINE * x, FINE * y) for x, y, _ in seen.tolist()], colour, width, joint="curve")
+
+    middle = np.rint(path[-1] * [1, 0, 1]) + [0, view.ground, 0]
+    seen = view.pixels(_LINES + middle)
+    for (a, b), strength in zip(seen, _STRENGTH, strict=True):
+        if min(a[2], b[2]) > 0.3 * view.camera.distance:
+            draw.line([*(FINE * a[:2]), *(FINE * b[:2])], _faded(strength), FINE)
+    line(path, PATH, 2 * FINE)
+    return np.asarray(picture.reduce(FINE), np.float32)
 
 
 @lru_cache
@@ -247,17 +292,20 @@ def _font(pixels: int) -> ImageFont.FreeTypeFont:
 
 
 def _write_gif(path: Path, frames: Iterable[Image.Image], fps: float) -> None:
-    """One palette for all frames; pixels that do not change are transparent, which takes half the bytes."""
+    """One palette for all frames; pixels that hardly change are transparent, which takes half the bytes."""
     pictures = [np.asarray(frame) for frame in frames]
-    table, palette = _palette(pictures[:: max(1, len(pictures) // 8)])
-    indexed, before = [], None
+    nearest, palette = _palette(pictures[:: max(1, len(pictures) // 8)])
+    colours = np.array(palette, float).reshape(-1, 3)
+    alike = ((colours[:, None] - colours) ** 2).sum(-1) < ALIKE**2
+    indexed, before = [], None  # before: what is shown
     for picture in pictures:
         bits = (picture >> 3).astype(np.uint16)  # 5 of each channel
-        now = table[bits[..., 0] << 10 | bits[..., 1] << 5 | bits[..., 2]]
-        image = Image.fromarray(now if before is None else np.where(now == before, np.uint8(COLOURS), now))
+        now = nearest[bits[..., 0] << 10 | bits[..., 1] << 5 | bits[..., 2]]
+        same = np.zeros(now.shape, bool) if before is None else alike[now, before]
+        image = Image.fromarray(np.where(same, np.uint8(COLOURS), now))
         image.putpalette([*palette, *PAPER])
         indexed.append(image)
-        before = now
+        before = np.where(same, before, now) if before is not None else now
     ends = np.round(np.arange(len(indexed) + 1) * 100 / fps).astype(int)
     with atomic_write(path) as target:
         # browsers slow down frames shorter than 0.02 s
@@ -271,17 +319,25 @@ def _palette(samples: list[UInt8[np.ndarray, "h w 3"]]) -> tuple[UInt8[np.ndarra
 
     A look-up is ten times faster than Pillow's search, and equal colours always get the same entry.
     """
-    sheet = Image.fromarray(np.concatenate(samples))
-    free = COLOURS - len(_SOLID)
-    mixed = sheet.quantize(free, Image.Quantize.MEDIANCUT).getpalette()[: 3 * free]
-    colours = np.concatenate([np.array(_SOLID), np.array(mixed).reshape(-1, 3)])
+    sheet = np.concatenate(samples).reshape(-1, 3)
+    used = {tuple(colour) for colour in np.unique(sheet, axis=0).tolist()}
+    solid = [colour for colour in _SOLID if colour in used]
+    ramps = {name: (table()["colours"][name], 7, 0.45, 1.1) for name in ("left", "right", "middle")}
+    for colour, count, darkest, lightest in [(GROUND, 8, 0.6, 1.0), *ramps.values()]:
+        lit = np.linspace(lightest, darkest, count)[:, None] * colour
+        solid += map(tuple, np.rint(lit).clip(0, 255).astype(int).tolist())
+    free = COLOURS - len(solid)
+    vivid = sheet[np.ptp(sheet.astype(int), axis=1) > 20]
+    mixed = Image.fromarray(vivid[None]).quantize(free, Image.Quantize.MEDIANCUT).getpalette()[: 3 * free]
+    colours = np.concatenate([np.array(solid), np.array(mixed).reshape(-1, 3)])
+    colours = np.concatenate([colours, np.zeros((COLOURS - len(colours), 3), int)])
     steps = (np.arange(32) << 3) + 4
     cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
-    solid = [int(((np.array(c) >> 3) * [1024, 32, 1]).sum()) for c in _SOLID]
+    exact = [int(((np.array(c) >> 3) * [1024, 32, 1]).sum()) for c in solid]
     distance = (cube**2).sum(1)[:, None] - 2 * cube @ colours.T + (colours**2).sum(1)
-    table = distance.argmin(1).astype(np.uint8)
-    table[solid] = np.arange(len(_SOLID))  # large areas keep their exact colour
-    return table, colours.ravel().tolist()
+    nearest = distance.argmin(1).astype(np.uint8)
+    nearest[exact[::-1]] = np.arange(len(solid))[::-1]  # large areas keep their exact colour
+    return nearest, colours.ravel().tolist()
 
 
 def _write_mp4(path: Path, frames: Iterable[Image.Image], fps: float, width: int, height: int) -> None:

@@ -1,35 +1,28 @@
-"""A body as flat shapes: tapered limbs in the colours of their sides, a torso, a head with a nose.
+"""The mannequin: one smooth surface around tapered capsules (mannequin.json), carried by the joints.
 
-Film strips (matplotlib) and animations (Pillow) paint the same shapes from far to near: a nearer limb covers a
-farther one.
+The browser (figure.js) builds the same surface from the same capsules; here it is for GIF, MP4 and film strips.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 
 import numpy as np
-from jaxtyping import Float
-from scipy.spatial import ConvexHull
+from jaxtyping import Bool, Float, Int
 
 from mmm.errors import require
+from mmm.motion.rigid import bone_rotations, rigid_body
 from mmm.motion.skeleton import Skeleton, get_skeleton
-from mmm.viz.camera import UP, Camera, facing, gaze
-from mmm.viz.style import ARROW, BACK, FRONT, LEFT, NOSE, RIGHT, SHADOW, SKIN, Colour
+from mmm.viz.style import LEFT, RIGHT, Colour
 
-LEG_RADII = (0.085, 0.06, 0.042, 0.034, 0.03)  # hip, knee, ankle, foot, toe, metres
-ARM_RADII = (0.036, 0.042, 0.05, 0.05, 0.06)  # wrist, elbow, shoulder, collar, chest
-HEAD_RADIUS = 0.115
+CELL = 0.018  # metres between the points of the grid on which the surface is sought
+MOST_CELLS = 500_000  # of that grid: a body of absurd size gets a coarser one
+SOLE = 0.026  # metres from the lowest joint to the sole
 
-
-@dataclass(frozen=True)
-class Shape:
-    """A filled polygon (n, 2) in picture metres, its colour, and how far it is from the viewer."""
-
-    polygon: Float[np.ndarray, "n 2"]
-    colour: Colour
-    depth: float
+Points = Float[np.ndarray, "n 3"]
 
 
 def as_scene(
@@ -64,111 +57,246 @@ def as_scene(
     return joints * skeleton.metres, fps, skeleton, getattr(motion, "text", "")
 
 
-@lru_cache
-def limbs(skeleton: Skeleton) -> tuple[tuple[int, int, float, float, Colour], ...]:
-    """(joint, joint, radius, radius, colour) of every bone drawn as a limb; the torso is drawn apart."""
-    bones = []
-    for chain in skeleton.chains:
-        sides = skeleton.left + skeleton.right
-        if chain[-1] not in sides:  # the spine is inside the torso, only the neck is visible
-            bones.append((chain[-2], chain[-1], 0.05, 0.05, SKIN))
-            continue
-        colour = LEFT if chain[-1] in skeleton.left else RIGHT
-        leg = chain[0] == 0
-        joints = chain[1:] if leg else tuple(j for j in chain if j in sides)
-        radii = LEG_RADII[: len(joints)] if leg else ARM_RADII[: len(joints)][::-1]
-        bones += [(*joints[i : i + 2], *radii[i : i + 2], colour) for i in range(len(joints) - 1)]
-        if not leg:  # a hand
-            bones.append((chain[-1], chain[-1], 0.052, 0.052, colour))
-    return tuple(bones)
+def side_colours(skeleton: Skeleton) -> dict[int, Colour]:
+    """The colour of each joint that is left or right."""
+    return dict.fromkeys(skeleton.left, LEFT) | dict.fromkeys(skeleton.right, RIGHT)
 
 
-def head_joint(skeleton: Skeleton) -> int:
-    """The end of the chain that is neither left nor right."""
-    return next(chain[-1] for chain in skeleton.chains if chain[-1] not in skeleton.left + skeleton.right)
+def hands(skeleton: Skeleton) -> list[int]:
+    """The joints at the ends of the arms."""
+    return [
+        chain[-1] for chain in skeleton.chains if chain[0] and chain[-1] in skeleton.left + skeleton.right
+    ]
 
 
-def body_shapes(joints: Float[np.ndarray, "j 3"], skeleton: Skeleton, camera: Camera) -> list[Shape]:
-    """The shapes of one pose, farthest first."""
-    seen = camera.project(joints)
-    size = camera.distance / seen[:, 2]  # perspective: the near arm is a little thicker
-    shapes = []
-    for a, b, ra, rb, colour in limbs(skeleton):
-        outline = _capsule(seen[a, :2], seen[b, :2], ra * size[a], rb * size[b])
-        depth = float(seen[a, 2] + seen[b, 2]) / 2
-        if colour == SKIN:  # the neck: never in front of the head, where it would look like a ponytail
-            depth = max(depth, float(seen[b, 2]) + HEAD_RADIUS)
-        shapes.append(Shape(outline, colour, depth))
-    shapes.append(_torso(seen, size, joints, skeleton, camera))
-    shapes += _head(joints, skeleton, camera)
-    return sorted(shapes, key=lambda shape: -shape.depth)
+def marked(motion, generated=None) -> Bool[np.ndarray, " t"] | None:
+    """Which frames are shown as generated: as given, or those of an edit; None if that is no frame or all of them.
 
-
-def ground_shapes(joints: Float[np.ndarray, "j 3"], skeleton: Skeleton, camera: Camera) -> list[Shape]:
-    """On the floor under a pose: a shadow, which shows a jump, and an arrow in the direction that the body faces."""
-    ahead = facing(joints, skeleton)
-    left = np.cross(UP, ahead)
-    spot = joints[0] * [1, 0, 1]
-    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)[:, None]
-    shadow = spot + 0.2 * (np.cos(turn) * ahead + np.sin(turn) * left)
-    arrow = np.array(
-        [[0.3, 0.035], [0.5, 0.035], [0.5, 0.11], [0.72, 0], [0.5, -0.11], [0.5, -0.035], [0.3, -0.035]]
+    Raises:
+        ValueError: not one boolean for each frame.
+    """
+    if generated is None:
+        captured = getattr(motion, "captured", None)
+        if captured is None or len(captured) != len(motion):
+            return None
+        generated = ~captured.all(1)
+        return generated if generated.any() and not generated.all() else None
+    generated, frames = np.asarray(generated, bool), len(getattr(motion, "joints", motion))
+    require(
+        generated.shape == (frames,),
+        f"generated has shape {generated.shape}, expected ({frames},): a boolean for each frame.",
     )
-    tip = spot + arrow[:, :1] * ahead + arrow[:, 1:] * left
-    return [_flat(shadow, SHADOW, camera), _flat(tip, ARROW, camera)]
+    return generated
 
 
-def _flat(points: Float[np.ndarray, "n 3"], colour: Colour, camera: Camera) -> Shape:
-    seen = camera.project(points)
-    return Shape(seen[:, :2], colour, float(seen[:, 2].mean()))
+@lru_cache
+def table() -> dict:
+    """mannequin.json: the capsules of each skeleton."""
+    return json.loads(files("mmm.viz").joinpath("mannequin.json").read_text(encoding="utf-8"))
 
 
-def _torso(seen, size, joints, skeleton: Skeleton, camera: Camera) -> Shape:
-    """The hull of shoulders and hips; the front is lighter than the back."""
-    r_hip, l_hip, r_shoulder, l_shoulder = skeleton.face
-    corners = [(r_hip, 0.085), (l_hip, 0.085), (r_shoulder, 0.055), (l_shoulder, 0.055)]
-    rings = [_capsule(seen[j, :2], seen[j, :2], r * size[j], r * size[j]) for j, r in corners]
-    front = gaze(joints, skeleton) @ camera.axes[2] > 0
-    depth = float(seen[[j for j, _ in corners], 2].mean())
-    return Shape(_hull(np.concatenate(rings)), FRONT if front else BACK, depth)
+@dataclass(frozen=True, eq=False)
+class Capsules:
+    """C capsules of a rest pose: carrying joint, both ends, both radii, and the ratio of depth to width."""
+
+    owner: Int[np.ndarray, " c"]
+    a: Float[np.ndarray, "c 3"]
+    b: Float[np.ndarray, "c 3"]
+    ra: Float[np.ndarray, " c"]
+    rb: Float[np.ndarray, " c"]
+    flat: Float[np.ndarray, " c"]
+    blend: float  # metres over which two capsules flow into each other
+
+    def distances(self, points: Points) -> Float[np.ndarray, "n c"]:
+        """Signed distance of each point from each capsule."""
+        along = self.b - self.a
+        offset = points[:, None] - self.a
+        ratio = np.clip((offset * along).sum(-1) / ((along**2).sum(-1) + 1e-12), 0, 1)
+        away = offset - ratio[..., None] * along
+        away[..., 2] /= self.flat
+        return np.sqrt((away**2).sum(-1)) - (self.ra + ratio * (self.rb - self.ra))
+
+    def surface(self, distances: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
+        """The smooth union of all capsules, negative inside (Quilez's polynomial minimum)."""
+        found = np.ones(len(distances))
+        for own in distances.T:
+            h = np.maximum(self.blend - np.abs(found - own), 0) / self.blend
+            found = np.minimum(found, own) - h * h * self.blend / 4
+        return found
 
 
-def _head(joints: Float[np.ndarray, "j 3"], skeleton: Skeleton, camera: Camera) -> list[Shape]:
-    """A ball with a nose in the direction of the chest."""
-    top = head_joint(skeleton)
-    neck = next(a for a, b, *_ in limbs(skeleton) if b == top)
-    rise = joints[top] - joints[neck]
-    centre = joints[top] + 0.05 * rise / max(np.linalg.norm(rise), 1e-6)
-    ahead = gaze(joints, skeleton)
-    root, tip = (centre + far * HEAD_RADIUS * ahead for far in (0.8, 1.3))
-    seen = camera.project(np.stack([centre, root, tip]))
-    size = camera.distance / seen[:, 2]
-    ball = _capsule(seen[0, :2], seen[0, :2], HEAD_RADIUS * size[0], HEAD_RADIUS * size[0])
-    nose = _capsule(seen[1, :2], seen[2, :2], 0.036 * size[1], 0.018 * size[2])
-    return [Shape(ball, SKIN, float(seen[0, 2])), Shape(nose, NOSE, float(seen[2, 2]))]
+@dataclass(frozen=True, eq=False)
+class Mannequin:
+    """A skinned surface of V vertices and F triangles.
+
+    Attributes:
+        skeleton, offsets: the body (J, 3) of the rest pose. rest: its joints.
+        capsules: of which it was made. share: metres over which the bones beside a joint share its skin.
+        points, normals: of the rest pose. weights: (J, V), how much each joint carries each vertex.
+        tints: (V, 3) red, green, blue, 0 to 255. faces: triangles, counter-clockwise from outside.
+    """
+
+    skeleton: Skeleton
+    offsets: Float[np.ndarray, "j 3"]
+    rest: Float[np.ndarray, "j 3"]
+    capsules: Capsules
+    share: float
+    points: Points
+    normals: Points
+    weights: Float[np.ndarray, "j n"]
+    tints: Points
+    faces: Int[np.ndarray, "f 3"]
+    cell: float  # metres between vertices
+
+    def pose(self, joints: Float[np.ndarray, "t j 3"]) -> Float[np.ndarray, "t j 3 4"]:
+        """From places of the rest pose to the world, for each joint: rotation and translation."""
+        turns = bone_rotations(joints, self.offsets, self.skeleton)
+        shift = joints[..., None] - turns @ self.rest[..., None]
+        return np.concatenate([turns, shift], -1)
+
+    def place(self, pose: Float[np.ndarray, "j 3 4"], points: Points, moved: bool = True) -> Points:
+        """Points of the rest pose, one for each vertex, carried by the pose; directions if they are not moved."""
+        x, y, z = points.T
+        rows = np.split(pose.astype(np.float32).reshape(len(pose), 12).T @ self.weights, 3)
+        return np.stack([a * x + b * y + c * z + (d if moved else 0) for a, b, c, d in rows], -1)
+
+    def skin(self, pose: Float[np.ndarray, "j 3 4"]) -> tuple[Points, Points]:
+        """Vertices and normals of a pose (linear blend skinning)."""
+        normals = self.place(pose, self.normals, moved=False)
+        return self.place(pose, self.points), normals / np.sqrt((normals**2).sum(1, keepdims=True) + 1e-12)
 
 
-_STEPS = np.linspace(0, 1, 9)
-_CIRCLE = np.stack([np.cos(2 * np.pi * np.arange(18) / 18), np.sin(2 * np.pi * np.arange(18) / 18)], -1)
+def mannequin(joints: Float[np.ndarray, "t j 3"], skeleton: Skeleton) -> Mannequin:
+    """The mannequin with the bones of a motion (metres): the same for motions of one body."""
+    rounded = np.round(rigid_body(joints, skeleton), 2) + 0.0
+    return _built(skeleton, rounded.tobytes())
 
 
-def _capsule(
-    a: Float[np.ndarray, "2"], b: Float[np.ndarray, "2"], ra: float, rb: float
-) -> Float[np.ndarray, "18 2"]:
-    """Outline of two circles with centres a and b and their common tangents."""
-    along = b - a
-    length = float(np.hypot(*along))
-    if length <= abs(ra - rb) + 1e-9:  # one circle holds the other
-        return a + ra * _CIRCLE if ra >= rb else b + rb * _CIRCLE
-    angle, lean = np.arctan2(along[1], along[0]), np.arccos((ra - rb) / length)
-    turn = np.concatenate([angle + lean + _STEPS * (2 * np.pi - 2 * lean), angle - lean + _STEPS * 2 * lean])
-    outline = np.stack([np.cos(turn), np.sin(turn)], -1)
-    outline[:9] = a + ra * outline[:9]
-    outline[9:] = b + rb * outline[9:]
-    return outline
+@lru_cache(16)
+def _built(skeleton: Skeleton, body: bytes) -> Mannequin:
+    offsets = np.frombuffer(body).reshape(-1, 3)
+    rest = np.zeros_like(offsets)
+    for joint, parent in list(enumerate(skeleton.parents))[1:]:
+        rest[joint] = rest[parent] + offsets[joint]
+    knee = skeleton.feet[0][0]
+    leg = sum(float(np.linalg.norm(offsets[j])) for j in (knee, skeleton.parents[knee]))
+    size = max(0.3, leg / table()["leg"])
+    capsules = _capsules(skeleton, rest, size)
+    points, faces, cell = _nets(capsules, CELL * size)
+    away = capsules.distances(points)
+    slopes = [capsules.surface(capsules.distances(points + step)) for step in 0.004 * size * np.eye(3)]
+    normals = np.stack(slopes, -1) - capsules.surface(away)[:, None]
+    share = table()["share"] * size
+
+    def shares(reach: float) -> Float[np.ndarray, "n j"]:
+        """How much each joint has of each vertex; the nearest capsules, up to `reach` farther than the nearest one."""
+        near = np.maximum(1 - (away - away.min(1, keepdims=True)) / reach, 0) ** 2
+        own = np.stack([near[:, capsules.owner == j].max(1, initial=0) for j in range(len(rest))], -1)
+        return own / own.sum(1, keepdims=True)
+
+    weights = shares(share)
+    colours = table()["colours"]
+    sides = dict.fromkeys(skeleton.left, "left") | dict.fromkeys(skeleton.right, "right")
+    tints = shares(share / 5) @ np.array(
+        [colours[sides.get(joint, "middle")] for joint in range(len(rest))], float
+    )
+    for owner, centre, radius in _eyes(skeleton, rest, size):
+        ball, ring = _ball()
+        faces = np.concatenate([faces, ring + len(points)])
+        points, normals = np.concatenate([points, centre + radius * ball]), np.concatenate([normals, ball])
+        weights = np.concatenate([weights, np.eye(len(rest))[[owner] * len(ball)]])
+        tints = np.concatenate([tints, [colours["eyes"]] * len(ball)])
+    normals = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
+    vertices = (array.astype(np.float32) for array in (points, normals, weights.T, tints))
+    return Mannequin(skeleton, offsets, rest, capsules, share, *vertices, faces, cell)
 
 
-def _hull(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "m 2"]:
-    """Convex hull, counter-clockwise from the leftmost point."""
-    hull = points[ConvexHull(points).vertices]
-    return np.roll(hull, -np.lexsort(hull.T[::-1])[0], axis=0)
+def _place(
+    name: list, joints: tuple[str, ...], rest: Points, size: float, side: str, sign: int
+) -> Float[np.ndarray, "3"]:
+    joint, x, y, z = name
+    return rest[joints.index(joint.replace("*", side))] + size * np.array([sign * x, y, z])
+
+
+def _capsules(skeleton: Skeleton, rest: Points, size: float) -> Capsules:
+    """The capsules of the table on these joints."""
+    rows = []
+    for owner, a, b, ra, rb, flat in table()[skeleton.name]["capsules"]:
+        both = any("*" in name for name in (owner, a[0], b[0]))
+        for side, sign in (("left", 1), ("right", -1)) if both else (("", 1),):
+            ends = (_place(end, skeleton.joints, rest, size, side, sign) for end in (a, b))
+            rows.append((skeleton.joints.index(owner.replace("*", side)), *ends, size * ra, size * rb, flat))
+    owner, *columns = zip(*rows, strict=True)
+    return Capsules(
+        np.array(owner), *(np.array(column, float) for column in columns), size * table()["blend"]
+    )
+
+
+def _eyes(skeleton: Skeleton, rest: Points, size: float) -> list[tuple[int, Float[np.ndarray, "3"], float]]:
+    return [
+        (skeleton.joints.index(owner), _place(centre, skeleton.joints, rest, size, "", 1), size * radius)
+        for owner, centre, radius in table()[skeleton.name]["eyes"]
+    ]
+
+
+def _ball() -> tuple[Points, Int[np.ndarray, "f 3"]]:
+    """A unit ball of 8 meridians and 5 rings."""
+    turn, rise = np.meshgrid(np.arange(8) * np.pi / 4, np.linspace(-np.pi / 2, np.pi / 2, 7)[1:-1])
+    ball = np.stack([np.cos(rise) * np.sin(turn), np.sin(rise), np.cos(rise) * np.cos(turn)], -1).reshape(
+        -1, 3
+    )
+    ball = np.concatenate([ball, [[0, -1, 0], [0, 1, 0]]])
+    here = np.arange(32).reshape(4, 8)
+    after = np.roll(here, -1, 1)
+    quads = [[here, after, after + 8], [here, after + 8, here + 8]]
+    bands = [np.stack(quad, -1).reshape(-1, 3) for quad in quads]
+    low, high = np.full(8, 40), np.full(8, 41)
+    caps = [np.stack([low, after[0], here[0]], -1), np.stack([high, here[-1] + 8, after[-1] + 8], -1)]
+    return ball, np.concatenate(bands + caps)
+
+
+def _nets(capsules: Capsules, cell: float) -> tuple[Points, Int[np.ndarray, "f 3"], float]:
+    """Vertices and triangles of the surface: naive surface nets (Gibson 1998)."""
+    thick = (np.maximum(capsules.ra, capsules.rb) * np.maximum(capsules.flat, 1))[:, None]
+    low = (np.minimum(capsules.a, capsules.b) - thick).min(0)
+    high = (np.maximum(capsules.a, capsules.b) + thick).max(0)
+    cell = max(cell, float(np.prod((high - low) / MOST_CELLS ** (1 / 3)) ** (1 / 3)))
+    low = low - 2 * cell
+    blocks = np.ceil((high + 2 * cell - low) / cell / 4).astype(int)
+    shape = tuple(4 * blocks)
+    corner = np.stack(np.unravel_index(np.arange(blocks.prod()), tuple(blocks)), -1) * 4
+    close = capsules.distances(low + cell * (corner + 1.5)).min(1) < 4 * cell + capsules.blend
+    inner = np.stack(np.unravel_index(np.arange(64), (4, 4, 4)), -1)
+    grid = (corner[close][:, None] + inner).reshape(-1, 3)
+    values = np.ones(shape)
+    for part in np.array_split(grid, max(1, len(grid) // 8000)):  # in the processor's cache
+        values[tuple(part.T)] = capsules.surface(capsules.distances(low + cell * part))
+    solid = values <= 0
+    steps = np.stack(np.unravel_index(np.arange(8), (2, 2, 2)), -1)
+    views = [tuple(slice(s, n - 1 + s) for s, n in zip(step, shape, strict=True)) for step in steps]
+    count = np.sum([solid[view] for view in views], 0)
+    cells = np.argwhere((count > 0) & (count < 8))
+    corners = np.stack([values[view][tuple(cells.T)] for view in views], -1)
+    total, crossings = np.zeros((len(cells), 3)), np.zeros(len(cells))
+    for first in range(8):
+        for axis, bit in enumerate((4, 2, 1)):
+            if first & bit:
+                continue
+            a, b = corners[:, first], corners[:, first | bit]
+            cut = (a <= 0) != (b <= 0)
+            place = steps[first] + (a / np.where(cut, a - b, 1))[:, None] * np.eye(3)[axis]
+            total += np.where(cut[:, None], place, 0)
+            crossings += cut
+    points = low + cell * (cells + total / crossings[:, None])
+    number = np.full(shape, -1)
+    number[tuple(cells.T)] = np.arange(len(cells))
+    faces = []
+    for axis in range(3):
+        u, v = np.eye(3, dtype=int)[[(axis + 1) % 3, (axis + 2) % 3]]
+        ahead = np.roll(solid, -1, axis)
+        for inside in (True, False):
+            edge = np.argwhere((solid == inside) & (ahead != inside))
+            around = [number[tuple((edge - shift).T)] for shift in (0 * u, u, u + v, v)]
+            p, q, r, s = around if inside else around[::-1]
+            faces += [np.stack([p, q, r], -1), np.stack([p, r, s], -1)]
+    return points, np.concatenate(faces), cell

@@ -6,6 +6,7 @@ person in HumanML3D's first-frame pose, whose left (+x) is on the right of the p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,26 @@ class Camera:
         seen = (points - np.asarray(self.target)) @ self.axes.T
         depth = np.maximum(self.distance - seen[..., 2:], 0.05)
         return np.concatenate([seen[..., :2] * (self.distance / depth), depth], -1)
+
+
+def fit(
+    seen: Iterable[Float[np.ndarray, "n 3"]], across: float, upright: float, least: float = 0.0
+) -> tuple[float, tuple[float, float]]:
+    """From where a camera that looks along its third axis sees all points: nothing is cropped, perspective included.
+
+    Args:
+        seen: for each frame the points along the axes of the camera (right, up, towards the viewer), metres from what
+            it follows.
+        across, upright: half the width and half the height of the picture at a distance of one metre.
+        least: metres of height, at the target, that the picture shows at least.
+    Returns:
+        The distance, metres, and how far the target is moved to the right and up.
+    """
+    slopes = np.array([[1 / across, 0, 1], [-1 / across, 0, 1], [0, 1 / upright, 1], [0, -1 / upright, 1]])
+    right, left, top, bottom = np.max([(slopes @ points.T).max(1) for points in seen], 0)
+    # a point x to the right is inside if (x - shift) / across + z is at most the distance; so on all four sides
+    distance = max((right + left) / 2, (top + bottom) / 2, least / (2 * upright))
+    return float(distance), (float(right - left) / 2 * across, float(top - bottom) / 2 * upright)
 
 
 def facing(joints: Float[np.ndarray, "*n j 3"], skeleton: Skeleton) -> Float[np.ndarray, "*n 3"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -13,13 +14,14 @@ import numpy as np
 from jaxtyping import Float
 
 from mmm.errors import require
+from mmm.motion.rigid import rest_directions
+from mmm.motion.runs import runs
 from mmm.motion.skeleton import Skeleton
-from mmm.viz.body import HEAD_RADIUS, as_scene, head_joint, limbs
+from mmm.viz.body import as_scene, marked, table
 from mmm.viz.camera import best_yaw
-from mmm.viz.style import DARK, LEFT, RIGHT, SKIN
 
 MILLIMETRE = 0.001
-_NAMES = {LEFT: "left", RIGHT: "right", SKIN: "skin", DARK: "ink"}
+SCRIPTS = ("figure.js", "stage.js")  # docs/demo imports the same files
 
 
 def player_html(
@@ -29,11 +31,13 @@ def player_html(
     *,
     skeleton: str | Skeleton | None = None,
     texts: Sequence[str] | None = None,
+    generated: Sequence | None = None,
 ) -> str:
-    """A self-contained page that plays one motion or several side by side.
+    """A self-contained page that plays one motion or several side by side: a mannequin in WebGL.
 
-    Drag turns, wheel or pinch zooms; play, scrub, speed, follow, trace; keys: space, arrows, Home, End, + and
-    −, F, T, R, digits. Light or dark like the reader's system. `page.html#t=1.5` opens paused at that second.
+    A browser without WebGL 2 gets a plain drawing of the same figure (`page.html#flat` shows it everywhere). A
+    sequence shows the text of the current action, an edit marks its generated frames. Drag turns, wheel or pinch
+    zooms; play, scrub, speed, follow, trace; keys: space, arrows, Home, End, + and −, F, T, R, digits. Light or dark like the reader's system. `page.html#t=1.5` opens paused at that second.
 
     Args:
         motions: a Motion, joints (T, J, 3), or a list of these.
@@ -41,10 +45,11 @@ def player_html(
         title: above the player; a single motion's text by default, "" for none.
         skeleton: needed for bare joints only.
         texts: one for each motion; the motions' own by default.
+        generated: for each motion None or booleans (T,), which frames a model generated; by default those of edits.
     Returns:
-        The page, about 20 KB and 180 bytes per frame.
+        The page, about 45 KB and 180 bytes per frame.
     Raises:
-        ValueError: joints of another shape or not finite, no motions, not one text for each.
+        ValueError: joints of another shape or not finite, no motions, not one text or entry of `generated` for each.
     """
     motions = list(motions) if isinstance(motions, (list, tuple)) else [motions]
     require(len(motions) > 0, "player_html got no motions; give at least one.")
@@ -52,17 +57,31 @@ def player_html(
         texts is None or len(texts) == len(motions),
         f"player_html got {len(texts or ())} texts for {len(motions)} motions; give one text for each.",
     )
+    require(
+        generated is None or len(generated) == len(motions),
+        f"player_html got {len(generated or ())} entries of generated for {len(motions)} motions; give one for each.",
+    )
     bodies, clips = {}, []
     for index, motion in enumerate(motions):
         joints, rate, body, text = as_scene(motion, fps, skeleton)
         bodies[body.name] = _body(body)
         text = text if texts is None else texts[index]
-        clip = {"text": text, "fps": rate, "body": body.name, "yaw": round(best_yaw(joints, body), 4)}
+        new = marked(motion, None if generated is None else generated[index])
+        clip = {
+            "text": text,
+            "segments": texts is None and getattr(motion, "segments", None) or [(0, text)],
+            "generated": [] if new is None else runs(new),
+            "fps": rate,
+            "body": body.name,
+            "yaw": round(best_yaw(joints, body), 4),
+        }
         clips.append(clip | pack(joints))
     if title is None:
         title = clips[0]["text"] if len(clips) == 1 else ""
     # a "</script>" in a caption must not end the script element that holds the data
-    data = json.dumps({"bodies": bodies, "clips": clips}, separators=(",", ":")).replace("<", "\\u003c")
+    data = json.dumps({"bodies": bodies, "clips": clips, "table": table()}, separators=(",", ":")).replace(
+        "<", "\\u003c"
+    )
     return _template().replace("__TITLE__", html.escape(title)).replace("__DATA__", data)
 
 
@@ -92,17 +111,21 @@ def pack(joints: Float[np.ndarray, "t j 3"]) -> dict:
 
 
 def _body(skeleton: Skeleton) -> dict:
-    """The skeleton as the page reads it."""
-    top = head_joint(skeleton)
+    """The skeleton as the scripts read it: what an exported model has in its config.json."""
     return {
-        "joints": skeleton.num_joints,
-        "face": skeleton.face,
-        "head": next((a, b) for a, b, *_ in limbs(skeleton) if b == top),
-        "headRadius": HEAD_RADIUS,
-        "limbs": [[a, b, ra, rb, _NAMES[colour]] for a, b, ra, rb, colour in limbs(skeleton)],
+        "joints": skeleton.joints,
+        "parents": skeleton.parents,
+        "left": skeleton.left,
+        "right": skeleton.right,
+        "rest": rest_directions(skeleton).round(6).tolist(),
     }
 
 
 @lru_cache
 def _template() -> str:
-    return files("mmm.viz").joinpath("player.html").read_text(encoding="utf-8")
+    """The page with its scripts, without indentation and lines of comment."""
+    folder = files("mmm.viz")
+    scripts = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS)
+    scripts = re.sub(r"^(import .*\n|export )", "", scripts, flags=re.MULTILINE)
+    page = folder.joinpath("player.html").read_text(encoding="utf-8").replace("__SOURCE__", scripts)
+    return re.sub(r"^\s*(//.*\n|/\*\*.*\*/\n)?", "", page, flags=re.MULTILINE)

@@ -16,8 +16,9 @@ from matplotlib.patches import Patch
 
 from mmm.errors import atomic_write, require
 from mmm.motion.skeleton import Skeleton
-from mmm.viz.body import Shape, as_scene, body_shapes, ground_shapes, limbs
-from mmm.viz.camera import Camera, best_yaw, facing, key_frames
+from mmm.viz.body import SOLE, as_scene, hands, mannequin, side_colours
+from mmm.viz.camera import UP, Camera, best_yaw, facing, key_frames
+from mmm.viz.render import Still, facing_arrow, still
 from mmm.viz.style import ARROW, DARK, FLOOR, GENERATED, LEFT, PATH, RIGHT, Colour, drawable, rgb, small_png
 
 TRAIL = 0.4  # seconds before each pose over which the paths of hands and root are drawn
@@ -176,7 +177,7 @@ class Strip:
 
     Attributes:
         frames: of the poses; reach: how far each pose reaches to the left and right in the picture.
-        shapes: polygons in the order of painting.
+        figures: the poses and their shadows. arrows: on the floor, where each pose faces.
         floor: outline of the floor; grid: its metre lines; path: paths of the root along it.
         trails: paths of the hands with their colours.
         labels: (x, y, text) of the times, y being the top of the text.
@@ -186,7 +187,8 @@ class Strip:
 
     frames: Int[np.ndarray, " n"]
     reach: Float[np.ndarray, "n 2"]
-    shapes: list[Shape]
+    figures: Still
+    arrows: list[Curve]
     floor: Curve
     grid: list[Curve]
     path: list[Curve]
@@ -217,24 +219,27 @@ def lay_out(
     edges = [(spots @ across + low).min() - 0.25, (spots @ across + high).max() + 0.25]
     floor, grid = _floor(camera, edges, [(spots @ towards).min() - 0.75, (spots @ towards).max() + 0.75])
     order = np.argsort(spots @ towards)  # far to near
-    ground = [ground_shapes(joints[frames[i]] + shifts[i], skeleton, camera) for i in order]
-    bodies = [body_shapes(joints[frames[i]] + shifts[i], skeleton, camera) for i in order]
-    shapes = [shape for pose in ground + bodies for shape in pose]
+    body = mannequin(joints, skeleton)
+    moved = joints[frames[order]] + shifts[order, None]
+    figures = still(body, [body.skin(pose) for pose in body.pose(moved)], camera)
+    arrows = [camera.project(facing_arrow(pose, skeleton, -SOLE))[:, :2] for pose in moved]
 
     window = round(TRAIL * fps)
     recent = [slice(max(0, frame - window), frame + 1) for frame in frames]
     path = [joints[r, 0] + s for r, s in zip(recent, shifts, strict=True)] if spread else [joints[:, 0]]
     path = [camera.project(line * [1, 0, 1])[:, :2] for line in path]
-    hands = [(b, colour) for a, b, *_, colour in limbs(skeleton) if a == b]
+    sides = side_colours(skeleton)
     trails = [
-        (camera.project(joints[part, hand] + shift)[:, :2], colour)
+        (camera.project(joints[part, hand] + shift)[:, :2], sides[hand])
         for part, shift in zip(recent, shifts, strict=True)
-        for hand, colour in hands
+        for hand in hands(skeleton)
     ]
     below = camera.project(spots + (0.8 if spread else 0.55) * towards)
     labels = [(float(x), float(y), f"{f / fps:.1f} s") for (x, y, _), f in zip(below, frames, strict=True)]
 
-    outline = np.concatenate([shape.polygon for shape in shapes] + [line for line, _ in trails] + [floor])
+    outline = np.concatenate(
+        [*arrows, *(line for line, _ in trails), floor, np.reshape(figures.extent, (2, 2)).T]
+    )
     left, bottom, right, top = *outline.min(0), *outline.max(0)
     lowest = min(bottom, min(y for _, y, _ in labels) - 0.22)
     flat = np.stack([across, -towards], -1)
@@ -245,7 +250,7 @@ def lay_out(
         size = size if view is None else view.size
         path_map = PathMap(seen_path, seen_path[frames], facing(joints[frames], skeleton) @ flat, size)
     bounds = (left, right, lowest, top + 0.05)
-    return Strip(frames, reach, shapes, floor, grid, path, trails, labels, bounds, path_map)
+    return Strip(frames, reach, figures, arrows, floor, grid, path, trails, labels, bounds, path_map)
 
 
 def _choose_poses(
@@ -297,7 +302,7 @@ def _floor(camera: Camera, across: list[float], towards: list[float]) -> tuple[C
     right, _, near = Camera(yaw=camera.yaw, pitch=0.0).axes
 
     def seen(points: list[tuple[float, float]]) -> Curve:
-        return camera.project(np.array([x * right + z * near for x, z in points]))[:, :2]
+        return camera.project(np.array([x * right + z * near - SOLE * UP for x, z in points]))[:, :2]
 
     (x0, x1), (z0, z1) = across, towards
     lines = [[(x, z0), (x, z1)] for x in np.arange(np.ceil(x0), x1)]
@@ -352,17 +357,22 @@ def _paint(strip: Strip, words: str, ax: Axes) -> None:
     )
     for line, colour in strip.trails:
         ax.plot(*line.T, color=rgb(colour), alpha=0.45, linewidth=1.4, solid_capstyle="round", zorder=3)
-    polygons = [shape.polygon for shape in strip.shapes]
-    colours = [rgb(shape.colour) for shape in strip.shapes]
-    ax.add_collection(
-        PolyCollection(polygons, facecolors=colours, edgecolors="white", linewidths=0.6, zorder=4)
-    )
+    ax.add_collection(PolyCollection(strip.arrows, facecolors=[rgb(ARROW)], edgecolors="none", zorder=2))
+    place(ax, strip.figures, zorder=4)
     for x, y, text in strip.labels:
         ax.text(x, y, text, ha="center", va="top", fontsize=9, color=rgb(DARK), zorder=5)
     if words:
         ax.set_title(words, fontsize=11, loc="left", color=rgb(DARK), pad=3, parse_math=False)
     if strip.map is not None:
         _paint_map(strip.map, ax)
+
+
+def place(ax: Axes, figures: Still, shift: float = 0.0, **options) -> None:
+    """Draw figures into axes in picture metres, `shift` to the right; `options` are of `Axes.imshow`."""
+    left, right, bottom, top = figures.extent
+    limits = ax.axis()
+    ax.imshow(figures.rgba, extent=(left + shift, right + shift, bottom, top), aspect="equal", **options)
+    ax.axis(limits)
 
 
 def _shade(strip: Strip, generated: np.ndarray, ax: Axes) -> None:

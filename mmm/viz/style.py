@@ -26,16 +26,13 @@ Colour = tuple[int, int, int]  # red, green, blue, 0 to 255
 # Bodies. Blue and orange differ for every kind of colour blindness, and in grey.
 LEFT: Colour = (31, 98, 214)
 RIGHT: Colour = (240, 112, 28)
-FRONT: Colour = (176, 184, 198)
-BACK: Colour = (112, 121, 138)
 DARK: Colour = (45, 52, 66)
-SKIN: Colour = (226, 214, 203)
-NOSE: Colour = (150, 62, 62)
-FLOOR: Colour = (221, 225, 231)
-SHADOW: Colour = (204, 209, 217)
+GROUND: Colour = (241, 243, 246)
+FLOOR: Colour = (206, 212, 221)
 PATH: Colour = (96, 106, 124)
 ARROW: Colour = (46, 138, 87)
 GENERATED: Colour = (250, 214, 120)
+AMBER: Colour = (176, 118, 0)  # words about it
 PAPER: Colour = (255, 255, 255)
 
 # Plots. Matplotlib's cycle C0, C1, ... serves for lines without a meaning of their own.

@@ -114,7 +114,7 @@ const heard = {
     state.busy = false;
     state.motions = state.waiting;
     state.body ??= new Body(state.config.skeleton, state.motions[0].joints);
-    stage.show(state.body, state.motions);
+    stage.show(state.body, state.motions, fps());
     state.frame = 0;
     $("frame").max = Math.max(...state.motions.map((motion) => motion.frames)) - 1;
     for (const name of ["frame", "play", "bvh", "gif", "edit"]) $(name).disabled = false;
