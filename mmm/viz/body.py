@@ -76,7 +76,7 @@ def marked(motion, generated=None) -> Bool[np.ndarray, " t"] | None:
         ValueError: not one boolean for each frame.
     """
     if generated is None:
-        captured = getattr(motion, "captured", None)
+        captured = getattr(motion, "_captured", None)  # not `captured`, which would compute features for it
         if captured is None or len(captured) != len(motion):
             return None
         generated = ~captured.all(1)

@@ -37,7 +37,8 @@ def player_html(
 
     A browser without WebGL 2 gets a plain drawing of the same figure (`page.html#flat` shows it everywhere). A
     sequence shows the text of the current action, an edit marks its generated frames. Drag turns, wheel or pinch
-    zooms; play, scrub, speed, follow, trace; keys: space, arrows, Home, End, + and −, F, T, R, digits. Light or dark like the reader's system. `page.html#t=1.5` opens paused at that second.
+    zooms; play, scrub, speed, follow, trace; keys: space, arrows, Home, End, + and −, F, T, R, digits. Light or dark
+    like the reader's system. `page.html#t=1.5` opens paused at that second.
 
     Args:
         motions: a Motion, joints (T, J, 3), or a list of these.

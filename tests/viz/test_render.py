@@ -63,7 +63,7 @@ def test_left_is_on_the_viewers_right_from_the_front_only(yaw, sign):
 def test_the_face_is_seen_from_the_front_only():
     def dark(yaw: float) -> int:
         cut = figure(*skinned(t_pose(HUMANML3D)), View(Camera(yaw=yaw), 250.0, (0.0, 0.0)))
-        return int(((cut.colour.sum(-1) < 200) & (cut.alpha == 1)).sum())
+        return int(((cut.colour.max(-1) < 70) & (cut.alpha == 1)).sum())
 
     assert dark(0.0) > 20 and dark(np.pi) == 0
 
@@ -76,7 +76,7 @@ def test_a_nearer_limb_covers_a_farther_one():
 
 @settings(max_examples=15, deadline=None)
 @given(
-    arrays(np.float32, (3, 22, 3), elements=st.floats(-0.6, 0.6, width=32)),
+    arrays(np.float32, (3, 22, 3), elements=st.floats(-0.5, 0.5, width=32)),
     arrays(np.float32, (3, 3), elements=st.floats(-4, 4, width=32)),
     st.floats(0.2, 5),
 )
@@ -87,11 +87,7 @@ def test_no_motion_is_cropped_in_a_picture_of_any_shape(moved, places, aspect):
     box = (10, 20, 10 + int(300 * aspect), 320)
     seen, targets = _follow(joints, body, poses, 20.0, box)
     for pose, target in zip(poses, targets, strict=True):
-        here = View(
-            Camera(tuple(target), seen.camera.yaw, seen.camera.pitch, seen.camera.distance),
-            seen.scale,
-            seen.centre,
-        )
+        here = replace(seen, camera=replace(seen.camera, target=tuple(target)))
         x, y, depth = here.pixels(body.skin(pose)[0]).T
         assert (depth > 0).all()
         assert (
