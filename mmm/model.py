@@ -211,7 +211,7 @@ class MMM:
             seed: item i of a list has seed + i; or one seed per text. The motion of an item depends only on its text,
                 length and seed, not on the other items of the list.
             split: False gives a text one canvas, as in the paper, however many actions it has.
-            options: of `mmm.sampling.fill`: steps, guidance, temperature, argmax, schedule, group.
+            options: of `mmm.sampling.fill`: steps, guidance, temperature, argmax, schedule, group, precision.
         Raises:
             ValueError: an empty text, a length out of range, not as many lengths or seeds as texts; a model that
                 predicts only the upper body, or whose weights are damaged (`mmm.tokenizer.model.check_decoded`).
