@@ -1,6 +1,8 @@
 """Several processes: they share a batch, and together learn what one learns from the whole batch."""
 
 import json
+import platform
+import resource
 import runpy
 import sys
 from pathlib import Path
@@ -14,7 +16,13 @@ from safetensors.torch import load_file
 from mmm.training import loop as loop_module
 from mmm.training.config import TrainConfig
 from mmm.training.loop import train
-from mmm.training.processes import gather_items, mean_count, require_equal_slices, take_slice
+from mmm.training.processes import (
+    freed_memory_kept,
+    gather_items,
+    mean_count,
+    require_equal_slices,
+    take_slice,
+)
 from mmm.training.run_folder import read_metrics
 
 HERE = Path(__file__).parent
@@ -39,6 +47,21 @@ def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_written(tm
 def test_one_process_is_left_as_it_is():
     items = torch.arange(6).view(3, 2)
     assert gather_items(items) is items and mean_count(items) is items
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have rules of their own")
+def test_freed_memory_is_kept_and_then_given_back():
+    def faults() -> int:
+        """Pages that the system gave for 64 MB."""
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(1 << 24)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    pages = faults()
+    with freed_memory_kept():
+        faults()
+        assert faults() < pages / 10
+    assert faults() > pages / 2
 
 
 def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
