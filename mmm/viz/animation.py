@@ -322,8 +322,11 @@ def _palette(samples: list[UInt8[np.ndarray, "h w 3"]]) -> tuple[UInt8[np.ndarra
     sheet = np.concatenate(samples).reshape(-1, 3)
     used = {tuple(colour) for colour in np.unique(sheet, axis=0).tolist()}
     solid = [colour for colour in _SOLID if colour in used]
-    ramps = {name: (table()["colours"][name], 7, 0.45, 1.1) for name in ("left", "right", "middle")}
-    for colour, count, darkest, lightest in [(GROUND, 8, 0.6, 1.0), *ramps.values()]:
+    ramps = [
+        (table()["colours"][name], count, 0.45, 1.1)
+        for name, count in (("left", 7), ("right", 7), ("middle", 11))
+    ]
+    for colour, count, darkest, lightest in [(GROUND, 8, 0.6, 1.0), *ramps]:
         lit = np.linspace(lightest, darkest, count)[:, None] * colour
         solid += map(tuple, np.rint(lit).clip(0, 255).astype(int).tolist())
     free = COLOURS - len(solid)
