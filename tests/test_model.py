@@ -240,7 +240,7 @@ def test_a_shipped_model_is_found_by_its_name_from_any_folder(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert MMM.from_pretrained("everyday-small").info["data"] == MMM.from_pretrained().info["data"]
     with pytest.raises(
-        FileNotFoundError, match="there is no bandai-smal; .* bandai-small, .*synthetic-small"
+        FileNotFoundError, match="there is no bandai-smal; .* bandai-small, .*open-small"
     ):
         MMM.from_pretrained("bandai-smal")
     (tmp_path / "bandai-small").mkdir()

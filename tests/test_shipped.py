@@ -17,7 +17,7 @@ import torch
 from mmm.model import MMM, PRETRAINED
 
 GOLDEN = Path(__file__).resolve().parent / "golden" / "shipped_tokens.json"
-MODELS = ("everyday-small", "bandai-small", "synthetic-small")
+MODELS = ("everyday-small", "bandai-small", "open-small")
 
 
 def sample(name: str, texts: list[str], lengths: list[int], seeds: list[int]) -> dict[str, list]:

@@ -17,7 +17,7 @@ class Export:
     out: Path
     """The folder to write; an existing one is replaced."""
     model: Path | None = None
-    """Model or run folder, or the name of a shipped model (everyday-small, bandai-small, synthetic-small); by
+    """Model or run folder, or the name of a shipped model (everyday-small, bandai-small, open-small); by
     default everyday-small."""
 
     def run(self) -> None:

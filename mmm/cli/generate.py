@@ -22,7 +22,7 @@ class Sampling:
     """File to write: .gif .mp4 .png (film strip) .html (player) .bvh .npy; give it again for more files. By default
     motion.gif."""
     model: Path | None = None
-    """Model or run folder, or the name of a shipped model (everyday-small, bandai-small, synthetic-small); by
+    """Model or run folder, or the name of a shipped model (everyday-small, bandai-small, open-small); by
     default everyday-small."""
     seed: int = 0
     """The same input and seed give the same motion."""
