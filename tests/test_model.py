@@ -239,9 +239,7 @@ def test_a_motion_that_no_body_can_make_is_refused(of_parts, damage, named):
 def test_a_shipped_model_is_found_by_its_name_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert MMM.from_pretrained("everyday-small").info["data"] == MMM.from_pretrained().info["data"]
-    with pytest.raises(
-        FileNotFoundError, match="there is no bandai-smal; .* bandai-small, .*open-small"
-    ):
+    with pytest.raises(FileNotFoundError, match="there is no bandai-smal; .* bandai-small, .*open-small"):
         MMM.from_pretrained("bandai-smal")
     (tmp_path / "bandai-small").mkdir()
     with pytest.raises(FileNotFoundError, match="config.json"):
