@@ -19,14 +19,16 @@ the kept tokens reveal the frames that are to be predicted. Here each run of kep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from mmm.control import Control
 from mmm.errors import require
 from mmm.motion.features import feature_slices
 from mmm.motion.runs import runs
@@ -76,6 +78,8 @@ def edit(
     seed: int = 0,
     blend: int = BLEND,
     skeleton: str | Skeleton = "humanml3d",
+    targets: Float[Tensor, "t j 3"] | None = None,
+    shown: Callable[[Tensor], np.ndarray] | None = None,
     **options: Any,
 ) -> Edit:
     """Regenerate what is not kept, as `text` says and as the kept frames allow.
@@ -92,6 +96,7 @@ def edit(
         text: one text, or one for each gap in the order of time, or None: then only the kept frames decide (guidance is
             0, which ignores the text).
         blend: frames over which the kept motion fades out in a gap (`mmm.seams.join`).
+        targets: positions that joints in gaps are brought to; shown: features → joints (`mmm.control.Control`).
         options: of `mmm.sampling.fill` (steps, guidance, temperature, argmax, schedule, remask).
     Raises:
         ValueError: a run of kept frames is too short for a token; an option is out of range; no text for a model that
@@ -103,10 +108,17 @@ def edit(
     features = features.to(transformer.device, torch.float32)
     canvas = encode_kept(tokenizer, features, kept, skeleton)
     tokens, confidence = fill_gaps(transformer, canvas, text, seed=seed, **options)
-    decoded = decode_in_pieces(tokenizer, tokens[0], len(features))
-    check_decoded(tokenizer, decoded, skeleton.metres)
     source = features.cpu()
-    result = join_features(source, decoded, kept, skeleton, blend)
+
+    def joined(decoded: Tensor) -> Tensor:
+        return join_features(source, decoded.cpu(), kept, skeleton, blend)
+
+    if targets is None:
+        decoded = decode_in_pieces(tokenizer, tokens[0], len(features))
+        check_decoded(tokenizer, decoded, skeleton.metres)
+        result = joined(decoded)
+    else:
+        result = Control(tokenizer, targets, shown, skeleton, joined).settle(tokens[0])
     return Edit(result, source, kept, canvas[0].cpu(), tokens[0].cpu(), confidence[0].cpu())
 
 

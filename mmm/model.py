@@ -24,6 +24,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mmm.arguments import check_text, check_texts, gaps_of, lengths_of, motion_of, seeds_of, texts_of
+from mmm.constraints import Reach, RootPath, check_free, targets_of
+from mmm.control import Control
 from mmm.editing import BODY_PARTS, Edit, edit, frames_to_add, joint_groups, prepare
 from mmm.errors import atomic_dir, read_json, require
 from mmm.known_texts import FILE, KnownTexts
@@ -194,6 +196,7 @@ class MMM:
         length: Any = None,
         seed: numbers.Integral | Sequence[int] = 0,
         split: bool = True,
+        constraints: Sequence[Reach | RootPath] = (),
         **options: Any,
     ) -> Motion | list[Motion]:
         """A motion for a text, or a list of motions for a list of texts.
@@ -211,6 +214,7 @@ class MMM:
             seed: item i of a list has seed + i; or one seed per text. The motion of an item depends only on its text,
                 length and seed, not on the other items of the list.
             split: False gives a text one canvas, as in the paper, however many actions it has.
+            constraints: where joints are to be, and the path of the root (`mmm.control`); they hold for each text.
             options: of `mmm.sampling.fill`: steps, guidance, temperature, argmax, schedule, group, precision.
         Raises:
             ValueError: an empty text, a length out of range, not as many lengths or seeds as texts; a model that
@@ -224,19 +228,23 @@ class MMM:
         frames = [
             self._share(embedded, total) for embedded, (_, total) in zip(embeddings, plans, strict=True)
         ]
+        controls = [self._control(constraints, sum(counts)) for counts in frames]
         motions: list[Motion | None] = [None] * len(texts)
         alone = [item for item, counts in enumerate(frames) if len(counts) == 1]
         if alone:
             these, counts = [texts[item] for item in alone], [frames[item][0] for item in alone]
             embedding = TextEmbedding.stack([embeddings[item] for item in alone])
-            filled = self._sample(embedding, counts, [seeds[item] for item in alone], options)
-            made = self.decode(filled.tokens, counts, these)
+            own = [controls[item] for item in alone]
+            steer = {"steer": lambda item, *rows: own[item].steer(*rows)} if constraints else {}
+            filled = self._sample(embedding, counts, [seeds[item] for item in alone], options | steer)
+            made = self.decode(filled.tokens, counts, these, own)
             for item, motion, note in zip(alone, made, self._notes(these, embedding), strict=True):
-                motions[item], motion.note = motion, note
+                motions[item], motion.note = motion, " ".join(filter(None, (note, motion.note)))
         for item, counts in enumerate(frames):
             if len(counts) > 1:
                 actions = plans[item][0]
-                motions[item] = self._long(actions, embeddings[item], counts, seed=seeds[item], **options)
+                own_options = options | {"seed": seeds[item], "control": controls[item]}
+                motions[item] = self._long(actions, embeddings[item], counts, **own_options)
                 motions[item].text = texts[item]
         return motions[0] if isinstance(text, str) else motions
 
@@ -292,6 +300,7 @@ class MMM:
         lengths: int | Sequence[int] | None = None,
         seed: int = 0,
         transition: int = TRANSITION,
+        constraints: Sequence[Reach | RootPath] = (),
         **options: Any,
     ) -> Motion:
         """One action after the other, of any total length.
@@ -301,6 +310,7 @@ class MMM:
             lengths: frames of each action, 24 to 196, one or one per action; estimated by default.
             transition: tokens of 4 frames that are generated with both neighbours and both texts in sight. Half of them
                 are taken from the end of one action, half from the start of the next.
+            constraints: as for `generate`; frames count through all actions.
         Raises:
             ValueError: as for `generate`; transition is odd.
         """
@@ -309,17 +319,27 @@ class MMM:
         frames = None if lengths is None else self.frame_counts(texts, lengths)
         embedding = self.embed(texts)
         frames = frames or self._estimate(embedding.sentence)
-        return self._long(texts, embedding, frames, seed=int(seed), transition=transition, **options)
+        options = {"seed": int(seed), "transition": transition, **options}
+        return self._long(texts, embedding, frames, self._control(constraints, sum(frames)), **options)
 
     def _long(
-        self, texts: Sequence[str], embedding: TextEmbedding, frames: Sequence[int], **options: Any
+        self,
+        texts: Sequence[str],
+        embedding: TextEmbedding,
+        frames: Sequence[int],
+        control: Control | None = None,
+        **options: Any,
     ) -> Motion:
         options = {"guidance": self.guidance, "ratio": self.tokenizer.config.ratio, **options}
         tokens, _ = long_tokens(self.transformer, embedding, frames, **options)
-        features = decode_in_pieces(self.tokenizer, tokens, sum(frames))
-        check_decoded(self.tokenizer, features, get_skeleton(self.info["skeleton"]).metres)
+        if control:
+            features = control.settle(tokens).cpu()
+        else:
+            features = decode_in_pieces(self.tokenizer, tokens, sum(frames))
+            check_decoded(self.tokenizer, features, get_skeleton(self.info["skeleton"]).metres)
         motion = self._motion(features, ", then ".join(texts))
-        motion.note = " ".join(filter(None, self._notes(texts, embedding)))
+        missed = [control.missed(motion.joints)] if control else []
+        motion.note = " ".join(filter(None, self._notes(texts, embedding) + missed))
         motion.segments = list(zip(itertools.accumulate([0, *frames[:-1]]), texts, strict=True))
         return motion
 
@@ -394,6 +414,7 @@ class MMM:
         text: str | Sequence[str] | None = None,
         seed: int = 0,
         blend: int = BLEND,
+        constraints: Sequence[Reach | RootPath] = (),
         **options: Any,
     ) -> Edit:
         """Any edit, with its canvas before and after sampling. The four methods above call it.
@@ -403,6 +424,7 @@ class MMM:
             part: what is regenerated: the "whole", the "upper" or the "lower" body.
             before, after: frames to add before and after the motion.
             blend: frames over which the kept motion fades out in a gap.
+            constraints: where regenerated joints are to be (`mmm.control`); here and in the four methods above.
         """
         motion, gaps = motion_of(motion), gaps_of(frames)
         self._check_edit(motion, part)
@@ -411,8 +433,13 @@ class MMM:
         texts = texts_of(text, gaps)
         condition = self.embed(texts) if texts else None
         options = {"guidance": self.guidance, "seed": int(seed), "blend": blend, **options}
-        skeleton = self.info["skeleton"]
-        return edit(self.tokenizer, self.transformer, features, kept, condition, skeleton=skeleton, **options)
+        options["skeleton"] = self.info["skeleton"]
+        if constraints:
+            targets = targets_of(constraints, len(features), self.info["skeleton"], self.info["fps"])
+            check_free(targets, self._kept_joints(kept))
+            options["targets"] = targets
+            options["shown"] = lambda result: self._edited_motion(result, kept, motion).joints
+        return edit(self.tokenizer, self.transformer, features, kept, condition, **options)
 
     def _check_edit(self, motion: Motion, part: str) -> None:
         require(part in BODY_PARTS, f"part is {part!r}, expected one of {', '.join(BODY_PARTS)}.")
@@ -469,20 +496,39 @@ class MMM:
         return self.tokenizer.encode(features)
 
     def decode(
-        self, tokens: Int64[Tensor, "b p n"], frames: Sequence[int], texts: Sequence[str] | None = None
+        self,
+        tokens: Int64[Tensor, "b p n"],
+        frames: Sequence[int],
+        texts: Sequence[str] | None = None,
+        controls: Sequence[Control | None] | None = None,
     ) -> list[Motion]:
         """Motions of `frames` frames each. Each is decoded alone, so that batch mates do not matter.
 
-        Raises ValueError for what no body does (`mmm.tokenizer.model.check_decoded`).
+        Args:
+            controls: what brings each to its targets (`mmm.control`).
+        Raises:
+            ValueError: what no body does (`mmm.tokenizer.model.check_decoded`).
         """
-        texts = texts or [""] * len(frames)
+        texts, controls = texts or [""] * len(frames), controls or [None] * len(frames)
         motions, unit = [], get_skeleton(self.info["skeleton"]).metres
-        for row, count, text in zip(tokens, frames, texts, strict=True):
+        for row, count, text, control in zip(tokens, frames, texts, controls, strict=True):
             own = row[None, :, : -(-count // self.tokenizer.config.ratio)]
-            features = self.tokenizer.decode(own, torch.tensor([count], device=own.device))[0, :count]
-            check_decoded(self.tokenizer, features, unit)
-            motions.append(self._motion(features.cpu(), text))
+            if control:
+                features = control.settle(own[0])
+            else:
+                features = self.tokenizer.decode(own, torch.tensor([count], device=own.device))[0, :count]
+                check_decoded(self.tokenizer, features, unit)
+            motion = self._motion(features.cpu(), text)
+            motion.note = control.missed(motion.joints) if control else ""
+            motions.append(motion)
         return motions
+
+    def _control(self, constraints: Sequence[Reach | RootPath], frames: int) -> Control | None:
+        """What brings a motion of so many frames to its constraints; None without any."""
+        if not constraints:
+            return None
+        targets = targets_of(constraints, frames, self.info["skeleton"], self.info["fps"])
+        return Control(self.tokenizer, targets, lambda features: self._motion(features.cpu(), "").joints)
 
     def _motion(self, features: Tensor, text: str, **options: Any) -> Motion:
         return Motion.generated(features, self.info["fps"], text, self.info["skeleton"], **options)
@@ -493,20 +539,28 @@ class MMM:
         """`edit`, with the body of its source; kept joints that were captured stay as they are."""
         result = self.edit(motion, frames, text=text, **options)
         source, texts = motion_of(motion), texts_of(text, gaps_of(frames))
-        captured = np.zeros((len(result.features), source.captured.shape[1]), bool)
-        for row, joints in zip(
-            result.kept, joint_groups(len(result.kept), get_skeleton(source.skeleton)), strict=True
-        ):
-            captured[:, joints] = row[:, None]
+        motion = self._edited_motion(
+            result.features, result.kept, source, ", then ".join(texts) or source.text
+        )
+        notes = self._notes(texts, self.embed(texts)) if texts else [source.note]
+        motion.note = " ".join(filter(None, notes))
+        return motion
+
+    def _edited_motion(self, features: Tensor, kept: Tensor, source: Motion, text: str = "") -> Motion:
+        captured = self._kept_joints(kept)
         if len(captured) == len(source.captured):
             captured &= source.captured
         else:  # frames were added: those of the source are the kept ones
             captured[captured.any(1)] = source.captured
-        text = ", then ".join(texts) or source.text
-        motion = self._motion(result.features, text, body=source.body, captured=captured)
-        notes = self._notes(texts, self.embed(texts)) if texts else [source.note]
-        motion.note = " ".join(filter(None, notes))
-        return motion
+        return self._motion(features, text, body=source.body, captured=captured)
+
+    def _kept_joints(self, kept: Tensor) -> np.ndarray:
+        """(P, T) kept parts → (T, J) kept joints."""
+        skeleton = get_skeleton(self.info["skeleton"])
+        joints = np.zeros((kept.shape[1], skeleton.num_joints), bool)
+        for row, part in zip(kept, joint_groups(len(kept), skeleton), strict=True):
+            joints[:, part] = row[:, None]
+        return joints
 
     def empty_canvas(self, frames: Sequence[int]) -> tuple[Int64[Tensor, "b p n"], Int64[Tensor, " b"]]:
         """Canvases that are all MASK, and their lengths in tokens, for lengths in frames."""

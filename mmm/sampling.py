@@ -60,6 +60,8 @@ RANDOM: dict[str, Callable[[int], Generator]] = {
 }
 """Where the noise of a seed comes from: torch's generator, or one that every language can have."""
 
+Steer = Callable[[int, Tensor, Tensor], Tensor]
+
 
 def default_steps(length: int) -> int:
     """S = round(10 · N / 49), at least 1: ten passes for the longest motion of HumanML3D."""
@@ -164,6 +166,7 @@ def fill(
     random: str = "torch",
     group: int | None = None,
     precision: str = "no",
+    steer: Steer | None = None,
     trace: bool = False,
 ) -> Filled:
     """Replace every MASK of the canvas by a code; positions that hold a code stay as they are.
@@ -197,6 +200,8 @@ def fill(
             `mmm.sampling_many.generate_many`.
         precision: "no" (float32), "bf16", or "auto": bf16 where the machine is fast in it (`resolve_precision`). In
             bfloat16 every second motion is another draw, of the same quality.
+        steer: changes the logits of an item in every pass (`mmm.control`): item, canvas (P, N) with MASK where the pass
+            predicts, logits (M, K) of these positions → logits.
         trace: keep every pass.
 
     Raises:
@@ -238,6 +243,10 @@ def fill(
                     )
                 before = tokens[some].masked_fill(masked[some], MASK)
                 logits = _predict(model, before, lengths[some], text[some], shape, group, guidance)
+                if steer:
+                    rows = logits.split(masked[some].sum((1, 2)).tolist())
+                    own = [before[row, :, : sizes[i]] for row, i in enumerate(some)]
+                    logits = torch.cat([steer(*item) for item in zip(some, own, rows, strict=True)])
                 uniform = (
                     None if argmax else _uniform(masked[some], logits.shape[1], [noise[i] for i in some])
                 )

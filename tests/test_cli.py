@@ -98,6 +98,18 @@ def test_feet_are_fixed_where_that_is_requested(tmp_path):
     assert changed[[7, 8, 10, 11]].any() and not changed[[0, 1, 2, 12, 20, 21]].any()
 
 
+def test_a_path_and_a_reach_are_kept(tmp_path):
+    out, file = tmp_path / "a.npy", tmp_path / "path.csv"
+    plain = ["generate", "a person waves", "--model", "bandai-small", "--length", "40", "--out", str(out)]
+    assert run(*plain) == 0
+    free = np.load(out)
+    (x, _, z), head = free[30, 0] + 0.05, free[20, 15] + [0.05, -0.05, 0.05]
+    file.write_text(f"frame,x,z\n30,{x},{z}\n")
+    assert run(*plain, "--path", str(file), "--reach", f"head@20:{','.join(map(str, head))}") == 0
+    held = np.load(out)
+    assert np.abs(held[30, 0, [0, 2]] - [x, z]).max() < 0.01 and np.abs(held[20, 15] - head).max() < 0.01
+
+
 def test_several_texts_are_numbered_and_repeatable(saved, tmp_path):
     for name in ("a", "b"):
         lengths = ["--length", "24", "--length", "40", "--seed", "4"]
@@ -120,6 +132,10 @@ def test_several_texts_are_numbered_and_repeatable(saved, tmp_path):
             '3 texts of one word each; put quotes around a text: mmm generate "a person walks"',
         ),
         (["walks", "--model", "nowhere"], "nowhere"),
+        (["walks", "--length", "40", "--reach", "left_hand@5:0,1,0"], "'left_hand' is unknown"),
+        (["walks", "--length", "40", "--reach", "head@50:0,1,0"], "frame 50 is outside the motion"),
+        (["walks", "--length", "40", "--reach", "head@5"], "JOINT@FRAME:X,Y,Z"),
+        (["walks", "--length", "40", "--path", "nowhere.csv"], "nowhere.csv"),
         ([], "text"),
     ],
 )

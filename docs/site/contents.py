@@ -20,7 +20,7 @@ METHOD = {
     "tokenizer": ["tokenizer.model", "tokenizer.quantizer", "tokenizer"],
     "transformer": ["transformer.model", "transformer.masking", "transformer"],
     "sampling": ["sampling", "sampling_many", "philox", "calibration"],
-    "editing": ["editing", "seams", "sequences"],
+    "editing": ["editing", "seams", "sequences", "constraints", "control"],
     "training": ["fit", "training", "recipes"],
     "files": ["storage", "errors", "arguments"],
 }

@@ -80,16 +80,30 @@ class Generate(Sampling):
     split: bool = True
     """Cut a text at every "then": each action is generated on its own, and then the transitions. --no-split: all
     actions at once, as in the paper."""
+    reach: UseAppendAction[tuple[str, ...]] = ()
+    """A joint at a position in a frame: left_wrist@60:0.3,1.6,0.5 is JOINT@FRAME:X,Y,Z; give it again for more. Joints:
+    pelvis, left_hip, right_hip, spine1, left_knee, right_knee, spine2, left_ankle, right_ankle, spine3, left_foot,
+    right_foot, neck, left_collar, right_collar, head, left_shoulder, right_shoulder, left_elbow, right_elbow,
+    left_wrist, right_wrist. Frames count from 0, 20 per second. Positions are in metres in the world: x to the left of
+    the person at the start, y up from the floor, z ahead. The root (pelvis) starts at x = z = 0 and faces z+."""
+    path: Path | None = None
+    """The root's path on the floor: a .csv with columns x,z (metres, in the same world, so the first point is 0,0),
+    spread evenly over the length; or frame,x,z for points in these frames only."""
 
     def run(self) -> None:
         check_quotes("generate", self.text)
+        from mmm.constraints import parse_reach, read_path
+
         start = time.perf_counter()
+        constraints = [parse_reach(text) for text in self.reach] + (
+            [read_path(self.path)] if self.path else []
+        )
         model, texts = self.load(), list(self.text)
         length = self.length[0] if len(self.length) == 1 else list(self.length) or None
         model.plan(texts, length, self.split)  # refuses lengths before the text encoder is loaded
         _ = model.encoder  # loaded here, so that it does not count as sampling
         loaded = time.perf_counter()
-        motions = model.generate(texts, length, split=self.split, **self.options())
+        motions = model.generate(texts, length, split=self.split, constraints=constraints, **self.options())
         sampled = time.perf_counter()
         print_notes(motions)
         for number, motion in enumerate(map(self.fixed, motions)):
