@@ -179,7 +179,7 @@ def _search(
     search = torch.optim.LBFGS(variables, **options)
 
     def closure() -> Tensor:
-        with torch.enable_grad():
+        with torch.enable_grad(), torch.autocast(variables[0].device.type, enabled=False):
             copies = [variable.detach().requires_grad_() for variable in variables]
             value = loss(copies)
         for variable, slope in zip(variables, torch.autograd.grad(value, copies), strict=True):
