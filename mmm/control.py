@@ -20,9 +20,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from mmm.errors import require
 from mmm.motion.features import feature_slices, features_to_joints
 from mmm.motion.skeleton import Skeleton, get_skeleton
 from mmm.tokenizer import Tokenizer
+from mmm.tokenizer.model import check_decoded
 from mmm.transformer.masking import MASK
 
 NEAR, AT = (
@@ -97,7 +99,11 @@ class Control:
         return torch.cat(tilted(tilts))
 
     def settle(self, tokens: Int64[Tensor, "p n"]) -> Float[Tensor, "t d"]:
-        """Raw features of the tokens' motion, moved to the targets."""
+        """Raw features of the tokens' motion, moved to the targets: those of the round that misses them least.
+
+        Raises:
+            ValueError: every round ended in what no body does (`mmm.tokenizer.model.check_decoded` has the limits).
+        """
         books = self.tokenizer.codebook
         codes = [book[row] for book, row in zip(books, tokens.to(books.device), strict=True)]
         moves = [torch.zeros_like(rows) for rows in codes]
@@ -117,18 +123,29 @@ class Control:
             return self._miss(self._joints(after), aim, AT) + (far + uneven).cpu() / 2
 
         search = _search(loss, moves, SETTLE_STEPS)
+        best, least = None, math.inf
         for number in range(ROUNDS):
             search()
             with torch.no_grad():
                 result = self.joined(features(moves))
+            if not self._possible(result):
+                break
             shown = torch.as_tensor(self.shown(result))
-            if (shown - self.targets)[self.known].abs().max() < ENOUGH:
+            miss = float((shown - self.targets)[self.known].abs().max())
+            if miss < least:
+                best, least = result, miss
+            if miss < ENOUGH:
                 break
             if number < ROUNDS // 2:  # what the rigid body does to the joints
                 aim = self.targets + features_to_joints(result.cpu().double(), self.skeleton) - shown
             else:  # and what is still missed because it costs too much
                 aim = aim + self.targets - shown
-        return result
+        require(
+            best is not None,
+            "no motion of this model comes near the constraints; move them nearer, give more frames, or choose another "
+            "text or seed.",
+        )
+        return best
 
     def missed(self, joints: Float[np.ndarray, "t j 3"]) -> str:
         """A sentence about the target that is missed most, if that is by more than `MISSED`; else ""."""
@@ -140,6 +157,14 @@ class Control:
             f"{self.skeleton.joints[joint]}@{frame} is {100 * apart[frame, joint]:.0f} cm from where it should be; "
             "move it nearer, or choose another text, length or seed."
         )
+
+    def _possible(self, features: Float[Tensor, "t d"]) -> bool:
+        """Whether a body could do this."""
+        try:
+            check_decoded(self.tokenizer, features, self.skeleton.metres)
+        except ValueError:
+            return False
+        return True
 
     def _decode(self, vectors: list[Tensor]) -> Float[Tensor, "t d"]:
         """Vectors (N, C) of each part → raw features."""

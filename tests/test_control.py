@@ -84,6 +84,27 @@ def test_a_motion_that_is_at_its_targets_stays(shipped):
     assert not any(parameter.grad is not None for parameter in shipped.tokenizer.parameters())
 
 
+def test_the_round_that_misses_least_counts_and_impossible_motions_do_not(shipped, monkeypatch):
+    tokens = shipped.sample(["a person bows"], [40]).tokens[0]
+    targets = torch.full((40, 22, 3), torch.nan, dtype=torch.float64)
+    targets[20, WRIST] = 0.0
+    control = control_of(shipped, targets)
+    misses, results = iter((0.3, 0.1, 0.2)), []
+
+    def shown(features):
+        results.append(features)
+        return targets.nan_to_num().numpy() + next(misses)
+
+    control.shown = shown
+    possible = iter((True, True, True, False))  # the search ends where it leaves what a body does
+    monkeypatch.setattr(control, "_possible", lambda features: next(possible))
+    assert control.settle(tokens) is results[1]
+
+    monkeypatch.setattr(control, "_possible", lambda features: False)
+    with pytest.raises(ValueError, match="comes near the constraints; move them nearer"):
+        control.settle(tokens)
+
+
 def test_steering_tilts_the_codes_towards_the_targets(shipped):
     targets = targets_of([Reach("left_wrist", 20, (0.4, 1.6, 0.2))], 40)
     control = control_of(shipped, targets)
