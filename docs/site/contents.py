@@ -16,7 +16,7 @@ METHOD = {
     "model": ["model"],
     "motion": [*(f"motion.{name}" for name in ("skeleton", "features", "clip", "measures")), "motion"],
     "data": ["data.folder", "data"],
-    "text": ["text", "known_texts"],
+    "text": ["text", "bert", "known_texts"],
     "tokenizer": ["tokenizer.model", "tokenizer.quantizer", "tokenizer"],
     "transformer": ["transformer.model", "transformer.masking", "transformer"],
     "sampling": ["sampling", "sampling_many", "philox", "calibration"],

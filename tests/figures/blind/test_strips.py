@@ -174,7 +174,7 @@ def test_a_strip_has_more_poses_for_a_longer_motion_in_rows_that_fit(golden, tmp
             sizes.append(picture.size)
     assert sizes[0][0] == sizes[1][0] and sizes[0][1] < sizes[1][1]
     assert [pose_count(seconds) for seconds in (0.5, 4.2, 20)] == [10, 18, 26]
-    poses = [Pose([], [], width, "") for width in np.random.default_rng(0).uniform(0.75, 2, 24)]
+    poses = [Pose(None, 0.0, [], [], width, "") for width in np.random.default_rng(0).uniform(0.75, 2, 24)]
     rows = _rows(poses)
     assert [pose for row in rows for pose in row] == poses
     assert all(row and sum(pose.width + GAP for pose in row) <= ROW for row in rows)
