@@ -275,7 +275,6 @@ def tokenizer_loss(
     return loss, {name: value.detach() for name, value in terms.items()}
 
 
-@torch.no_grad()
 def check_decoded(tokenizer: Tokenizer, features: Float[Tensor, "t d"], unit: float) -> None:
     """Refuse what no body does: damaged weights, or those of a training that diverged, decode to it.
 
@@ -294,6 +293,7 @@ def check_decoded(tokenizer: Tokenizer, features: Float[Tensor, "t d"], unit: fl
     )
 
 
+@torch.no_grad()
 def decode_in_pieces(
     tokenizer: Tokenizer, tokens: Int[Tensor, "p n"], frames: int, piece: int = PIECE
 ) -> Float[Tensor, "t d"]:

@@ -30,7 +30,7 @@ from mmm.errors import require
 from mmm.training import checkpoints, run_folder
 from mmm.training.config import FREE_SETTINGS, TrainConfig, learning_rate
 from mmm.training.launch import make_accelerator
-from mmm.training.processes import freed_memory_kept, interruptible, require_equal_slices, take_slice
+from mmm.training.processes import interruptible, require_equal_slices, take_slice
 from mmm.training.seeds import step_generator, step_seed
 
 Batch = Callable[[int, torch.Generator], dict[str, Any]]
@@ -100,7 +100,6 @@ def train(
         gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
         with (
             torch.random.fork_rng(gpus),  # the caller's random numbers must not depend on a training
-            freed_memory_kept(),
             interruptible() as interrupted,
             tqdm(
                 total=config.steps,

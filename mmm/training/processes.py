@@ -14,9 +14,7 @@ make them, or those that do wait forever. So they belong in a training step, nev
 
 from __future__ import annotations
 
-import ctypes
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,28 +98,6 @@ def require_equal_slices(batch_size: int, count: int) -> None:
         f"batch_size is {batch_size} for {count} processes together, which cannot be divided equally; "
         f"take a multiple of {count}, such as {-(-batch_size // count) * count}",
     )
-
-
-@contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """On Linux: what is freed inside stays with the process until the end, so that the next step finds it.
-
-    A training step frees and takes gigabytes. glibc would give them back to the system, which fills each page of 4 kB
-    with zeros when it is taken again.
-    """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(libc, "mallopt"):  # musl has none
-        yield
-        return
-    trim_threshold, mmap_max = -1, -4  # numbers of malloc.h
-    libc.mallopt(mmap_max, 0)
-    libc.mallopt(trim_threshold, -1)  # never
-    try:
-        yield
-    finally:
-        libc.mallopt(mmap_max, 65_536)  # glibc's default
-        libc.mallopt(trim_threshold, 1 << 26)  # the most that glibc's own rule sets
-        libc.malloc_trim(0)
 
 
 @contextmanager

@@ -1,9 +1,7 @@
 """Several processes: they share a batch, and together learn what one learns from the whole batch."""
 
 import json
-import platform
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,33 +44,6 @@ def test_a_batch_that_cannot_be_divided_is_refused_before_anything_is_written(tm
 def test_one_process_is_left_as_it_is():
     items = torch.arange(6).view(3, 2)
     assert gather_items(items) is items and mean_count(items) is items
-
-
-# In a process of its own, because what others have allocated before decides where the next array goes.
-FAULTS = """
-import resource
-import torch
-from mmm.training.processes import freed_memory_kept
-
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(1 << 24)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-faults()
-before = faults()
-with freed_memory_kept():
-    faults()
-    kept = faults()
-print(before, kept, faults())
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have rules of their own")
-def test_freed_memory_is_kept_and_then_given_back():
-    result = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
-    before, kept, after = map(int, result.stdout.split())
-    assert kept < before / 10 and after > before / 2
 
 
 def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
