@@ -245,12 +245,13 @@ def _follow(
     left, top, right, bottom = box
     upright = LENS
     across = LENS * (right - left) / (bottom - top)
-    axes = Camera(yaw=best_yaw(joints, body.skeleton), pitch=PITCH).axes
+    yaw = best_yaw(joints, body.skeleton)
+    axes = Camera(yaw=yaw, pitch=PITCH).axes
     seen = (
         (body.place(pose, body.points) - target) @ axes.T for pose, target in zip(poses, targets, strict=True)
     )
     distance, (aside, above) = fit(seen, across, upright, LEAST)
-    camera = Camera((0.0, 0.0, 0.0), best_yaw(joints, body.skeleton), PITCH, distance)
+    camera = Camera((0.0, 0.0, 0.0), yaw, PITCH, distance)
     scale = (bottom - top) / (2 * upright * distance)
     view = View(camera, scale, ((left + right) / 2, (top + bottom) / 2))
     return view, targets + aside * axes[0] + above * axes[1]

@@ -12,6 +12,7 @@ from importlib.resources import files
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.spatial.transform import Rotation
 
 from mmm.errors import require
 from mmm.motion.rigid import bone_rotations, rigid_body
@@ -130,17 +131,16 @@ class Mannequin:
     """A skinned surface of V vertices and F triangles.
 
     Attributes:
-        skeleton, offsets: the body (J, 3) of the rest pose. rest: its joints.
-        capsules: of which it was made. share: metres over which the bones beside a joint share its skin.
+        skeleton, offsets: the body (J, 3) with straight legs. spread: how the bones at each joint are turned in the
+            rest pose, whose legs stand apart so that their skin does not grow together. rest: its joints.
         points, normals: of the rest pose. weights: (J, V), how much each joint carries each vertex.
         tints: (V, 3) red, green, blue, 0 to 255. faces: triangles, counter-clockwise from outside.
     """
 
     skeleton: Skeleton
     offsets: Float[np.ndarray, "j 3"]
+    spread: Float[np.ndarray, "j 3 3"]
     rest: Float[np.ndarray, "j 3"]
-    capsules: Capsules
-    share: float
     points: Points
     normals: Points
     weights: Float[np.ndarray, "j n"]
@@ -150,7 +150,7 @@ class Mannequin:
 
     def pose(self, joints: Float[np.ndarray, "t j 3"]) -> Float[np.ndarray, "t j 3 4"]:
         """From places of the rest pose to the world, for each joint: rotation and translation."""
-        turns = bone_rotations(joints, self.offsets, self.skeleton)
+        turns = bone_rotations(joints, self.offsets, self.skeleton) @ self.spread.mT
         shift = joints[..., None] - turns @ self.rest[..., None]
         return np.concatenate([turns, shift], -1)
 
@@ -175,13 +175,13 @@ def mannequin(joints: Float[np.ndarray, "t j 3"], skeleton: Skeleton) -> Mannequ
 @lru_cache(16)
 def _built(skeleton: Skeleton, body: bytes) -> Mannequin:
     offsets = np.frombuffer(body).reshape(-1, 3)
-    rest = np.zeros_like(offsets)
+    spread, rest = _spread(skeleton), np.zeros_like(offsets)
     for joint, parent in list(enumerate(skeleton.parents))[1:]:
-        rest[joint] = rest[parent] + offsets[joint]
+        rest[joint] = rest[parent] + spread[parent] @ offsets[joint]
     knee = skeleton.feet[0][0]
     leg = sum(float(np.linalg.norm(offsets[j])) for j in (knee, skeleton.parents[knee]))
     size = max(0.3, leg / table()["leg"])
-    capsules = _capsules(skeleton, rest, size)
+    capsules = _capsules(skeleton, rest, spread, size)
     points, faces, cell = _nets(capsules, CELL * size)
     away = capsules.distances(points)
     slopes = [capsules.surface(capsules.distances(points + step)) for step in 0.004 * size * np.eye(3)]
@@ -208,23 +208,34 @@ def _built(skeleton: Skeleton, body: bytes) -> Mannequin:
         tints = np.concatenate([tints, [colours["eyes"]] * len(ball)])
     normals = normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
     vertices = (array.astype(np.float32) for array in (points, normals, weights.T, tints))
-    return Mannequin(skeleton, offsets, rest, capsules, share, *vertices, faces, cell)
+    return Mannequin(skeleton, offsets, spread, rest, *vertices, faces, cell)
 
 
-def _place(
-    name: list, joints: tuple[str, ...], rest: Points, size: float, side: str, sign: int
-) -> Float[np.ndarray, "3"]:
-    joint, x, y, z = name
-    return rest[joints.index(joint.replace("*", side))] + size * np.array([sign * x, y, z])
+def _spread(skeleton: Skeleton) -> Float[np.ndarray, "j 3 3"]:
+    """How the bones at each joint are turned in the rest pose: those of the legs to the side."""
+    turns = np.tile(np.eye(3), (skeleton.num_joints, 1, 1))
+    for joint, parent in list(enumerate(skeleton.parents))[1:]:
+        if parent:
+            turns[joint] = turns[parent]
+        elif joint in skeleton.left + skeleton.right:
+            angle = table()["spread"] * (1 if joint in skeleton.left else -1)
+            turns[joint] = Rotation.from_euler("z", angle).as_matrix()
+    return turns
 
 
-def _capsules(skeleton: Skeleton, rest: Points, size: float) -> Capsules:
+def _capsules(skeleton: Skeleton, rest: Points, spread: Float[np.ndarray, "j 3 3"], size: float) -> Capsules:
     """The capsules of the table on these joints."""
+
+    def place(name: list, side: str, sign: int) -> Float[np.ndarray, "3"]:
+        joint, x, y, z = name
+        joint = skeleton.joints.index(joint.replace("*", side))
+        return rest[joint] + size * spread[joint] @ np.array([sign * x, y, z])
+
     rows = []
     for owner, a, b, ra, rb, flat in table()[skeleton.name]["capsules"]:
         both = any("*" in name for name in (owner, a[0], b[0]))
         for side, sign in (("left", 1), ("right", -1)) if both else (("", 1),):
-            ends = (_place(end, skeleton.joints, rest, size, side, sign) for end in (a, b))
+            ends = (place(end, side, sign) for end in (a, b))
             rows.append((skeleton.joints.index(owner.replace("*", side)), *ends, size * ra, size * rb, flat))
     owner, *columns = zip(*rows, strict=True)
     return Capsules(
@@ -233,10 +244,12 @@ def _capsules(skeleton: Skeleton, rest: Points, size: float) -> Capsules:
 
 
 def _eyes(skeleton: Skeleton, rest: Points, size: float) -> list[tuple[int, Float[np.ndarray, "3"], float]]:
-    return [
-        (skeleton.joints.index(owner), _place(centre, skeleton.joints, rest, size, "", 1), size * radius)
-        for owner, centre, radius in table()[skeleton.name]["eyes"]
-    ]
+    """Carrying joint, centre and radius."""
+    found = []
+    for owner, (joint, *offset), radius in table()[skeleton.name]["eyes"]:
+        centre = rest[skeleton.joints.index(joint)] + size * np.array(offset)
+        found.append((skeleton.joints.index(owner), centre, size * radius))
+    return found
 
 
 def _ball() -> tuple[Points, Int[np.ndarray, "f 3"]]:
@@ -260,7 +273,7 @@ def _nets(capsules: Capsules, cell: float) -> tuple[Points, Int[np.ndarray, "f 3
     thick = (np.maximum(capsules.ra, capsules.rb) * np.maximum(capsules.flat, 1))[:, None]
     low = (np.minimum(capsules.a, capsules.b) - thick).min(0)
     high = (np.maximum(capsules.a, capsules.b) + thick).max(0)
-    cell = max(cell, float(np.prod((high - low) / MOST_CELLS ** (1 / 3)) ** (1 / 3)))
+    cell = max(cell, float(np.cbrt(np.prod(high - low) / MOST_CELLS)))
     low = low - 2 * cell
     blocks = np.ceil((high + 2 * cell - low) / cell / 4).astype(int)
     shape = tuple(4 * blocks)

@@ -75,18 +75,6 @@ def facing(joints: Float[np.ndarray, "*n j 3"], skeleton: Skeleton) -> Float[np.
     return _unit(np.cross(left, UP) * [1, 0, 1])
 
 
-def gaze(joints: Float[np.ndarray, "*n j 3"], skeleton: Skeleton) -> Float[np.ndarray, "*n 3"]:
-    """Unit vectors in which the chest points (down in a bow); the nose is drawn this way.
-
-    Joints give the position of the head, not its rotation, so the chest has to serve.
-    """
-    r_hip, l_hip, r_shoulder, l_shoulder = skeleton.face
-    left = joints[..., l_shoulder, :] - joints[..., r_shoulder, :]
-    neck = joints[..., r_shoulder, :] + joints[..., l_shoulder, :]
-    spine = neck - joints[..., r_hip, :] - joints[..., l_hip, :]
-    return _unit(np.cross(left, spine))
-
-
 def key_frames(
     joints: Float[np.ndarray, "t j 3"], count: int, freedom: float = 1 / 3
 ) -> Int[np.ndarray, " n"]:

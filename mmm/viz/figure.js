@@ -49,12 +49,26 @@ export class Body {
     this.lengths = this.names.map((_, joint) => joint && median(Array.from({ length: frames }, (_, t) =>
       Math.hypot(...sub(this.point(joints, t, joint), this.point(joints, t, this.parents[joint]))))));
     this.offsets = this.directions.map((direction, joint) => add([0, 0, 0], direction, this.lengths[joint]));
-    this.rest = [];
-    this.offsets.forEach((_, joint) => this.place(joint));
+    this.rest = this.places();
+    // a pelvis and a chest have shapes of their own: where their bones begin and end, in the median
+    const poses = Array.from({ length: frames }, (_, t) => this.pose(joints, t));
+    this.offsets = this.offsets.map((offset, joint) => {
+      const parent = this.parents[joint];
+      if (parent < 0 || this.children[parent].length < 2) return offset;
+      const seen = poses.map(({ at, rotations }) => times(transpose(rotations[parent]), sub(at[joint], at[parent])));
+      return [0, 1, 2].map((axis) => median(seen.map((v) => v[axis])));
+    });
+    this.rest = this.places();
   }
 
-  place(joint) { // parents may come after their children
-    return (this.rest[joint] ??= joint ? add(this.place(this.parents[joint]), this.offsets[joint]) : [0, 0, 0]);
+  /** Places of the joints if the bones at each joint are turned so. */
+  places(turns = this.names.map(() => EYE)) {
+    const rest = [], place = (joint) => { // parents may come after their children
+      const parent = this.parents[joint];
+      return (rest[joint] ??= joint ? add(place(parent), times(turns[parent], this.offsets[joint])) : [0, 0, 0]);
+    };
+    this.names.forEach((_, joint) => place(joint));
+    return rest;
   }
 
   named(name) {
@@ -85,6 +99,27 @@ export class Body {
     return rotations;
   }
 
+  /** The pose of the skin: legs stand apart by an angle, so that they do not grow together. As `_spread` of body.py. */
+  apart(angle) {
+    if (this.skin?.angle === angle) return this.skin;
+    const turns = [], turned = (joint) => (turns[joint] ??= joint === 0 ? EYE : this.parents[joint] ? turned(this.parents[joint]) : aside(joint));
+    const aside = (joint) => {
+      const side = this.left.has(joint) ? 1 : this.right.has(joint) ? -1 : 0, [c, s] = [Math.cos(angle * side), Math.sin(angle * side)];
+      return [[c, -s, 0], [s, c, 0], [0, 0, 1]];
+    };
+    this.names.forEach((_, joint) => turned(joint));
+    return (this.skin = { angle, turns, rest: this.places(turns) });
+  }
+
+  /** What carries the skin at each joint: rotation and shift. @param at world joints */
+  bones(at, angle) {
+    const { turns, rest } = this.apart(angle);
+    return this.turns(at).map((own, joint) => {
+      const turn = product(own, transpose(turns[joint]));
+      return { turn, shift: sub(at[joint], times(turn, rest[joint])) };
+    });
+  }
+
   /** Joints and rotations of one frame. */
   pose(joints, frame) {
     const at = this.names.map((_, joint) => this.point(joints, frame, joint));
@@ -96,10 +131,13 @@ const CELL = 0.018; // metres
 
 /** The capsules of the table on these joints: carrying joint, ends, radii, depth; and the eyes as spheres. */
 export function capsules(body, table) {
-  const at = (name) => body.rest[body.named(name)], leg = ["left_ankle", "left_knee"].map((name) => body.lengths[body.named(name)]);
+  const skin = body.apart(table.spread), leg = ["left_ankle", "left_knee"].map((name) => body.lengths[body.named(name)]);
   const size = Math.min(3, Math.max(0.3, (leg[0] + leg[1]) / table.leg)), own = table[body.count === 21 ? "kit" : "humanml3d"];
   const make = ([owner, a, b, ra, rb, flat], side, sign) => {
-    const place = ([name, x, y, z]) => add(at(name.replace("*", side)), [sign * x, y, z], size);
+    const place = ([name, x, y, z]) => {
+      const joint = body.named(name.replace("*", side));
+      return add(skin.rest[joint], times(skin.turns[joint], [sign * x, y, z]), size);
+    };
     return { owner: body.named(owner.replace("*", side)), a: place(a), b: place(b), ra: size * ra, rb: size * rb, flat };
   };
   const list = own.capsules.flatMap((row) => (JSON.stringify(row).includes("*") ? [make(row, "left", 1), make(row, "right", -1)] : [make(row, "", 1)]));

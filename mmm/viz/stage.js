@@ -219,10 +219,9 @@ export class Stage {
 
   /** Draw a clip at a time (in frames) into a box [x, y, width, height] of CSS pixels. @param view of `Clip.camera` */
   draw(clip, frame, box, view, { trace = true, hands = [] } = {}) {
-    const { gl, look, programs } = this, { body } = clip, at = clip.pose(frame), turns = body.turns(at), mesh = this.#mesh(body);
+    const { gl, look, programs } = this, { body } = clip, at = clip.pose(frame), mesh = this.#mesh(body);
     const camera = clip.camera(frame, box[2] / box[3], view), bones = new Float32Array(24 * 16);
-    turns.forEach((turn, joint) => {
-      const shift = sub(at[joint], times(turn, body.rest[joint]));
+    body.bones(at, this.table.spread).forEach(({ turn, shift }, joint) => {
       bones.set([0, 1, 2].flatMap((i) => [turn[0][i], turn[1][i], turn[2][i], 0]).concat(shift, 1), 16 * joint);
     });
     const { axes, slopes, distance, target } = camera, near = 0.05, far = 80, [right, up, back] = axes;

@@ -53,6 +53,19 @@ def test_the_surface_is_closed_faces_outwards_and_has_the_colours_of_its_sides(s
     assert (left[:, 0] > -0.02).all() and (right[:, 0] < 0.02).all()  # of somebody who faces z+
 
 
+def test_a_raised_leg_is_apart_from_the_other():
+    joints, names = t_pose(HUMANML3D), ("hip", "knee", "ankle", "foot")
+    legs = {side: [HUMANML3D.joints.index(f"{side}_{name}") for name in names] for side in ("left", "right")}
+    joints[legs["left"], 0], joints[legs["right"], 0] = 0.06, -0.06  # narrow hips
+    hip, *below = legs["left"]
+    x, y, z = (joints[below] - joints[hip]).T
+    joints[below] = joints[hip] + np.stack([x, z, -y], 1)  # straight ahead
+    body, points, _ = skinned(joints)
+    corners = points[body.faces]
+    longest = np.linalg.norm(corners - np.roll(corners, 1, 1), axis=-1).max()
+    assert longest < 5 * body.cell  # 14 with skin between the legs
+
+
 @pytest.mark.parametrize(("yaw", "sign"), [(0.0, 1), (np.pi, -1)])
 def test_left_is_on_the_viewers_right_from_the_front_only(yaw, sign):
     cut = figure(*skinned(standing()), view(yaw))

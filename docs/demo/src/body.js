@@ -1,30 +1,23 @@
 // A motion as the text of a BVH file. Joints as in HumanML3D.
 
-import { Body as Bones, add, median, product, sub, times, transpose } from "../../../mmm/viz/figure.js";
+import { Body as Bones, add, product, transpose } from "../../../mmm/viz/figure.js";
 
 export class Body extends Bones {
   /** Centimetres, y up, a rigid body. */
   bvh(joints, fps) {
     const frames = joints.length / this.count / 3;
     const poses = Array.from({ length: frames }, (_, t) => this.pose(joints, t));
-    const local = (child, parent) => poses.map(({ at, rotations }) => times(transpose(rotations[parent]), sub(at[child], at[parent])));
-    const offsets = this.offsets.map((offset, joint) => {
-      const parent = this.parents[joint];
-      if (parent < 0 || this.children[parent].length < 2) return offset;
-      const seen = local(joint, parent);
-      return [0, 1, 2].map((axis) => median(seen.map((v) => v[axis])));
-    });
     const order = (joint) => (joint ? (Math.abs(this.directions[joint][0]) === 1 ? "ZXY" : "XYZ") : "YZX");
     const numbers = (vector) => vector.map((n) => (100 * n).toFixed(4)).join(" ");
     const lines = ["HIERARCHY"], listed = [];
     const write = (joint, tab) => {
       listed.push(joint);
       const channels = [...order(joint)].map((axis) => `${axis}rotation`).join(" ");
-      lines.push(`${tab}${joint ? "JOINT" : "ROOT"} ${this.names[joint]}`, `${tab}{`, `${tab}\tOFFSET ${numbers(offsets[joint])}`,
+      lines.push(`${tab}${joint ? "JOINT" : "ROOT"} ${this.names[joint]}`, `${tab}{`, `${tab}\tOFFSET ${numbers(this.offsets[joint])}`,
         joint ? `${tab}\tCHANNELS 3 ${channels}` : `${tab}\tCHANNELS 6 Xposition Yposition Zposition ${channels}`);
       for (const child of this.children[joint]) write(child, `${tab}\t`);
       if (!this.children[joint].length) {
-        lines.push(`${tab}\tEnd Site`, `${tab}\t{`, `${tab}\t\tOFFSET ${numbers(add([0, 0, 0], offsets[joint], 0.5))}`, `${tab}\t}`);
+        lines.push(`${tab}\tEnd Site`, `${tab}\t{`, `${tab}\t\tOFFSET ${numbers(add([0, 0, 0], this.offsets[joint], 0.5))}`, `${tab}\t}`);
       }
       lines.push(`${tab}}`);
     };
