@@ -19,10 +19,14 @@ from jaxtyping import Float, Int64
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from mmm.errors import read_json, require
+from mmm.errors import listed, read_json, require, short
 from mmm.storage import checked_values, differences, read_tensors
 
 FILES = ("config.json", "tokenizer.json", "model.safetensors")
+SIZES = (
+    "hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers", "vocab_size",
+    "max_position_embeddings", "type_vocab_size",
+)  # fmt: skip
 
 
 class WordPieces:
@@ -31,7 +35,10 @@ class WordPieces:
     unk_token, pad_token_id = "[UNK]", 0
 
     def __init__(self, path: Path) -> None:
-        self.pieces = Tokenizer.from_file(str(path))
+        try:
+            self.pieces = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing more special
+            raise ValueError(f"{path} is damaged ({short(error)}); restore the folder.") from None
         self.pieces.no_padding()
         self.pieces.no_truncation()
         self.vocab = self.pieces.get_vocab()
@@ -104,7 +111,7 @@ class Bert(nn.Module):
             "token_type": "type_vocab_size",
         }
         self.embeddings = nn.ModuleDict({"LayerNorm": nn.LayerNorm(width, eps)})
-        for name, size in tables.items():  # with numbers to come, which no initialisation needs to draw
+        for name, size in tables.items():  # nn.Embedding would draw numbers, on "meta" with a slow detour
             table = nn.Embedding.from_pretrained(torch.empty(config[size], width))
             self.embeddings[f"{name}_embeddings"] = table
         sizes = (width, config["intermediate_size"], config["num_attention_heads"], eps)
@@ -129,9 +136,18 @@ def load_bert(folder: Path) -> tuple[Bert, WordPieces]:
     """Network and tokenizer of a folder with `FILES`; weights that only other tasks need are left out.
 
     Raises:
-        ValueError: a file is damaged, or the weights are not those of the configuration.
+        ValueError: a file is damaged, the weights are not those of the configuration, or it is of another network.
     """
     config = read_json(folder / "config.json", "restore the folder")
+    sizes = {name: config.get(name) for name in SIZES}
+    wrong = [name for name, size in sizes.items() if not isinstance(size, int) or size < 1]
+    require(not wrong, f"{folder / 'config.json'} has no whole number {listed(wrong)}; restore the folder.")
+    width, heads = sizes["hidden_size"], sizes["num_attention_heads"]
+    require(
+        width % heads == 0 and config.get("hidden_act") == "gelu" and "layer_norm_eps" in config,
+        f"{folder / 'config.json'} is not that of a MiniLM: width {width}, {heads} heads, {config.get('hidden_act')}; "
+        "restore the folder.",
+    )
     with torch.device("meta"):  # shapes without numbers: the weights of the file are used as they lie there
         model = Bert(config)
     expected, state = model.state_dict(), read_tensors(folder / "model.safetensors")[0]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import math
+import numbers
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +21,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mmm.errors import require, short
+from mmm.motion.rigid import bones_above
 from mmm.motion.skeleton import Skeleton, get_skeleton
 
 SPEED = 8.0  # m/s, of a sprinter: nothing in a motion moves faster
 ABOVE = 1.5  # metres that a jump or a ladder adds to the height of a joint; 1.2 in CMU's captures
 CLOSE = 0.01  # metres that do not matter
+MISSED = 0.03  # metres from a target that `missed` mentions
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class Reach:
     """A joint (its name in the skeleton) is at `position` (x, y, z in metres) in frame `frame`, counted from 0."""
 
     joint: str
-    frame: int
-    position: Sequence[float] | np.ndarray
+    frame: Any
+    position: Any
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,12 @@ class RootPath:
             root moves at constant speed from the first one, (0, 0), to the last one.
     """
 
-    points: Sequence[Sequence[float]] | np.ndarray
+    points: Any
     frames: Sequence[int] | None = None
 
 
 def targets_of(
-    constraints: Sequence[Reach | RootPath],
+    constraints: Any,
     frames: int,
     skeleton: str | Skeleton = "humanml3d",
     fps: float = 20.0,
@@ -57,44 +61,58 @@ def targets_of(
     """World positions (T, J, 3) that the joints are to have, metres, float64; NaN where a joint is free.
 
     Args:
-        frames: T, of the motion.
+        constraints: a list of Reach and RootPath. frames: T, of the motion.
     Raises:
         ValueError: no constraint, an unknown joint, a frame outside the motion, a number that is not finite, two
             positions of a joint in one frame, a path that does not start at (0, 0), a position that no body can reach.
     """
     skeleton = get_skeleton(skeleton)
+    require(
+        isinstance(constraints, Sequence) and not isinstance(constraints, str),
+        f"constraints is {short(constraints)}, expected a list of Reach and RootPath.",
+    )
     require(skeleton.target_offsets is not None, f"constraints are for humanml3d, not for {skeleton.name}.")
     require(
         len(constraints) > 0, "there is no constraint; give a Reach or a RootPath, or leave constraints out."
     )
-    targets = torch.full((frames, skeleton.num_joints, 3), torch.nan, dtype=torch.float64)
+    targets = np.full((frames, skeleton.num_joints, 3), np.nan)
+
+    def put(frame: int, joint: int, axes: list[int], position: Float[np.ndarray, " n"]) -> None:
+        there = targets[frame, joint, axes]
+        require(
+            bool((np.isnan(there) | (there == position)).all()),
+            f"{skeleton.joints[joint]}@{frame} has two different positions; give one.",
+        )
+        targets[frame, joint, axes] = position
+
     for constraint in constraints:
         if isinstance(constraint, RootPath):
-            at, points = _path_points(constraint, frames)
-            targets[at, 0, 0], targets[at, 0, 2] = torch.from_numpy(points).unbind(-1)
+            for frame, point in zip(*_path_points(constraint, frames), strict=True):
+                put(frame, 0, [0, 2], point)
             continue
+        require(
+            isinstance(constraint, Reach), f"{constraint!r} is no constraint; give a Reach or a RootPath."
+        )
         require(
             constraint.joint in skeleton.joints,
             f"joint {constraint.joint!r} is unknown, expected one of {', '.join(skeleton.joints)}.",
         )
         _check_frame(constraint.frame, frames)
-        position = torch.tensor([float(number) for number in constraint.position], dtype=torch.float64)
         name = f"{constraint.joint}@{constraint.frame}"
+        position = _numbers(constraint.position, f"the position of {name}", "finite x, y, z in metres")
         require(
-            len(position) == 3 and bool(position.isfinite().all()),
-            f"the position of {name} is {tuple(constraint.position)}, expected finite x, y, z in metres.",
+            position.shape == (3,) and bool(np.isfinite(position).all()),
+            f"the position of {name} is {constraint.position}, expected finite x, y, z in metres.",
         )
-        place = targets[constraint.frame, skeleton.joints.index(constraint.joint)]
-        taken = ~place.isnan() & (place != position)
-        require(not taken.any(), f"{name} has two different positions; give one.")
-        place[:] = position
+        put(constraint.frame, skeleton.joints.index(constraint.joint), [0, 1, 2], position)
+    targets = torch.from_numpy(targets)
     _check_reachable(targets, skeleton, fps)
     return targets
 
 
 def _path_points(path: RootPath, frames: int) -> tuple[list[int], Float[np.ndarray, "n 2"]]:
     """Frames of a path and where the root is then."""
-    points = np.asarray(path.points, np.float64)
+    points = _numbers(path.points, "the path", "points of x and z in metres")
     require(
         points.ndim == 2 and points.shape[1] == 2 and len(points) > 0,
         f"a path has points of shape {points.shape}, expected (M, 2): x and z in metres.",
@@ -124,10 +142,18 @@ def _path_points(path: RootPath, frames: int) -> tuple[list[int], Float[np.ndarr
     return at, points
 
 
-def _check_frame(frame: int, frames: int) -> None:
+def _numbers(values: Any, name: str, expected: str) -> Float[np.ndarray, "..."]:
+    """An array of what should be numbers."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {short(values)}, expected {expected}.") from None
+
+
+def _check_frame(frame: Any, frames: int) -> None:
     require(
-        0 <= frame < frames,
-        f"frame {frame} is outside the motion, which has frames 0 to {frames - 1}; choose another or a longer motion.",
+        isinstance(frame, numbers.Integral) and 0 <= frame < frames,
+        f"frame {frame} is outside the motion, which has the frames 0, 1, … {frames - 1}; choose another.",
     )
 
 
@@ -135,14 +161,17 @@ def _check_reachable(targets: Float[Tensor, "t j 3"], skeleton: Skeleton, fps: f
     """Any two joints are at most as far apart as the bones between them, and as a runner comes in the time between."""
     frame, joint = (~targets.isnan()).any(-1).nonzero().T.numpy()
     where = targets[frame, joint].numpy()
-    bones = _bones_between(skeleton)
+    above = bones_above(skeleton)
+    bones = (above[:, None] ^ above) @ np.linalg.norm(
+        skeleton.target_offsets[1:], axis=1
+    )  # between any two joints
     legs = bones[0, [toe for _, toe in skeleton.feet]].max()
     names = [f"{skeleton.joints[j]}@{f}" for f, j in zip(frame, joint, strict=True)]
     top = legs + bones[0, joint] + ABOVE
     for name, height, most in zip(names, where[:, 1], top, strict=True):
         require(not height < 0, f"{name} is {-height:.2f} m below the floor; give a height of 0 or more.")
         require(
-            not height > most,
+            not height > most + CLOSE,
             f"{name} is {height:.2f} m high, {height - most:.2f} m more than a body reaches; give a lower position.",
         )
     # the start, too, is a position: the root in frame 0
@@ -163,24 +192,29 @@ def check_free(
     targets: Float[Tensor, "t j 3"], kept: Bool[np.ndarray, "t j"], skeleton: str | Skeleton = "humanml3d"
 ) -> None:
     """Raise ValueError for a target of a joint that an edit keeps."""
-    for frame, joint in np.argwhere((~targets.isnan()).any(-1).numpy() & kept)[:1]:
-        name = get_skeleton(skeleton).joints[joint]
-        raise ValueError(
-            f"{name}@{frame} is kept by this edit; constrain what it regenerates, or make the gap larger."
-        )
+    both = (~targets.isnan()).any(-1).numpy() & kept
+    frame, joint = np.unravel_index(both.argmax(), both.shape)
+    require(
+        not both.any(),
+        f"{get_skeleton(skeleton).joints[joint]}@{frame} is kept by this edit; constrain what it regenerates, or make "
+        "the gap larger.",
+    )
 
 
-def _bones_between(skeleton: Skeleton) -> Float[np.ndarray, "j j"]:
-    """Length of the bones between any two joints, metres."""
-    lengths = np.linalg.norm(skeleton.target_offsets, axis=1)
-    chains = [{0: 0.0}]
-    for joint in range(1, skeleton.num_joints):  # way up from each joint: joint → metres
-        chain, here, length = {}, joint, 0.0
-        while here != -1:
-            chain[here] = length
-            length, here = length + lengths[here], skeleton.parents[here]
-        chains.append(chain)
-    return np.array([[min(a[k] + b[k] for k in a.keys() & b.keys()) for b in chains] for a in chains])
+def missed(
+    targets: Float[Tensor, "t j 3"],
+    joints: Float[np.ndarray, "t j 3"],
+    skeleton: str | Skeleton = "humanml3d",
+) -> str:
+    """A sentence about the target that is missed most, if that is by 3 cm or more; else ""."""
+    apart = torch.where(targets.isnan(), 0.0, torch.as_tensor(joints) - targets).norm(dim=-1)
+    frame, joint = divmod(int(apart.argmax()), apart.shape[1])
+    if apart[frame, joint] < MISSED:
+        return ""
+    return (
+        f"{get_skeleton(skeleton).joints[joint]}@{frame} is {100 * apart[frame, joint]:.0f} cm from where it should "
+        "be; move it nearer, or choose another text, length or seed."
+    )
 
 
 def parse_reach(text: str) -> Reach:

@@ -5,7 +5,8 @@
 Gradients go through the decoder and through the sums of steps that make the path, in two stages:
 
 1. `Control.steer`, in every pass of the sampler: the distributions over the codes are tilted so that the motion of the
-   mean code vectors comes near the targets. The tilt pays for its KL divergence.
+   mean code vectors comes near the targets. The tilt pays for its KL divergence. (Edits and sequences of actions
+   have stage 2 alone.)
 2. `Control.settle`, after the last pass: the decoder's input vectors leave the codes, as little as possible, until the
    joints are at the targets.
 """
@@ -36,7 +37,6 @@ STEPS = 20.0  # weight of a wrong step between two frames, against a wrong posit
 STEER_STEPS, SETTLE_STEPS = 15, 25  # gradients in each pass, and in each round of stage 2
 ROUNDS = 8  # of stage 2, at most: after each the aims move
 ENOUGH = 0.004  # metres: stage 2 ends when no coordinate is missed by more
-MISSED = 0.03  # metres from a target that `Control.missed` mentions
 
 
 class Control:
@@ -57,6 +57,9 @@ class Control:
         skeleton: str | Skeleton = "humanml3d",
         joined: Callable[[Tensor], Tensor] = lambda features: features,
     ) -> None:
+        require(
+            not torch.is_inference_mode_enabled(), "constraints need gradients; leave torch.inference_mode."
+        )
         self.tokenizer, self.shown, self.joined = tokenizer, shown, joined
         self.skeleton = get_skeleton(skeleton)
         self.slices = feature_slices(self.skeleton)
@@ -76,7 +79,7 @@ class Control:
         books = self.tokenizer.codebook
         masked = (canvas == MASK).to(logits.device)
         fixed = [book[row.clamp(min=0)] for book, row in zip(books, canvas.to(logits.device), strict=True)]
-        predicted = logits.split(masked.sum(1).tolist())
+        predicted = logits.float().split(masked.sum(1).tolist())
         tilts = [tilt[where] for tilt, where in zip(self.tilts, masked, strict=True)]
 
         def tilted(tilts: list[Tensor]) -> list[Tensor]:
@@ -96,13 +99,15 @@ class Control:
         _search(loss, tilts, STEER_STEPS)()
         for kept, tilt, where in zip(self.tilts, tilts, masked, strict=True):
             kept[where] = tilt
-        return torch.cat(tilted(tilts))
+        with torch.autocast(logits.device.type, enabled=False):
+            return torch.cat(tilted(tilts))
 
     def settle(self, tokens: Int64[Tensor, "p n"]) -> Float[Tensor, "t d"]:
         """Raw features of the tokens' motion, moved to the targets: those of the round that misses them least.
 
         Raises:
-            ValueError: every round ended in what no body does (`mmm.tokenizer.model.check_decoded` has the limits).
+            ValueError: the tokens' own motion, or that of every round, is what no body does
+                (`mmm.tokenizer.model.check_decoded`).
         """
         books = self.tokenizer.codebook
         codes = [book[row] for book, row in zip(books, tokens.to(books.device), strict=True)]
@@ -115,6 +120,7 @@ class Control:
 
         with torch.no_grad():
             before = features(moves)
+        check_decoded(self.tokenizer, before, self.skeleton.metres)  # without constraints it is refused, too
 
         def loss(moves: list[Tensor]) -> Tensor:
             after = features(moves)
@@ -146,17 +152,6 @@ class Control:
             "text or seed.",
         )
         return best
-
-    def missed(self, joints: Float[np.ndarray, "t j 3"]) -> str:
-        """A sentence about the target that is missed most, if that is by more than `MISSED`; else ""."""
-        apart = torch.where(self.known, torch.as_tensor(joints) - self.targets, 0.0).norm(dim=-1)
-        frame, joint = divmod(int(apart.argmax()), apart.shape[1])
-        if apart[frame, joint] < MISSED:
-            return ""
-        return (
-            f"{self.skeleton.joints[joint]}@{frame} is {100 * apart[frame, joint]:.0f} cm from where it should be; "
-            "move it nearer, or choose another text, length or seed."
-        )
 
     def _possible(self, features: Float[Tensor, "t d"]) -> bool:
         """Whether a body could do this."""

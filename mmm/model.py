@@ -24,7 +24,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mmm.arguments import check_text, check_texts, gaps_of, lengths_of, motion_of, seeds_of, texts_of
-from mmm.constraints import Reach, RootPath, check_free, targets_of
+from mmm.constraints import Reach, RootPath, check_free, missed, targets_of
 from mmm.control import Control
 from mmm.editing import BODY_PARTS, Edit, edit, frames_to_add, joint_groups, prepare
 from mmm.errors import atomic_dir, read_json, require
@@ -338,8 +338,8 @@ class MMM:
             features = decode_in_pieces(self.tokenizer, tokens, sum(frames))
             check_decoded(self.tokenizer, features, get_skeleton(self.info["skeleton"]).metres)
         motion = self._motion(features, ", then ".join(texts))
-        missed = [control.missed(motion.joints)] if control else []
-        motion.note = " ".join(filter(None, self._notes(texts, embedding) + missed))
+        off = [missed(control.targets, motion.joints)] if control else []
+        motion.note = " ".join(filter(None, self._notes(texts, embedding) + off))
         motion.segments = list(zip(itertools.accumulate([0, *frames[:-1]]), texts, strict=True))
         return motion
 
@@ -519,7 +519,7 @@ class MMM:
                 features = self.tokenizer.decode(own, torch.tensor([count], device=own.device))[0, :count]
                 check_decoded(self.tokenizer, features, unit)
             motion = self._motion(features.cpu(), text)
-            motion.note = control.missed(motion.joints) if control else ""
+            motion.note = missed(control.targets, motion.joints) if control else ""
             motions.append(motion)
         return motions
 
@@ -543,6 +543,9 @@ class MMM:
             result.features, result.kept, source, ", then ".join(texts) or source.text
         )
         notes = self._notes(texts, self.embed(texts)) if texts else [source.note]
+        if constraints := options.get("constraints"):
+            targets = targets_of(constraints, len(motion), self.info["skeleton"], self.info["fps"])
+            notes = [*notes, missed(targets, motion.joints)]
         motion.note = " ".join(filter(None, notes))
         return motion
 

@@ -77,7 +77,6 @@ def generate_many(
     if batch_size is None:
         batch_size = CPU_ROWS if transformer.device.type == "cpu" else ACCELERATOR_ROWS
     require(batch_size >= 1, f"batch_size is {batch_size}, expected at least 1")
-    options |= {"group": batch_size, "precision": precision}
     order = sorted(range(len(frames)), key=lambda item: frames[item])  # a group holds items of similar length
     motions: list[np.ndarray] = [np.empty(0)] * len(frames)
     with tqdm(total=len(frames), desc="sampling", unit="clip", disable=not progress) as bar:
@@ -88,7 +87,8 @@ def generate_many(
             lengths = torch.tensor([math.ceil(count / tokenizer.config.ratio) for count in counts])
             canvas = torch.full((len(items), transformer.config.parts, int(lengths.max())), MASK)
             noise = [seeds[item] for item in items]
-            filled = fill(transformer, canvas, lengths, text[items], seeds=noise, **options)
+            own = {"seeds": noise, "group": batch_size, "precision": precision}
+            filled = fill(transformer, canvas, lengths, text[items], **own, **options)
             tokens = [row[:, :length] for row, length in zip(filled.tokens, lengths.tolist(), strict=True)]
             for item, motion in zip(items, decode_many(tokenizer, tokens, counts), strict=True):
                 motions[item] = motion

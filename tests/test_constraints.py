@@ -37,7 +37,7 @@ def test_what_real_motion_does_is_never_refused(golden):
     free = golden("features_free")
     for number in range(3):
         joints = features_to_joints(np.asarray(free[f"{number}/features"], np.float32))
-        joints[..., 1] = joints[..., 1].clip(0)
+        joints[..., 1] = joints[..., 1].clip(-0.01)  # no more than a floor is uneven
         path = RootPath(joints[:, 0, [0, 2]], range(len(joints)))
         frames = range(0, len(joints), 9)
         reaches = [
@@ -54,7 +54,7 @@ def test_what_real_motion_does_is_never_refused(golden):
             [Reach("left_hand", 5, (0, 1, 0))],
             "joint 'left_hand' is unknown, expected one of pelvis, left_hip",
         ),
-        ([Reach("head", 24, (0, 1, 0))], "frame 24 is outside the motion, which has frames 0 to 23"),
+        ([Reach("head", 24, (0, 1, 0))], "frame 24 is outside the motion, which has the frames 0, 1, … 23"),
         ([Reach("head", -1, (0, 1, 0))], "frame -1 is outside"),
         ([Reach("head", 5, (0, float("nan"), 0))], "head@5 is .*expected finite x, y, z"),
         ([Reach("head", 5, (0, 1))], "expected finite x, y, z"),
@@ -74,6 +74,22 @@ def test_what_real_motion_does_is_never_refused(golden):
         ([RootPath([(0, 0), (0, 1)], [0])], "2 points and 1 frames"),
         ([RootPath([(0, 0), (0, 1)], [0, 30])], "frame 30 is outside"),
         ([RootPath([(0, 1), (0, 1)], [3, 3])], "two points for one frame"),
+        (
+            [Reach("pelvis", 9, (1, 0.9, 1)), RootPath([(0, 0), (0, 1)])],
+            "pelvis@9 has two different positions",
+        ),
+        (
+            [RootPath([(0, 0), (0, 1)]), Reach("pelvis", 9, (1, 0.9, 1))],
+            "pelvis@9 has two different positions",
+        ),
+        ([RootPath([(0, 0), (0, 1)]), RootPath([(0, 0), (1, 1)])], "two different positions"),
+        (Reach("head", 5, (0, 1, 0)), "expected a list of Reach and RootPath"),
+        ("head@5:0,1,0", "expected a list of Reach and RootPath"),
+        ([("head", 5, (0, 1, 0))], "is no constraint; give a Reach or a RootPath"),
+        ([Reach("head", 3.5, (0, 1, 0))], "frame 3.5 is outside the motion, which has the frames 0, 1"),
+        ([Reach("head", 5, 1.0)], "position of head@5 is 1.0, expected finite x, y, z"),
+        ([Reach("head", 5, ("a", 1.6, 0))], "position of head@5 is .*expected finite x, y, z"),
+        ([RootPath([(0, 0), (1,)])], "the path is .*expected points of x and z"),
     ],
 )
 def test_what_cannot_be_is_refused(constraints, named):

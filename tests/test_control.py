@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmm import MMM
-from mmm.constraints import Reach, RootPath, targets_of
+from mmm.constraints import Reach, RootPath, missed, targets_of
 from mmm.control import AT, Control
 from mmm.motion.skeleton import HUMANML3D
 from mmm.sampling import fill
@@ -63,6 +63,11 @@ def test_an_edit_reaches_and_what_it_keeps_stays(shipped):
     assert np.abs(edited.joints[kept] - plain.joints[kept]).max() < 1e-5
     assert np.linalg.norm(edited.joints[30, WRIST] - near) < 0.01
     assert np.linalg.norm(plain.joints[30, WRIST] - near) > 0.03
+    assert edited.note == ""
+    far = [
+        Reach("left_wrist", 30, source.joints[30, WRIST] + [0.0, -0.7, 0.9])
+    ]  # beyond what the arm reaches from here
+    assert "left_wrist@30 is" in shipped.inbetween(source, (28, 34), "a person waves", constraints=far).note
     with pytest.raises(ValueError, match="left_wrist@10 is kept"):
         shipped.inbetween(
             source, (20, 40), "waves", constraints=[Reach("left_wrist", 10, source.joints[10, WRIST])]
@@ -142,10 +147,24 @@ def test_the_sampler_offers_every_pass_what_it_predicts(model):
     assert all(masked == rows for *_, masked, rows in seen) and max(rows for *_, rows in seen) < 15 * 2
 
 
-def test_a_target_that_is_missed_is_named(model):
+def test_the_sampler_takes_what_the_steering_of_each_item_gives(model):
+    canvas, lengths = model.empty_canvas([60, 48])
+    options = {"text": model.embed(["a person walks", "someone bows"]), "seeds": [3, 4]}
+
+    def steer(item, canvas, logits):
+        return (
+            logits if item else torch.where(torch.arange(logits.shape[1]) == 5, 1e4, -1e4).expand_as(logits)
+        )
+
+    steered = fill(model.transformer, canvas, lengths, steer=steer, **options).tokens
+    plain = fill(model.transformer, canvas, lengths, **options).tokens
+    assert (steered[0] == 5).all() and (plain[0] != 5).any()
+    assert torch.equal(steered[1, :, :12], plain[1, :, :12])
+
+
+def test_a_target_that_is_missed_is_named():
     targets = targets_of([Reach("left_wrist", 20, (0.4, 1.5, 0.2)), Reach("head", 3, (0, 1.5, 0))], 40)
     joints = targets.nan_to_num().numpy().astype(np.float32)
-    control = control_of(model, targets)
-    assert control.missed(joints) == ""
+    assert missed(targets, joints) == ""
     joints[20, WRIST] += [0, 0.03, 0.04]
-    assert control.missed(joints).startswith("left_wrist@20 is 5 cm from where it should be")
+    assert missed(targets, joints).startswith("left_wrist@20 is 5 cm from where it should be")

@@ -30,11 +30,11 @@ def requests(model, count, seed=0, longest=40):
 
 @pytest.mark.parametrize(
     ("precision", "batch_size", "options"),
-    [("no", 4, {}), ("bf16", 4, {"steps": 1}), ("bf16", 5, {"steps": 1, "guidance": 1.0})],
+    [("no", 4, {}), ("bf16", 4, {"steps": 2}), ("bf16", 5, {"steps": 1, "guidance": 1.0})],
 )
 def test_the_other_items_their_order_and_number_do_not_matter(shipped, precision, batch_size, options):
-    # One pass in bfloat16: a CPU that is not made for it is ten times slower in it.
-    count = 10 if precision == "no" else 6
+    # Few items and passes in bfloat16: a CPU that is not made for it is ten times slower in it.
+    count = 10 if precision == "no" else 5
     text, frames, seeds = requests(shipped, count)
 
     def generate(items):
@@ -46,7 +46,7 @@ def test_the_other_items_their_order_and_number_do_not_matter(shipped, precision
     everyone = generate(range(count))
     assert [len(everyone[item]) for item in range(count)] == frames
     shards = generate(range(count - 1, -1, -2)) | generate(range(0, count, 2))
-    for other in (shards, generate([count - 1])):
+    for other in (shards, generate([count - 1, 0, count // 2])):
         assert [item for item in other if not np.array_equal(other[item], everyone[item])] == []
 
 

@@ -1,6 +1,7 @@
 """Text encoders: MiniLM and CLIP against their own libraries, folders of other models, and what is refused."""
 
 import hashlib
+import json
 import socket
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from mmm import bert
 from mmm import text as text_module
 from mmm.text import (
     CLIP_PADDING,
@@ -87,6 +89,28 @@ def test_minilm_equals_transformers_bit_for_bit(minilm: TextEncoder):
         for own in ids[:4]:
             expected = library(input_ids=torch.tensor([own])).last_hidden_state
             assert torch.equal(minilm.model(torch.tensor([own])).last_hidden_state, expected)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "named"),
+    [
+        ("tokenizer.json", '{"version"', "tokenizer.json is damaged"),
+        ("config.json", "{}", "config.json has no whole number hidden_size, intermediate_size"),
+        ("config.json", {"num_attention_heads": 7}, "width 384, 7 heads"),
+        ("config.json", {"hidden_act": "relu"}, "relu; restore the folder"),
+        ("config.json", {"num_hidden_layers": 7}, "does not fit its config.json"),
+    ],
+)
+def test_a_damaged_minilm_is_refused_in_a_sentence(tmp_path, file, content, named):
+    source = text_module._packaged("minilm")
+    for name in bert.FILES:
+        (tmp_path / name).symlink_to(source / name)
+    if isinstance(content, dict):
+        content = json.dumps(json.loads((source / file).read_text()) | content)
+    (tmp_path / file).unlink()
+    (tmp_path / file).write_text(content)
+    with pytest.raises(ValueError, match=named):
+        load_text_encoder("minilm", folder=tmp_path)
 
 
 def test_encoding_does_not_depend_on_the_other_texts_and_repeats_exactly(minilm: TextEncoder):

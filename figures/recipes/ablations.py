@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -78,20 +79,34 @@ def variant(changes: Mapping[str, Any]) -> tuple[Recipe, int]:
     return get_recipe(name, **changes), seed
 
 
+def continued(file: Path, facts_of_run: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file holds, or {}. Raises ValueError if it was made with other data, sizes or budgets."""
+    results = json.loads(file.read_text()) if file.is_file() else {}
+    differing = [name for name, value in facts_of_run.items() if results.get(name, value) != value]
+    require(
+        not differing,
+        f"{file} was made with other {', '.join(differing)}; name another --out, or remove it.",
+    )
+    return results
+
+
 def ablate_tokenizer(
     folder: MotionFolder, evaluator: Evaluator, changes: Mapping[str, Any], out: Path, preset: str, steps: int
 ) -> dict[str, float]:
     """Train one tokenizer in OUT (or continue) and evaluate its reconstruction of val.
 
     Returns:
-        mpjpe_local, mpjpe_global (cm), usage, perplexity; FID against val itself, skating, jerk_mean.
+        mpjpe_local, mpjpe_global (cm), usage, perplexity; FID against val itself, skating, jerk_mean; seconds, CPU time
+        of the training.
     """
     changes = dict(changes)
     model = changes.pop("model", None)  # sizes instead of the preset's
     recipe, seed = variant(changes)
+    began = time.process_time()
     fit_tokenizer(folder, out, preset, recipe=recipe, model=model, steps=steps, seed=seed, eval_every=0)
+    seconds = time.process_time() - began  # of a training that was not stopped in between
     tokenizer, val = load_tokenizer(out), folder.pack("val")
-    numbers = evaluate_tokenizer(tokenizer, val, folder.skeleton)
+    numbers = evaluate_tokenizer(tokenizer, val, folder.skeleton) | {"seconds": seconds}
     clips = [np.asarray(val.clip(i)) for i in range(len(val))]
     how = (evaluator, folder, Accelerator(cpu=True), 32)
     real = evaluate_motions(val.lengths, lambda items: [clips[i] for i in items], *how)
@@ -192,12 +207,7 @@ class Arguments:
         facts_of_run["pool"] = self.pool
         facts_of_run |= {"tokenizer_steps": self.tokenizer_steps, "transformer_steps": self.transformer_steps}
         file = self.out / "results.json"
-        results = json.loads(file.read_text()) if file.is_file() else {"tokenizer": {}, "transformer": {}}
-        differing = [name for name, value in facts_of_run.items() if results.get(name, value) != value]
-        require(
-            not differing,
-            f"{file} was made with other {', '.join(differing)}; name another --out, or remove it.",
-        )
+        results = continued(file, facts_of_run) or {"tokenizer": {}, "transformer": {}}
         results |= facts_of_run
         sets: dict[tuple, tuple[TokenSet, TokenSet]] = {}
         for part, lines in (("tokenizer", TOKENIZERS), ("transformer", TRANSFORMERS)):

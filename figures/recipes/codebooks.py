@@ -10,8 +10,6 @@ that are complete are kept, so that the same call continues. OUT/codebooks.json 
 from __future__ import annotations
 
 import dataclasses
-import json
-import time
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
@@ -22,11 +20,12 @@ import seaborn as sns
 import tyro
 from matplotlib.figure import Figure
 
-from figures.recipes.ablations import ablate_tokenizer
+from figures.recipes.ablations import ablate_tokenizer, continued
 from mmm.data import MotionFolder
 from mmm.evaluation.evaluator import load_evaluator
 from mmm.fit import load_tokenizer
 from mmm.recipes import PresetName
+from mmm.training.data import facts
 from mmm.training.run_folder import git_state, write_json
 from mmm.viz.style import panels, small_png, styled
 
@@ -81,25 +80,24 @@ class Arguments:
         folder = MotionFolder.open(self.data)
         evaluator = load_evaluator(folder)
         file = self.out / "codebooks.json"
-        results = json.loads(file.read_text()) if file.is_file() else {}
+        about = {"evaluator": evaluator.name, **facts(folder), "preset": self.preset, "steps": self.steps}
+        results = about | {"rows": {}} | continued(file, about)
         settings = [(*sizes, 0) for sizes in product(SIZES, WIDTHS)] + [(*AGAIN, seed) for seed in (1, 2)]
         for codes, width, seed in settings:
             name = f"{codes} codes of {width}, seed {seed}"
-            if name in results:
+            if name in results["rows"]:
                 continue
             print(name, flush=True)
             place = self.out / f"{codes}-{width}-{seed}"
             changes = {"seed": seed, "model": {"codes": codes, "code_dim": width}}
-            began = time.process_time()
             numbers = ablate_tokenizer(folder, evaluator, changes, place, self.preset, self.steps)
-            numbers["seconds"] = time.process_time() - began
             numbers["dead"] = 100 * (1 - numbers["usage"])
             numbers["parameters"] = sum(p.numel() for p in load_tokenizer(place).parameters())
             setting = {"codes": codes, "width": width, "seed": seed}
-            results[name] = {"setting": setting, "numbers": numbers, "steps": self.steps, **git_state()}
+            results["rows"][name] = {"setting": setting, "numbers": numbers, **git_state()}
             self.out.mkdir(parents=True, exist_ok=True)
             write_json(file, results)
-        table = rows(results)
+        table = rows(results["rows"])
         (self.out / "codebooks.png").write_bytes(small_png(heat_maps(table)))
         columns = ["codes", "width", "seed", *SHOWN, "perplexity", "parameters"]
         print(table[columns].round(2).to_string(index=False))

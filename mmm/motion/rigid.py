@@ -242,7 +242,7 @@ def _nearest_pose(
     """Positions of the root and world rotations whose joints are nearest to all `joints`, by Gauss-Newton."""
     parents, inner = skeleton.parents, list(_children(skeleton))
     owner = np.array(parents[1:])[:, None] == inner  # (bone, inner joint): which joint rotates the bone
-    hangs = _bones_above(skeleton)  # (joint, bone): which bones a joint hangs on
+    hangs = bones_above(skeleton)  # (joint, bone): which bones a joint hangs on
     first = bone_rotations(joints, offsets, skeleton)
     root, rotations, turning = joints[:, 0].copy(), first.copy(), 3 * len(inner)
     for _ in range(STEPS):
@@ -267,7 +267,7 @@ def _nearest_pose(
     return root, _with_leaves(rotations, skeleton)
 
 
-def _bones_above(skeleton: Skeleton) -> Bool[np.ndarray, "j bones"]:
+def bones_above(skeleton: Skeleton) -> Bool[np.ndarray, "j bones"]:
     """True where bone b (to joint b + 1) lies between the root and joint j."""
     hangs = np.zeros((skeleton.num_joints, skeleton.num_joints), bool)
     for joint in range(1, len(hangs)):

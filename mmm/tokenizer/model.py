@@ -29,7 +29,7 @@ PRESETS = {name: TokenizerConfig(**preset["tokenizer"]) for name, preset in reci
 NORMALISATION = ("mean", "std", "upper_mean", "upper_std")  # buffers that are always stored in float32
 PIECE = 128  # tokens that are decoded at a time, about 25 s
 # of features that a body can have; some hardly vary, so that a sound model of one minute of training reaches 54
-MOST_STDS, MOST_METRES = 500.0, 10.0
+MOST_STDS, MOST_METRES = 100.0, 10.0
 
 
 class VQOutput(NamedTuple):

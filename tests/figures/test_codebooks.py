@@ -20,7 +20,7 @@ def test_each_row_has_its_size_and_is_trained_once(toy, tmp_path, monkeypatch, c
     arguments.run()
     assert "spread of three seeds" in capsys.readouterr().out
     assert (tmp_path / "out" / "codebooks.png").read_bytes()[:4] == b"\x89PNG"
-    results = json.loads((tmp_path / "out" / "codebooks.json").read_text())
+    results = json.loads((tmp_path / "out" / "codebooks.json").read_text())["rows"]
     assert len(results) == 4 + 2
     for row in results.values():
         config = load_tokenizer(tmp_path / "out" / "{codes}-{width}-{seed}".format(**row["setting"])).config
@@ -32,3 +32,6 @@ def test_each_row_has_its_size_and_is_trained_once(toy, tmp_path, monkeypatch, c
 
     monkeypatch.setattr(codebooks, "ablate_tokenizer", None)  # would fail
     arguments.run()
+    arguments.steps = 3
+    with pytest.raises(ValueError, match="was made with other steps"):
+        arguments.run()
