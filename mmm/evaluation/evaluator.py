@@ -210,17 +210,24 @@ class TrainedEvaluator:
         return self.network.encode_motion(features.to(self.device), lengths.to(self.device))
 
     def save_pretrained(
-        self, folder: str | os.PathLike[str], card: str, steps: int, **figures: float
+        self,
+        folder: str | os.PathLike[str],
+        card: str,
+        steps: int,
+        *,
+        dtype: torch.dtype = torch.float16,
+        **figures: float,
     ) -> None:
-        """Write the folder of an evaluator: network/ (float16), evaluator.json, README.md.
+        """Write the folder of an evaluator: network/, evaluator.json, README.md.
 
         Args:
             card: template of README.md, filled with the entries of `info`, `steps`, `figures`, `width` and `short`
                 (the first half of the hash).
+            dtype: of the stored weights; int8 halves the file (`mmm.storage.save_module`).
             figures: metrics of the training, by name.
         """
         with atomic_dir(folder, mark="evaluator.json") as part:
-            save_module(self.network, self.network.config, part / "network", torch.float16, ("mean", "std"))
+            save_module(self.network, self.network.config, part / "network", dtype, ("mean", "std"))
             info = {**self.info, "hash": _hash(part / "network"), "steps": steps, **figures}
             text = ", ".join(f"{name.removeprefix('val/')} {value:.3f}" for name, value in figures.items())
             filled = {**info, "width": self.width, "short": info["hash"][:8], "figures": text}

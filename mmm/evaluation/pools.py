@@ -28,11 +28,12 @@ MIRRORED = "M"  # before the id of a mirrored clip, as in HumanML3D
 def meaning(program: dict | None, clip: str, mirrored: bool = False) -> tuple[Hashable, ...]:
     """What a clip shows, as far as captions can say; two clips with the same meaning cannot be told apart.
 
-    Bandai: action class and style. Synthetic: actions, limbs and directions of each segment (captions may leave out
-    speed, size and count). Anything else: the clip itself.
+    Bandai: action class and style; a CMU take of such an action class ("walk") has the style "normal", so that in a
+    union of both the same caption fits both. Synthetic: actions, limbs and directions of each segment (captions may
+    leave out speed, size and count). Anything else: the clip itself.
     """
     if program and program.get("content") in ACTION_CLASSES:
-        return ("bandai", program["content"], program["style"], mirrored)
+        return ("bandai", program["content"], program.get("style", "normal"), mirrored)
     if program and "segments" in program:
         return ("synthetic", *(_segment(segment, mirrored) for segment in program["segments"]))
     if program and "content" in program:

@@ -32,6 +32,14 @@ def test_a_caption_may_be_right_for_clips_of_others(text, own, other, right):
     assert could_tell(text, own, other) is right
 
 
+def test_a_walk_of_another_source_is_no_distractor_of_one_without_a_style():
+    other = meaning({"content": "walk"}, "a take of CMU")
+    assert could_tell("a person walks", bandai("walk"), other) and could_tell(
+        "someone walks", other, bandai("walk")
+    )
+    assert not could_tell("a sad person runs", bandai("run", "sad"), meaning({"content": "run"}, "another"))
+
+
 def test_mirroring_text_and_clips_changes_no_answer():
     rng = np.random.default_rng(0)
     contents = ["walk", "walk-left", "walk-right", "bye", "wave-left-hand", "raise-up-right-hand", "bow"]
