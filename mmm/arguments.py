@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mmm.errors import require
+from mmm.errors import check_range, require
 from mmm.motion import Motion
+
+MOST_CANDIDATES = 64  # for a text (best_of)
+MOST_SEED = 2**62  # what is derived from it still has 64 bits
 
 
 def check_text(text: str) -> None:
@@ -39,9 +42,16 @@ def lengths_of(length: Any, texts: int) -> list[int]:
 
 
 def seeds_of(seed: numbers.Integral | Sequence[int], texts: int) -> list[int]:
-    """One seed for each text: those given, or `seed` + i for text i."""
+    """One seed for each text: those given, or `seed` + i for text i.
+
+    Raises:
+        ValueError: not one per text; a seed that is no whole number, or has more than 62 bits.
+    """
     seeds = [int(seed) + i for i in range(texts)] if isinstance(seed, numbers.Integral) else list(seed)
     require(len(seeds) == texts, f"{len(seeds)} seeds for {texts} texts; give one, or one per text.")
+    seeds = [one.item() if hasattr(one, "item") else one for one in seeds]  # of NumPy and torch
+    for one in seeds:
+        check_range("seed", one, -MOST_SEED, MOST_SEED)
     return seeds
 
 

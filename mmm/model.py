@@ -23,11 +23,19 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from mmm.arguments import check_text, check_texts, gaps_of, lengths_of, motion_of, seeds_of, texts_of
+from mmm.arguments import (
+    check_text,
+    check_texts,
+    gaps_of,
+    lengths_of,
+    motion_of,
+    seeds_of,
+    texts_of,
+)
 from mmm.constraints import Reach, RootPath, check_free, missed, targets_of
 from mmm.control import Control
 from mmm.editing import BODY_PARTS, Edit, edit, frames_to_add, joint_groups, prepare
-from mmm.errors import atomic_dir, read_json, require
+from mmm.errors import atomic_dir, read_json, require, short
 from mmm.known_texts import FILE, KnownTexts
 from mmm.motion import Motion, get_skeleton
 from mmm.sampling import Filled, check_predicts_all, fill
@@ -197,6 +205,7 @@ class MMM:
         seed: numbers.Integral | Sequence[int] = 0,
         split: bool = True,
         constraints: Sequence[Reach | RootPath] = (),
+        best_of: int = 1,
         **options: Any,
     ) -> Motion | list[Motion]:
         """A motion for a text, or a list of motions for a list of texts.
@@ -204,8 +213,7 @@ class MMM:
         The motion of a text that is far from everything learned, that the text encoder does not know or cuts off, or
         whose spelling was corrected, has a `note` that says so. A text with several actions
         ("a person walks, then waves") is cut (`mmm.sequences.split_text`), and each action gets a canvas of its own
-        (`generate_long`), so that it may be longer than one canvas. Source of this choice: figures/composed (38 of 52
-        pairs of actions right, against 10 of 52 in one canvas).
+        (`generate_long`): figures/composed has 38 of 52 pairs of actions right, and 10 of 52 in one canvas.
 
         Args:
             text: what the person does.
@@ -215,14 +223,21 @@ class MMM:
                 length and seed, not on the other items of the list.
             split: False gives a text one canvas, as in the paper, however many actions it has.
             constraints: where joints are to be, and the path of the root (`mmm.control`); they hold for each text.
+            best_of: 1 to 64 candidates for each text; an evaluator chooses (`mmm.evaluation.best_of`).
             options: of `mmm.sampling.fill`: steps, guidance, temperature, argmax, schedule, group, precision.
         Raises:
-            ValueError: an empty text, a length out of range, not as many lengths or seeds as texts; a model that
-                predicts only the upper body, or whose weights are damaged (`mmm.tokenizer.model.check_decoded`).
+            ValueError: an empty text, a number out of range, not as many lengths or seeds as texts; a model that
+                predicts only the upper body, has no evaluator (best_of), or is damaged (`check_decoded`).
         """
         check_predicts_all(self.transformer.config)  # before a missing length estimator is complained about
         texts = [text] if isinstance(text, str) else list(text)
         plans = self.plan(texts, length, split)
+        if best_of != 1:
+            from mmm.evaluation import best_of as candidates
+
+            how = {"split": split, "constraints": constraints}
+            chosen = candidates.best_of(self, texts, best_of, length, seed, **how, **options)
+            return chosen[0] if isinstance(text, str) else chosen
         seeds = seeds_of(seed, len(texts))
         embeddings = [self.embed(actions) for actions, _ in plans]
         frames = [
@@ -465,7 +480,8 @@ class MMM:
         Raises:
             ValueError: a text is empty.
         """
-        return TextEmbedding.stack([self.encoder.encode([self.read(text)]) for text in texts]).to(self.device)
+        once = {text: self.encoder.encode([self.read(text)]) for text in dict.fromkeys(texts)}
+        return TextEmbedding.stack([once[text] for text in texts]).to(self.device)
 
     def read(self, text: str) -> str:
         """`text` as the model reads it: misspelled words corrected, if the model knows its captions (`KnownTexts`)."""
@@ -690,7 +706,7 @@ def _read_info(path: Path) -> dict[str, Any]:
         number = info.get(name, 1.0)
         require(
             type(number) in (int, float) and low <= number <= high,
-            f"{path} says {name} {number!r}, expected {low} to {high}; {remedy}.",
+            f"{path} says {name} {short(repr(number))}, expected {low} to {high}; {remedy}.",
         )
     for name in ("text_encoder", "skeleton", "data", "licence", "splits_hash"):
         require(isinstance(info.get(name, ""), str), f"{path}: the {name} is no text; {remedy}.")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from tyro.conf import Positional, UseAppendAction
 
-from mmm.errors import check_file_to_write, require
+from mmm.errors import check_file_to_write, require, short
 
 
 @dataclasses.dataclass
@@ -80,6 +80,8 @@ class Generate(Sampling):
     split: bool = True
     """Cut a text at every "then": each action is generated on its own, and then the transitions. --no-split: all
     actions at once, as in the paper."""
+    best_of: int = 1
+    """Candidates for each text; an evaluator chooses the one nearest to its text. 8 takes eight times as long."""
     reach: UseAppendAction[tuple[str, ...]] = ()
     """A joint at a position in a frame: left_wrist@60:0.3,1.6,0.5 is JOINT@FRAME:X,Y,Z; give it again for more. Joints:
     pelvis, left_hip, right_hip, spine1, left_knee, right_knee, spine2, left_ankle, right_ankle, spine3, left_foot,
@@ -103,7 +105,8 @@ class Generate(Sampling):
         model.plan(texts, length, self.split)  # refuses lengths before the text encoder is loaded
         _ = model.encoder  # loaded here, so that it does not count as sampling
         loaded = time.perf_counter()
-        motions = model.generate(texts, length, split=self.split, constraints=constraints, **self.options())
+        how = {"split": self.split, "constraints": constraints, "best_of": self.best_of, **self.options()}
+        motions = model.generate(texts, length, **how)
         sampled = time.perf_counter()
         print_notes(motions)
         for number, motion in enumerate(map(self.fixed, motions)):
@@ -127,7 +130,8 @@ def check_quotes(command: str, texts: Sequence[str]) -> None:
     """Refuse several texts of one word each: they are one text whose quotes were forgotten."""
     require(
         len(texts) < 2 or any(len(text.split()) > 1 for text in texts),
-        f'{len(texts)} texts of one word each; put quotes around a text: mmm {command} "{" ".join(texts)}" …',
+        f"{len(texts)} texts of one word each; put quotes around a text: "
+        f'mmm {command} "{short(" ".join(texts))}" …',
     )
 
 

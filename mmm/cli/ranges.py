@@ -15,6 +15,7 @@ HOUR = 72_000  # frames
 RANGES: dict[str, Range] = {
     "batch": (1, 4096),
     "batch_size": (1, 4096),
+    "best_of": (1, 64),
     "clips": (1, 1_000_000),
     "code_noise": (0.0, 1.0),
     "codes": (1, 65_536),
