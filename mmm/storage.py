@@ -104,6 +104,10 @@ def load_module(make: Callable[[], Module], folder: str | os.PathLike[str]) -> M
             weight is not None and weight.dtype == torch.int8 and scale.shape == weight.shape[:1],
             f"{folder} has {name} but no weights in 8 bits with as many rows; save the model again",
         )
+        require(
+            scale.is_floating_point(),
+            f"{folder} has {name} of type {scale.dtype}, expected floating-point numbers; save the model again",
+        )
         state[name.removesuffix(SCALE)] = weight.float() * _per_row(scale.float(), weight)
     values = checked_values(state, expected, str(folder))
     # what is still mapped into memory is copied: the file may be changed

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from mmm import __version__
 from mmm.cli import main, parse
@@ -264,6 +266,43 @@ def test_ctrl_c_that_a_library_turns_into_another_error_is_one_still(capsys, mon
         assert capsys.readouterr().err == "mmm: interrupted\n"
         monkeypatch.undo()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interruption_that_a_library_swallows_is_repeated_but_not_while_the_command_cleans_up(
+    capsys, monkeypatch, heard
+):
+    cleaned = []
+
+    def swallowing(*args):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        try:
+            time.sleep(60)
+        finally:
+            time.sleep(1.5)
+            cleaned.append(True)
+
+    monkeypatch.setattr("mmm.cli.check_options", swallowing)
+    assert run("prepare", "synthetic") == 130
+    assert capsys.readouterr().err == "mmm: interrupted by SIGTERM\n" and cleaned == [True]
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_a_message_about_a_name_of_any_length_can_be_read(capsys):
+    assert run("generate", "a person walks", "--model", "x" * 9000) == 2
+    said = capsys.readouterr().err
+    assert "too long" in said and "…" in said and len(said) < 1300
+
+
+def test_the_last_line_of_an_interrupted_command_is_not_its_progress_bar(capsys, monkeypatch, heard):
+    def interrupted(*args):
+        bar = tqdm(total=3, desc="clips")
+        signal.raise_signal(signal.SIGINT)
+        bar.update()
+
+    monkeypatch.setattr("mmm.cli.check_options", interrupted)
+    assert run("prepare", "synthetic") == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "mmm: interrupted"
 
 
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGTERM"])

@@ -136,6 +136,10 @@ NORM, MATRIX = "decoders.0.first.bias", "decoders.0.first.weight"
         (lambda s: s.update({"quantizers.0.step": torch.tensor(1.0)}), "wrong type: quantizers.0.step"),
         (lambda s: s.pop(MATRIX + storage.SCALE), f"wrong type: {MATRIX} .torch.int8"),
         (lambda s: s.update({MATRIX + storage.SCALE: torch.ones(3)}), f"{MATRIX}.row_scale but no weights in 8 bits"),
+        (
+            lambda s: s.update({MATRIX + storage.SCALE: s[MATRIX + storage.SCALE].long()}),
+            f"{MATRIX}.row_scale of type torch.int64, expected floating-point",
+        ),
         (lambda s: s[MATRIX + storage.SCALE].__setitem__(0, torch.nan), f"NaN or infinite numbers: {MATRIX}"),
         (lambda s: s.update({NORM + storage.SCALE: torch.ones(16)}), f"{NORM}.row_scale but no weights in 8 bits"),
         (lambda s: s["mean"].__setitem__(0, -1e30), "numbers beyond ±100,000,000: mean"),

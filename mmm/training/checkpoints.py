@@ -139,12 +139,17 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Undo `optimizer_tensors`. Raises ValueError for a state of other parameters."""
+    """Undo `optimizer_tensors`. Raises ValueError for a state that is damaged or of other parameters."""
     state: dict[int, dict[str, Tensor]] = {}
     shapes = [parameter.shape for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():
         index, _, key = name.partition("/")
         known = index.isdecimal() and int(index) < len(shapes)
+        require(
+            bool(tensor.double().isfinite().all()),
+            f"the checkpoint is damaged: its optimizer has NaN or infinite numbers in {name!r:.60}; delete it to go on "
+            "from the one before it.",
+        )
         require(
             known and tensor.shape in (torch.Size([]), shapes[int(index)]),
             f"the checkpoint is of another model: its optimizer has {name!r:.60} with shape {tuple(tensor.shape)}; "

@@ -130,7 +130,7 @@ def odd_weights(rng: Random, path: Path) -> tuple[str, bool]:
     if number and value.is_floating_point():
         value.view(-1)[rng.randrange(value.numel())] = float(choice)
     values = {
-        "dtype": lambda: value.to(rng.choice((torch.int64, torch.bool))),
+        "dtype": lambda: value.to(rng.choice([t for t in (torch.int64, torch.bool) if t != value.dtype])),
         "shape": lambda: value.flatten()[:-1],
     }
     state[name] = values.get(choice, lambda: value)()

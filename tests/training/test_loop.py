@@ -143,6 +143,11 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(uninterrupted, tmp_path):
             folder / "optimizer.safetensors",
         )
 
+    def of_numbers(folder):
+        state = load_file(folder / "optimizer.safetensors")
+        state["0/exp_avg_sq"].view(-1)[0] = torch.inf
+        save_file(state, folder / "optimizer.safetensors")
+
     def of_state(change):
         def write(folder):
             state = json.loads((folder / "state.json").read_text())
@@ -153,6 +158,7 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(uninterrupted, tmp_path):
 
     parts = (
         (of_optimizer, "lacks arrays of some parameters"),
+        (of_numbers, "optimizer has NaN or infinite numbers in '0/exp_avg_sq'"),
         (of_state(lambda state: state["info"].update(logged=True)), "state.json does not say"),
         (of_state(lambda state: state["info"].pop("summed")), "state.json does not say"),
         (of_state(lambda state: state["groups"].remove("log")), "state.json does not say"),
