@@ -163,8 +163,7 @@ class Control:
 
     def _decode(self, vectors: list[Tensor]) -> Float[Tensor, "t d"]:
         """Vectors (N, C) of each part → raw features."""
-        decoded = self.tokenizer._decode([part[None] for part in vectors], None)
-        return self.tokenizer.denormalise(decoded)[0, : len(self.targets)]
+        return self.tokenizer.decode_vectors([part[None] for part in vectors])[0, : len(self.targets)]
 
     def _joints(self, features: Float[Tensor, "t d"]) -> Float[Tensor, "t j 3"]:
         return features_to_joints(self.joined(features).cpu().double(), self.skeleton)

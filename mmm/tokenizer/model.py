@@ -131,6 +131,10 @@ class Tokenizer(nn.Module):
         vectors = [q.lookup(part) for q, part in zip(self.quantizers, tokens.unbind(1), strict=True)]
         return self.denormalise(self._decode(vectors, real)) * real_frames[..., None]
 
+    def decode_vectors(self, vectors: list[Float[Tensor, "b n c"]]) -> Float[Tensor, "b t d"]:
+        """Raw features (t = n × ratio frames) of any vectors, an entry for each part; all are real. With gradients."""
+        return self.denormalise(self._decode(vectors, None))
+
     @property
     def codebook(self) -> Float[Tensor, "p k c"]:
         """The code vectors of each part."""
