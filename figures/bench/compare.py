@@ -188,6 +188,12 @@ def run(case: str, folder: Path) -> dict[str, Any]:
     return json.loads(lines[-1])
 
 
+def revision(folder: Path) -> str:
+    """The commit of a checkout."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -202,6 +208,8 @@ def main() -> None:
     if given.child:
         print(json.dumps(child(given.child)))
         return
+    if given.before is None or not (given.before / "mmm").is_dir():
+        parser.error("--before is missing: a checkout of the older state (git worktree add ../before COMMIT)")
     results = json.loads(given.out.read_text()) if given.out.exists() else {}
     for case in given.only or CASES:
         pairs = []
@@ -225,6 +233,9 @@ def main() -> None:
             }
             least, most = min(ratios["cpu"]), max(ratios["cpu"])
             results[case] = found | {"least": least, "most": most, "pairs": len(pairs)} | medians
+            results[case]["revisions"] = {
+                name: revision(getattr(given, name)) for name in ("before", "after")
+            }
             given.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
