@@ -5,14 +5,20 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from made_up.canvases import empty, make_model, make_text
+from scipy.spatial import cKDTree
 
+from mmm.motion import HUMANML3D, KIT
 from mmm.philox import Philox
 from mmm.sampling import default_steps, fill, masked_counts
 from mmm.text import load_text_encoder
 from mmm.transformer import MASK
+from mmm.viz.body import mannequin, table
+from mmm.viz.player import _body
+from tests.viz.test_render import t_pose
 
 DEMO = Path(__file__).resolve().parent.parent / "docs" / "demo"
 TEXTS = """a person walks forward
@@ -78,6 +84,25 @@ def test_schedule(ask):
     found = ask(counts=counts, lengths=lengths)
     assert found["steps"] == [default_steps(n) for n in lengths]
     assert found["counts"] == [masked_counts(*count) for count in counts]
+
+
+@pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=["humanml3d", "kit"])
+def test_the_figure_of_the_browser_is_that_of_the_pictures(ask, skeleton):
+    """Each vertex lies on the other figure, with its colour and direction (grids of 1.8 cm differ)."""
+    joints = t_pose(skeleton)[None]
+    joints[:, list(skeleton.hands)] += [0, 0.1, 0.1]
+    own = mannequin(joints, skeleton)
+    points, normals = own.skin(own.pose(joints)[0])
+    question = {"skeleton": _body(skeleton), "table": table(), "joints": joints.ravel().tolist(), "frame": 0}
+    question["aspects"] = [0.6, 1.0, 1.6]
+    found = {key: np.array(rows) for key, rows in ask(figure=question)["figure"].items()}
+    assert (found["seen"] > 0.6).all() and (found["seen"] <= 1).all()  # nothing is cropped
+    for here, there in ((found["points"], points), (points, found["points"])):
+        far, _ = cKDTree(there).query(here)
+        assert far.mean() < 0.01 and far.max() < 0.025
+    _, nearest = cKDTree(points).query(found["points"])
+    assert np.abs(found["tints"] - own.tints[nearest]).mean() < 5
+    assert np.median((found["normals"] * normals[nearest]).sum(1)) > 0.95
 
 
 @pytest.mark.parametrize(

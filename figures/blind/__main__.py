@@ -39,11 +39,14 @@ class Make:
     """Free text: a JSON list of {"text", "kind", "actions"}; the built-in prompts by default."""
     seed: int = 0
     """Of the first prompt; the next has one more."""
+    best_of: int = 1
+    """Candidates for each prompt, of which the shipped evaluator chooses one."""
 
     def run(self) -> None:
         prompts = None if self.prompts is None else read_prompts(self.prompts)
         model, data = MMM.from_pretrained(self.model), MotionFolder.open(self.data)
-        out = make_strips(model, data, self.out, self.seed, prompts=prompts, command=_command())
+        how = {"prompts": prompts, "command": _command(), "best_of": self.best_of}
+        out = make_strips(model, data, self.out, self.seed, **how)
         print(f"{out}: give instructions.md and strips/ to a reader, keep key.json for yourself")
 
 

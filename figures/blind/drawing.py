@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 
 from mmm.errors import atomic_write
 from mmm.motion.skeleton import get_skeleton
-from mmm.viz.body import SOLE, Mannequin, hands, mannequin, side_colours
+from mmm.viz.body import SOLE, Mannequin, mannequin, side_colours
 from mmm.viz.camera import Camera, best_yaw, facing, key_frames
 from mmm.viz.render import Still, facing_arrow, still
 from mmm.viz.strip import place
@@ -109,7 +109,7 @@ def _pose(
         still(body, [(points, normals)], camera),
         float(shift[0]),
         arrow + shift,
-        [(camera.project(recent[:, hand])[:, :2] + shift, sides[hand]) for hand in hands(SKELETON)],
+        [(camera.project(recent[:, hand])[:, :2] + shift, sides[hand]) for hand in SKELETON.hands],
         max(float(np.ptp(across)), 0.75),
         f"{frame / fps:.1f} s",
     )

@@ -60,6 +60,7 @@ def make_strips(
     *,
     prompts: list[Row] | None = None,
     command: str | None = None,
+    best_of: int = 1,
 ) -> Path:
     """Write strips/001.png …, answers.json to fill in, instructions.md for the reader, and key.json (not for them).
 
@@ -72,6 +73,7 @@ def make_strips(
     Args:
         prompts: free text (see `read_prompts`); the built-in prompts by default.
         command: for the manifest.
+        best_of: candidates for each prompt (`MMM.generate`).
 
     Raises:
         ValueError: a prompt is a training caption, `split` has no clip of a class or too few in all, or `out` is not
@@ -104,15 +106,17 @@ def make_strips(
             else spread(takes, len(prompts), rng)
         )
         real = [{"content": name, "clip": clip} for name, clip in picked]
+    motions = model.generate(texts, seed=seed, best_of=best_of)
     rows: list[Row] = [
         {"kind": "generated", **row, "seed": seed + i, "motion": motion}
-        for i, (row, motion) in enumerate(zip(requested, model.generate(texts, seed=seed), strict=True))
+        for i, (row, motion) in enumerate(zip(requested, motions, strict=True))
     ]
     for row in real:
         motion = Motion(folder.features(row["clip"]), fps=folder.fps, skeleton=folder.skeleton)
         rows.append({"kind": "real", **row, "motion": motion})
     rows = [rows[i] for i in rng.permutation(len(rows))]
     facts = {"command": command, "device": str(model.device), "seed": seed, "split": split, "fps": folder.fps}
+    facts |= {"best_of": best_of} if best_of > 1 else {}
     facts |= {"model": model_hash(model), "data": folder.name, "data_hash": folder.content_hash}
     with atomic_dir(out, mark="key.json") as part:
         _write(part, rows, form, progress)

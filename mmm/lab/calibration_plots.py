@@ -114,8 +114,12 @@ def plot_cost(
         whis=(10, 90), manage_ticks=False, medianprops={"color": BAD, "linewidth": 2},
     )  # fmt: skip
     left.axhline(near, **limit, label=f"{near:g} cm")
-    left.set(xlim=(0, 1), xlabel="confidence of the likeliest code", ylabel="error of the choice, cm")
-    left.set_title("confident choices have smaller errors (median, quartiles, 10 % and 90 %)")
+    left.set(
+        xlim=(0, 1),
+        xlabel="confidence of the likeliest code",
+        ylabel="error, cm (quartiles, 10–90 %)",
+    )
+    left.set_title("confident choices have smaller errors")
     left.legend()
     limits = np.geomspace(0.25, max(20.0, near), 60)
     counts = (cost[:, None, :] <= limits[:, None]).sum(-1)  # (positions, limits); the true code has error 0
@@ -126,7 +130,7 @@ def plot_cost(
     right.axvline(near, **limit)
     right.axhline(cost.shape[1], color=NEUTRAL, linestyle=":", label="all codes")
     right.set(xscale="log", yscale="log", xlabel="distance from the truth at most, cm", ylabel="codes")
-    right.set_title("synonyms: how many codes decode to nearly the same")
+    right.set_title("synonyms: codes that decode to nearly the same")
     right.legend(loc="upper left")
     return figure
 
@@ -195,6 +199,9 @@ def plot_rules(tables: Mapping[str, DataFrame], better: Mapping[str, str] | None
         ax.set(xscale="log", xlabel="passes")
         ax.set_xticks(passes, passes)
         ax.minorticks_off()
+        ax.margins(0.12)  # no dot is cut at the edge
+        if passes[1:] == passes[-1:]:  # a single number of passes: the rules stand close together
+            ax.set_xlim(passes[-1] / 2, passes[-1] * 2)
         ax.set_title(title + (f"\n({better[title]} is better)" if title in (better or {}) else ""))
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     return figure

@@ -73,6 +73,12 @@ class Skeleton:
         return tuple(parents)
 
     @cached_property
+    def hands(self) -> tuple[int, ...]:
+        """The joints at the ends of the arms."""
+        sides = self.left + self.right
+        return tuple(chain[-1] for chain in self.chains if chain[0] and chain[-1] in sides)
+
+    @cached_property
     def rotation_parents(self) -> tuple[int, ...]:
         """The joint in whose frame each joint's rotation is expressed; -1 for the root.
 

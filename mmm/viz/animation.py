@@ -1,26 +1,26 @@
-"""Animations: GIF through Pillow, MP4 through the ffmpeg program where there is one."""
+"""Animations: what is drawn in each frame of a GIF or MP4, and the camera that follows."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import shutil
-import subprocess
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import uniform_filter1d
 
-from mmm.errors import atomic_write, require
+from mmm.errors import require
 from mmm.motion.skeleton import Skeleton
-from mmm.viz.body import Mannequin, as_scene, mannequin, marked, table
+from mmm.viz.body import Mannequin, as_scene, mannequin, marked
 from mmm.viz.camera import Camera, best_yaw, fit
+from mmm.viz.encode import write_frames
 from mmm.viz.render import FINE, View, figure, shadow
 from mmm.viz.style import (
     AMBER,
@@ -41,10 +41,9 @@ STILL = 2.2  # metres: the camera rests if the root stays within this
 LEAST = 1.6  # metres that a picture shows at least: a body that lies is not drawn larger than one that stands
 LENS = 0.26  # half the height of the picture at a distance of one metre
 PITCH = 0.27  # radians: the viewer looks down a little, so that the floor is visible
+BALL = 0.045  # metres: the radius of a mark
+NO_BALLS = np.zeros((0, 3))
 FAR = 4  # metres around the person in which the floor has lines
-COLOURS = 63  # in a GIF's palette: these, the ground in shadow, the figure in light and shadow, and mixtures
-_SOLID: tuple[Colour, ...] = (PAPER, FLOOR, DARK, PATH, GENERATED, AMBER, LEFT, RIGHT)
-ALIKE = 9  # how far two colours are apart that an eye does not tell in a moving picture
 Titles = Sequence[tuple[int, str]]  # first frame and text
 
 
@@ -57,6 +56,7 @@ def animate(
     skeleton: str | Skeleton | None = None,
     size: int = 400,
     generated=None,
+    balls: Any = (),
 ) -> Path:
     """Write a motion as an animation that loops: .gif, or .mp4 where the ffmpeg program is installed.
 
@@ -74,16 +74,23 @@ def animate(
         size: width and height in pixels, even.
         generated: booleans (T,), which frames a model generated: a yellow line marks them. Of an edited motion those
             by default.
+        balls: positions in the world, metres, to mark: what a hand is to reach, or points of a path. The camera does
+            not follow them.
     Returns:
         The path.
     Raises:
-        ValueError: joints of another shape or not finite, another suffix, .mp4 without ffmpeg.
+        ValueError: joints or balls of another shape or not finite, another suffix, .mp4 without ffmpeg.
     """
     path = _checked(path, size)
     joints, fps, skeleton, _ = as_scene(motion, fps, skeleton)
+    balls = np.asarray(balls, float).reshape(-1, 3) if len(balls) == 0 else np.asarray(balls, float)
+    require(
+        balls.ndim == 2 and balls.shape[1] == 3 and np.isfinite(balls).all(),
+        f"balls have shape {balls.shape} or are not finite, expected positions (n, 3) in metres.",
+    )
     titles = _titles(motion, title)
-    frames = _frames(joints, fps, skeleton, titles, marked(motion, generated), _room([titles]), size)
-    return _write(path, frames, fps, size, size)
+    frames = _frames(joints, fps, skeleton, titles, marked(motion, generated), _room([titles]), size, balls)
+    return write_frames(path, frames, fps, size, size)
 
 
 def animate_beside(
@@ -136,7 +143,7 @@ def animate_beside(
         return whole
 
     sheets = map(sheet, itertools.islice(zip(*pictures, strict=True), longest))
-    return _write(path, sheets, rates[0], size * columns, size * rows)
+    return write_frames(path, sheets, rates[0], size * columns, size * rows)
 
 
 def _checked(path: str | os.PathLike[str], size: int) -> Path:
@@ -147,14 +154,6 @@ def _checked(path: str | os.PathLike[str], size: int) -> Path:
         f"{path} cannot be written: an animation's suffix is .gif or .mp4.",
     )
     require(size >= 64 and size % 2 == 0, f"size is {size}, expected an even number of pixels, 64 or more.")
-    return path
-
-
-def _write(path: Path, frames: Iterable[Image.Image], fps: float, width: int, height: int) -> Path:
-    if path.suffix.lower() == ".gif":
-        _write_gif(path, frames, fps)
-    else:
-        _write_mp4(path, frames, fps, width, height)
     return path
 
 
@@ -182,12 +181,15 @@ def _frames(
     generated: Bool[np.ndarray, " t"] | None,
     lines: int,
     size: int,
+    balls: Float[np.ndarray, "n 3"] = NO_BALLS,
 ) -> Iterator[Image.Image]:
     """The pictures of an animation, RGB, `size` pixels square, with room for so many lines of title."""
     body = mannequin(joints, skeleton)
     poses = body.pose(joints)
     edge, small, letters = size // 50, _font(round(size * 0.036)), _font(round(size * 0.044))
-    right, bottom = size - edge, size - edge - round(lines * 2.6 * edge)  # of the ground
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    room = pen.multiline_textbbox((0, 0), "\n".join(["Ag"] * lines), letters, spacing=edge / 2)[3]
+    right, bottom = size - edge, size - edge - (round(room) + edge if lines else 0)  # of the ground
     view, targets = _follow(
         joints, body, poses, fps, (2 * edge, 3 * edge + small.size, right - edge, bottom - 2 * edge)
     )
@@ -197,7 +199,13 @@ def _frames(
         points, normals = body.skin(poses[at])
         picture = _ground(here, floor_path[: at + 1], size)
         picture *= 1 - shadow(points, body.cell, here, (size, size))[..., None]
+        # one whose centre is farther away than the root is drawn before the figure, the others after it
+        behind = here.pixels(balls)[:, 2] > here.pixels(joints[at, 0])[2]
+        for ball in balls[behind]:
+            _ball(picture, here, ball)
         figure(body, points, normals, here).onto(picture)
+        for ball in balls[~behind]:
+            _ball(picture, here, ball)
         picture[:edge], picture[bottom:], picture[:, :edge], picture[:, right:] = 4 * [PAPER]
         if generated is not None:
             _mark(picture, generated, at, (edge, bottom - 3, right))
@@ -214,6 +222,21 @@ def _frames(
             (2 * edge, bottom + edge), "\n".join(_wrapped(words)), DARK, letters, spacing=edge / 2
         )
         yield whole
+
+
+def _ball(picture: Float[np.ndarray, "h w 3"], view: View, centre: Float[np.ndarray, "3"]) -> None:
+    """A lit ball at a position in the world."""
+    x, y, depth = view.pixels(centre)
+    if depth < 0.3 * view.camera.distance:  # close to the viewer, or behind
+        return
+    radius = BALL * view.scale * view.camera.distance / depth
+    left, top = (max(0, int(one - radius - 1)) for one in (x, y))
+    part = picture[top : max(top, int(y + radius + 2)), left : max(left, int(x + radius + 2))]
+    down, across = np.mgrid[: part.shape[0], : part.shape[1]] + 0.5
+    down, across = (top + down - y) / radius, (left + across - x) / radius
+    alpha = np.clip((1 - np.hypot(across, down)) * radius + 0.5, 0, 1)[..., None]
+    light = 1.1 - 0.5 * np.hypot(across + 0.35, down + 0.45)[..., None]
+    part += alpha * (np.clip(light * GENERATED, 0, 255) - part)
 
 
 def _mark(
@@ -290,82 +313,3 @@ def _ground(view: View, path: Float[np.ndarray, "n 3"], size: int) -> Float[np.n
 @lru_cache
 def _font(pixels: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(FONT, pixels)
-
-
-def _write_gif(path: Path, frames: Iterable[Image.Image], fps: float) -> None:
-    """One palette for all frames; pixels that hardly change are transparent, which takes half the bytes."""
-    pictures = [np.asarray(frame) for frame in frames]
-    nearest, palette = _palette(pictures[:: max(1, len(pictures) // 8)])
-    colours = np.array(palette, float).reshape(-1, 3)
-    alike = ((colours[:, None] - colours) ** 2).sum(-1) < ALIKE**2
-    indexed, before = [], None  # before: what is shown
-    for picture in pictures:
-        bits = (picture >> 3).astype(np.uint16)  # 5 of each channel
-        now = nearest[bits[..., 0] << 10 | bits[..., 1] << 5 | bits[..., 2]]
-        same = np.zeros(now.shape, bool) if before is None else alike[now, before]
-        image = Image.fromarray(np.where(same, np.uint8(COLOURS), now))
-        image.putpalette([*palette, *PAPER])
-        indexed.append(image)
-        before = np.where(same, before, now) if before is not None else now
-    ends = np.round(np.arange(len(indexed) + 1) * 100 / fps).astype(int)
-    with atomic_write(path) as target:
-        # browsers slow down frames shorter than 0.02 s
-        waits = (10 * np.maximum(np.diff(ends), 2)).tolist()
-        options = {"duration": waits, "loop": 0, "optimize": False, "transparency": COLOURS, "disposal": 1}
-        indexed[0].save(target, save_all=True, append_images=indexed[1:], **options)
-
-
-def _palette(samples: list[UInt8[np.ndarray, "h w 3"]]) -> tuple[UInt8[np.ndarray, " 32768"], list[int]]:
-    """A palette of the samples' colours, and the nearest entry for each colour of 5 bits a channel.
-
-    A look-up is ten times faster than Pillow's search, and equal colours always get the same entry.
-    """
-    sheet = np.concatenate(samples).reshape(-1, 3)
-    used = {tuple(colour) for colour in np.unique(sheet, axis=0).tolist()}
-    solid = [colour for colour in _SOLID if colour in used]
-    ramps = [
-        (table()["colours"][name], count, 0.45, 1.1)
-        for name, count in (("left", 7), ("right", 7), ("middle", 11))
-    ]
-    for colour, count, darkest, lightest in [(GROUND, 8, 0.6, 1.0), *ramps]:
-        lit = np.linspace(lightest, darkest, count)[:, None] * colour
-        solid += map(tuple, np.rint(lit).clip(0, 255).astype(int).tolist())
-    free = COLOURS - len(solid)
-    vivid = sheet[np.ptp(sheet.astype(int), axis=1) > 20]
-    mixed = Image.fromarray(vivid[None]).quantize(free, Image.Quantize.MEDIANCUT).getpalette()[: 3 * free]
-    colours = np.concatenate([np.array(solid), np.array(mixed).reshape(-1, 3)])
-    colours = np.concatenate([colours, np.zeros((COLOURS - len(colours), 3), int)])
-    steps = (np.arange(32) << 3) + 4
-    cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
-    exact = [int(((np.array(c) >> 3) * [1024, 32, 1]).sum()) for c in solid]
-    distance = (cube**2).sum(1)[:, None] - 2 * cube @ colours.T + (colours**2).sum(1)
-    nearest = distance.argmin(1).astype(np.uint8)
-    nearest[exact[::-1]] = np.arange(len(solid))[::-1]  # large areas keep their exact colour
-    return nearest, colours.ravel().tolist()
-
-
-def _write_mp4(path: Path, frames: Iterable[Image.Image], fps: float, width: int, height: int) -> None:
-    """Raw frames through a pipe to ffmpeg; H.264, which every browser and phone plays."""
-    program = shutil.which("ffmpeg")
-    require(
-        program,
-        f"{path} needs the ffmpeg program, which is not installed; write a .gif instead or install ffmpeg.",
-    )
-    with atomic_write(path) as target:
-        raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps:g} -i -".split()
-        out = "-pix_fmt yuv420p -movflags +faststart".split()
-        command = [program, "-y", "-loglevel", "error", *raw, *out, str(target)]
-        pipe = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            for frame in frames:
-                pipe.stdin.write(frame.tobytes())
-        except BrokenPipeError:  # ffmpeg has stopped; its message follows
-            pass
-        finally:
-            message = pipe.communicate()[1].decode(errors="replace").strip()
-        failed = pipe.returncode
-        if not failed:  # also on a full disk, where the file is cut off: can it be read to its end?
-            read = [program, "-v", "error", "-xerror", "-i", str(target), "-f", "null", "-"]
-            reading = subprocess.run(read, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            failed, message = reading.returncode, message or reading.stderr.decode(errors="replace").strip()
-        require(not failed, f"{path} was not written: ffmpeg said {message!r}; write a .gif instead.")

@@ -63,13 +63,6 @@ def side_colours(skeleton: Skeleton) -> dict[int, Colour]:
     return dict.fromkeys(skeleton.left, LEFT) | dict.fromkeys(skeleton.right, RIGHT)
 
 
-def hands(skeleton: Skeleton) -> list[int]:
-    """The joints at the ends of the arms."""
-    return [
-        chain[-1] for chain in skeleton.chains if chain[0] and chain[-1] in skeleton.left + skeleton.right
-    ]
-
-
 def marked(motion, generated=None) -> Bool[np.ndarray, " t"] | None:
     """Which frames are shown as generated: as given, or those of an edit; None if that is no frame or all of them.
 
@@ -180,7 +173,7 @@ def _built(skeleton: Skeleton, body: bytes) -> Mannequin:
         rest[joint] = rest[parent] + spread[parent] @ offsets[joint]
     knee = skeleton.feet[0][0]
     leg = sum(float(np.linalg.norm(offsets[j])) for j in (knee, skeleton.parents[knee]))
-    size = max(0.3, leg / table()["leg"])
+    size = min(3, max(0.3, leg / table()["leg"]))
     capsules = _capsules(skeleton, rest, spread, size)
     points, faces, cell = _nets(capsules, CELL * size)
     away = capsules.distances(points)

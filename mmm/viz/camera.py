@@ -126,8 +126,7 @@ def best_yaw(joints: Float[np.ndarray, "t j 3"], skeleton: Skeleton) -> float:
     busy = spread / (spread.sum() + 1e-6)
     bones = (pose - pose[:, list(skeleton.parents)])[:, 1:]
     lengths = np.linalg.norm(bones, axis=-1) + 1e-6
-    limbs = skeleton.left + skeleton.right
-    hands = [chain[-1] for chain in skeleton.chains if chain[0] and chain[-1] in limbs]
+    hands = list(skeleton.hands)
     chest = pose[:, list(skeleton.face)].mean(1, keepdims=True)
     raised = pose[:, hands, 1] - pose[:, list(skeleton.face[2:]), 1].mean(1, keepdims=True)
     acts = spread.copy()

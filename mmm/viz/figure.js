@@ -204,7 +204,7 @@ export function mannequin(body, table, colours) {
   }
   const tints = [];
   for (const p of points) {
-    normals.push(unit(EYE.map((axis) => surface(list, blend, add(p, axis, 0.004)) - surface(list, blend, add(p, axis, -0.004)))));
+    normals.push(unit(EYE.map((axis) => surface(list, blend, add(p, axis, 0.004 * size)) - surface(list, blend, add(p, axis, -0.004 * size)))));
     const away = list.map((capsule) => distance(capsule, p)), nearest = Math.min(...away);
     const weights = (reach) => {
       const found = new Map();

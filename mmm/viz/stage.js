@@ -1,19 +1,18 @@
 // The mannequin on a ground with lines, soft shadow and trail, in WebGL 2; and the camera that never crops it.
 // As mmm/viz/render.py in Python. Used by player.html and by docs/demo.
 
-import { add, cross, dot, mannequin, mix, sub, times, unit } from "./figure.js";
+import { add, capsules, cross, dot, mannequin, mix, sub, times, unit } from "./figure.js";
 
 /** Colours of the ground; those of the figure are in mannequin.json. */
 export const LOOK = { ground: [241, 243, 246], lines: [197, 204, 214], trail: [96, 106, 124] };
 const LENS = 0.26; // half the height of the picture at a distance of one metre
-const SKIN = 0.13; // metres from a joint to the skin around it
 export const SOLE = 0.026; // metres from the lowest joint to the sole
 const LIGHT = [-0.5, 1, 0.55]; // towards it: right in the picture at first, up, towards the viewer
 const LAMP = 2.2, DEPTH = 8; // metres: half the width of the lamp's picture, and how far it sees
 
 /** A motion for the stage: joints frame by frame, and what a camera needs to follow them. */
 export class Clip {
-  constructor(body, joints, fps, yaw = 0) {
+  constructor(body, joints, fps, table, yaw = 0) {
     Object.assign(this, { body, joints, fps, yaw, frames: joints.length / body.count / 3, reaches: new Map() });
     const roots = Array.from({ length: this.frames }, (_, t) => this.root(t)), side = Math.max(1, Math.round(fps / 2));
     this.path = roots.map((_, t) => { // a moving mean over a second: the picture does not shake with every step
@@ -24,6 +23,12 @@ export class Clip {
     const ends = [0, 2].map((i) => [Math.min(...roots.map((p) => p[i])), Math.max(...roots.map((p) => p[i]))]);
     this.middle = [(ends[0][0] + ends[0][1]) / 2, 0, (ends[1][0] + ends[1][1]) / 2];
     this.span = Math.hypot(ends[0][1] - ends[0][0], ends[1][1] - ends[1][0]);
+    const { list, blend } = capsules(body, table); // the ends of the capsules in each frame: what a camera must see. Where some flow together, they are thicker
+    this.thick = list.flatMap(({ ra, rb, flat }) => [ra, rb].map((radius) => radius * Math.max(1, flat) + 0.6 * blend));
+    this.ends = roots.map((_, t) => {
+      const bones = body.bones(this.pose(t), table.spread);
+      return list.flatMap(({ owner, a, b }) => [a, b].map((end) => add(times(bones[owner].turn, end), bones[owner].shift)));
+    });
   }
 
   root(frame) {
@@ -42,18 +47,18 @@ export class Clip {
     return this.body.names.map((_, joint) => mix(this.body.point(this.joints, a, joint), this.body.point(this.joints, b, joint), part));
   }
 
-  /** A camera from which all joints of all frames are seen with their skin, perspective included. */
+  /** A camera from which the skin of all frames is seen, perspective included. */
   camera(frame, aspect, { yaw = 0, pitch = 0.27, zoom = 1, follow = true, least = 0 }) {
     const turn = yaw + this.yaw, [s, c, l, d] = [Math.sin(turn), Math.cos(turn), Math.sin(pitch), Math.cos(pitch)];
     const axes = [[c, 0, -s], [-s * l, d, -c * l], [s * d, l, c * d]], slopes = [LENS * aspect, LENS];
     const key = [turn, pitch, aspect].map((one) => one.toFixed(2)).join() + follow;
     if (this.reaches.size > 50) this.reaches.clear();
     if (!this.reaches.has(key)) {
-      const most = [-1e9, -1e9, -1e9, -1e9], tilt = slopes.map((one) => SKIN * Math.hypot(1, one) / one);
-      for (let t = 0; t < this.frames; t++) for (let j = 0; j < this.body.count; j++) {
-        const [x, y, z] = times(axes, sub(this.body.point(this.joints, t, j), follow ? this.path[t] : this.middle));
-        [x, -x, y, -y].forEach((one, i) => (most[i] = Math.max(most[i], z + one / slopes[i >> 1] + tilt[i >> 1])));
-      }
+      const most = [-1e9, -1e9, -1e9, -1e9], tilt = slopes.map((one) => Math.hypot(1, one) / one);
+      this.ends.forEach((points, t) => points.forEach((point, j) => {
+        const [x, y, z] = times(axes, sub(point, follow ? this.path[t] : this.middle));
+        [x, -x, y, -y].forEach((one, i) => (most[i] = Math.max(most[i], z + one / slopes[i >> 1] + this.thick[j] * tilt[i >> 1])));
+      }));
       const [right, left, top, bottom] = most;
       this.reaches.set(key, [Math.max(right + left, top + bottom, 1.6 / LENS) / 2, ((right - left) / 2) * slopes[0], ((top - bottom) / 2) * slopes[1]]);
     }
@@ -61,6 +66,13 @@ export class Clip {
     const ground = follow ? mix(this.path[a], this.path[b], part) : this.middle;
     return { axes, slopes, distance: Math.max(distance, least) * zoom, ground, target: add(add(ground, axes[0], aside), axes[1], above) };
   }
+}
+
+/** Rows and columns in which views of so many motions have the best shape for people. */
+export function grid(count, width, height) {
+  const fit = (columns) => Math.min(width / columns, (0.8 * height) / Math.ceil(count / columns));
+  const columns = Array.from({ length: count }, (_, i) => i + 1).sort((a, b) => fit(b) - fit(a) || a - b)[0];
+  return [Math.ceil(count / columns), columns];
 }
 
 /** World point → right and up in the picture (-1 to 1), and metres from the viewer. */

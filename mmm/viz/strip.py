@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 
 from mmm.errors import atomic_write, require
 from mmm.motion.skeleton import Skeleton
-from mmm.viz.body import SOLE, as_scene, hands, mannequin, side_colours
+from mmm.viz.body import SOLE, as_scene, mannequin, side_colours
 from mmm.viz.camera import UP, Camera, best_yaw, facing, key_frames
 from mmm.viz.render import Still, facing_arrow, still
 from mmm.viz.style import ARROW, DARK, FLOOR, GENERATED, LEFT, PATH, RIGHT, Colour, drawable, rgb, small_png
@@ -232,7 +232,7 @@ def lay_out(
     trails = [
         (camera.project(joints[part, hand] + shift)[:, :2], sides[hand])
         for part, shift in zip(recent, shifts, strict=True)
-        for hand in hands(skeleton)
+        for hand in skeleton.hands
     ]
     below = camera.project(spots + (0.8 if spread else 0.55) * towards)
     labels = [(float(x), float(y), f"{f / fps:.1f} s") for (x, y, _), f in zip(below, frames, strict=True)]

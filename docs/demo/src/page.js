@@ -3,7 +3,7 @@
 import { GIFEncoder, applyPalette, quantize } from "gifenc";
 import { Body } from "./body.js";
 import { MASK } from "./sampler.js";
-import { Stage } from "./stage.js";
+import { Stage, grid } from "./stage.js";
 
 const EXAMPLES = [
   "a person walks forward", "someone waves with the left hand", "a person runs in a circle", "a man bows",
@@ -293,7 +293,7 @@ function drawTokens() {
 /** The seed of each view, if there are several. */
 function labelSeeds() {
   const labels = state.motions.length > 1 ? state.motions.map(({ seed }) => Object.assign(document.createElement("span"), { textContent: `seed ${seed}` })) : [];
-  const [rows, columns] = stage.grid?.($("stage").clientWidth, $("stage").clientHeight) ?? [1, labels.length];
+  const [rows, columns] = grid(Math.max(1, labels.length), $("stage").clientWidth, $("stage").clientHeight);
   $("seeds").style.grid = `repeat(${rows}, 1fr) / repeat(${columns}, 1fr)`;
   $("seeds").replaceChildren(...labels);
 }
@@ -326,10 +326,10 @@ async function saveGif() {
     stage.draw(frame, size);
     picture.drawImage($("stage"), 0, 0, size, size);
     const { data } = picture.getImageData(0, 0, size, size);
-    palette ??= [...quantize(data, 31), [0, 0, 0]];
+    palette ??= [...quantize(data, 23), [0, 0, 0]];
     const colours = applyPalette(data, palette.slice(0, -1)), clear = palette.length - 1;
     // what hardly changes is left as it was, which makes the file half as large
-    const near = palette.map((a) => palette.map((b) => Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]) < 12));
+    const near = palette.map((a) => palette.map((b) => Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]) < 16));
     const changed = before ? colours.map((colour, i) => (near[colour][before[i]] ? clear : colour)) : colours;
     encoder.writeFrame(changed, size, size, { palette: before ? undefined : palette, delay: 1000 / fps(), transparent: Boolean(before), transparentIndex: clear, dispose: 1 });
     before = before ? before.map((old, i) => (changed[i] === clear ? old : colours[i])) : colours;

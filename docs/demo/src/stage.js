@@ -1,7 +1,9 @@
 // The stage of the page: motions side by side, each in a view of its own. Figure and camera are those of `motion.show()`.
 
 import table from "../../../mmm/viz/mannequin.json";
-import { Clip, Stage as Canvas } from "../../../mmm/viz/stage.js";
+import { Clip, Stage as Canvas, grid } from "../../../mmm/viz/stage.js";
+
+export { grid };
 
 const YAW = 0.6; // radians: people are seen half from the front at first
 
@@ -15,16 +17,8 @@ export class Stage {
 
   /** Show motions side by side. @param motions [{ joints, frames }] */
   show(body, motions, fps) {
-    this.clips = motions.map(({ joints }) => new Clip(body, joints, fps, YAW));
+    this.clips = motions.map(({ joints }) => new Clip(body, joints, fps, table, YAW));
     this.draw(0);
-  }
-
-  /** Rows and columns in which the views have the best shape for people. */
-  grid(width, height) {
-    const count = this.clips.length;
-    const fit = (columns) => Math.min(width / columns, (0.8 * height) / Math.ceil(count / columns));
-    const columns = Array.from({ length: count }, (_, i) => i + 1).sort((a, b) => fit(b) - fit(a) || a - b)[0];
-    return [Math.ceil(count / columns), columns];
   }
 
   /** Draw a frame; a view whose motion is shorter stays at its last frame. @param size of a square picture, in pixels */
@@ -32,7 +26,7 @@ export class Stage {
     const [width, height] = size ? [size, size] : [this.canvas.clientWidth, this.canvas.clientHeight];
     if (!width || !this.clips.length) return;
     this.stage.clear(width, height, size && 1);
-    const [rows, columns] = this.grid(width, height), [w, h] = [width / columns, height / rows];
+    const [rows, columns] = grid(this.clips.length, width, height), [w, h] = [width / columns, height / rows];
     this.clips.forEach((clip, i) =>
       this.stage.draw(clip, Math.min(frame, clip.frames - 1), [(i % columns) * w, Math.floor(i / columns) * h, w, h], this.turn));
   }

@@ -33,4 +33,23 @@ if (asked.fills) {
     answers.fills.push({ seen, tokens: [...last.tokens], confidence: [...last.confidence] });
   }
 }
+if (asked.figure) {
+  const { skeleton, table, joints, frame, aspects } = asked.figure;
+  // as one text, as in player.py: Node.js 20 would read the files as CommonJS
+  const sources = ["figure.js", "stage.js"].map((name) => readFileSync(new URL(`../../../mmm/viz/${name}`, import.meta.url), "utf8"));
+  const source = sources.join("\n").replace(/^import .*\n/gm, "");
+  const { Body, Clip, add, mannequin, project, times } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
+  const body = new Body(skeleton, joints), bones = body.bones(body.pose(joints, frame).at, table.spread);
+  const { points, owners, normals, tints } = mannequin(body, table, table.colours);
+  const carried = (vertex, moved) => owners[vertex].reduce((sum, [owner, weight]) => {
+    const { turn, shift } = bones[owner], point = times(turn, (moved ? points : normals)[vertex]);
+    return add(sum, moved ? add(point, shift) : point, weight);
+  }, [0, 0, 0]);
+  const skin = points.map((_, i) => carried(i, true)), clip = new Clip(body, joints, 20, table);
+  answers.figure = { points: skin, normals: points.map((_, i) => carried(i, false)), tints };
+  answers.figure.seen = aspects.map((aspect) => { // the farthest vertex from the middle of the picture, whose edge is at 1
+    const camera = clip.camera(frame, aspect, { pitch: 0.22 });
+    return Math.max(...skin.flatMap((point) => project(camera, point).slice(0, 2).map(Math.abs)));
+  });
+}
 process.stdout.write(JSON.stringify(answers));

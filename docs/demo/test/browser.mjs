@@ -158,6 +158,8 @@ await page.selectOption("#count", "4");
 await motion(() => write("a person walks forward"));
 await page.evaluate(() => document.getElementById("frame").dispatchEvent(new Event("input")));
 await picture("four");
+const places = await page.$$eval("#seeds span", (labels) => labels.map((label) => label.getBoundingClientRect()).map(({ x, y }) => [x, y]));
+for (const axis of [0, 1]) assert.equal(new Set(places.map((place) => Math.round(place[axis]))).size, 2, "each seed is written in its view");
 await page.selectOption("#count", "1");
 await page.setViewportSize({ width: 390, height: 844 });
 await page.evaluate(() => (document.querySelector("details").open = false));

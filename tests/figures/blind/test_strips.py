@@ -13,7 +13,15 @@ from mmm.data import MotionFolder
 from mmm.motion import features_to_joints
 
 
-def test_strips_are_shuffled_and_a_judgement_is_never_replaced(model, toy, tmp_path, monkeypatch):
+@pytest.fixture
+def empty_strips(monkeypatch):
+    """Files without a picture: what is drawn is tested below."""
+    monkeypatch.setattr(strips, "draw_strip", lambda joints, fps, path: path.write_bytes(b""))
+
+
+def test_strips_are_shuffled_and_a_judgement_is_never_replaced(
+    model, toy, tmp_path, monkeypatch, empty_strips
+):
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
     prompts = {
         "waves with the left hand": ("he says hi", "she says hi"),
@@ -79,7 +87,9 @@ def test_free_text_has_as_many_real_clips_and_hides_its_prompts(model, toy, tmp_
     assert (told["command"], told["seed"], told["data_hash"]) == ("make", 5, toy.content_hash)
 
 
-def test_everyday_prompts_are_compared_with_clips_of_the_same_names(model, toy, tmp_path, monkeypatch):
+def test_everyday_prompts_are_compared_with_clips_of_the_same_names(
+    model, toy, tmp_path, monkeypatch, empty_strips
+):
     monkeypatch.setenv("MMM_CACHE", str(tmp_path / "cache"))
     names = {"waves with the left hand": ("wave-left-hand",), "walks forward": ("walk", "walk-turn-left")}
     monkeypatch.setattr(strips, "CLASSES", names)
