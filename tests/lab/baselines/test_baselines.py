@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from made_up.evaluator import write_untrained
+from matplotlib.figure import Figure
 
 from mmm.lab.baselines.__main__ import main
 from mmm.lab.baselines.autoregressive import Autoregressive
@@ -15,7 +16,7 @@ from mmm.lab.baselines.compare import models_of
 from mmm.lab.baselines.costs import Entrant, budget_note, cost, training_cost
 from mmm.lab.baselines.diffusion import Denoiser, DenoiserConfig
 from mmm.lab.baselines.models import Baseline, load_network
-from mmm.lab.edits import gaps
+from mmm.lab.edits import gaps, run
 from mmm.motion import Motion
 from mmm.transformer.model import MaskedTransformer, preset
 
@@ -223,6 +224,9 @@ def test_passes_and_flops(baselines):
 
 def test_all_models_in_one_table(runs, trained, toy, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(gaps, "GAPS", (gaps.Gap(fraction=0.5), gaps.Gap(frames=8)))
+    # its pictures, which take half of the time, are tested in tests/lab/edits
+    monkeypatch.setattr(run.plots, "plot_gaps", lambda *args: Figure())
+    monkeypatch.setattr(run, "small_png", lambda figure: b"")
     words = [
         "--data",
         toy.path,
