@@ -5,6 +5,7 @@ import copy
 import pytest
 
 from figures import targets
+from figures.blind.score import score, tally
 from tests.conftest import ROOT
 
 BANDAI = targets.read("evaluation/bandai-test/results.json")["rows"]
@@ -130,6 +131,13 @@ def test_the_results_say_how_far_the_default_model_is_from_bandai():
     assert f"R@1 {r1.replace('0.', '.')} and FID {fid.replace(' 0.', ' .')}" in RESULTS
     others = targets.read("evaluation/bandai-val/results.json")["rows"]["given"]
     assert f"has {others['r1']['mean']:.3f} and {others['fid']['mean']:.2f}".replace("0.", ".") in RESULTS
+    test = targets.read("evaluation/everyday-bandai-test/results.json")["rows"]
+    r1, fid = (
+        "{mean:.{0}f} ± {half:.{0}f}".format(n, **test["given"][m]) for m, n in (("r1", 3), ("fid", 2))
+    )
+    real = f"{test['real']['r1']['mean']:.3f}"
+    said = f"it has R@1 {r1} and FID {fid} (real R@1 {real};"
+    assert said.replace(" 0.", " .") in RESULTS
     walk, run = (
         [classes[name]["given"]["speed"]["median"], classes[name]["real"]["speed"]]
         for name in ("walk", "run")
@@ -138,3 +146,53 @@ def test_the_results_say_how_far_the_default_model_is_from_bandai():
     assert speeds in RESULTS.replace("\n", " ")
     jerks = (rows[name]["jerk_mean"]["mean"] for name in ("given", "real"))
     assert "jerk {:.0f}, real {:.0f} m/s³".format(*jerks) in RESULTS
+
+
+def test_the_results_say_what_codebooks_and_candidates_are_worth():
+    rows = {
+        (row["setting"]["codes"], row["setting"]["width"], row["setting"]["seed"]): row["numbers"]
+        for row in targets.read("recipes/codebooks.json")["rows"].values()
+    }
+    first, last = rows[128, 4, 0], rows[8192, 128, 0]
+    assert f"from {first['mpjpe_local']:.2f} to {last['mpjpe_local']:.2f} cm" in RESULTS
+    assert f"FID from {first['fid']:.2f} to {last['fid']:.2f}" in RESULTS
+    assert f"takes about {last['seconds'] / first['seconds']:.1f} times" in RESULTS.replace("training ", "")
+    used = [round(100 - rows[8192, width, 0]["dead"]) for width in (128, 4)]
+    assert "val uses {} to {} %".format(*used) in RESULTS
+    seeds = [[rows[512, 16, seed][name] for seed in range(3)] for name in ("mpjpe_local", "fid")]
+    spread = [f"{max(values) - min(values):.2f}".removeprefix("0") for values in seeds]
+    assert f"seeds differ by ({spread[0]} cm)" in RESULTS and f"seeds differ (FID {spread[1]})" in RESULTS
+    wide = [abs(rows[codes, 32, 0]["fid"] - rows[codes, 128, 0]["fid"]) for codes in (128, 512, 2048, 8192)]
+    assert "twice by more than seeds differ" in RESULTS and sum(one > float(spread[1]) for one in wide) == 2
+    more = [rows[2048, w, 0]["mpjpe_local"] - rows[8192, w, 0]["mpjpe_local"] for w in (16, 32, 128)]
+    assert f"by {min(more):.2f} to {max(more):.2f} cm with 16".replace("0.", ".") in RESULTS
+    for kind, counts in targets.read("best_of/results.json")["rows"].items():
+        cells = [f"{row['share']:.2f} ± {row['half']:.2f}".replace("0.", ".") for row in counts.values()]
+        assert (
+            f"({counts['1']['judged']}{' questions' if kind == 'one' else ''}) | {' | '.join(cells)} |"
+            in RESULTS
+        )
+
+
+def test_the_results_say_what_readers_see_with_eight_candidates():
+    folder = ROOT / "figures" / "best_of" / "blind"
+    answers = sorted(folder.glob("answers_*.json"))
+    marks = [tally(score(folder, [one]).values())["generated"]["all"]["right"] for one in answers]
+    majority = tally(score(folder, answers).values())["generated"]["all"]["right"]
+    assert (
+        "they find {}, {} and {} of the 60 prompts below right (majority {})".format(*marks, majority)
+        in RESULTS
+    )
+
+
+def test_the_pages_say_how_exact_control_is():
+    found = targets.read("control/results.json")["all"]
+    error, free, jerk = (
+        "{:.{n}f} ± {:.{n}f}".format(*found[name], n=n)
+        for name, n in (("held error", 2), ("free error", 0), ("change of jerk", 1))
+    )
+    within = [round(100 * found[f"held {name} within 1 cm"]) for name in ("error", "worst")]
+    page = (ROOT / "docs" / "USING.md").read_text(encoding="utf-8")
+    assert f"{error} cm from where they should be ({free} cm without" in page
+    assert "below 1 cm in {} motions, the largest in {}".format(*within) in page
+    assert f"Jerk rises by {jerk} m/s³" in page
