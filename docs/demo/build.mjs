@@ -14,8 +14,12 @@ if (!model) {
   console.error("build: give the folder that `mmm export` wrote: node build.mjs MODEL");
   process.exit(2);
 }
-const wasm = createRequire(import.meta.url).resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm");
-const sources = { "ort.wasm": wasm };
+const { resolve } = createRequire(import.meta.url);
+const runtimes = {
+  "ort.wasm": resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm"),
+  "ort-gpu.wasm": resolve("onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm"),
+};
+const sources = { ...runtimes }; // the second one is loaded only by who computes on a graphics card
 for (const name of ["config.json", "vocabulary.txt", "known.bin", ...["text", "transformer", "length", "decoder"].map((n) => `${n}-8bit.onnx`)]) {
   const path = join(model, name);
   if (statSync(path, { throwIfNoEntry: false })) sources[`model/${name}`] = path;
@@ -36,16 +40,20 @@ for (const [name, path] of Object.entries(sources)) {
   hash.update(kept);
 }
 await build({
-  entryPoints: [join(here, "src/page.js"), join(here, "src/worker.js")],
+  entryPoints: ["page", "worker", "worker-gpu"].map((name) => join(here, `src/${name}.js`)),
   outdir: out, bundle: true, minify: true, format: "esm", target: "es2022", legalComments: "linked",
   logLevel: "warning",
 });
 for (const name of ["index.html", "style.css"]) cpSync(join(here, name), join(out, name));
 const model_version = hash.copy().digest("hex").slice(0, 8); // a new page does not load the model again
-for (const name of ["index.html", "style.css", "page.js", "worker.js"]) hash.update(readFileSync(join(out, name)));
+const pages = ["index.html", "style.css", "page.js", "worker.js", "worker-gpu.js"];
+for (const name of pages) hash.update(readFileSync(join(out, name)));
 const version = hash.digest("hex").slice(0, 8);
 writeFileSync(join(out, "files.json"), JSON.stringify({ version: model_version, files }));
 const worker = readFileSync(join(here, "src/sw.js"), "utf8");
 writeFileSync(join(out, "sw.js"), worker.replaceAll("VERSION", version).replaceAll("MODEL", model_version));
-const page = ["index.html", "style.css", "page.js", "worker.js"].reduce((sum, name) => sum + statSync(join(out, name)).size, 0);
-console.log(`${out}: page ${(page / 1e6).toFixed(1)} MB, model and runtime ${(Object.values(files).reduce((a, b) => a + b) / 1e6).toFixed(1)} MB`);
+const megabytes = (sizes) => (sizes.reduce((a, b) => a + b) / 1e6).toFixed(1);
+const page = pages.map((name) => statSync(join(out, name)).size);
+const [processor, card] = Object.keys(runtimes).map((runtime) => files[runtime] ?? files[`${runtime}.gz`]);
+const rest = Object.values(files).filter((size) => ![processor, card].includes(size));
+console.log(`${out}: page ${megabytes(page)} MB, model ${megabytes(rest)} MB, runtime ${megabytes([processor])} MB (with WebGPU ${megabytes([card])} MB)`);

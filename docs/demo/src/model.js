@@ -9,8 +9,9 @@ export class Model {
   /**
    * @param ort the library onnxruntime-web
    * @param read (name) → Promise of the bytes of a file of the folder
+   * @param gpu the same library with WebGPU, for the transformer
    */
-  static async load(ort, read, { suffix = "-8bit" } = {}) {
+  static async load(ort, read, { suffix = "-8bit", gpu } = {}) {
     const model = new Model();
     const text = async (name) => new TextDecoder().decode(await read(name));
     model.ort = ort;
@@ -22,7 +23,8 @@ export class Model {
       // Weights in 8 bits become float32 when they are loaded, not in every pass. Further optimizations cost more time
       // than they save: 0.9 s of a core for the text encoder, whose run takes 0.02 s.
       const options = { graphOptimizationLevel: "basic", extra: { session: { disable_quant_qdq: "1" } } };
-      model.sessions[name] = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], ...options });
+      const [library, providers] = gpu && name === "transformer" ? [gpu, ["webgpu", "wasm"]] : [ort, ["wasm"]];
+      model.sessions[name] = await library.InferenceSession.create(bytes, { executionProviders: providers, ...options });
     }
     const { special, most_ids: mostIds } = model.config.text;
     model.wordpiece = new WordPiece(await text("vocabulary.txt"), special, mostIds);

@@ -31,21 +31,41 @@ function fail(text) {
 
 const megabytes = (bytes) => (bytes / 1e6).toFixed(0);
 
-async function load() {
+/** @param note what to say when it is loaded */
+async function load(note = "") {
   $("load").hidden = true;
+  $("loading").hidden = false;
   $("loading-bar").hidden = false;
   $("loading-text").textContent = "Loading the model.";
   worker?.terminate();
-  worker = new Worker(new URL("worker.js", location.href), { type: "module" });
-  worker.onmessage = ({ data }) => heard[data.kind]?.(data);
+  const gpu = $("gpu").checked;
+  worker = new Worker(new URL(gpu ? "worker-gpu.js" : "worker.js", location.href), { type: "module" });
+  worker.onmessage = ({ data }) => {
+    heard[data.kind]?.(data);
+    if (note && data.kind === "ready") fail(note);
+  };
   worker.onerror = (event) => heard.failed({ during: "load", message: event.message ?? "the worker did not start" });
   try {
     const response = await fetch("files.json");
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
-    worker.postMessage({ kind: "load", ...(await response.json()) });
+    const { files, version } = await response.json();
+    if (!gpu) for (const name of Object.keys(files)) if (name.startsWith("ort-gpu")) delete files[name];
+    worker.postMessage({ kind: "load", files, version });
   } catch (error) {
     heard.failed({ during: "load", message: error.message });
   }
+}
+
+/** Offer the graphics card where the browser has one for WebGPU. It rounds in its own way, so it is not the default. */
+async function offerGpu() {
+  const card = await navigator.gpu?.requestAdapter().catch(() => null);
+  $("gpu-row").hidden = !card;
+  $("gpu").onchange = () => {
+    fail("");
+    state.config = undefined;
+    state.pending = $("text").value.trim() ? $("text").value : undefined;
+    load();
+  };
 }
 
 const heard = {
@@ -75,6 +95,11 @@ const heard = {
       worker.terminate(); // what still arrives must not be reported
       const offline = navigator.onLine === false || /fetch|network/i.test(message);
       const reason = offline ? "The connection was lost while the model was loading." : `The model could not be loaded (${message}).`;
+      if ($("gpu").checked && !offline) {
+        $("gpu").checked = false;
+        load(`The graphics card could not be used (${message}). The processor is used instead.`);
+        return;
+      }
       $("loading-text").textContent = `${reason} Files that have arrived are kept.`;
       $("loading-bar").hidden = true;
       $("load").textContent = "Try again";
@@ -121,7 +146,7 @@ const heard = {
     for (const name of ["from", "to"]) $(name).max = ((last() + 1) / fps()).toFixed(1);
     if (!state.edited) [$("from").value, $("to").value, state.selected] = [0, $("to").max, undefined];
     const what = state.edited ? `${state.edited} regenerated` : state.motions.length > 1 ? `${state.motions.length} motions` : `${(state.motions[0].frames / fps()).toFixed(1)} seconds of motion`;
-    say([`${what}, made in ${seconds.toFixed(1)} s.`, state.note].filter(Boolean).join(" "));
+    say([`${what}, made in ${seconds.toFixed(1)} s${$("gpu").checked ? " with the graphics card" : ""}.`, state.note].filter(Boolean).join(" "));
     $("pass").textContent = `${state.motions.length > 1 ? "The canvas of the first motion, filled" : "Filled"} in ${state.motions[0].passes.length} ${state.motions[0].passes.length > 1 ? "passes" : "pass"}. The darker a cell, the more confident the model.`;
     labelSeeds();
     $("stage").setAttribute("aria-label", `A mannequin moves: ${shorten(state.text, 100)}`);
@@ -366,7 +391,7 @@ function listen() {
     generate();
   };
   for (const name of ["length", "guidance"]) $(name).oninput = showSettings;
-  $("load").onclick = load;
+  $("load").onclick = () => load();
   $("play").onclick = () => play(!state.playing);
   $("frame").oninput = () => {
     play(false);
@@ -424,6 +449,7 @@ function listen() {
 
 listen();
 listenToTokens();
+offerGpu();
 showSettings();
 try {
   stage = new Stage($("stage"));

@@ -1,7 +1,7 @@
 // Keeps the page itself, so that it opens without a network; worker.js keeps the model.
 
 const CACHE = "mmm-page-VERSION";
-const PAGE = ["./", "style.css", "page.js", "worker.js", "files.json"];
+const PAGE = ["./", "style.css", "page.js", "worker.js", "worker-gpu.js", "files.json"];
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(PAGE)).then(() => self.skipWaiting()));

@@ -40,12 +40,20 @@ async function load({ files, version }) {
   const report = (bytes) => postMessage({ kind: "progress", loaded: (loaded += bytes), total });
   const bytes = Object.fromEntries(await Promise.all(Object.keys(files).map(async (name) => {
     const found = await read(name, cache, report);
-    return name.endsWith(".gz") ? [name.slice(0, -3), await unzip(found)] : [name, found];
+    if (!name.endsWith(".gz")) return [name, found];
+    return [name.slice(0, -3), await unzip(found).catch(async () => {
+      await cache?.delete(new URL(name, self.location.href).href); // so that another try loads it again
+      throw new Error(`${name} arrived damaged`);
+    })];
   })));
   postMessage({ kind: "starting" });
-  ort.env.wasm.numThreads = 1; // threads need headers that a static site does not send
-  ort.env.wasm.wasmBinary = bytes["ort.wasm"];
-  model = await Model.load(ort, async (name) => bytes[`model/${name}`]);
+  const gpu = self.gpuRuntime; // of worker-gpu.js
+  for (const [library, name] of [[ort, "ort.wasm"], [gpu, "ort-gpu.wasm"]]) {
+    if (!library) continue;
+    library.env.wasm.numThreads = 1; // threads need headers that a static site does not send
+    library.env.wasm.wasmBinary = bytes[name];
+  }
+  model = await Model.load(ort, async (name) => bytes[`model/${name}`], { gpu });
   const { sizes, skeleton, sampler, model: facts } = model.config;
   postMessage({ kind: "ready", config: { sizes, skeleton, sampler, facts } });
 }

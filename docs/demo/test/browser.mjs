@@ -12,11 +12,12 @@ const [expected, pictures] = process.argv.slice(2);
 const dist = process.env.DIST ?? join(dirname(fileURLToPath(import.meta.url)), "../dist");
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json" };
 const MINUTES = 60_000;
-let broken = false, bytes = 0;
+let broken = false, damaged = false, bytes = 0;
 
 const server = createServer((request, response) => {
   const path = join(dist, decodeURIComponent(new URL(request.url, "http://x").pathname).replace(/\/$/, "/index.html"));
   if (!existsSync(path)) return response.writeHead(404).end();
+  if (damaged && path.includes("ort-gpu")) return response.writeHead(200).end("damaged");
   response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream", "content-length": statSync(path).size });
   bytes += statSync(path).size;
   if (broken && path.includes("transformer")) return setTimeout(() => response.destroy(), 200); // in the middle of a file
@@ -25,11 +26,12 @@ const server = createServer((request, response) => {
 await new Promise((done) => server.listen(0, "127.0.0.1", done));
 const address = `http://127.0.0.1:${server.address().port}/`;
 
-const browser = await chromium.launch({
+const open = (...args) => chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--no-first-run", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--use-angle=swiftshader", "--enable-unsafe-swiftshader"],
+    "--use-angle=swiftshader", "--enable-unsafe-swiftshader", ...args],
 });
+const browser = await open();
 const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, reducedMotion: "reduce", acceptDownloads: true });
 const page = await context.newPage();
 page.setDefaultTimeout(5 * MINUTES);
@@ -184,6 +186,40 @@ const start = Date.now();
 await page.reload();
 await page.waitForFunction(() => document.body.dataset.made, null, { polling: 100 });
 console.log(`offline: opens and makes a motion, ${((Date.now() - start) / 1000).toFixed(1)} s`);
+assert.equal(await page.isVisible("#gpu-row"), false); // this browser has no WebGPU
 assert.deepEqual(errors, []);
 await browser.close();
+
+// the same with WebGPU, here a graphics card in software: half a minute for each text
+const carded = await open("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader");
+const gpu = await carded.newPage({ viewport: { width: 1280, height: 860 }, reducedMotion: "reduce" });
+gpu.setDefaultTimeout(5 * MINUTES);
+const shown = (count) => gpu.waitForFunction((n) => Number(document.body.dataset.made) >= n, count, { polling: 100 });
+await gpu.goto(address);
+await shown(1);
+damaged = true;
+await gpu.evaluate(() => (document.querySelector("details").open = true));
+await gpu.check("#gpu");
+await shown(2);
+console.log("damaged WebGPU runtime:", await gpu.textContent("#error"));
+assert.match(await gpu.textContent("#error"), /processor is used instead/);
+assert.equal(await gpu.isChecked("#gpu"), false);
+damaged = false;
+await gpu.check("#gpu");
+await shown(3);
+const short = [...cases].sort((one, other) => one.frames - other.frames).slice(0, 2);
+let [agreeing, count] = [0, 3];
+for (const { text, seed, tokens } of short) {
+  await gpu.evaluate((number) => (document.getElementById("seed").value = number), seed);
+  await gpu.fill("#text", text);
+  await gpu.click("#go");
+  await shown(++count);
+  const found = await gpu.evaluate(() => globalThis.mmm.motions[0].tokens);
+  agreeing += tokens.every((token, i) => token === found[i]);
+}
+console.log(`WebGPU (software): ${agreeing} of ${short.length} texts have the same tokens as in Python; ${await gpu.textContent("#status")}`);
+assert.match(await gpu.textContent("#status"), /with the graphics card/);
+assert.equal(agreeing, short.length);
+if (pictures) await gpu.screenshot({ path: join(pictures, "webgpu.png") });
+await carded.close();
 server.close();
