@@ -55,9 +55,9 @@ def test_the_pages_show_what_readers_and_oracle_saw():
         (reader,) = others[name]["readers"]
         right[name] = reader["marks"].count("right")
         assert right[name] == reader["right"]
-    said = "of the 60 it does {bandai-small}, and open-small, which may be used commercially, {open-small} "
+    said = "right for {bandai-small} of the 60. open-small, which may be used commercially, is right for {open-small} "
     assert said.format(**right) in README
-    assert "in any of {of} prompts with a style".format(**everyday["generated"]["style"]) in RESULTS
+    assert "of {of} prompts with a style, the style is seen in none".format(**everyday["generated"]["style"]) in RESULTS
     assert everyday["generated"]["style"]["right"] == 0
     for group in ("contents 1-10", "contents 11-17"):
         cells = ("{} of {}".format(*blind[kind][group]) for kind in ("generated", "real"))
@@ -73,7 +73,7 @@ def test_the_pages_show_how_many_upper_body_edits_are_seen():
     found = {row[0]: dict(zip(head, row, strict=True)) for row in rows if len(row) == len(head)}
     edits = [found[f"edited, guidance {guidance}"] for guidance in (1, 2, 4)]
     seen = [round(100 * float(row["done"].split()[0])) for row in edits]
-    assert f"sees the asked action in {seen[1]} % of {edits[1]['clips']} such edits" in README
+    assert f"finds the requested action in {seen[1]} % of {edits[1]['clips']} such edits" in README
     assert f"are seen in {' · '.join(map(str, seen))} % (guidance 1 · 2 · 4)" in RESULTS
 
 
@@ -142,7 +142,7 @@ def test_the_results_say_how_far_the_default_model_is_from_bandai():
         [classes[name]["given"]["speed"]["median"], classes[name]["real"]["speed"]]
         for name in ("walk", "run")
     )
-    speeds = f"walks have {walk[0]:.2f} m/s, its runs {run[0]:.2f} (real {walk[1]:.2f}, {run[1]:.2f})"
+    speeds = f"walks is {walk[0]:.2f} m/s, of its runs {run[0]:.2f} (real {walk[1]:.2f}, {run[1]:.2f})"
     assert speeds in RESULTS.replace("\n", " ")
     jerks = (rows[name]["jerk_mean"]["mean"] for name in ("given", "real"))
     assert "jerk {:.0f}, real {:.0f} m/s³".format(*jerks) in RESULTS
@@ -158,14 +158,14 @@ def test_the_results_say_what_codebooks_and_candidates_are_worth():
     assert f"FID from {first['fid']:.2f} to {last['fid']:.2f}" in RESULTS
     assert f"takes about {last['seconds'] / first['seconds']:.1f} times" in RESULTS.replace("training ", "")
     used = [round(100 - rows[8192, width, 0]["dead"]) for width in (128, 4)]
-    assert "val uses {} to {} %".format(*used) in RESULTS
+    assert "On val, {} to {} %".format(*used) in RESULTS
     seeds = [[rows[512, 16, seed][name] for seed in range(3)] for name in ("mpjpe_local", "fid")]
     spread = [f"{max(values) - min(values):.2f}".removeprefix("0") for values in seeds]
-    assert f"seeds differ by ({spread[0]} cm)" in RESULTS and f"seeds differ (FID {spread[1]})" in RESULTS
+    assert f"three seeds ({spread[0]} cm)" in RESULTS and f"spread of seeds (FID {spread[1]})" in RESULTS
     wide = [abs(rows[codes, 32, 0]["fid"] - rows[codes, 128, 0]["fid"]) for codes in (128, 512, 2048, 8192)]
-    assert "twice by more than seeds differ" in RESULTS and sum(one > float(spread[1]) for one in wide) == 2
+    assert "at two of them by more than the spread" in RESULTS and sum(one > float(spread[1]) for one in wide) == 2
     more = [rows[2048, w, 0]["mpjpe_local"] - rows[8192, w, 0]["mpjpe_local"] for w in (16, 32, 128)]
-    assert f"by {min(more):.2f} to {max(more):.2f} cm with 16".replace("0.", ".") in RESULTS
+    assert f"by {min(more):.2f} to {max(more):.2f} cm, with 16".replace("0.", ".") in RESULTS
     for kind, counts in targets.read("best_of/results.json")["rows"].items():
         cells = [f"{row['share']:.2f} ± {row['half']:.2f}".replace("0.", ".") for row in counts.values()]
         assert (
@@ -180,7 +180,7 @@ def test_the_results_say_what_readers_see_with_eight_candidates():
     marks = [tally(score(folder, [one]).values())["generated"]["all"]["right"] for one in answers]
     majority = tally(score(folder, answers).values())["generated"]["all"]["right"]
     assert (
-        "they find {}, {} and {} of the 60 prompts below right (majority {})".format(*marks, majority)
+        "they count {}, {} and {} of the 60 prompts above as right (majority {})".format(*marks, majority)
         in RESULTS
     )
 
@@ -193,6 +193,6 @@ def test_the_pages_say_how_exact_control_is():
     )
     within = [round(100 * found[f"held {name} within 1 cm"]) for name in ("error", "worst")]
     page = (ROOT / "docs" / "USING.md").read_text(encoding="utf-8")
-    assert f"{error} cm from where they should be ({free} cm without" in page
+    assert f"{error} cm from the requested positions ({free} cm without" in page
     assert "below 1 cm in {} motions, the largest in {}".format(*within) in page
     assert f"Jerk rises by {jerk} m/s³" in page

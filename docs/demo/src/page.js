@@ -461,7 +461,7 @@ try {
 requestAnimationFrame(tick);
 navigator.serviceWorker?.register("sw.js").catch(() => {});
 if (navigator.connection?.saveData) {
-  $("loading-text").textContent = "The model is some 40 MB. Your browser is set to save data.";
+  $("loading-text").textContent = "The model is some 34 MB. Your browser is set to save data.";
   $("loading-bar").hidden = true;
   $("load").hidden = false;
 } else load();
