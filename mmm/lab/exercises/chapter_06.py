@@ -268,7 +268,7 @@ chapter.add(
 
     The authors encode the whole motion and then mask the tokens of the gap. The stub does this. But the encoder is a
     convolution: a token depends on many frames around its own four. So the kept tokens know the gap, and a test of
-    in-betweening gives numbers that are too good (`docs/REPRODUCTION.md`, "Sampling").
+    in-betweening is told part of the answer (`docs/REPRODUCTION.md`, "Sampling").
 
     Encode the frames before the gap and the frames after it **separately**. Then one leak is left. Some features
     describe the movement to the *next* frame: velocities, contacts, the steps of the root. In the last frame before the
