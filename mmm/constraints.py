@@ -44,8 +44,8 @@ class RootPath:
     """The root is above `points`, (M, 2), x and z in metres.
 
     Attributes:
-        frames: of the points; None spreads them evenly over the motion, with straight lines between them, so that the
-            root moves at constant speed from the first one, (0, 0), to the last one.
+        frames: the frame of each point; None: the root moves at constant speed along straight lines from the first
+            point, (0, 0), to the last.
     """
 
     points: Any
@@ -158,7 +158,7 @@ def _check_frame(frame: Any, frames: int) -> None:
 
 
 def _check_reachable(targets: Float[Tensor, "t j 3"], skeleton: Skeleton, fps: float) -> None:
-    """Any two joints are at most as far apart as the bones between them, and as a runner comes in the time between."""
+    """Two targets are at most as far apart as the bones between their joints, plus SPEED × the time between them."""
     frame, joint = (~targets.isnan()).any(-1).nonzero().T.numpy()
     where = targets[frame, joint].numpy()
     above = bones_above(skeleton)

@@ -28,12 +28,10 @@ from mmm.tokenizer import Tokenizer
 from mmm.tokenizer.model import check_decoded
 from mmm.transformer.masking import MASK
 
-NEAR, AT = (
-    0.2,
-    0.002,
-)  # metres from a target that cost one unit, as one nat does in stage 1 and one code in stage 2
+# metres from a target that cost one unit, as one nat does in stage 1 and one code in stage 2
+NEAR, AT = 0.2, 0.002
 SMOOTH = 0.002  # metres: second differences of what stage 2 adds to pose and path that cost one unit
-STEPS = 20.0  # weight of a wrong step between two frames, against a wrong position
+STEP_WEIGHT = 20.0  # weight of a wrong step between two frames, against a wrong position
 STEER_STEPS, SETTLE_STEPS = 15, 25  # gradients in each pass, and in each round of stage 2
 ROUNDS = 8  # of stage 2, at most: after each the aims move
 ENOUGH = 0.004  # metres: stage 2 ends when no coordinate is missed by more
@@ -73,7 +71,7 @@ class Control:
     def steer(self, canvas: Int64[Tensor, "p n"], logits: Float[Tensor, "m k"]) -> Float[Tensor, "m k"]:
         """The logits of the masked positions, tilted towards the targets; to be given to `mmm.sampling.fill`.
 
-        Minimises KL(tilted ‖ predicted) + Σ (distance / NEAR)² / 2, where the motion is that of the mean code vectors.
+        Minimises KL(tilted ‖ predicted) + `_miss` at scale NEAR, for the motion of the mean code vectors.
         A tilt adds w · code to the logits of the codes; w is a vector for each position.
         """
         books = self.tokenizer.codebook
@@ -172,8 +170,8 @@ class Control:
         """Second differences of the pose, in the facing frame, and of the root, metres (turns: at an arm's length)."""
         names = ("root_angular", "root_linear", "root_height", "positions")
         turns, steps, height, pose = (features[:, self.slices[name]] for name in names)
-        still = torch.cat((height, pose), 1).diff(n=2, dim=0)
-        return torch.cat((still, torch.cat((steps, turns), 1).diff(dim=0)[1:]), 1)
+        height_and_pose = torch.cat((height, pose), 1).diff(n=2, dim=0)
+        return torch.cat((height_and_pose, torch.cat((steps, turns), 1).diff(dim=0)[1:]), 1)
 
     def _miss(self, joints: Tensor, aim: Tensor, scale: float) -> Float[Tensor, ""]:
         """Half the squared distances from the aims, in units of `scale`, and those of the steps between frames.
@@ -182,7 +180,7 @@ class Control:
         """
         apart = torch.where(self.known, joints - aim, 0.0) / scale
         steps = torch.where(self.known[1:] & self.known[:-1], apart.diff(dim=0), 0.0)
-        return (apart.square().sum() + STEPS**2 * steps.square().sum()) / 2
+        return (apart.square().sum() + STEP_WEIGHT**2 * steps.square().sum()) / 2
 
 
 def _spacing(book: Float[Tensor, "k c"]) -> float:

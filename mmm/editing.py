@@ -47,7 +47,7 @@ BODY_PARTS = ("whole", "upper", "lower")
 UPPER_ROW, LOWER_ROW = 0, 1  # rows of `kept` and of the canvas, in a model with two body parts
 # These features of a frame describe the movement to the next frame, so they reveal the next frame.
 NEXT_FRAME_GROUPS = ("root_angular", "root_linear", "velocities", "contacts")
-CONTEXT = 12  # kept tokens (2.4 s) before an open run that are shown in a window of a long canvas
+CONTEXT = 12  # positions (2.4 s) before an open run that a window of a long canvas shows, at least
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,10 @@ def edit(
     """Regenerate what is not kept, as `text` says and as the kept frames allow.
 
     Kept frames come back bit for bit, except the numbers with which the last frame before a gap describes the movement
-    into the gap (`NEXT_FRAME_GROUPS`). (If only the upper body is kept, its heights follow the root of the new lower
-    body.) The world joints of kept frames do not change either, also after a gap. If frames before the first kept frame
-    are regenerated, the world starts with them, because features start at the origin.
+    into the gap (`NEXT_FRAME_GROUPS`). (Where only the upper body is kept, its heights and velocities follow the new
+    root, and its pose is equal up to rounding.) The world joints of kept frames do not change either, also after a gap.
+    If frames before the first kept frame are regenerated, the world starts with them, because features start at the
+    origin.
 
     Args:
         features: raw. Their values in gaps do not reach the network, but their path through a gap says where the motion
@@ -254,7 +255,7 @@ def encode_kept(
 ) -> Int64[Tensor, "1 p n"]:
     """The canvas of an edit: codes where all frames of a token are kept, MASK elsewhere.
 
-    No frame of a gap changes a code. The last frame before a gap contains the movement to the first frame of the gap
+    No frame of a gap changes a code. The last frame that is encoded before a gap may contain the movement into the gap
     (NEXT_FRAME_GROUPS), so these numbers are copied from the frame before it.
 
     Args:
@@ -293,7 +294,7 @@ def fill_gaps(
 ) -> tuple[Int64[Tensor, "1 p n"], Float[Tensor, "1 p n"]]:
     """`fill_windows` with one text, or with one for each open run, from the left; run i then has seed + i.
 
-    Runs that have not had their turn are open, so a run sees what is before it, and of the rest only what is kept.
+    Later runs are still MASK, so a run sees all tokens before it, and after it only the kept ones.
 
     Raises:
         ValueError: several texts, but not as many as open runs.

@@ -4,7 +4,7 @@
     motion = model.generate("a person walks forward", length=120)
     motion.save("walk.gif")
 
-Each method is a few lines: it checks what the user passed and calls the module that does the work (`mmm.sampling`,
+The methods check what the user passed and call the module that does the work (`mmm.sampling`,
 `mmm.editing`, `mmm.sequences`).
 """
 
@@ -123,8 +123,8 @@ class MMM:
     def save_pretrained(
         self, folder: str | os.PathLike, dtype: torch.dtype = torch.float16, card: str | None = None
     ) -> None:
-        """Write a self-contained model folder: config.json, tokenizer/, transformer/, length/, Mean, Std, README.md,
-        known.safetensors.
+        """Write a self-contained model folder: config.json, tokenizer/, transformer/, length/, Mean.npy, Std.npy,
+        README.md, known.safetensors.
 
         Args:
             dtype: of the stored weights; float16 halves the files.
@@ -301,7 +301,7 @@ class MMM:
         Args:
             text: embeddings, one for each item (`embed`, or a `mmm.data.text_cache.TextCache`).
             frames, seeds: one for each item.
-            options: batch_size, precision, progress, and those of `generate`.
+            options: of `mmm.sampling_many.generate_many`: batch_size, precision, progress, guidance, steps, …
         Raises:
             ValueError: as for `generate`.
         """
@@ -318,7 +318,7 @@ class MMM:
         constraints: Sequence[Reach | RootPath] = (),
         **options: Any,
     ) -> Motion:
-        """One action after the other, of any total length.
+        """One motion of several actions, one after another; its total length is not limited.
 
         Args:
             texts: one for each action, or one text that is cut (`mmm.sequences.split_text`).
@@ -498,8 +498,8 @@ class MMM:
         return self.known.nearest(self.embed([text]).sentence)[0]
 
     def _notes(self, texts: Sequence[str], embedding: TextEmbedding) -> list[str]:
-        """How a text was read if not as it was typed, and what of it the encoder does not know, else what the model has
-        not learned."""
+        """For each text: its corrected spelling, if any; then what the encoder does not know, or else what is far from
+        all captions that the model has learned."""
         read = [self.read(text) for text in texts]
         corrected = ["" if a == b else f'"{a}" was read as "{b}".' for a, b in zip(texts, read, strict=True)]
         learned = [""] * len(texts) if self.known is None else self.known.notes(read, embedding.sentence)
@@ -628,8 +628,8 @@ class MMM:
     ) -> list[tuple[list[str], int | None]]:
         """For each text of `generate` its actions, as the model reads them, and the frames of all of them together.
 
-        Actions share one canvas where these frames are too few for all of them. None are frames that the text
-        decides (`_share`). This needs no text encoder.
+        Actions share one canvas where these frames are too few for all of them. Where the frames are None, the
+        estimates decide (`_share`). This needs no text encoder.
 
         Raises:
             ValueError: as for `generate`.

@@ -30,7 +30,8 @@ from mmm.training.processes import resolve_precision
 from mmm.transformer.masking import MASK, inside
 from mmm.transformer.model import MaskedTransformer, TransformerConfig
 
-MAX_STEPS = 1000  # a position is decided in one pass, and a motion has 98 at most
+# More passes than positions are of no use; a motion of HumanML3D has 98 positions (2 parts × 49).
+MAX_STEPS = 1000
 ACCELERATOR_GROUP = 8  # rows of a group where the device is not a CPU
 # Groups pad positions and words to multiples of these. A half-empty group costs more than a wide one, so it is
 # better to have few different shapes and full groups.
@@ -84,7 +85,7 @@ def choose_masked(
 ) -> Bool[Tensor, "p n"]:
     """The `count` positions to mask next, among those that the last pass has `written`.
 
-    All parts share one ranking. Of equal positions the upper part comes first, then the earlier time step.
+    All parts share one ranking. At equal confidence the upper part comes first, then the earlier time step.
     """
     if remask == "random":
         rank = _rand(generator, *written.shape)
@@ -122,7 +123,7 @@ class Step:
     """One pass of every item, on the CPU.
 
     Attributes:
-        canvas: before the pass, MASK where it predicts; an item that has had all its passes is complete.
+        canvas: before the pass: MASK at the positions that it predicts; no MASK in items whose passes are over.
         tokens: after the pass.
         confidence: after the pass (see Filled).
     """
@@ -138,7 +139,7 @@ class Filled:
 
     Attributes:
         tokens: code ids; 0 beyond an item's length.
-        confidence: the model's probability of each token in the pass that chose it last (with guidance, without
+        confidence: the probability of each token in the pass that chose it last (with guidance and `steer`, without
             temperature); 1 where the canvas held a code, 0 beyond an item's length.
         trace: every pass, or None.
     """
@@ -176,7 +177,7 @@ def fill(
         masked = canvas == MASK
         for count in masked_counts(masked.sum(), steps, schedule):  # the first count is all of them
             masked = choose_masked(confidence, masked, count)       # the least confident stay masked
-            logits = model(canvas with MASK where masked, text)     # with guidance, see `_predict`
+            logits = model(canvas with MASK where masked, text)[masked]  # (count, K); guidance: see `_predict`
             canvas[masked], confidence[masked] = choose_codes(logits, noise, temperature)
 
     A position that is not masked again is final. The rest of the code is about batches: items of different lengths
@@ -196,8 +197,8 @@ def fill(
         random: the generator of the seeds, "torch" or "portable" (`mmm.philox`, which a browser has too). Edits
             bring generators of their own and take "torch" only.
         group: items that go through the network together; by default 1 on the CPU, 8 elsewhere. It changes the last
-            bits of the logits, so that a rare token may differ; the batch does not. For many items there is
-            `mmm.sampling_many.generate_many`.
+            bits of the logits, so that a rare token may differ. The other items of the batch change nothing. For many
+            items: `mmm.sampling_many.generate_many`.
         precision: "no" (float32), "bf16", or "auto": bf16 where the machine is fast in it (`resolve_precision`). In
             bfloat16 every second motion is another draw, of the same quality.
         steer: changes the logits of an item in every pass (`mmm.control`): item, canvas (P, N) with MASK where the pass
@@ -224,8 +225,8 @@ def fill(
     masked = tokens == MASK
     confidence = (~masked & real).double()
     counts = [  # positions to mask before each pass that is still to come
-        masked_counts(int(own.sum()), steps or default_steps(size), schedule)
-        for own, size in zip(masked, sizes, strict=True)
+        masked_counts(int(item.sum()), steps or default_steps(size), schedule)
+        for item, size in zip(masked, sizes, strict=True)
     ]
     history: list[tuple[list[int], Tensor, Tensor, Tensor]] = []
 
@@ -237,16 +238,16 @@ def fill(
                 waiting.sort(key=lambda i: len(counts[i]), reverse=True)
                 some = waiting[:group]
                 for i in some:
-                    own, count = slice(sizes[i]), counts[i].pop(0)
-                    masked[i, :, own] = choose_masked(
-                        confidence[i, :, own], masked[i, :, own], count, remask, noise[i]
+                    within, count = slice(sizes[i]), counts[i].pop(0)
+                    masked[i, :, within] = choose_masked(
+                        confidence[i, :, within], masked[i, :, within], count, remask, noise[i]
                     )
                 before = tokens[some].masked_fill(masked[some], MASK)
                 logits = _predict(model, before, lengths[some], text[some], shape, group, guidance)
                 if steer:
                     rows = logits.split(masked[some].sum((1, 2)).tolist())
-                    own = [before[row, :, : sizes[i]] for row, i in enumerate(some)]
-                    logits = torch.cat([steer(*item) for item in zip(some, own, rows, strict=True)])
+                    canvases = [before[row, :, : sizes[i]] for row, i in enumerate(some)]
+                    logits = torch.cat([steer(*item) for item in zip(some, canvases, rows, strict=True)])
                 uniform = (
                     None if argmax else _uniform(masked[some], logits.shape[1], [noise[i] for i in some])
                 )
@@ -281,7 +282,7 @@ def by_shape(
     for i, (positions, num_words) in enumerate(zip(sizes, word_mask.sum(1).tolist(), strict=True)):
         if group > 1:
             positions = _round_up(positions, POSITIONS_MULTIPLE)
-            if positions + POSITIONS_MULTIPLE > max_tokens:  # the last multiple that fits
+            if positions + POSITIONS_MULTIPLE > max_tokens:  # no further multiple fits: the full width
                 positions = max_tokens
             num_words = _round_up(num_words, WORDS_MULTIPLE)
         alike.setdefault((positions, num_words), []).append(i)
@@ -341,7 +342,7 @@ def _rand(generator: Generator | None, *shape: int) -> Float[Tensor, "..."]:
 def _side_by_side(
     history: list[tuple[list[int], Tensor, Tensor, Tensor]], tokens: Tensor, confidence: Tensor
 ) -> list[Step]:
-    """The passes of all items; one that has had its last pass stays as it is."""
+    """A Step for each pass number, over all items; an item whose passes are over keeps its result."""
     steps, passes = [], [0] * len(tokens)
     for items, *states in history:
         for row, i in enumerate(items):

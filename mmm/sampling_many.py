@@ -57,7 +57,7 @@ def generate_many(
     differs, use a `TextCache`.
 
     Args:
-        text: one for each item. frames: lengths. seeds: of the noise; not used with argmax.
+        text: one for each item. frames: lengths. seeds: of the noise; with argmax used only for remask="random".
         batch_size: rows of a group, each an item; with guidance as many again without text. By default 4 on a CPU, 32
             elsewhere.
         precision: of the transformer, as in `fill`.
@@ -86,9 +86,8 @@ def generate_many(
             counts = [frames[item] for item in items]
             lengths = torch.tensor([math.ceil(count / tokenizer.config.ratio) for count in counts])
             canvas = torch.full((len(items), transformer.config.parts, int(lengths.max())), MASK)
-            noise = [seeds[item] for item in items]
-            own = {"seeds": noise, "group": batch_size, "precision": precision}
-            filled = fill(transformer, canvas, lengths, text[items], **own, **options)
+            fixed = {"seeds": [seeds[item] for item in items], "group": batch_size, "precision": precision}
+            filled = fill(transformer, canvas, lengths, text[items], **fixed, **options)
             tokens = [row[:, :length] for row, length in zip(filled.tokens, lengths.tolist(), strict=True)]
             for item, motion in zip(items, decode_many(tokenizer, tokens, counts), strict=True):
                 motions[item] = motion

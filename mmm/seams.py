@@ -40,7 +40,8 @@ def join(
             other parts are blended relative to the root, which may move.
 
     Returns:
-        Poses of kept frames are equal to the source's, and so are the differences in position and heading between any
+        Up to rounding, poses of kept frames are equal to the source's (heights of other parts move with the root), and
+        so are the differences in position and heading between any
         two kept frames.
     """
     require(blend >= 2, f"blend is {blend}, expected 2 or more frames, over which the kept motion fades out.")
@@ -61,6 +62,7 @@ def join(
 
 
 def _raised(poses: Float[Tensor, "t j 3"], by: Float[Tensor, " t"]) -> Float[Tensor, "t j 3"]:
+    """Poses with `by` added to all heights."""
     return torch.cat((poses[..., :1], poses[..., 1:2] + by[:, None, None], poses[..., 2:]), -1)
 
 
@@ -82,7 +84,7 @@ def _faded(
     """The correction to add to `decoded`: at kept frames the whole `difference` (source − decoded).
 
     In a gap it is the difference of the nearest kept frames on both sides, and its speed there, faded out over `blend`
-    frames.
+    frames, or over the gap if it is shorter.
     """
     shape = (-1, *[1] * (difference.ndim - 1))
     correction = torch.where(kept.view(shape), difference, 0.0)

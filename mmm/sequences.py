@@ -1,8 +1,9 @@
 """Long sequences: one canvas for each action, then one for each transition.
 
 Source: MMM (arXiv 2312.03596), section 3.4. A transition is a canvas like any other: tokens at the end of one action
-and at the start of the next are open, and both neighbours are kept. It is filled with both texts in as many passes as
-its length asks for. The authors' release fills 2 tokens in one pass, with the left text only.
+and at the start of the next are open, and both neighbours are kept. It is filled with both texts, in the default number
+of passes for the whole canvas, neighbours included. The authors' release fills 2 tokens in one pass, with the left text
+only.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def split_text(text: str) -> list[str]:
 
     A piece without a subject gets the first subject of the text:
     "a person walks, then runs and then sits" → "a person walks", "a person runs", "a person sits".
-    What comes after is put after: "after sitting down, he waves" → "sitting down", "he waves".
+    The actions are in the order in which they happen: "after sitting down, he waves" → "sitting down", "he waves".
 
     Raises:
         ValueError: there is no action before or after a "then"; the text is empty.
@@ -140,8 +141,8 @@ def long_tokens(
     Args:
         text: one for each action. frames: length of each action.
         seed: action i has seed + i, the transition after it seed + 1,000,000 + i.
-        transition: tokens, an even number; 0 leaves the actions as they are. At most a fifth of an action is opened at
-            either end, so transitions beside short actions are shorter.
+        transition: tokens, an even number; 0 leaves the actions as they are. At most a fifth of an action (but at least
+            one token) is opened at either end, so transitions beside short actions are shorter.
         options: of `mmm.sampling.fill`.
     Returns:
         tokens, and the positions at which the actions start, followed by N.

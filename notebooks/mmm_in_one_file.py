@@ -95,7 +95,7 @@ def joints_to_features(joints):
 def features_to_joints(features):
     """Features (T, 263) → joints in the room (T, 22, 3). The first frame is at x = z = 0 and faces z+.
 
-    The direction of the body is the sum of all turns so far, its place the sum of all steps so far.
+    The direction of the body is the sum of all turns so far, its position the sum of all steps so far.
     """
     x = features.double()
     angle = F.pad(2 * x[:-1, 0], (1, 0)).cumsum(0)  # (T,)
@@ -327,7 +327,7 @@ class Tokenizer(nn.Module):
         return (features - self.mean) / self.std * WEIGHT
 
     def measure(self, clips):
-        """Mean and standard deviation of the data: a list of clips, (T, 263) each."""
+        """Mean of each feature, and one standard deviation for each group of features. clips: (T, 263) each."""
         frames = torch.cat(clips)
         self.mean.copy_(frames.mean(0))
         for group in ROOT_TURN, ROOT_STEP, ROOT_HEIGHT, POSITIONS, ROTATIONS, VELOCITIES, CONTACTS:
@@ -442,7 +442,7 @@ class MaskedTransformer(nn.Module):
         for block in self.cross:
             x = block(x, word_mask, words)
         x = torch.cat([self.embed_sentence(sentence)[:, None], x], dim=1)  # (B, N+2, D)
-        x = x + self.positions[: x.shape[1]]  # once more, as the sentence has moved every token by one place
+        x = x + self.positions[: x.shape[1]]  # once more, as the sentence has moved every token by one position
         for block in self.blocks:
             x = block(x, real)
         logits = self.head(self.norm(x))[:, 1:-1]  # (B, N, 2 K), without the sentence and END
@@ -465,8 +465,8 @@ def masked_batch(tokens, lengths, codes, generator):
     tokens = torch.where((u < 1 / 6)[:, None, None], tokens.roll(-1, dims=2), tokens)
     lengths = lengths - (u < 1 / 3).long()
 
-    # Every second half body that stays visible is taken from another clip. Else it would tell the action, better
-    # than the text does, and the model would not learn to read.
+    # Half of the visible body parts are taken from another clip, if that is long enough. Else it would tell the action,
+    # better than the text does, and the model would not learn to read.
     u, other = torch.rand(batch, generator=generator), torch.randperm(batch, generator=generator)
     borrow = ~parts & ((u < 0.5) & (lengths[other] >= lengths))[:, None]  # (B, 2)
     tokens = torch.where(borrow[:, :, None], tokens[other], tokens)
@@ -527,7 +527,7 @@ def train_transformer(transformer, tokenizer, clips, texts, steps=14000, batch=3
         words, word_counts = pad([texts[clip][0] for clip in chosen])  # (B, S, E), (B,)
         word_mask = torch.arange(words.shape[1]) < word_counts[:, None]
         sentence = torch.stack([texts[clip][1] for clip in chosen])
-        # A tenth of the texts is dropped: `predict` needs to know what people do when nobody asks for anything.
+        # A tenth of the texts is dropped: `predict` (section 6) also needs logits without a text.
         drop_text = torch.rand(batch, generator=generator) < 0.1
         true, lengths, canvas = masked_batch(true.mT, lengths, transformer.sizes.codes, generator)
         logits = transformer(canvas, lengths, words, word_mask, sentence, drop_text)

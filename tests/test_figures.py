@@ -57,7 +57,10 @@ def test_the_pages_show_what_readers_and_oracle_saw():
         assert right[name] == reader["right"]
     said = "right for {bandai-small} of the 60. open-small, which may be used commercially, is right for {open-small} "
     assert said.format(**right) in README
-    assert "of {of} prompts with a style, the style is seen in none".format(**everyday["generated"]["style"]) in RESULTS
+    assert (
+        "of {of} prompts with a style, the style is seen in none".format(**everyday["generated"]["style"])
+        in RESULTS
+    )
     assert everyday["generated"]["style"]["right"] == 0
     for group in ("contents 1-10", "contents 11-17"):
         cells = ("{} of {}".format(*blind[kind][group]) for kind in ("generated", "real"))
@@ -163,7 +166,10 @@ def test_the_results_say_what_codebooks_and_candidates_are_worth():
     spread = [f"{max(values) - min(values):.2f}".removeprefix("0") for values in seeds]
     assert f"three seeds ({spread[0]} cm)" in RESULTS and f"spread of seeds (FID {spread[1]})" in RESULTS
     wide = [abs(rows[codes, 32, 0]["fid"] - rows[codes, 128, 0]["fid"]) for codes in (128, 512, 2048, 8192)]
-    assert "at two of them by more than the spread" in RESULTS and sum(one > float(spread[1]) for one in wide) == 2
+    assert (
+        "at two of them by more than the spread" in RESULTS
+        and sum(one > float(spread[1]) for one in wide) == 2
+    )
     more = [rows[2048, w, 0]["mpjpe_local"] - rows[8192, w, 0]["mpjpe_local"] for w in (16, 32, 128)]
     assert f"by {min(more):.2f} to {max(more):.2f} cm, with 16".replace("0.", ".") in RESULTS
     for kind, counts in targets.read("best_of/results.json")["rows"].items():

@@ -247,5 +247,5 @@ def plot_known_truth(
         ax.set(xlabel="position", yticks=[], title=name)
     matrices[0].set_ylabel(f"the {len(order)} most frequent codes")
     figure.colorbar(image, ax=matrices[1], fraction=0.08)
-    figure.suptitle(f"right: “{title}”", fontsize=9)
+    figure.suptitle(f"both maps: “{title}”", fontsize=9, x=0.98, ha="right")
     return figure

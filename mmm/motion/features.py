@@ -222,7 +222,7 @@ def placed_features(
     feet = [joint for side in skeleton.feet for joint in side]
     contacts = steps[..., feet, :].square().sum(-1) < skeleton.contact_threshold
 
-    # Step 4: the rotation of each joint in the world, and from it the rotation relative to its parent's
+    # Step 4: rotations in the world (the root's is `turn`, onto z+), and from them those relative to the parent's
     parents = torch.tensor(skeleton.parents[1:], device=device)
     bones = normalize(positions[..., 1:, :] - positions[..., parents, :], dim=-1)
     raw = torch.tensor(skeleton.raw_offsets[1:], dtype=positions.dtype, device=device)
@@ -258,7 +258,8 @@ def features_to_joints(
 ) -> Float[Tensor, "*batch t j 3"] | Float[np.ndarray, "*batch t j 3"]:
     """World positions of the joints, starting at x = z = 0 and facing z+; differentiable for tensors.
 
-    Half the heading is the running sum of the angular numbers; the path is that of the root's steps.
+    Half the heading is the running sum of the angular numbers; the path is the running sum of the root's steps, turned
+    into the world.
 
     Args:
         features: (..., T, D), not normalised.

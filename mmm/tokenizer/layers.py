@@ -197,7 +197,7 @@ def decoder_reach(config: TokenizerConfig) -> int:
 
 
 def _zero_padding(x: Tensor, real: Tensor | None) -> Tensor:
-    """`real` broadcasts over the channels; None: there is no padding."""
+    """x (B, C, 1, T) with zeros where `real` (B, 1, 1, T) is False; None: there is no padding."""
     return x if real is None else x * real
 
 

@@ -28,7 +28,7 @@ from mmm.training.processes import mean_count
 PRESETS = {name: TokenizerConfig(**preset["tokenizer"]) for name, preset in recipes.PRESETS.items()}
 NORMALISATION = ("mean", "std", "upper_mean", "upper_std")  # buffers that are always stored in float32
 PIECE = 128  # tokens that are decoded at a time, about 25 s
-# of features that a body can have; some hardly vary, so that a sound model of one minute of training reaches 54
+# limits of decoded features. Some hardly vary: a sound model that was trained for a minute reaches 54 deviations
 MOST_STDS, MOST_METRES = 100.0, 10.0
 
 
@@ -47,7 +47,7 @@ class Tokenizer(nn.Module):
 
     Args:
         config: sizes and rules, or the name of a preset.
-        mean, std: (D,) of the raw features, see `set_normalisation`; 0 and 1 by default.
+        mean, std: (D,) of the raw features, both or neither; 0 and 1 by default.
     """
 
     def __init__(
@@ -254,7 +254,7 @@ class Tokenizer(nn.Module):
 def tokenizer_loss(
     output: VQOutput, x: Float[Tensor, "b t d"], real: Bool[Tensor, "b t"] | None, config: TokenizerConfig
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """Smooth-L1 on all features + 0.5 × smooth-L1 on the joint positions + 0.02 × commitment.
+    """Smooth-L1 on all features + 0.5 × that on joint positions + 0.02 × commitment (config) + codebook loss.
 
     Frames that are not `real` do not count. Returns the loss, and its terms, detached, for the log.
     """
@@ -280,7 +280,7 @@ def tokenizer_loss(
 
 
 def check_decoded(tokenizer: Tokenizer, features: Float[Tensor, "t d"], unit: float) -> None:
-    """Refuse what no body does: damaged weights, or those of a training that diverged, decode to it.
+    """Refuse features that no body can have; damaged weights or a diverged training give them.
 
     Args:
         features: raw, as decoded. unit: of length, in metres.

@@ -4,6 +4,7 @@ Paper, section 3.4 (upper-body editing); docs/REPRODUCTION.md, "Tokenizer". Toke
 the legs, so each part has its own encoder, codebook and decoder. The lower part has the root and the contacts. Heights
 of joints are above the floor, so those of the upper joints would say how deep the legs squat: `split` makes them
 relative to the root, whose height belongs to the lower part, and `merge` makes them absolute again.
+Velocities of the upper joints still contain the movement of the root.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def split(
 ) -> tuple[Float[Tensor, "b t 156"], Float[Tensor, "b t 107"]]:
     """Normalised features → (upper, lower), with the heights of the upper joints relative to the root.
 
-    Heights are de-normalised first, because mean and std of the root and of each joint differ. `upper_mean` and
+    Heights are de-normalised first, because mean and std of the root and of each joint differ (`std`: what features
+    were divided by). `upper_mean` and
     `upper_std` normalise the relative ones (`relative_height_statistics`).
     """
     upper, lower = x[..., UPPER], x[..., LOWER]

@@ -9,7 +9,7 @@ off to see what it does (notebook 02):
   parameter, trained by the gradient of `codebook_loss`.
 - *reset*: codes that are not chosen are moved onto encoder outputs of the batch, see `RESETS`.
 
-All state is in buffers, so a checkpoint is complete and a resumed training is exactly the same.
+All state is in buffers or parameters, so a checkpoint is complete and a resumed training is exactly the same.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Windows:
         short: `mmm.recipes.Recipe.short`. "pad" repeats the last frame; the padding counts neither in the loss nor in
             the codebook. "drop" leaves out clips that are shorter than the window (917 of Bandai's 2,426 takes).
         mirror: mirror half of the windows.
-        weights: how often to draw each clip; None draws each *frame* equally often, as the MPJPE counts frames.
+        weights: how often to draw each clip; None draws by length, as the MPJPE counts frames.
 
     Raises:
         ValueError: no such window; with short="drop" no clip is left; weights do not fit the clips.
@@ -84,7 +84,7 @@ class Windows:
         return hashlib.sha256(content).hexdigest()[:16]
 
     def epoch(self, batch_size: int) -> int:
-        """Steps in which as many windows are drawn as hold every clip's frames once, at least 1."""
+        """Steps that draw as many windows as cover every clip once; at least 1."""
         return max(1, round(-(-self._lengths // self.window).sum().item() / batch_size))
 
     def draw(
@@ -130,7 +130,7 @@ def train_tokenizer(
         geometry: weights of `geometry_loss`; None: the paper's loss alone.
         code_noise: encoders and codebooks stay as they are, so that every clip keeps its tokens. Only the decoders
             learn, with this ratio of the tokens replaced by near ones (`Tokenizer.forward`).
-        pretrained: the tokenizer was trained before, and keeps its normalisation (of two parts: its heights).
+        pretrained: the tokenizer was trained before; its statistics of relative heights are not computed again.
         options: passed to `mmm.training.loop.train` (resume, config_extra, manifest, cpu, progress, stop).
     """
     if code_noise is not None:

@@ -74,7 +74,7 @@ def train(
         loss: (module, batch, generator) → scalar and named scalars to log. Called under autocast.
         evaluate: module in eval mode → numbers, logged with the prefix "val/".
         resume: continue from the newest checkpoint in `out`, if there is one. False starts again, and removes
-            `out`/model, where the callers of this loop save the trained model.
+            `out`/checkpoints and `out`/model, where the callers of this loop save the trained model.
         config_extra: the rest of the configuration (model, data); a run is continued only with the same.
         manifest: facts to record that may differ between a run and its continuation.
         cpu: stay on the CPU even if there is a GPU.

@@ -35,7 +35,7 @@ from mmm.transformer.tokens import TokenSet
 SHORTEST = 6  # tokens of a piece: 24 frames
 SMALLEST = 0.35  # a crop keeps at least this ratio of a clip
 OUTER = 0.35  # at most this ratio of an action of the arms is cut off
-STRETCH = 2.5  # at most so many times as long are arms held up for longer legs
+STRETCH = 2.5  # arms that are held up are stretched to at most this multiple of their length
 NUMBERS = 9  # random numbers for each item
 KINDS = ("while", "then", "repeat")  # in the order in which they are drawn
 CHANCES = {"while": "at_once", "then": "then", "repeat": "repeat"}  # the options of a recipe
@@ -55,7 +55,8 @@ class Composer:
         tokens: the set. Clips that `table` names are composed; "M" before a name is the mirrored clip.
         table: the content of compositions.json.
         longest: tokens of the longest composition.
-        options: the chances of all kinds; `crop` is that of a repeated action that is not composed.
+        options: the chances of all kinds; `crop` is the chance for an item that is not composed and whose action
+            repeats.
         parts: body parts of the model; "while" needs two.
     """
 
@@ -139,7 +140,7 @@ class Composer:
         return batch, lengths, texts
 
     def _item(self, clip: int, row: Tensor, caption: str, u: np.ndarray) -> tuple[Tensor, str]:
-        """u[0] chooses the kind, u[1:4] the crop, u[4:7] the other clip, u[7] its crop, u[8] the caption."""
+        """u[0] chooses the kind, u[1:4] the crop, u[4:7] the other clip, u[1] and u[7] its crop, u[8] the caption."""
         key = self.keys[clip]
         if key is None:
             return row, caption
@@ -200,7 +201,7 @@ class Composer:
         return torch.cat([first, second], dim=1), self._caption("then", key, other, u)
 
     def _repeat(self, key: Key, first: Tensor, caption: str, u: np.ndarray) -> tuple[Tensor, str] | None:
-        """Behind this clip another of the same action that has the same caption, perhaps itself, up to the longest."""
+        """This clip, then one of the same action and caption (perhaps itself), cut to `longest` tokens together."""
         room = self.longest - first.shape[1]
         if room < SHORTEST or not self._repeats(key, caption):
             return None

@@ -42,7 +42,7 @@ class TransformerConfig:
         cross_layers: blocks that attend to the words. layers: self-attention blocks behind them.
         max_tokens: longest motion (N), in tokens; two more positions hold the sentence and END.
         parts: 1 whole body, or 2 (upper, lower).
-        predicts: how many of the parts are predicted, from the upper one on, as it is stored; 0 means all, see
+        predicts: how many parts are predicted, the upper one first; 0 means all. Read it as
             `predicted_parts`. The authors' upper-body model predicts 1 of 2: it can only edit. A model that predicts
             both can also generate.
         text_dropout: ratio of training texts that are dropped. Above 0 the model has vectors for "no text"
@@ -119,7 +119,7 @@ class Attention(nn.Module):
         """
         Args:
             mask: one row for all queries (B, K), or one for each (B, Q, K).
-            cache: an empty list, which gets keys and values. In the next call those of `x` are put behind them; those
+            cache: a list, empty at first, that keeps keys and values between calls. Those of `x` are appended; those
                 of `context`, which must be the same, are not computed again.
         """
         if context is None:
@@ -179,8 +179,9 @@ def sinusoids(positions: int, dim: int) -> Float[Tensor, "positions dim"]:
 class MaskedTransformer(nn.Module):
     """Predicts the code at every position of a canvas, in the first `config.predicted_parts` parts.
 
-    The parts share everything except their codebooks. A time step is one position of the network: its input holds the
-    code vectors of all parts, its output the logits of all predicted parts.
+    The parts share all blocks; each has its own codebook, columns of `embed` and rows of `head`. A time step is one
+    position of the network: its input holds the code vectors of all parts, its output the logits of all predicted
+    parts.
     """
 
     def __init__(self, config: TransformerConfig, codebook: Float[Tensor, "p k c"]) -> None:
@@ -222,7 +223,7 @@ class MaskedTransformer(nn.Module):
                     nn.init.zeros_(module.bias)
         nn.init.normal_(self.specials, std=float(self.codebook.std()) or 1.0)
         if self.config.text_dropout > 0:
-            nn.init.normal_(self.no_word, std=self.config.text_dim**-0.5)  # text encoders give unit vectors
+            nn.init.normal_(self.no_word, std=self.config.text_dim**-0.5)  # length 1, as MiniLM's sentence
             nn.init.normal_(self.no_sentence, std=self.config.text_dim**-0.5)
 
     @property

@@ -127,7 +127,7 @@ def masked_batch(
 ) -> dict[str, Tensor]:
     """From true tokens to what the model sees (canvas) and has to predict (tokens), with their lengths.
 
-    What is predicted are the true tokens: `tokens` has the dropped edges and the borrowed parts, but no random codes.
+    `tokens` are the targets: after edges are dropped and parts borrowed, before random codes and MASK.
 
     Args:
         masked_parts: which of the r predicted parts are masked (`draw_masked_parts`); by default all parts are
@@ -265,7 +265,7 @@ def train_length(
 
 @torch.no_grad()
 def evaluate_length(estimator: LengthEstimator, val: TokenSet, text: TextSource) -> dict[str, float]:
-    """Loss (nats), and the mean error of the median length (tokens), over all captions."""
+    """Loss (nats, without blur), and the mean error of the median length (tokens), over all captions."""
     pairs = [
         (caption, int(val.lengths[int(val.starts[clip])]))
         for clip, captions in enumerate(val.captions)
