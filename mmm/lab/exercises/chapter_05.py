@@ -155,7 +155,7 @@ chapter.add(
     """
     hint | The candidates: torch.linspace(math.log(0.05), math.log(20), 400).exp()
     hint | Compute the cross-entropy of logits / t for each, and return the candidate with the smallest.
-    stub | 1 changes nothing.
+    stub | a temperature of 1 leaves the logits as they are. Search for the one with the least cross-entropy.
     logits / t → logits * t | this is 1 / τ: the logits must be divided by the temperature.
     torch.nn.functional.cross_entropy(logits / t, targets) → -(logits / t).softmax(1).gather(1, targets[:, None]).mean()
       | this maximises the probability of the true code, not its logarithm: it prefers too much confidence.

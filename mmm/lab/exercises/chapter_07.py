@@ -58,7 +58,8 @@ chapter.add(
       to the k-th.
     torch.cdist(text, motion) → -(text @ motion.T) | this orders by the inner product, expected by the Euclidean
       distance.
-    else | at least one of the ratios is wrong. If text and motion are equal, all of them must be 1.
+    else | at least one of the ratios is wrong. If text and motion are equal, all of them must be 1. Else look at the
+      distance: it is the Euclidean one, not the cosine.
     """,
     cases=_r_cases,
     truth=lambda text, motion, top: list(metrics.r_precision(text, motion, top, pool=len(text))),
