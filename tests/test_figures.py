@@ -202,3 +202,33 @@ def test_the_pages_say_how_exact_control_is():
     assert f"{error} cm from the requested positions ({free} cm without" in page
     assert "below 1 cm in {} motions, the largest in {}".format(*within) in page
     assert f"Jerk rises by {jerk} m/s³" in page
+
+
+def test_the_results_compare_masked_and_autoregressive_on_test():
+    found = targets.read("baselines/test/results.json")
+    rows, times = found["rows"], targets.read("baselines/val-other-guidance/results.json")["rows"]
+    page = (ROOT / "figures" / "baselines" / "README.md").read_text(encoding="utf-8")
+    for name in ("masked", "autoregressive"):
+        row, other = rows[name], times[name]
+        assert row["guidance"] == other["guidance"]  # chosen on val
+        quality = "{r1:.3f} ± {r1_half:.3f} | {fid:.2f} ± {fid_half:.2f}".format(**row).replace("0.", ".")
+        assert f"| {name} | {quality} | {other['aits']:.3f} |" in RESULTS
+        feet = f"{row['skating']:.3f}".removeprefix("0")
+        assert f"| {name} | {feet} | {row['slip']:.0f} | {row['jerk_mean']:.0f} |" in RESULTS
+        assert f"| {name} | {row['guidance']:.0f} | {quality} |" in page
+    gain = found["differences"]["autoregressive"]
+    said = "by {:.3f} ± {:.3f} in R@1 and by {:.2f} ± {:.2f} in FID".format(
+        gain["r1"], gain["r1_half"], -gain["fid"], gain["fid_half"]
+    )
+    assert said.replace("0.", ".") in RESULTS
+
+
+def test_the_page_of_the_baselines_shows_passes_and_order():
+    page = (ROOT / "figures" / "baselines" / "README.md").read_text(encoding="utf-8")
+    rows = targets.read("baselines/passes/results.json")["rows"]
+    shown = [rows["masked-1"], rows["masked"], *(rows[f"masked-{passes}"] for passes in (10, 24, 49))]
+    given = targets.read("baselines/random-order/results.json")["rows"]["given"]
+    shown.append({name: given[name]["mean"] for name in ("r1", "fid", "skating", "slip", "jerk_mean")})
+    for row in shown:
+        cells = f"{row['r1']:.3f} | {row['fid']:.2f} | {row['skating']:.3f} | {row['slip']:.0f} | {row['jerk_mean']:.0f} |"
+        assert cells.replace("0.", ".") in page.replace("0.", ".")
