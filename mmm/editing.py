@@ -85,10 +85,9 @@ def edit(
     """Regenerate what is not kept, as `text` says and as the kept frames allow.
 
     Kept frames come back bit for bit, except the numbers with which the last frame before a gap describes the movement
-    into the gap (`NEXT_FRAME_GROUPS`). (Where only the upper body is kept, its heights and velocities follow the new
-    root, and its pose is equal up to rounding.) The world joints of kept frames do not change either, also after a gap.
-    If frames before the first kept frame are regenerated, the world starts with them, because features start at the
-    origin.
+    into the gap (`NEXT_FRAME_GROUPS`). (If the upper body alone is kept, heights and velocities follow the new root.)
+    The world joints of kept frames do not change either, also after a gap. If frames before the first kept frame are
+    regenerated, the world starts with them, because features start at the origin.
 
     Args:
         features: raw. Their values in gaps do not reach the network, but their path through a gap says where the motion

@@ -197,8 +197,7 @@ def fill(
         random: the generator of the seeds, "torch" or "portable" (`mmm.philox`, which a browser has too). Edits
             bring generators of their own and take "torch" only.
         group: items that go through the network together; by default 1 on the CPU, 8 elsewhere. It changes the last
-            bits of the logits, so that a rare token may differ. The other items of the batch change nothing. For many
-            items: `mmm.sampling_many.generate_many`.
+            bits of the logits, so that a rare token may differ. For many items: `mmm.sampling_many.generate_many`.
         precision: "no" (float32), "bf16", or "auto": bf16 where the machine is fast in it (`resolve_precision`). In
             bfloat16 every second motion is another draw, of the same quality.
         steer: changes the logits of an item in every pass (`mmm.control`): item, canvas (P, N) with MASK where the pass

@@ -258,8 +258,7 @@ def features_to_joints(
 ) -> Float[Tensor, "*batch t j 3"] | Float[np.ndarray, "*batch t j 3"]:
     """World positions of the joints, starting at x = z = 0 and facing z+; differentiable for tensors.
 
-    Half the heading is the running sum of the angular numbers; the path is the running sum of the root's steps, turned
-    into the world.
+    Running sums: of the angular numbers, which give half the heading, and of the root's steps, turned into the world.
 
     Args:
         features: (..., T, D), not normalised.
