@@ -230,5 +230,5 @@ def test_the_page_of_the_baselines_shows_passes_and_order():
     given = targets.read("baselines/random-order/results.json")["rows"]["given"]
     shown.append({name: given[name]["mean"] for name in ("r1", "fid", "skating", "slip", "jerk_mean")})
     for row in shown:
-        cells = f"{row['r1']:.3f} | {row['fid']:.2f} | {row['skating']:.3f} | {row['slip']:.0f} | {row['jerk_mean']:.0f} |"
+        cells = "{r1:.3f} | {fid:.2f} | {skating:.3f} | {slip:.0f} | {jerk_mean:.0f} |".format(**row)
         assert cells.replace("0.", ".") in page.replace("0.", ".")
