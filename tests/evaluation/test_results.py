@@ -173,4 +173,5 @@ def test_what_is_missing_or_damaged_is_named(tmp_path):
 def test_stored_results_are_still_read(pytestconfig, name):
     results = load_results(pytestconfig.rootpath / "figures" / "evaluation" / name)
     assert results.interval("given", "fid").mean > 0
-    assert results.table() in results.report() and len(results.timing["seconds"]) == 20
+    assert results.table() in results.report()
+    assert len(results.timing["seconds"]) == results.config["protocol"]["repeats"]
