@@ -69,7 +69,7 @@ docs/demo/node_modules/.installed: docs/demo/package-lock.json
 	@touch $@
 
 DEMO_FOLDERS := $(foreach folder,$(DEMO_MODEL) data/pretrained/$(DEMO_MODEL),$(folder) $(folder)/model)
-$(DEMO_ONNX)/config.json: mmm/export.py $(wildcard $(foreach name,*.safetensors */*.safetensors config.json,$(addsuffix /$(name),$(DEMO_FOLDERS)))) | install
+$(DEMO_ONNX)/config.json: mmm/export.py mmm/export_check.py $(wildcard $(foreach name,*.safetensors */*.safetensors config.json,$(addsuffix /$(name),$(DEMO_FOLDERS)))) | install
 	$(VENV)/bin/mmm export --model $(DEMO_MODEL) --out $(DEMO_ONNX)
 
 demo-build: install docs/demo/node_modules/.installed $(DEMO_ONNX)/config.json

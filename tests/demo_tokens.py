@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from mmm.bvh.reading import read_bvh
-from mmm.export import TEXTS, Exported
+from mmm.export_check import TEXTS, Exported
 from mmm.model import MMM
 from mmm.motion import features_to_joints, get_skeleton
 from mmm.sampling import fill

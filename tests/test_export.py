@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmm.export import Exported, check, describe, in_8_bits
+from mmm.export import describe, in_8_bits
+from mmm.export_check import Exported, check
 from mmm.model import MMM
 from mmm.text import _packaged
 
