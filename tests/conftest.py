@@ -86,8 +86,9 @@ from made_up.users import make_users, users  # noqa: F401 (fixtures)
 
 from mmm import MMM
 from mmm.data import Caption, Clip, MotionFolder, write_folder
-from mmm.fit import fit_tokenizer, fit_transformer, load_tokenizer
+from mmm.fit import fit_tokenizer, fit_transformer
 from mmm.motion import features_to_joints
+from mmm.pretrained import load_tokenizer
 from mmm.tokenizer import PRESETS, Tokenizer
 from mmm.transformer import LengthConfig, LengthEstimator, MaskedTransformer, preset
 

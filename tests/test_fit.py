@@ -10,7 +10,8 @@ import yaml
 
 from mmm import MMM, fit
 from mmm.cli import main
-from mmm.fit import fit_length, fit_tokenizer, fit_transformer, load_tokenizer
+from mmm.fit import fit_length, fit_tokenizer, fit_transformer
+from mmm.pretrained import load_tokenizer
 from mmm.tokenizer import Tokenizer
 from mmm.training.data import held_out_clips
 from mmm.transformer.tokens import TokenSet

@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parent.parent
 METHOD = (
     "errors storage motion data text bert tokenizer transformer sampling sampling_many calibration editing seams"
     " sequences known_texts arguments philox constraints control"
-    " training recipes fit model"
+    " training recipes fit pretrained model"
 )
 RINGS = {
     **dict.fromkeys(METHOD.split(), 1),

@@ -11,7 +11,7 @@ from torch import nn
 
 from mmm import storage
 from mmm.evaluation.evaluator import EvaluatorConfig
-from mmm.fit import load_tokenizer
+from mmm.pretrained import load_tokenizer
 from mmm.tokenizer import Tokenizer, TokenizerConfig
 from mmm.tokenizer.model import NORMALISATION
 from mmm.transformer import TransformerConfig

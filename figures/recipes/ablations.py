@@ -28,8 +28,9 @@ from mmm.evaluation.evaluator import Evaluator, load_evaluator
 from mmm.evaluation.metrics import fid
 from mmm.evaluation.protocol import ProtocolConfig, evaluate
 from mmm.evaluation.rows import evaluate_motions, reconstruct
-from mmm.fit import fit_tokenizer, fit_transformer, load_tokenizer
+from mmm.fit import fit_tokenizer, fit_transformer
 from mmm.model import SHIPPED
+from mmm.pretrained import load_tokenizer
 from mmm.recipes import PresetName, Recipe, get_recipe
 from mmm.tokenizer import Tokenizer
 from mmm.tokenizer.train import evaluate_tokenizer

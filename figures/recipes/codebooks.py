@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from figures.recipes.ablations import ablate_tokenizer, continued
 from mmm.data import MotionFolder
 from mmm.evaluation.evaluator import load_evaluator
-from mmm.fit import load_tokenizer
+from mmm.pretrained import load_tokenizer
 from mmm.recipes import PresetName
 from mmm.training.data import facts
 from mmm.training.run_folder import git_state, write_json

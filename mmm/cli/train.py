@@ -178,7 +178,8 @@ class TrainTransformer(flags(TransformerOptions), _Training):
 
     def run(self) -> None:
         from mmm.data import MotionFolder
-        from mmm.fit import fit_transformer, load_tokenizer
+        from mmm.fit import fit_transformer
+        from mmm.pretrained import load_tokenizer
         from mmm.recipes import get_recipe
 
         require(

@@ -21,8 +21,8 @@ import yaml
 
 from mmm.data import MotionFolder
 from mmm.errors import atomic_dir, require
-from mmm.fit import load_tokenizer
 from mmm.model import MMM
+from mmm.pretrained import load_tokenizer
 from mmm.tokenizer.train import evaluate_tokenizer
 from mmm.transformer.tokens import make_token_set
 from mmm.transformer.train import evaluate_length, evaluate_transformer

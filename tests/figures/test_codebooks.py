@@ -7,7 +7,7 @@ from made_up.evaluator import RandomEvaluator
 
 from figures.recipes import codebooks
 from figures.recipes.codebooks import Arguments
-from mmm.fit import load_tokenizer
+from mmm.pretrained import load_tokenizer
 
 
 def test_each_row_has_its_size_and_is_trained_once(toy, tmp_path, monkeypatch, capsys):

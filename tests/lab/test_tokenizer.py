@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmm.data import Caption
-from mmm.fit import load_tokenizer
 from mmm.lab import tokenizer as study
 from mmm.motion import measures
+from mmm.pretrained import load_tokenizer
 from mmm.tokenizer import PRESETS
 
 FPS = 20.0

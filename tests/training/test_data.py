@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mmm.data import Clip, write_folder
-from mmm.fit import load_tokenizer
 from mmm.motion import features_to_joints
+from mmm.pretrained import load_tokenizer
 from mmm.recipes import get_recipe
 from mmm.training.data import balanced_weights, has_mirrored, held_out_clips, length_sets, token_sets
 

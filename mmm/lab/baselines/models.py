@@ -16,11 +16,12 @@ from mmm.data import MotionFolder
 from mmm.data.typos import with_variants
 from mmm.editing import Edit, encode_kept, join_features, next_frame_indices, prepare
 from mmm.errors import require
-from mmm.fit import fingerprint, make_composer, resolve
+from mmm.fit import make_composer, resolve
 from mmm.lab.baselines import autoregressive, diffusion
 from mmm.lab.baselines.frames import RATIO, frame_set
 from mmm.model import MIN_FRAMES, MMM
 from mmm.motion import Motion
+from mmm.pretrained import fingerprint
 from mmm.recipes import get_recipe, training
 from mmm.sampling_many import decode_many
 from mmm.text import TextEmbedding

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from scipy.interpolate import BPoly
 
 from mmm.editing import encode_kept, next_frame_indices
-from mmm.fit import load_tokenizer
 from mmm.lab.exercises.exercise import Chapter
 from mmm.lab.exercises.inputs import clip, integers, normal, uniform
 from mmm.model import SHIPPED
+from mmm.pretrained import load_tokenizer
 
 chapter = Chapter("06_editing", "editing", "import torch\n\nMASK = -1")
 MASK = -1

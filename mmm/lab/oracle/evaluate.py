@@ -26,13 +26,13 @@ from mmm.data import MotionFolder
 from mmm.datasets.synthetic.program import Program
 from mmm.errors import atomic_write, require
 from mmm.evaluation.rows import reconstruct
-from mmm.fit import load_tokenizer
 from mmm.lab.oracle.bandai import right, tables
 from mmm.lab.oracle.captions import named_by
 from mmm.lab.oracle.recognition import Recognised, recognise
 from mmm.lab.oracle.scoring import Verdict, accuracy, judge
 from mmm.model import MMM
 from mmm.motion import features_to_joints
+from mmm.pretrained import load_tokenizer
 from mmm.tokenizer import Tokenizer
 
 BATCH = 256  # clips generated at once, so that memory stays small

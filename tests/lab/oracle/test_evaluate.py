@@ -6,8 +6,8 @@ import pytest
 
 from mmm.data import write_folder
 from mmm.datasets.synthetic import make_clip
-from mmm.fit import load_tokenizer
 from mmm.lab.oracle.evaluate import Command, as_text, evaluate_folder
+from mmm.pretrained import load_tokenizer
 
 
 @pytest.fixture(scope="module")
