@@ -4,7 +4,7 @@ hero.gif is at the top of the README. Of each prompt the first of the seeds 0 to
 to be right; what "right" is stands beside the prompt. showcase.json has what was measured, for the seeds that were
 refused too. A prompt of which no seed is right is an error, and there is no GIF.
 
-`gifsicle -O3 --lossy=20 --batch figures/tour/hero.gif` (Debian's package gifsicle) then saves a sixth of the bytes.
+`gifsicle -O3 --lossy=45 --batch figures/tour/hero.gif` (Debian's package gifsicle) then saves a sixth of the bytes.
 """
 
 from __future__ import annotations
