@@ -15,7 +15,9 @@ import pytest
 from tqdm import tqdm
 
 from mmm import __version__
+from mmm.arguments import MOST_CANDIDATES
 from mmm.cli import main, parse
+from mmm.cli.ranges import RANGES
 from mmm.recipes import PRESETS, RECIPES, TokenizerOptions, TransformerOptions
 
 
@@ -75,6 +77,13 @@ def test_generate_writes_every_output(saved, tmp_path, capsys):
     assert np.load(outs[0]).shape == (30, 22, 3)
     assert all(path.stat().st_size > 1000 for path in outs)
     assert "sampled in" in capsys.readouterr().out
+
+
+def test_candidates_are_requested_by_the_command(saved, tmp_path, capsys):
+    out = tmp_path / "bow.npy"
+    assert run("generate", "a person bows", "--model", saved, "--best-of", "2", "--out", str(out)) == 2
+    assert "is shipped, which would choose between candidates" in capsys.readouterr().err
+    assert not out.exists() and RANGES["best_of"][1] == MOST_CANDIDATES
 
 
 def test_feet_are_fixed_where_that_is_requested(tmp_path):

@@ -165,7 +165,13 @@ def test_the_results_say_what_codebooks_and_candidates_are_worth():
     seeds = [[rows[512, 16, seed][name] for seed in range(3)] for name in ("mpjpe_local", "fid")]
     spread = [f"{max(values) - min(values):.2f}".removeprefix("0") for values in seeds]
     assert f"three seeds ({spread[0]} cm)" in RESULTS and f"spread of seeds (FID {spread[1]})" in RESULTS
-    wide = [abs(rows[codes, 32, 0]["fid"] - rows[codes, 128, 0]["fid"]) for codes in (128, 512, 2048, 8192)]
+    wide = [rows[codes, 32, 0]["fid"] - rows[codes, 128, 0]["fid"] for codes in (128, 512, 2048, 8192)]
+    assert min(wide) > 0
+    pose = [
+        rows[codes, 32, 0]["mpjpe_local"] - rows[codes, 128, 0]["mpjpe_local"]
+        for codes in (128, 512, 2048, 8192)
+    ]
+    assert max(map(abs, pose)) < float(spread[0]) + 0.005
     assert (
         "at two of them by more than the spread" in RESULTS
         and sum(one > float(spread[1]) for one in wide) == 2

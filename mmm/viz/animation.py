@@ -56,7 +56,7 @@ def animate(
     skeleton: str | Skeleton | None = None,
     size: int = 400,
     generated=None,
-    balls: Any = (),
+    balls: Any = NO_BALLS,
 ) -> Path:
     """Write a motion as an animation that loops: .gif, or .mp4 where the ffmpeg program is installed.
 
@@ -83,7 +83,7 @@ def animate(
     """
     path = _checked(path, size)
     joints, fps, skeleton, _ = as_scene(motion, fps, skeleton)
-    balls = np.asarray(balls, float).reshape(-1, 3) if len(balls) == 0 else np.asarray(balls, float)
+    balls = np.asarray(balls, float)
     require(
         balls.ndim == 2 and balls.shape[1] == 3 and np.isfinite(balls).all(),
         f"balls have shape {balls.shape} or are not finite, expected positions (n, 3) in metres.",

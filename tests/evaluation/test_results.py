@@ -169,9 +169,11 @@ def test_what_is_missing_or_damaged_is_named(tmp_path):
         read_config(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["bandai-val", "bandai-test", "synthetic-test"])
-def test_stored_results_are_still_read(pytestconfig, name):
+@pytest.mark.parametrize(
+    ("name", "repeats"), [("bandai-val", 3), ("bandai-test", 20), ("synthetic-test", 20)]
+)
+def test_stored_results_are_still_read(pytestconfig, name, repeats):
     results = load_results(pytestconfig.rootpath / "figures" / "evaluation" / name)
     assert results.interval("given", "fid").mean > 0
     assert results.table() in results.report()
-    assert len(results.timing["seconds"]) == results.config["protocol"]["repeats"]
+    assert len(results.timing["seconds"]) == results.config["protocol"]["repeats"] == repeats
