@@ -34,7 +34,8 @@ from mmm.arguments import (
 )
 from mmm.constraints import Reach, RootPath, check_free, missed, targets_of
 from mmm.control import Control
-from mmm.editing import BODY_PARTS, Edit, edit, frames_to_add, joint_groups, prepare
+from mmm.editing import Edit, edit, joint_groups
+from mmm.editing_tasks import BODY_PARTS, frames_to_add, prepare
 from mmm.errors import atomic_dir, read_json, require, short
 from mmm.known_texts import FILE, KnownTexts
 from mmm.motion import Motion, get_skeleton

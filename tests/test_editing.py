@@ -8,7 +8,8 @@ import torch
 from made_up.tokenizer import SMALL, random_features, random_tokenizer
 
 from mmm.bvh.capture import load_motion
-from mmm.editing import edit, encode_kept, fill_windows, keep_outside, next_frame_indices
+from mmm.editing import edit, encode_kept, fill_windows, next_frame_indices
+from mmm.editing_tasks import keep_outside
 from mmm.motion import Motion, features_to_joints
 from mmm.motion.runs import runs
 from mmm.sampling import fill

@@ -5,8 +5,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 METHOD = (
-    "errors storage motion data text bert tokenizer transformer sampling sampling_many calibration editing seams"
-    " sequences known_texts arguments philox constraints control"
+    "errors storage motion data text bert tokenizer transformer sampling sampling_many calibration editing"
+    " editing_tasks seams sequences known_texts arguments philox constraints control"
     " training recipes fit pretrained model"
 )
 RINGS = {

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mmm.editing import keep_outside
+from mmm.editing_tasks import keep_outside
 from mmm.motion import HUMANML3D, quaternion
 from mmm.motion.trajectory import Trajectory
 from mmm.seams import join

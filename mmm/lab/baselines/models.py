@@ -14,7 +14,8 @@ import yaml
 
 from mmm.data import MotionFolder
 from mmm.data.typos import with_variants
-from mmm.editing import Edit, encode_kept, join_features, next_frame_indices, prepare
+from mmm.editing import Edit, encode_kept, join_features, next_frame_indices
+from mmm.editing_tasks import prepare
 from mmm.errors import require
 from mmm.fit import make_composer, resolve
 from mmm.lab.baselines import autoregressive, diffusion

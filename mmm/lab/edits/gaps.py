@@ -19,7 +19,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm import tqdm
 
-from mmm.editing import join_features, keep_outside
+from mmm.editing import join_features
+from mmm.editing_tasks import keep_outside
 from mmm.errors import require
 from mmm.lab.edits.held_out import HeldOut
 from mmm.lab.edits.interpolate import interpolate

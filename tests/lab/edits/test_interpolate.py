@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmm.editing import keep_outside
+from mmm.editing_tasks import keep_outside
 from mmm.lab.edits.interpolate import interpolate
 from mmm.motion import features_to_joints
 from mmm.motion.trajectory import Trajectory, put_together, take_apart
