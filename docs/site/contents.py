@@ -20,11 +20,13 @@ METHOD = {
     "tokenizer": ["tokenizer.model", "tokenizer.quantizer", "tokenizer"],
     "transformer": ["transformer.model", "transformer.masking", "transformer"],
     "sampling": ["sampling", "sampling_many", "philox", "calibration"],
-    "editing": ["editing", "seams", "sequences", "constraints", "control"],
-    "training": ["fit", "training", "recipes"],
+    "editing": ["editing", "editing_tasks", "seams", "sequences", "constraints", "control"],
+    "training": ["fit", "pretrained", "training", "recipes"],
     "files": ["storage", "errors", "arguments"],
 }
-INTERFACES = {name: [name] for name in ("evaluation", "datasets", "bvh", "viz", "release", "export")}
+INTERFACES = {name: [name] for name in ("evaluation", "datasets", "bvh", "viz", "release")} | {
+    "export": ["export", "export_check"],
+}
 
 
 def modules(names: list[str]) -> list[str]:
