@@ -42,7 +42,8 @@ def text_source(
 ) -> TextSource:
     """The cache at `path` if it fits encoder and captions, otherwise a new one there.
 
-    The encoder itself if a cache would take more than `max_bytes`.
+    What a cache of the same encoder already holds is not encoded again. The encoder itself if a cache would take more
+    than `max_bytes`.
 
     Raises:
         ValueError: the file at `path` is damaged or no text cache (it is not overwritten).
@@ -55,7 +56,11 @@ def text_source(
     try:
         return TextCache.load(path, encoder.name, unique, encoder.how)
     except (FileNotFoundError, StaleCache):
-        return TextCache.build(path, unique, encoder, progress=progress)
+        try:
+            known = TextCache.load(path, encoder.name, how=encoder.how)
+        except (FileNotFoundError, StaleCache):
+            known = None
+        return TextCache.build(path, unique, encoder, progress=progress, known=known)
 
 
 class TextCache:
@@ -99,10 +104,13 @@ class TextCache:
         )
         rows = torch.tensor([self._row[caption] for caption in captions])
         starts, ends = self._starts[rows], self._starts[rows + 1]
-        words = [self._words[start:end].float() for start, end in zip(starts, ends, strict=True)]
+        words = [self._words_of(row).float() for row in rows]
         counts = ends - starts
         mask = torch.arange(int(counts.max())) < counts[:, None]
         return TextEmbedding(pad_sequence(words, batch_first=True), mask, self._sentence[rows].float())
+
+    def _words_of(self, row: int | Tensor) -> Float16[Tensor, "words e"]:
+        return self._words[self._starts[row] : self._starts[row + 1]]
 
     @staticmethod
     def build(
@@ -111,15 +119,26 @@ class TextCache:
         encoder: TextEncoder,
         batch_size: int = 128,
         progress: bool = False,
+        known: TextCache | None = None,
     ) -> TextCache:
-        """Encode the captions (each once, in batches of similar length) and write the cache."""
+        """Encode the captions (each once, in batches of similar length) and write the cache.
+
+        Args:
+            known: a cache of the same encoder, whose captions are copied.
+        """
         unique = list(dict.fromkeys(captions))
         require(unique, "there are no captions to encode: the data set has no text")
-        order = sorted(range(len(unique)), key=lambda row: len(unique[row]))
         words: list[Tensor] = [torch.empty(0)] * len(unique)
         sentence = torch.empty(len(unique), encoder.width, dtype=torch.float16)
+        order = []
+        for row in sorted(range(len(unique)), key=lambda row: len(unique[row])):
+            old = known._row.get(unique[row]) if known else None
+            if old is None:
+                order.append(row)
+            else:
+                words[row], sentence[row] = known._words_of(old), known._sentence[old]
         with tqdm(
-            total=len(unique), desc=f"captions ({encoder.name})", unit="caption", disable=not progress
+            total=len(order), desc=f"captions ({encoder.name})", unit="caption", disable=not progress
         ) as bar:
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]

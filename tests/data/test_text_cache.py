@@ -111,8 +111,10 @@ def test_text_source_builds_once_then_reads(encoder: LetterEncoder, tmp_path: Pa
     second = text_source(reversed(CAPTIONS), encoder, path)
     assert isinstance(first, TextCache) and isinstance(second, TextCache)
     assert len(encoder.batches) == calls
-    more = text_source([*CAPTIONS, "fly"], encoder, path)  # new captions: built again
-    assert len(encoder.batches) > calls and more.lookup(["fly"]).words.shape == (1, 3, 3)
+    more = text_source([*CAPTIONS[1:], "fly"], encoder, path)  # only what is new is encoded
+    assert encoder.batches[calls:] == [["fly"]] and more.captions == [*CAPTIONS[1:], "fly"]
+    assert_same(more.lookup(CAPTIONS[1:]), first.lookup(CAPTIONS[1:]))
+    assert_same(more.lookup(["fly"]), encoder.encode(["fly"]))
     assert text_source(CAPTIONS, LetterEncoder("others"), path).name == "others"
 
 
