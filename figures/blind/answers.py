@@ -65,6 +65,8 @@ ACTIONS = {
     "leap": "leaps or hops like a dancer, one leg away from the other",
     "spin": "spins around once or more on the spot, perhaps like a dancer",
     "ballet-pose": "holds a pose of ballet, or lifts one leg slowly",
+    "cartwheel": "turns over sideways on both hands",
+    "dance": "dances: steps, turns and arms in changing ways",
     STAND: "only stands; nothing else happens",
 }
 MANNERS = {
@@ -77,6 +79,7 @@ MANNERS = {
     "energetic": "energetic, excited or happy: large and quick",
     "childlike": "like a child: playful, bouncy, loose arms",
     "heavy": "like a giant: big, slow, heavy steps",
+    "drunk": "as if drunk: staggers, sways",
     "timid": "timid: arms close to the body, hesitating, small movements",
 }
 # Names for the action classes of Bandai-Namco's and CMU's data, where they differ; all that are right. The classes of
@@ -99,6 +102,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "scoop": ("pick-up",),
     "climb-ladder-up": ("climb-up",),
     "climb-ladder-down": ("climb-down",),
+    "dance-short": ("dance", "spin"),
     "ballet-spin": ("spin",),
     "ballet-hop": ("leap",),
     "ballet-leap": ("leap", "spin"),
