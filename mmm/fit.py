@@ -301,7 +301,7 @@ def make_composer(
 ) -> Composer | None:
     """Crops and composes clips, if the data set says how and the recipe how often."""
     table = folder.compositions()
-    if table is None or not any((recipe.crop, recipe.then, recipe.at_once, recipe.repeat)):
+    if table is None or not any((recipe.crop, recipe.then, recipe.at_once, recipe.repeat, recipe.typed)):
         return None
     return Composer(tokens, table, longest, recipe, parts)
 

@@ -21,7 +21,7 @@ import yaml
 from mmm.errors import check_ranges, require
 from mmm.training.config import TrainConfig
 
-_RATIOS = "random_codes drop_edge borrowed_part both_parts crop then at_once repeat typos text_dropout"
+_RATIOS = "random_codes drop_edge borrowed_part both_parts crop then at_once repeat typed typos text_dropout"
 RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(_RATIOS.split(), (0.0, 1.0)),
     "feature_bias": (0.001, 1000.0),
@@ -85,7 +85,7 @@ class TransformerOptions(_Optimizer):
     """With two body parts: chance that both are masked, as in generation; otherwise one is, as in editing."""
     crop: float
     """Chance that a clip of an action that any piece of it shows (walking) is cropped, so that the length of a motion
-    and its action become independent. This and the next three need a data set with compositions.json
+    and its action become independent. This and the next four need a data set with compositions.json
     (`mmm.transformer.compose`)."""
     then: float
     """Chance that another action follows, with a caption of both."""
@@ -93,6 +93,8 @@ class TransformerOptions(_Optimizer):
     """With two body parts: chance that an action of the legs gets the arms of another clip, with a caption of both."""
     repeat: float
     """Chance that a clip of a repeated action is joined with another of it, so that long ones are not rare."""
+    typed: float
+    """Chance that the caption of a clip, or of two actions at once, is replaced by a sentence as people type it."""
     typos: float
     """Ratio of the captions that are shown misspelled, for users who type fast. Each caption is embedded three times
     for it."""

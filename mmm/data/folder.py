@@ -215,6 +215,8 @@ class MotionFolder:
             pairs = [pair.split("|") for pair, texts in captions if texts]
             unknown = {*table["clips"].values(), *(name for pair in pairs for name in pair)} - set(actions)
             texts = [text for _, texts in captions for text in (type(texts), *texts)]
+            texts += [text for own in table.get("typed", {}).values() for text in (type(own), *own)]
+            texts += table.get("styles", {}).values()
             require(all(text is list or isinstance(text, str) for text in texts), "a caption is no text")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(

@@ -112,7 +112,9 @@ def write_folder(
         if compositions is not None:
             text = json.dumps(compositions, indent=0)
             (temporary / COMPOSITIONS_FILE).write_text(text, encoding="utf-8")
-            digest.update(text.encode())
+            # Sentences that training may draw do not make the clips other data; a run that draws them keeps their hash.
+            rules = {key: own for key, own in compositions.items() if key not in ("typed", "styles")}
+            digest.update(json.dumps(rules, indent=0).encode())
         hashes = {"content_hash": digest.hexdigest()[:16], "splits_hash": hash_splits(splits)}
         info = info | {"clips": len(seen)} | hashes
         (temporary / INFO_FILE).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")

@@ -104,9 +104,12 @@ def prepare(
     for take in splits["train"]:
         clips[take] = [_richer(clip, seed, captions) for clip in clips[take]]
     ids = {split: [clip.id for take in names for clip in clips[take]] for split, names in splits.items()}
-    contents = {clip.id: clip.program["content"] for take in splits["train"] for clip in clips[take]}
+    programs = {clip.id: clip.program for take in splits["train"] for clip in clips[take]}
+    contents, styles = (
+        {clip: program[key] for clip, program in programs.items()} for key in ("content", "style")
+    )
     every = (clip for take in clips for clip in clips[take])
-    return write_folder(out, every, ids, info, compositions=compositions(contents, seed))
+    return write_folder(out, every, ids, info, compositions=compositions(contents, seed, styles))
 
 
 # ---- from sources to takes

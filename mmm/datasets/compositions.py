@@ -9,6 +9,12 @@ that training need not know them, and a user's own folder can have such a file:
 
 The keys of "then" are first|second, those of "while" legs|arms. Pairs that are not there are not composed. What the
 fields of an action mean is said in `mmm/datasets/phrases/actions.yaml`.
+
+It may also hold sentences as people type them, for one action, an action in a style, and two at once, and the styles of
+clips:
+
+    {…, "typed": {"walk": ["off to work on foot", …], "walk, sad": […], "walk while wave-left-hand": […]},
+     "styles": {"CLIP": "sad", …}}
 """
 
 from __future__ import annotations
@@ -20,26 +26,38 @@ from typing import Any
 
 import numpy as np
 
-from mmm.datasets.phrasing import actions, at_once, different, then
+from mmm.datasets.phrasing import actions, at_once, different, sentences, then
 
+SAME = {"elderly": "old", "masculinity": "masculine"}  # styles with one set of sentences
 CAPTIONS = {"then": 6, "while": 24}  # of each pair; few pairs go together at once
 
 
-def compositions(contents: Mapping[str, str | None], seed: int = 0) -> dict[str, Any]:
+def compositions(
+    contents: Mapping[str, str | None], seed: int = 0, styles: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
     """The content of compositions.json.
 
     Args:
         contents: the action class of each clip of the train split; clips of unknown classes are left out.
+        styles: of these clips, as far as they have one.
     """
     known = actions()
     clips = {clip: action for clip, action in contents.items() if action in known}
     present = sorted(set(clips.values()))
     pairs = list(itertools.permutations(present, 2))
+    typed = {
+        key: own for key, own in sentences().items() if set(key.split(", ")[0].split(" while ")) <= {*present}
+    }
+    styled = {
+        clip: SAME.get(style, style) for clip, style in (styles or {}).items() if clip in clips and style
+    }
     return {
         "actions": {name: {key: known[name][key] for key in ("part", "repeats", "held")} for name in present},
         "clips": clips,
         "then": {f"{a}|{b}": _captions("then", a, b, seed) for a, b in pairs if follows(a, b)},
         "while": {f"{a}|{b}": _captions("while", a, b, seed) for a, b in pairs if together(a, b)},
+        "typed": typed,
+        "styles": {clip: style for clip, style in styled.items() if f"{clips[clip]}, {style}" in typed},
     }
 
 

@@ -6,11 +6,16 @@ combines it.
 
 A phrase with `<verb>` is a verb phrase; the others are whole captions ("hands up!"). SIDE is left or right, `{the}`
 the article or a possessive.
+
+`sentences` are another thing: whole sentences as people type them, each written by hand, with reasons, persons and
+circumstances that no grammar has ("Late again, so he hurries off to the bus."). They are no captions of single clips,
+and val and test have none of them: training draws them for an action (`mmm.transformer.compose`).
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -26,6 +31,7 @@ from mmm.errors import require
 
 FOLDER = Path(__file__).parent / "phrases"
 SIDES = ("left", "right")
+_SIDE = re.compile("[LA]?SIDE")
 _VERB = re.compile(r"<([a-z-]+)>")
 _CLAUSE = re.compile(r"\b([AB]):(third|ing|base|pronoun)")
 _LIMB = re.compile(r"\b([LR])(:ing|:pronoun)?(?![a-z])")
@@ -105,6 +111,25 @@ def styles() -> dict[str, tuple[list[str], list[str], list[str]]]:
 
 def _same(style: str) -> str:
     return "masculine" if style == "masculinity" else style
+
+
+@functools.cache
+def sentences() -> dict[str, list[str]]:
+    """What people type: about an action ("walk"), one in a style ("walk, sad"), two ("walk while wave-left-hand").
+
+    In the files of phrases/sentences SIDE stands for one side throughout a sentence; LSIDE and ASIDE are those of legs
+    and arms. "masculinity" and "elderly" are there as "masculine" and "old".
+    """
+    table: dict[str, list[str]] = {}
+    for file in sorted((FOLDER / "sentences").glob("*.yaml")):
+        for key, own in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            for legs, arms in itertools.product(SIDES, SIDES):
+                sides = {"LSIDE": legs, "ASIDE": arms, "SIDE": legs}
+                known, *written = [
+                    _SIDE.sub(lambda found, sides=sides: sides[found[0]], text) for text in (key, *own)
+                ]
+                table.setdefault(known, written)
+    return table
 
 
 @functools.cache

@@ -89,13 +89,16 @@ def prepare(
             for name, folder, share in zip(names, folders, shares, strict=True)
         },
     }
-    contents = {
-        f"{name}{SOURCE_END}{clip}": (folder.program(clip) or {}).get("content")
+    programs = {
+        f"{name}{SOURCE_END}{clip}": folder.program(clip) or {}
         for name, folder in zip(names, folders, strict=True)
         for clip in folder.ids("train")
     }
-    clips, table = _clips(folders, names, progress), compositions(contents, info["seed"])
-    return write_folder(out, clips, splits, info, _statistics(folders), table)
+    contents, styles = (
+        {clip: own.get(key) for clip, own in programs.items()} for key in ("content", "style")
+    )
+    table = compositions(contents, info["seed"], styles)
+    return write_folder(out, _clips(folders, names, progress), splits, info, _statistics(folders), table)
 
 
 def strictest(licences: Sequence[str]) -> str:

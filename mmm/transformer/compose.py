@@ -9,6 +9,9 @@ caption that is true of it:
     then     clips of two actions, one after the other
     while    the arms of one clip on the legs of another; with two body parts these are two rows of tokens
 
+Some captions are replaced by sentences as people type them, for the same action and, if the clip has one, style
+(`TransformerOptions.typed`): captions from a grammar are too much alike to learn unusual wordings from.
+
 Which actions may be treated how, and the captions, are data: compositions.json (`mmm.datasets.compositions`).
 Mirrored clips are composed with mirrored ones, and their captions are mirrored: a sentence about a clip may name a
 side even where the name of its action does not.
@@ -77,7 +80,10 @@ class Composer:
             for kind in ("then", "while")
             if self.chances[kind]
         }
+        self.typed = table.get("typed", {}) if options.typed else {}
         self.keys = [_key(name, table["clips"]) for name in tokens.ids]
+        styles = table.get("styles", {})
+        self.styles = [styles.get(name) or styles.get(name.removeprefix("M")) for name in tokens.ids]
         clips: dict[Key, list[int]] = defaultdict(list)
         for clip, key in enumerate(self.keys):
             if key is not None:
@@ -101,16 +107,20 @@ class Composer:
     def fingerprint(self) -> str:
         """Changes with rules, captions and chances: a run is not resumed with others."""
         content = [self.rules, self.captions, self.keys, self.chances, self.options.crop, self.longest]
+        content += [self.typed, self.styles, self.options.typed] if self.typed else []
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def texts(self) -> list[str]:
-        """All captions of the compositions that can occur, sorted."""
+        """All captions of the compositions that can occur, and all that may be typed of single clips, sorted."""
         texts = {
             mirror_text(text) if key[1] else text
             for (kind, key), (names, _) in self.partners.items()
             for name in names
-            for text in self.captions[kind][f"{key[0]}|{name}"]
+            for text in [*self.captions[kind][f"{key[0]}|{name}"], *self._typed_of(kind, key[0], name)]
         }
+        for key, style in set(zip(self.keys, self.styles, strict=True)):
+            for own in self._typed_alone(key, style) if key else ():
+                texts |= {mirror_text(text) if key[1] else text for text in own}
         return sorted(texts)
 
     def draw(
@@ -140,7 +150,10 @@ class Composer:
         return batch, lengths, texts
 
     def _item(self, clip: int, row: Tensor, caption: str, u: np.ndarray) -> tuple[Tensor, str]:
-        """u[0] chooses the kind, u[1:4] the crop, u[4:7] the other clip, u[1] and u[7] its crop, u[8] the caption."""
+        """u[0] chooses the kind, u[1:4] the crop, u[4:7] the other clip, u[1] and u[7] its crop, u[8] the caption.
+
+        An item that is not composed needs no other clip: u[4:7] choose what is typed.
+        """
         key = self.keys[clip]
         if key is None:
             return row, caption
@@ -152,6 +165,10 @@ class Composer:
                     return result
                 break
             rest -= self.chances[kind]
+        said = self._typed_alone(key, self.styles[clip])
+        if said and u[4] < self.options.typed:
+            caption = _pick(_pick(said, u[5]), u[6])  # of those about the style as often as of the others
+            caption = mirror_text(caption) if key[1] else caption
         if u[1] < self.options.crop and self._repeats(key, caption):
             row = _crop(row, SMALLEST + (1 - SMALLEST) * u[2], u[3])
         return row, caption
@@ -237,9 +254,23 @@ class Composer:
         return self.tokens.tokens[variant, :, : int(self.tokens.lengths[variant])].long()
 
     def _caption(self, kind: str, key: Key, second: str, u: np.ndarray) -> str:
-        texts = self.captions[kind][f"{key[0]}|{second}"]
-        text = texts[int(u[8] * len(texts))]
+        texts, typed, chance = self.captions[kind][f"{key[0]}|{second}"], [], 0.0
+        if said := self._typed_of(kind, key[0], second):
+            typed, chance = said, self.options.typed
+        text = _pick(typed, u[8] / chance) if u[8] < chance else _pick(texts, (u[8] - chance) / (1 - chance))
         return mirror_text(text) if key[1] else text
+
+    def _typed_of(self, kind: str, first: str, second: str) -> list[str]:
+        """Sentences about two actions at once; of one after the other there are none, since users' texts are cut."""
+        return self.typed.get(f"{first} while {second}", []) if kind == "while" else []
+
+    def _typed_alone(self, key: Key, style: str | None) -> list[list[str]]:
+        """Sentences about a clip's action alone: those that say nothing about a style, and those about its own."""
+        return [own for name in (key[0], f"{key[0]}, {style}") if (own := self.typed.get(name))]
+
+
+def _pick(options: list, u: float) -> Any:
+    return options[min(int(u * len(options)), len(options) - 1)]
 
 
 def _key(name: str, clips: dict[str, str]) -> Key | None:

@@ -172,6 +172,8 @@ def test_ids_lead_to_no_other_folder(folder, tmp_path, golden, clip):
                 "[]",
                 '{"actions": {}, "clips": {"a": []}, "then": {}, "while": {}}',
                 '{"actions": {"a": {"part": "legs", "repeats": true}}, "clips": {}, "then": {"a|a": [5]}, "while": {}}',
+                '{"actions": {}, "clips": {}, "then": {}, "while": {}, "typed": {"a": "walks"}}',
+                '{"actions": {}, "clips": {}, "then": {}, "while": {}, "styles": {"a": ["sad"]}}',
             )
         ),
     ],

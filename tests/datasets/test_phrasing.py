@@ -17,6 +17,7 @@ from mmm.datasets.phrasing import (
     different,
     one,
     phrases,
+    sentences,
     styles,
     then,
 )
@@ -126,3 +127,26 @@ def test_too_few_different_captions_are_refused():
     words = itertools.cycle("ab")
     with pytest.raises(ValueError, match="3 different captions"):
         different(lambda: next(words), 3)
+
+
+def test_sentences_are_about_known_actions_and_name_their_sides():
+    table = sentences()
+    assert sum(map(len, table.values())) > 4000
+    for key, own in table.items():
+        names, _, style = key.partition(", ")
+        legs, _, arms = names.partition(" while ")
+        assert {legs, arms or legs} <= set(actions()) and (not arms or together(legs, arms)), key
+        assert not style or style in styles() | {"masculine": None}, key
+        assert len(set(own)) == len(own) > 2, key
+        sides = {side for side in ("left", "right") if side in names}
+        for text in own:
+            assert text.isascii() and "SIDE" not in text and text == " ".join(text.split()), text
+            said = set(re.findall(r"\b(left|right)\b", text.lower()))
+            # the clips show a right arm that guides or says goodbye, a left one that answers, and of "both" each
+            free = legs in ("guide", "bye", "respond") or legs.endswith("both-hands") or legs == "byebye"
+            assert said == sides or free, (key, text)
+    assert table["walk while wave-left-hand"] != table["walk while wave-right-hand"]
+
+
+def test_every_action_has_sentences_but_two_kinds_of_walks_with_one_take_each():
+    assert set(actions()) - set(sentences()) == {"walk-back-diagonal", "walk-curve-left", "walk-curve-right"}

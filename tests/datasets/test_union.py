@@ -22,7 +22,9 @@ def source(path, name, scale, contents, licence="MIT", **info):
             (scale * rng.standard_normal((26, 263))).astype(np.float32),
             np.zeros((26, 22, 3), np.float32),
             [untagged(f"{name} {clip}")],
-            {"dataset": name, "content": contents[i]} if i < len(contents) else None,
+            {"dataset": name, "content": contents[i], "style": "old" if i else "elderly"}
+            if i < len(contents)
+            else None,
         )
         for i, clip in enumerate(names)
     ]
@@ -85,6 +87,13 @@ def test_how_its_clips_combine(two, tmp_path):
         "while"
     ]
     assert len(set(table["then"]["walk|bow"])) == 6 and table["actions"]["walk"]["repeats"]
+    # what people type about these actions, and which clips have a style that sentences are about
+    assert {"walk", "bow", "sit-down", "walk, old"} <= set(table["typed"]) and "run" not in table["typed"]
+    assert not [key for key in table["typed"] if " while " in key]
+    assert (
+        table["styles"]["bandai-c0"] == table["styles"]["bandai-c7"] == "old"
+        and "cmu-c1" not in table["styles"]
+    )
     again = union.prepare(tmp_path / "again", two)
     assert again.compositions() == table and again.content_hash == folder.content_hash
     (folder.path / "compositions.json").write_text(json.dumps({"actions": {}}))

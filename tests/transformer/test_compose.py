@@ -32,7 +32,7 @@ TABLE = {
         "walk|sit-down": [],
     },
 }
-ALONE = {"crop": 0.0, "then": 0.0, "at_once": 0.0, "repeat": 0.0}
+ALONE = {"crop": 0.0, "then": 0.0, "at_once": 0.0, "repeat": 0.0, "typed": 0.0}
 
 
 def tokens():
@@ -53,11 +53,13 @@ def composer(parts=2, table=TABLE, **chances):
     return Composer(tokens(), table, LONGEST, dataclasses.replace(OURS, **ALONE | chances), parts)
 
 
-def draw(name, seed=0, times=40, caption=None, **chances):
+def draw(name, seed=0, times=40, caption=None, table=TABLE, **chances):
     """Rows (2, n) and captions of `times` draws of one clip."""
     clip = torch.full((times,), NAMES.index(name))
     generator = torch.Generator().manual_seed(seed)
-    batch, lengths, captions = composer(**chances).draw(clip, clip, [caption or name] * times, generator)
+    batch, lengths, captions = composer(table=table, **chances).draw(
+        clip, clip, [caption or name] * times, generator
+    )
     return [row[:, :n] for row, n in zip(batch, lengths.tolist(), strict=True)], captions
 
 
@@ -168,3 +170,51 @@ def test_the_fingerprint_changes_with_captions_rules_and_chances(change):
     else:
         chances = {"then": 0.4}
     assert composer(table=table, **chances).fingerprint != before
+
+
+TYPED = TABLE | {
+    "typed": {
+        "walk": ["off to work", "just strolling"],
+        "walk, sad": ["a lonely walk home"],
+        "wave-left-hand": ["his left arm greets us"],
+        "walk while wave-left-hand": ["saluting with the left arm on the way"],
+    },
+    "styles": {"walk": "sad"},
+}
+
+
+def test_a_typed_sentence_is_about_the_action_its_style_or_both_actions_and_is_mirrored():
+    said = TYPED["typed"]
+    for name, expected in {
+        "walk": {*said["walk"], *said["walk, sad"]},
+        "wave-left-hand": {*said["wave-left-hand"]},
+        "Mwave-left-hand": {"his right arm greets us"},
+        "guide": {"guide"},
+        "juggle": {"juggle"},
+    }.items():
+        rows, captions = draw(name, table=TYPED, typed=1.0)
+        assert set(captions) == expected
+        assert {len(row[0]) for row in rows} == {LENGTHS[name.removeprefix("M")]}
+    _, captions = draw("walk", times=400, table=TYPED, typed=0.25)
+    assert 0.18 < 1 - captions.count("walk") / 400 < 0.32
+    assert 0.3 < captions.count("a lonely walk home") / (400 - captions.count("walk")) < 0.7
+    _, captions = draw("Mwalk", times=400, table=TYPED, at_once=1.0, typed=0.5)
+    pairs = [text for text in captions if "right arm" in text or "right hand" in text]
+    assert 0.35 < pairs.count("saluting with the right arm on the way") / len(pairs) < 0.65
+
+
+def test_a_typed_sentence_that_counts_is_not_cropped():
+    table = TYPED | {"typed": {"walk": ["three steps to the door"]}}
+    rows, captions = draw("walk", table=table, typed=1.0, crop=1.0)
+    assert {len(row[0]) for row in rows} == {LENGTHS["walk"]} and set(captions) == {"three steps to the door"}
+
+
+def test_texts_to_embed_are_those_that_are_drawn():
+    made = composer(table=TYPED, typed=0.5, at_once=0.4)
+    drawn = set()
+    for name in NAMES:
+        drawn |= set(draw(name, times=300, table=TYPED, typed=0.5, at_once=0.4)[1]) - {name}
+    assert drawn == set(made.texts())
+    without = composer(table=TYPED, at_once=0.4)
+    assert without.fingerprint == composer(at_once=0.4).fingerprint != made.fingerprint
+    assert without.texts() == composer(at_once=0.4).texts()

@@ -100,7 +100,13 @@ def matches(words: list[str], parts: list[set[str]]) -> bool:
 
 def is_caption(text: str) -> bool:
     """Can the grammar write this text (letters alone), or its mirror image?"""
-    return any(matches(text.split(), parts) for parts in sentences())
+    return any(matches(text.split(), parts) for parts in sentences()) or text in typed()
+
+
+@functools.cache
+def typed() -> set[str]:
+    """Sentences that were written by hand, which training draws as they are."""
+    return both(text for own in phrasing.sentences().values() for text in own)
 
 
 # Prompts that the grammar can write by chance, from a subject and a verb phrase or two: they stay as they were written.
