@@ -33,17 +33,24 @@ GROUP = 16  # canvases that are filled at a time; this bounds the memory
 _GERUND = (
     r"\b(?!(?:some|any|no|every)thing\b|morning\b|evening\b)\w*[aeiouy]\w*ing\b"  # no king, spring or swing
 )
+_IS = r"(?:['’](?:s|re|ve)|\s+(?:is|are|has|have))"
 # Words between one action and the next.
 _THEN = re.compile(
     r"""\s*(?:[,;.]\s*)?(?:\band,?\s+)?\b(?:(?:after\ that|afterwards),?\s+(?:then\b)?|then\b|followed\ by\b)\s*,?\s*
     |(?:\s*[,;.]\s*(?:and\s+)?|\s+and\s+)(?:next(?!\s+to\b)|finally)\b,?\s*  # not "stands next to a wall"
     |,?\s+before\s+(?=GERUND|(?:he|she|they)\b)  # not "stands before a wall"
-    """.replace("GERUND", _GERUND),
+    |\s*[,;.]\s*(?:and\s+)?(?:when|once)\s+(?:it|that|this|he|she|they|you)IS\s+(?:done|finished|over)\s*,\s*
+    """.replace("GERUND", _GERUND).replace("IS", _IS),
     re.IGNORECASE | re.VERBOSE,
 )
-_AFTER_FIRST = re.compile(
-    rf"^after\s+({_GERUND}[^,]*),\s*(.+)$", re.IGNORECASE
-)  # "after sitting down, he waves"
+# "after sitting down, he waves", "before bowing she walks", "once he's done with the squats, he bows": the second
+# action begins at a comma or pronoun.
+_TIME_FIRST = re.compile(
+    rf"^(?:(after|before)\s+(?={_GERUND}|(?:he|she|they)\b)|(once)\s+(?=(?:he|she|they|you|an?|the|some\w+|done|finished)\b))"
+    r"(.+?)(?:,\s*|\s+(?=(?:he|she|they)\b))(.+)$",
+    re.IGNORECASE,
+)
+_DONE_WITH = re.compile(rf"^(?:(?:he|she|they|you){_IS}\s+)?(?:done|finished)\s+(?:with\s+)?", re.IGNORECASE)
 _AFTER_LAST = re.compile(
     rf"^(.+?),?\s+after\s+({_GERUND}.*)$", re.IGNORECASE
 )  # "he waves after sitting down"
@@ -84,9 +91,10 @@ def split_text(text: str) -> list[str]:
 
 
 def _in_order(piece: str) -> list[str]:
-    """The two actions of a piece with "after", the earlier one first; any other piece as it is."""
-    if found := _AFTER_FIRST.match(piece):
-        return [found[1].strip(), found[2]]
+    """The two actions of a piece with "after", "before" or "once", the earlier one first; any other as it is."""
+    if found := _TIME_FIRST.match(piece):
+        one, other = _DONE_WITH.sub("", found[3]).strip(), found[4]
+        return [other, one] if (found[1] or "").lower() == "before" else [one, other]
     if found := _AFTER_LAST.match(piece):
         return [found[2], found[1]]
     return [piece]
