@@ -9,6 +9,7 @@ only.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -43,23 +44,30 @@ _THEN = re.compile(
     """.replace("GERUND", _GERUND).replace("IS", _IS),
     re.IGNORECASE | re.VERBOSE,
 )
-# "after sitting down, he waves", "before bowing she walks", "once he's done with the squats, he bows": the second
-# action begins at a comma or pronoun.
+_PRONOUN = r"(?:he|she|they)\b"
+_PERSON = (
+    r"(?:(?:an?|the|one|some)\s+(?:[\w'-]+\s+){0,3}?(?:person|man|woman|human|figure|character|body|guy|girl|boy)|"
+    r"someone|somebody|he|she|they)\b"
+)
+# "after sitting down, he waves", "before bowing she walks", "once he's done with the squats, he bows". The other action
+# begins at a comma before a person, else at a pronoun, else at a comma.
 _TIME_FIRST = re.compile(
-    rf"^(?:(after|before)\s+(?={_GERUND}|(?:he|she|they)\b)|(once)\s+(?=(?:he|she|they|you|an?|the|some\w+|done|finished)\b))"
-    r"(.+?)(?:,\s*|\s+(?=(?:he|she|they)\b))(.+)$",
+    rf"^(?:(after|before)\s+(?={_GERUND}|{_PRONOUN}(?!\s+kn[eo]w))|once\s+(?=you\b|done\b|finished\b|{_PERSON}))(.+)$",
     re.IGNORECASE,
 )
-_DONE_WITH = re.compile(rf"^(?:(?:he|she|they|you){_IS}\s+)?(?:done|finished)\s+(?:with\s+)?", re.IGNORECASE)
+_OTHER = [
+    re.compile(rf"^(.+?){start}(.+)$", re.IGNORECASE)
+    for start in (rf",\s*(?={_PERSON})", rf"\s+(?={_PRONOUN})", r",\s*")
+]
+_DONE = re.compile(
+    rf"^(?:(?:he|she|they|you){_IS}\s+)?(?:done|finished)(?:$|\s+with\s+|\s+(?={_GERUND}))", re.IGNORECASE
+)
 _AFTER_LAST = re.compile(
     rf"^(.+?),?\s+after\s+({_GERUND}.*)$", re.IGNORECASE
 )  # "he waves after sitting down"
 _FIRST = re.compile(r"^(?:at first|first(?:ly)?),?\s+", re.IGNORECASE)
-_SUBJECT = re.compile(
-    r"^(?:(?:a|an|the|one|some)\s+(?:[\w'-]+\s+){0,3}?(?:person|man|woman|human|figure|character|body|guy|girl|boy)|"
-    r"someone|somebody|he|she|they)\b",
-    re.IGNORECASE,
-)
+_SENTENCE = re.compile(r"(?<=\w)[.;]\s+(?=(?:after|before|once)\b)", re.IGNORECASE)
+_SUBJECT = re.compile(rf"^{_PERSON}", re.IGNORECASE)
 # A piece that starts with one of these words has its own subject ("her arms rise"), one with a gerund needs none.
 _OWN = re.compile(
     rf"^(?:(?:a|an|the|one|some|someone|somebody|he|she|it|they|his|her|its|their|both|this|that)\b|{_GERUND})",
@@ -70,34 +78,51 @@ _OWN = re.compile(
 def split_text(text: str) -> list[str]:
     """One text for each action: `text` is cut at every "then", "after that", "followed by", "before sitting" …
 
-    A piece without a subject gets the first subject of the text:
+    A piece without a subject gets the subject before it:
     "a person walks, then runs and then sits" → "a person walks", "a person runs", "a person sits".
-    The actions are in the order in which they happen: "after sitting down, he waves" → "sitting down", "he waves".
+    The actions are in the order in which they happen: "after sitting down, he waves" → "sitting down", "he waves";
+    "before bowing, he waves" → "he waves", "bowing".
 
     Raises:
-        ValueError: there is no action before or after a "then"; the text is empty.
+        ValueError: there is no action on one side of such a word; the text is empty.
     """
-    pieces = [piece.strip(" ,;.") for piece in _THEN.split(_FIRST.sub("", text.strip()))]
-    pieces = [action for piece in pieces for action in _in_order(piece)]
+    pieces = [action for sentence in _SENTENCE.split(text.strip()) for action in _actions(sentence)]
     subjects = [found and found.group(0) for found in map(_SUBJECT.match, pieces)]
     require(
         all(pieces) and not any(subject == piece for subject, piece in zip(subjects, pieces, strict=True)),
         f'{text!r} has a "then" with no action before or after it; write: a person walks, then runs.',
     )
-    first = next(filter(None, subjects), None)
-    if first is None:
-        return pieces
-    return [piece if _OWN.match(piece) else f"{first} {piece}" for piece in pieces]
+    subject, named = "", []
+    for own, piece in zip(subjects, pieces, strict=True):
+        subject = subject or own or ""
+        named.append(piece if not subject or _OWN.match(piece) else f"{subject} {piece}")
+    return named
+
+
+def _actions(sentence: str) -> list[str]:
+    """The actions of a sentence, in the order in which they happen."""
+    sentence = _FIRST.sub("", sentence.strip())
+    last = []
+    if sentence.lower().startswith("before ") and (found := _two(sentence)):
+        last, sentence = [found[0]], found[1]  # behind all that follows
+    pieces = [piece.strip(" ,;.") for piece in _THEN.split(sentence)]
+    return [action for piece in pieces for action in _in_order(piece)] + last
 
 
 def _in_order(piece: str) -> list[str]:
-    """The two actions of a piece with "after", "before" or "once", the earlier one first; any other as it is."""
-    if found := _TIME_FIRST.match(piece):
-        one, other = _DONE_WITH.sub("", found[3]).strip(), found[4]
-        return [other, one] if (found[1] or "").lower() == "before" else [one, other]
+    """The two actions of a piece with "after" or "once", the earlier one first; any other piece as it is."""
+    if found := _two(piece):
+        return [action for action in found if action]
     if found := _AFTER_LAST.match(piece):
         return [found[2], found[1]]
     return [piece]
+
+
+def _two(piece: str) -> list[str] | None:
+    """The action whose time comes first in the piece ("" for "once he is done"), and the other one."""
+    found = _TIME_FIRST.match(piece)
+    other = found and next(filter(None, (pattern.match(found[2]) for pattern in _OTHER)), None)
+    return [_DONE.sub("", other[1]).strip(), other[2]] if other else None
 
 
 def try_split(text: str) -> list[str]:
@@ -118,7 +143,8 @@ def share(total: int, estimated: Sequence[int], least: int, most: int) -> list[i
     for _ in range(60):  # bisection
         middle = (low + high) / 2
         low, high = (middle, high) if sum(scaled(middle)) < total else (low, middle)
-    ends = [round(end) for end in itertools.accumulate(scaled(high), initial=0)]
+    # Halves are all rounded down, float noise away, so that lengths that are whole numbers stay as they are.
+    ends = [math.ceil(round(end, 6) - 0.5) for end in itertools.accumulate(scaled(high), initial=0)]
     return [b - a for a, b in itertools.pairwise(ends)]
 
 
