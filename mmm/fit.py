@@ -138,10 +138,11 @@ def fit_transformer(
         length_steps: steps of the length estimator; by default those of `length_training`, at most the transformer's.
         options: for `mmm.training.loop.train` (resume, cpu, progress).
     Raises:
-        ValueError: OUT is a tokenizer's run; init was trained on other codes (with `new_codes`: on a codebook of
-            another size) or another text encoder, or `model` contradicts it.
+        ValueError: OUT is a tokenizer's run; the data have no sentences for `recipe.typed`; init was trained on other
+            codes (with `new_codes`: on a codebook of another size) or another text encoder, or `model` contradicts it.
     """
     recipe, options, out = get_recipe(recipe), options or {}, Path(out)
+    _check_typed(folder, recipe)
     cpu, progress = options.get("cpu", False), options.get("progress", True)
     config = resolve(training("transformer", preset, recipe), cpu, **changes)
     _check_folder(out, options)
@@ -165,8 +166,7 @@ def fit_transformer(
     length_data = length_sets(folder, tokenizer.config.ratio, longest)
     composer = make_composer(folder, visible, longest, parts, recipe)
     length_composer = _length_composer(folder, length_data[0], longest, parts, recipe)
-    composed = [text for some in (composer, length_composer) if some for text in some.texts()]
-    captions = train.texts() + composed
+    captions = train.texts() + [text for own in (composer, length_composer) if own for text in own.texts()]
     captions = with_variants(captions) if recipe.typos else captions
     with main_process_first(cpu):
         text = captions_source(folder, captions + val.texts(), text_encoder, progress)
@@ -188,7 +188,7 @@ def fit_transformer(
     # 5. All of it as one model.
     guidance = recipe.guidance if transformer.config.text_dropout else 1.0
     info = _info(folder, text_encoder, guidance, held_out)
-    known = known_texts(visible.texts() + (composer.texts() if composer else []), val.texts(), text)
+    known = known_texts(visible.texts() + _captions(composer), val.texts(), text)
     text_encoder.model.cpu()
     networks = (tokenizer.cpu().eval(), transformer.cpu().eval(), estimator.cpu().eval())
     whole = MMM(*networks, info, text_encoder, known)
@@ -311,6 +311,18 @@ def _length_composer(
 ) -> Composer | None:
     """Composes as in the training of the transformer, but neither crops nor repeats single actions."""
     return make_composer(folder, tokens, longest, parts, dataclasses.replace(recipe, crop=0.0, repeat=0.0))
+
+
+def _captions(composer: Composer | None) -> list[str]:
+    """Its captions without sentences that people type, which are as far from captions as what was not learned."""
+    return composer.texts(typed=False) if composer else []
+
+
+def _check_typed(folder: MotionFolder, recipe: Recipe) -> None:
+    require(
+        not recipe.typed or (folder.compositions() or {}).get("typed"),
+        f"{folder.path} has no sentences that people type, which --typed draws; run `mmm prepare` again.",
+    )
 
 
 def _check_folder(out: Path, options: dict[str, Any]) -> None:

@@ -94,7 +94,8 @@ class TransformerOptions(_Optimizer):
     repeat: float
     """Chance that a clip of a repeated action is joined with another of it, so that long ones are not rare."""
     typed: float
-    """Chance that the caption of a clip, or of two actions at once, is replaced by a sentence as people type it."""
+    """Chance that the caption of a clip, or of two actions at once, is replaced by a sentence as people type it. Clips
+    that are joined (then, repeat) keep their captions."""
     typos: float
     """Ratio of the captions that are shown misspelled, for users who type fast. Each caption is embedded three times
     for it."""

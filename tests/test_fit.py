@@ -59,6 +59,44 @@ def test_a_model_by_a_recipe_with_single_options_changed(toy, tmp_path):
     assert model.transformer.config.text_dropout == 0 and model.info["guidance"] == 1
 
 
+def test_typed_sentences_need_data_that_have_some(toy, transformer, tmp_path, capsys):
+    assert run(*transformer, "--typed", 0.5, "--out", tmp_path / "mmm") == 2
+    assert "has no sentences that people type" in capsys.readouterr().err and not (tmp_path / "mmm").exists()
+
+
+def test_a_training_with_typed_sentences_knows_its_captions_alone(toy, transformer, trained, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(toy.path, folder)
+    clip = toy.ids("train")[0]
+    table = {
+        "actions": {"walk": {"part": "legs", "repeats": True}},
+        "clips": {clip: "walk"},
+        "then": {},
+        "while": {},
+    }
+    (folder / "compositions.json").write_text(json.dumps(table | {"typed": {"walk": ["off to the bakery"]}}))
+    options = (
+        "--crop",
+        0,
+        "--then",
+        0,
+        "--at-once",
+        0,
+        "--repeat",
+        0,
+        "--typed",
+        1,
+        "--out",
+        tmp_path / "mmm",
+    )
+    arguments = [folder if argument == str(toy.path) else argument for argument in transformer]
+    assert run(*arguments, *options) == 0
+    assert settings(tmp_path / "mmm" / "transformer")["compositions"]
+    assert settings(tmp_path / "mmm" / "length")["compositions"]
+    known = MMM.from_pretrained(tmp_path / "mmm").known
+    assert known.captions and "off to the bakery" not in known.captions
+
+
 def test_another_mean_and_std_with_their_own_feature_bias(toy, tmp_path):
     (tmp_path / "meta").mkdir()
     mean, std = toy.mean + 1, toy.std * 2

@@ -194,7 +194,7 @@ class MotionFolder:
         if not path.is_file():
             return None
         program = read_json(path, self._remedy)
-        for key in ("dataset", "content"):
+        for key in ("dataset", "content", "style"):
             named = isinstance(program.get(key), str | None)
             require(named, f"{path}: the {key} is no text; {self._remedy}.")
         return program

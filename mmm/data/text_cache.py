@@ -42,8 +42,8 @@ def text_source(
 ) -> TextSource:
     """The cache at `path` if it fits encoder and captions, otherwise a new one there.
 
-    What a cache of the same encoder already holds is not encoded again. The encoder itself if a cache would take more
-    than `max_bytes`.
+    A new one holds the captions that are given, and no others. What a cache of the same encoder holds already is copied
+    and not encoded again. The encoder itself if a cache would take more than `max_bytes`.
 
     Raises:
         ValueError: the file at `path` is damaged or no text cache (it is not overwritten).
@@ -54,13 +54,12 @@ def text_source(
     if size > max_bytes:
         return encoder
     try:
-        return TextCache.load(path, encoder.name, unique, encoder.how)
+        known = TextCache.load(path, encoder.name, how=encoder.how)
     except (FileNotFoundError, StaleCache):
-        try:
-            known = TextCache.load(path, encoder.name, how=encoder.how)
-        except (FileNotFoundError, StaleCache):
-            known = None
-        return TextCache.build(path, unique, encoder, progress=progress, known=known)
+        known = None
+    if known is not None and known._row.keys() >= set(unique):
+        return known
+    return TextCache.build(path, unique, encoder, progress=progress, known=known)
 
 
 class TextCache:

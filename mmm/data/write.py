@@ -78,7 +78,8 @@ def write_folder(
         splits: ids of each split: train, val, test and any others. One of the others is left out if it is empty.
         info: name, fps, skeleton, source, licence, seed of `dataset.json`.
         statistics: Mean and Std; by default those of the train split.
-        compositions: how clips combine (`mmm.datasets.compositions`), written to compositions.json.
+        compositions: how clips combine (`mmm.datasets.compositions`), written to compositions.json. The content hash
+            leaves out what is typed.
     Raises:
         ValueError: no clip of the train split, a split names a clip that is missing, or `out` is not a data set.
     """
@@ -112,7 +113,8 @@ def write_folder(
         if compositions is not None:
             text = json.dumps(compositions, indent=0)
             (temporary / COMPOSITIONS_FILE).write_text(text, encoding="utf-8")
-            # Sentences that training may draw do not make the clips other data; a run that draws them keeps their hash.
+            # Sentences that training may draw do not make other data of it. A run that draws them stores their hash
+            # (`mmm.transformer.compose.Composer.fingerprint`).
             rules = {key: own for key, own in compositions.items() if key not in ("typed", "styles")}
             digest.update(json.dumps(rules, indent=0).encode())
         hashes = {"content_hash": digest.hexdigest()[:16], "splits_hash": hash_splits(splits)}

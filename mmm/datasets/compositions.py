@@ -26,9 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from mmm.datasets.phrasing import actions, at_once, different, sentences, then
+from mmm.datasets.phrasing import SAME, actions, at_once, different, sentences, then
 
-SAME = {"elderly": "old", "masculinity": "masculine"}  # styles with one set of sentences
 CAPTIONS = {"then": 6, "while": 24}  # of each pair; few pairs go together at once
 
 

@@ -74,6 +74,7 @@ NEUTRAL = {
 }
 PRONOUNS = {"he": 0.2, "she": 0.2, "they": 0.6}
 NOT_OF_STYLE = {"feminine": "he", "masculine": "she", "masculinity": "she"}
+SAME = {"elderly": "old", "masculinity": "masculine"}  # two names of one style
 WHOLE_CAPTIONS = 0.5  # how often a phrase without a verb is drawn, against one with a verb
 
 
@@ -102,15 +103,11 @@ def styles() -> dict[str, tuple[list[str], list[str], list[str]]]:
     kinds = ("subjects", "adjectives", "manners")
     return {
         style: tuple(
-            list(dict.fromkeys([*own, *(more.get(_same(style), {}).get(kind) or [])]))
+            list(dict.fromkeys([*own, *(more.get(SAME.get(style, style), {}).get(kind) or [])]))
             for own, kind in zip(known, kinds, strict=True)
         )
         for style, known in STYLES.items()
     }
-
-
-def _same(style: str) -> str:
-    return "masculine" if style == "masculinity" else style
 
 
 @functools.cache
@@ -118,17 +115,21 @@ def sentences() -> dict[str, list[str]]:
     """What people type: about an action ("walk"), one in a style ("walk, sad"), two ("walk while wave-left-hand").
 
     In the files of phrases/sentences SIDE stands for one side throughout a sentence; LSIDE and ASIDE are those of legs
-    and arms. "masculinity" and "elderly" are there as "masculine" and "old".
+    and arms. A key may have a side that its sentences leave open. Styles have their names in `SAME`, so that "elderly"
+    is "old".
     """
     table: dict[str, list[str]] = {}
     for file in sorted((FOLDER / "sentences").glob("*.yaml")):
         for key, own in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            written = {}
             for legs, arms in itertools.product(SIDES, SIDES):
                 sides = {"LSIDE": legs, "ASIDE": arms, "SIDE": legs}
-                known, *written = [
+                named, *texts = [
                     _SIDE.sub(lambda found, sides=sides: sides[found[0]], text) for text in (key, *own)
                 ]
-                table.setdefault(known, written)
+                written[named] = texts
+            for named, texts in written.items():
+                table.setdefault(named, []).extend(texts)
     return table
 
 

@@ -131,7 +131,7 @@ def plot_cost(
     right.axhline(cost.shape[1], color=NEUTRAL, linestyle=":", label="all codes")
     right.set(xscale="log", yscale="log", xlabel="distance from the truth at most, cm", ylabel="codes")
     right.set_title("synonyms: codes that decode to nearly the same")
-    right.legend(loc="upper left")
+    right.legend(loc="lower right")
     return figure
 
 
@@ -147,7 +147,7 @@ def plot_temperature(
 
     Args:
         before, after: confidences and right answers. bins: their reliability.
-        curves: label → temperatures and log losses. fitted: label → temperature, a mark each.
+        curves: label → temperatures and log losses. fitted: label of a curve → its best temperature.
     """
     figure, (*diagrams, losses) = panels((11, 3.6), 1, 3, grid=True)
     names = ("before", "after")
@@ -157,13 +157,15 @@ def plot_temperature(
         means = f"confidence {np.mean(confidence):.2f}, accuracy {np.mean(correct):.2f}"
         ax.set_title(f"{name}: {means}; ECE {ece:.3f}")
     for number, (label, curve) in enumerate(curves.items()):
-        losses.plot(*curve, color=f"C{number}", label=label)
-    for number, (label, value) in enumerate(fitted.items()):
-        losses.axvline(value, **{**DASHED, "color": f"C{number}"}, label=f"{label}: {value:.2f}")
+        best = f", least at {fitted[label]:.2f}" if label in fitted else ""
+        losses.plot(*curve, color=f"C{number}", label=label + best)
+        if best:
+            losses.axvline(fitted[label], **{**DASHED, "color": f"C{number}"})
+    losses.margins(y=0.3)  # room for the legend
     losses.set(xscale="log", xlabel="temperature", ylabel="log loss, nats", title="which temperature?")
     losses.set_xticks([0.5, 1, 2], ["0.5", "1", "2"])
     losses.minorticks_off()
-    losses.legend()
+    losses.legend(loc="upper right")
     return figure
 
 
@@ -172,7 +174,7 @@ def _draw_reliability(ax: Axes, bins: Bins) -> None:
     confidence, accuracy, ratio = bins
     ax.plot([0, 1], [0, 1], **DASHED, label="calibrated: accuracy = confidence")
     ax.vlines(confidence, confidence, accuracy, color=BAD, linewidth=5, alpha=0.55, label="gap")
-    ax.scatter(confidence, accuracy, s=20 + 600 * ratio, color=GOOD, zorder=3)
+    ax.scatter(confidence, accuracy, s=20 + 600 * ratio, color=GOOD, zorder=3, clip_on=False)
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", aspect="equal")
     ax.legend(loc="upper left")
 
@@ -233,7 +235,7 @@ def plot_known_truth(
     diagram.set_title("every code at every position")
     diagram.legend()
     diagram.grid(alpha=0.3)
-    grouped_bars(bars, distances, label_size=7)
+    grouped_bars(bars, distances.rename(index=lambda shown: shown.replace(" ", "\n", 1)), label_size=7)
     bars.set(ylim=(0, 1.35), ylabel="total variation from the truth")
     bars.set_title("distance from the true frequencies")
     bars.legend(ncols=2)

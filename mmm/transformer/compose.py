@@ -56,7 +56,8 @@ class Composer:
 
     Args:
         tokens: the set. Clips that `table` names are composed; "M" before a name is the mirrored clip.
-        table: the content of compositions.json.
+        table: the content of compositions.json; the sentences in "typed" are drawn for a clip's action, and for its
+            style (`styles`).
         longest: tokens of the longest composition.
         options: the chances of all kinds; `crop` is the chance for an item that is not composed and whose action
             repeats.
@@ -110,18 +111,17 @@ class Composer:
         content += [self.typed, self.styles, self.options.typed] if self.typed else []
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-    def texts(self) -> list[str]:
-        """All captions of the compositions that can occur, and all that may be typed of single clips, sorted."""
-        texts = {
-            mirror_text(text) if key[1] else text
-            for (kind, key), (names, _) in self.partners.items()
-            for name in names
-            for text in [*self.captions[kind][f"{key[0]}|{name}"], *self._typed_of(kind, key[0], name)]
-        }
-        for key, style in set(zip(self.keys, self.styles, strict=True)):
-            for own in self._typed_alone(key, style) if key else ():
-                texts |= {mirror_text(text) if key[1] else text for text in own}
-        return sorted(texts)
+    def texts(self, typed: bool = True) -> list[str]:
+        """All captions of the compositions that can occur, and with `typed` all sentences that can be drawn, sorted."""
+        captions: dict[bool, set[str]] = {False: set(), True: set()}  # by whether they are mirrored
+        for (kind, (action, mirrored)), (names, _) in self.partners.items():
+            for name in names:
+                captions[mirrored].update(self.captions[kind][f"{action}|{name}"])
+                captions[mirrored].update(self._typed_of(kind, action, name) if typed else ())
+        for key, style in set(zip(self.keys, self.styles, strict=True)) if typed else ():
+            if key is not None:
+                captions[key[1]].update(*self._typed_alone(key, style))
+        return sorted(captions[False] | set(map(mirror_text, captions[True])))
 
     def draw(
         self,
@@ -152,7 +152,8 @@ class Composer:
     def _item(self, clip: int, row: Tensor, caption: str, u: np.ndarray) -> tuple[Tensor, str]:
         """u[0] chooses the kind, u[1:4] the crop, u[4:7] the other clip, u[1] and u[7] its crop, u[8] the caption.
 
-        An item that is not composed needs no other clip: u[4:7] choose what is typed.
+        An item that is not composed needs no other clip: u[4:7] choose what is typed. (Where a composition failed, the
+        clip that did not fit was chosen by u[4], too.)
         """
         key = self.keys[clip]
         if key is None:
@@ -270,6 +271,7 @@ class Composer:
 
 
 def _pick(options: list, u: float) -> Any:
+    """The option at the ratio `u` of the list; a ratio that was computed may be rounded to 1."""
     return options[min(int(u * len(options)), len(options) - 1)]
 
 

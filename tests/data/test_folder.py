@@ -107,6 +107,15 @@ def test_the_content_hash_covers_features_and_captions_but_not_tags(folder, tmp_
     assert content_hash(features=first.features + 1) != folder.content_hash
 
 
+def test_the_content_hash_covers_rules_but_not_what_is_typed(tmp_path, golden):
+    def content_hash(**table):
+        rules = {"actions": {}, "clips": {}, "then": {}, "while": {}} | table
+        return write_folder(tmp_path / "other", clips(golden), SPLITS, INFO, compositions=rules).content_hash
+
+    assert content_hash() == content_hash(typed={"walk": ["off he goes"]}, styles={"000000": "old"})
+    assert content_hash() != content_hash(actions={"walk": {"part": "legs", "repeats": True}})
+
+
 def test_the_hash_of_the_splits_follows_their_lists_alone(folder, tmp_path, golden):
     assert folder.info["splits_hash"] == folder.splits_hash
     other = write_folder(tmp_path / "other", clips(golden), SPLITS | {"train": ["000001", "000000"]}, INFO)
@@ -166,6 +175,7 @@ def test_ids_lead_to_no_other_folder(folder, tmp_path, golden, clip):
     [
         ("programs/000000.json", "[]"),
         ("programs/000000.json", '{"content": ["walk"]}'),
+        ("programs/000000.json", '{"content": "walk", "style": ["old"]}'),
         *(
             ("compositions.json", text)
             for text in (

@@ -136,5 +136,5 @@ def test_an_encoder_that_now_does_something_else_makes_the_cache_stale(
     changed.how = "half as large"
     with pytest.raises(StaleCache, match="half as large"):
         TextCache.load(path, "letters", how=changed.how)
-    assert_same(text_source(CAPTIONS, changed, path).lookup(CAPTIONS), changed.encode(CAPTIONS))
+    assert_same(text_source([*CAPTIONS, "fly"], changed, path).lookup(CAPTIONS), changed.encode(CAPTIONS))
     assert TextCache.load(path).how == "half as large"

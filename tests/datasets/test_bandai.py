@@ -44,6 +44,11 @@ def test_prepare(captures, shared_dir, tmp_path, monkeypatch):
     short = ["dataset-1_dash_normal_001", "dataset-1_walk_normal_002"]
     assert folder.info["left_out"]["shorter than 24 frames"] == short
     assert folder.program("dataset-1_bow_sad_001")["content"] == "bow"
+    table = folder.compositions()
+    assert {"walk", "bow, sad"} <= set(table["typed"]) and table["styles"].keys() <= set(folder.ids("train"))
+    for clip, style in table["styles"].items():
+        own = folder.program(clip)["style"]
+        assert style == {"elderly": "old", "masculinity": "masculine"}.get(own, own)
     assert all(len(folder.captions(i)) == 4 for i in folder.ids("val") + folder.ids("test"))
     assert all(len(folder.captions(i)) in range(7, 3 + bandai.RICHER) for i in folder.ids("train"))
 

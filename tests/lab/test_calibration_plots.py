@@ -54,7 +54,7 @@ def test_temperature_shows_both_errors_and_the_fitted_temperatures():
     confidence, right = np.array([0.9] * 10), np.arange(10) < 5
     pairs = (confidence, right), (confidence - 0.4, right)
     bins = tuple(calibration.reliability(*pair) for pair in pairs)
-    axes = drawn(plots.plot_temperature(*pairs, bins, {"val": ([0.5, 2.0], [3.0, 2.0])}, {"fitted": 1.7}))
+    axes = drawn(plots.plot_temperature(*pairs, bins, {"val": ([0.5, 2.0], [3.0, 2.0])}, {"val": 1.7}))
     assert axes[0].get_title().endswith("confidence 0.90, accuracy 0.50; ECE 0.400")
     assert axes[1].get_title().endswith("confidence 0.50, accuracy 0.50; ECE 0.000")
     gaps, dots = axes[0].collections
@@ -62,6 +62,7 @@ def test_temperature_shows_both_errors_and_the_fitted_temperatures():
     np.testing.assert_allclose(np.sort(gaps.get_paths()[0].vertices[:, 1]), [0.5, 0.9])
     curve, mark = axes[2].lines
     assert list(curve.get_ydata()) == [3.0, 2.0] and list(mark.get_xdata()) == [1.7, 1.7]
+    assert [text.get_text() for text in axes[2].get_legend().get_texts()] == ["val, least at 1.70"]
 
 
 def test_rules_have_a_curve_each_and_one_pass_is_a_line_of_its_own():

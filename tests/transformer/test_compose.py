@@ -204,9 +204,22 @@ def test_a_typed_sentence_is_about_the_action_its_style_or_both_actions_and_is_m
 
 
 def test_a_typed_sentence_that_counts_is_not_cropped():
-    table = TYPED | {"typed": {"walk": ["three steps to the door"]}}
-    rows, captions = draw("walk", table=table, typed=1.0, crop=1.0)
-    assert {len(row[0]) for row in rows} == {LENGTHS["walk"]} and set(captions) == {"three steps to the door"}
+    for text, cropped in (("three steps to the door", False), ("off to the door", True)):
+        table = TYPED | {"typed": {"walk": [text]}}
+        rows, captions = draw("walk", table=table, typed=1.0, crop=1.0)
+        assert set(captions) == {text} and (len({len(row[0]) for row in rows}) > 5) is cropped
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("repeat", {"walk"}),
+        ("then", {*TABLE["then"]["walk|wave-left-hand"], *TABLE["then"]["walk|sit-down"]}),
+    ],
+)
+def test_clips_that_are_joined_keep_their_captions(kind, expected):
+    _, captions = draw("walk", table=TYPED, typed=1.0, **{kind: 1.0})
+    assert set(captions) - {*TYPED["typed"]["walk"], *TYPED["typed"]["walk, sad"]} == expected
 
 
 def test_texts_to_embed_are_those_that_are_drawn():

@@ -73,7 +73,7 @@ def whole() -> set[str]:
 
 
 @functools.cache
-def sentences() -> list[list[set[str]]]:
+def patterns() -> list[list[set[str]]]:
     """Every sentence of the grammar, each as a list of sets of texts that can stand there, in letters alone."""
     at_once = []
     for (one, _), (two, _) in itertools.product(AT_ONCE, [*WHILE, ("L K:held", 1)]):
@@ -100,7 +100,7 @@ def matches(words: list[str], parts: list[set[str]]) -> bool:
 
 def is_caption(text: str) -> bool:
     """Can the grammar write this text (letters alone), or its mirror image?"""
-    return any(matches(text.split(), parts) for parts in sentences()) or text in typed()
+    return any(matches(text.split(), parts) for parts in patterns()) or text in typed()
 
 
 @functools.cache
