@@ -214,7 +214,7 @@ class MMM:
         The motion of a text that is far from everything learned, that the text encoder does not know or cuts off, or
         whose spelling was corrected, has a `note` that says so. A text with several actions
         ("a person walks, then waves") is cut (`mmm.sequences.split_text`), and each action gets a canvas of its own
-        (`generate_long`): figures/composed has 51 of 52 pairs of actions right, and 10 of 52 in one canvas.
+        (`generate_long`): figures/composed has 47 of 52 pairs of actions right, and 22 of 52 in one canvas.
 
         Args:
             text: what the person does.

@@ -55,7 +55,10 @@ def test_the_pages_show_what_readers_and_oracle_saw():
         (reader,) = others[name]["readers"]
         right[name] = reader["marks"].count("right")
         assert right[name] == reader["right"]
-    said = "right for {bandai-small} of the 60. open-small, which may be used commercially, is right for {open-small} "
+    said = (
+        "right for {bandai-small} of the earlier 60. open-small, which may be used commercially, is right for "
+        "{open-small} "
+    )
     assert said.format(**right) in README
     assert (
         "of {of} prompts with a style, the style is seen in none".format(**everyday["generated"]["style"])
