@@ -195,7 +195,7 @@ def test_the_results_say_what_readers_see_with_eight_candidates():
     marks = [tally(score(folder, [one]).values())["generated"]["all"]["right"] for one in answers]
     majority = tally(score(folder, answers).values())["generated"]["all"]["right"]
     assert (
-        "they count {}, {} and {} of the 60 prompts above as right (majority {})".format(*marks, majority)
+        "they count {}, {} and {} of the 60 earlier prompts as right (majority {})".format(*marks, majority)
         in RESULTS
     )
 

@@ -162,7 +162,8 @@ def _text(
     head = [
         f"# Free text: {len(prompts)} prompts, judged blind",
         f"The film strips of {len(prompts)} prompts that are no training captions, one attempt each, shuffled with "
-        f"{real}, were named by {readers} readers who saw no prompt; the most frequent answer counts.",
+        f"{real}, were named by {readers} readers who saw no prompt; the most frequent answer counts, in a tie the "
+        "first reader's.",
         "\n".join(f"    {line}" for line in lines),
         counts,
         f"{RULES[form_of([strip.row['prompt'] for _, strip in prompts.values()])]} "

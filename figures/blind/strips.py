@@ -125,10 +125,10 @@ def make_strips(
 
 
 def _composed(folder: MotionFolder) -> list[str]:
-    """The captions of two actions with which a model is trained beside those of the clips; [] if there are none."""
+    """Captions of two actions and typed sentences, with which a model is trained beside captions of clips; or []."""
     path = folder.path / COMPOSITIONS_FILE
     table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return [text for kind in ("then", "while") for texts in table.get(kind, {}).values() for text in texts]
+    return [text for kind in ("then", "while", "typed") for texts in table.get(kind, {}).values() for text in texts]
 
 
 def _takes(

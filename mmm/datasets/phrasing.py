@@ -7,9 +7,9 @@ combines it.
 A phrase with `<verb>` is a verb phrase; the others are whole captions ("hands up!"). SIDE is left or right, `{the}`
 the article or a possessive.
 
-`sentences` are another thing: whole sentences as people type them, each written by hand, with reasons, persons and
-circumstances that no grammar has ("Late again, so he hurries off to the bus."). They are no captions of single clips,
-and val and test have none of them: training draws them for an action (`mmm.transformer.compose`).
+`sentences` are another thing: whole sentences as people type them, each written singly (with the help of a language
+model), with reasons, persons and circumstances that no grammar has ("no car today so I'm going by foot"). They are no
+captions of clips, and val and test have none of them: training draws them for an action (`mmm.transformer.compose`).
 """
 
 from __future__ import annotations
