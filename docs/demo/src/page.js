@@ -351,7 +351,7 @@ async function saveGif() {
     stage.draw(frame, size);
     picture.drawImage($("stage"), 0, 0, size, size);
     const { data } = picture.getImageData(0, 0, size, size);
-    palette ??= [...quantize(data, 23), [0, 0, 0]];
+    palette ??= [...quantize(data, 15), [0, 0, 0]];
     const colours = applyPalette(data, palette.slice(0, -1)), clear = palette.length - 1;
     // what hardly changes is left as it was, which makes the file half as large
     const near = palette.map((a) => palette.map((b) => Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]) < 16));
