@@ -52,7 +52,7 @@ _PERSON = (
 # "after sitting down, he waves", "before bowing she walks", "once he's done with the squats, he bows". The other action
 # begins at a comma before a person, else at a pronoun, else at a comma.
 _TIME_FIRST = re.compile(
-    rf"^(?:(after|before)\s+(?={_GERUND}|{_PRONOUN}(?!\s+kn[eo]w))|once\s+(?=you\b|done\b|finished\b|{_PERSON}))(.+)$",
+    rf"^(?:(?:after|before)\s+(?={_GERUND}|{_PRONOUN}(?!\s+kn[eo]w))|once\s+(?=you\b|done\b|finished\b|{_PERSON}))(.+)$",
     re.IGNORECASE,
 )
 _OTHER = [
@@ -78,7 +78,7 @@ _OWN = re.compile(
 def split_text(text: str) -> list[str]:
     """One text for each action: `text` is cut at every "then", "after that", "followed by", "before sitting" …
 
-    A piece without a subject gets the subject before it:
+    A piece without a subject gets the first one that stands before it:
     "a person walks, then runs and then sits" → "a person walks", "a person runs", "a person sits".
     The actions are in the order in which they happen: "after sitting down, he waves" → "sitting down", "he waves";
     "before bowing, he waves" → "he waves", "bowing".
@@ -104,13 +104,13 @@ def _actions(sentence: str) -> list[str]:
     sentence = _FIRST.sub("", sentence.strip())
     last = []
     if sentence.lower().startswith("before ") and (found := _two(sentence)):
-        last, sentence = [found[0]], found[1]  # behind all that follows
+        sentence, *last = found  # the second one comes behind all that follows
     pieces = [piece.strip(" ,;.") for piece in _THEN.split(sentence)]
     return [action for piece in pieces for action in _in_order(piece)] + last
 
 
 def _in_order(piece: str) -> list[str]:
-    """The two actions of a piece with "after" or "once", the earlier one first; any other piece as it is."""
+    """The two actions of a piece with "after", "before" or "once", the earlier one first; any other as it is."""
     if found := _two(piece):
         return [action for action in found if action]
     if found := _AFTER_LAST.match(piece):
@@ -119,10 +119,13 @@ def _in_order(piece: str) -> list[str]:
 
 
 def _two(piece: str) -> list[str] | None:
-    """The action whose time comes first in the piece ("" for "once he is done"), and the other one."""
+    """The two actions of a piece that begins with the time of one, in order; "" for "once he is done"."""
     found = _TIME_FIRST.match(piece)
-    other = found and next(filter(None, (pattern.match(found[2]) for pattern in _OTHER)), None)
-    return [_DONE.sub("", other[1]).strip(), other[2]] if other else None
+    other = found and next(filter(None, (pattern.match(found[1]) for pattern in _OTHER)), None)
+    if not other:
+        return None
+    timed, main = _DONE.sub("", other[1]).strip(), other[2]
+    return [main, timed] if piece.lower().startswith("before") else [timed, main]
 
 
 def try_split(text: str) -> list[str]:

@@ -56,6 +56,7 @@ TEXTS = ["a person walks", "someone bows", "a person jumps"]
         ("Before sitting down, he waves and then bows", ["he waves", "he bows", "sitting down"]),
         ("A man walks. After sitting down, he waves.", ["A man walks", "sitting down", "he waves"]),
         ("A man walks. Before sitting down, he waves.", ["A man walks", "he waves", "sitting down"]),
+        ("a man walks, then before sitting down, he waves", ["a man walks", "he waves", "sitting down"]),
         ("legs swing over the hands, then she stands", ["legs swing over the hands", "she stands"]),
         ("waves once before the show", ["waves once before the show"]),
         ("once upon a time, a man walks", ["once upon a time, a man walks"]),

@@ -90,7 +90,7 @@ def make_strips(
     else:
         texts = [prompt["text"] for prompt in prompts]
         requested = [{"number": number, "prompt": prompt} for number, prompt in enumerate(prompts, 1)]
-    check_unseen(texts, [*folder.pack("train").texts(), *_composed(folder)])
+    check_unseen(texts, [*folder.pack("train").texts(), *_other_texts(folder)])
     rng = np.random.default_rng(seed)
     if form == "actions":
         real = real_like(prompts, folder, split, rng)
@@ -124,11 +124,16 @@ def make_strips(
     return Path(out)
 
 
-def _composed(folder: MotionFolder) -> list[str]:
+def _other_texts(folder: MotionFolder) -> list[str]:
     """Captions of two actions and typed sentences, with which a model is trained beside captions of clips; or []."""
     path = folder.path / COMPOSITIONS_FILE
     table = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return [text for kind in ("then", "while", "typed") for texts in table.get(kind, {}).values() for text in texts]
+    return [
+        text
+        for kind in ("then", "while", "typed")
+        for texts in table.get(kind, {}).values()
+        for text in texts
+    ]
 
 
 def _takes(

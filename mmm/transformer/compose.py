@@ -255,9 +255,8 @@ class Composer:
         return self.tokens.tokens[variant, :, : int(self.tokens.lengths[variant])].long()
 
     def _caption(self, kind: str, key: Key, second: str, u: np.ndarray) -> str:
-        texts, typed, chance = self.captions[kind][f"{key[0]}|{second}"], [], 0.0
-        if said := self._typed_of(kind, key[0], second):
-            typed, chance = said, self.options.typed
+        texts, typed = self.captions[kind][f"{key[0]}|{second}"], self._typed_of(kind, key[0], second)
+        chance = self.options.typed if typed else 0.0
         text = _pick(typed, u[8] / chance) if u[8] < chance else _pick(texts, (u[8] - chance) / (1 - chance))
         return mirror_text(text) if key[1] else text
 

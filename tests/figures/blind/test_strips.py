@@ -161,10 +161,13 @@ def test_real_clips_are_spread_over_manners_for_the_styles_and_never_synthetic()
         strips.real_like([*kinds, {"kind": "single"}], clips, "val", np.random.default_rng(0))
 
 
-def test_captions_of_two_actions_are_training_captions_too(model, toy, tmp_path, toy_contents):
+@pytest.mark.parametrize(("kind", "key"), [("then", "a|b"), ("typed", "a")])
+def test_captions_of_two_actions_and_typed_sentences_are_training_captions_too(
+    model, toy, tmp_path, toy_contents, kind, key
+):
     folder = tmp_path / "composed"
     shutil.copytree(toy.path, folder)
-    table = {"then": {"a|b": ["she strolls, then says hi"]}, "while": {}}
+    table = {"then": {}, "while": {}, kind: {key: ["she strolls, then says hi"]}}
     (folder / "compositions.json").write_text(json.dumps(table))
     how = {
         "split": "train",
